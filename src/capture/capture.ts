@@ -1,0 +1,151 @@
+import type { Finished, ModelInfo } from "../engines/engine.ts";
+import { RequestError } from "../errors.ts";
+import { LayerTensors } from "./layer-tensors.ts";
+import { PHASES, type Phase, type RowLabels } from "./rows.ts";
+import type { RunHeader, SampleInfo } from "./sink.ts";
+import type { StreamName, StreamType } from "./streams.ts";
+import type { TensorDataTypes, TensorType } from "./tensor.ts";
+
+/**
+ * Where a capture's values are: in memory or in a folder. Rows are ordered by sample, then position, whatever the
+ * order they were computed in.
+ */
+export interface CaptureSource {
+  readonly header: Omit<RunHeader, "tokenText" | "streams">;
+  readonly labels: RowLabels;
+  readonly finished: readonly Finished[];
+  readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
+  readonly tokenText: (tokenId: number) => string;
+  /** Rows `[from, to)` of one layer, `[to - from, width]` row-major; without a copy where that is possible. */
+  read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType];
+  /** Width of a stream in a layer, e.g. the number of experts. */
+  width(stream: StreamName, layer: number): number;
+}
+
+/** The rows of a capture as columns of equal length. */
+export class Rows {
+  readonly length: number;
+  readonly sample: Int32Array;
+  /** 0-based position in the sample: prompt, then what was generated. */
+  readonly position: Int32Array;
+  readonly tokenId: Int32Array;
+  readonly #phase: Uint8Array;
+  readonly #tokenText: (tokenId: number) => string;
+  readonly #samples: readonly SampleInfo[];
+
+  constructor(source: CaptureSource, from: number, to: number) {
+    this.length = to - from;
+    this.sample = source.labels.sample.subarray(from, to);
+    this.position = source.labels.position.subarray(from, to);
+    this.tokenId = source.labels.tokenId.subarray(from, to);
+    this.#phase = source.labels.phase.subarray(from, to);
+    this.#tokenText = source.tokenText;
+    this.#samples = source.header.samples;
+  }
+
+  /** `prompt` or `generated`, per row. */
+  get phase(): Phase[] {
+    return Array.from(this.#phase, (phase) => PHASES[phase]!);
+  }
+
+  /** Text of each token; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
+  get text(): string[] {
+    return Array.from(this.tokenId, this.#tokenText);
+  }
+
+  /** The label of each row's sample, or `null`. */
+  get label(): (string | null)[] {
+    return Array.from(this.sample, (sample) => this.#samples[sample]!.label);
+  }
+}
+
+/** The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5. */
+export class Capture {
+  readonly rows: Rows;
+  readonly model: ModelInfo;
+  readonly engine: { readonly kind: string; readonly version: string };
+  /** The prompts' labels and lengths, by sample index. */
+  readonly samples: readonly SampleInfo[];
+  /** What was generated, by sample; samples that did not end are absent. */
+  readonly outputs: readonly Finished[];
+  readonly #source: CaptureSource;
+  readonly #from: number;
+  readonly #to: number;
+
+  constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
+    this.#source = source;
+    this.#from = from;
+    this.#to = to;
+    this.rows = new Rows(source, from, to);
+    this.model = source.header.model;
+    this.engine = source.header.engine;
+    this.samples = source.header.samples;
+    this.outputs = source.finished;
+  }
+
+  /** The streams that were captured. */
+  get streams(): StreamName[] {
+    return this.#source.streams.map(({ name }) => name);
+  }
+
+  /**
+   * One stream as a Map from layer to tensor `[rows, width]`. Empty when no layer has it.
+   *
+   * @throws RequestError `UNKNOWN_STREAM` when the capture was made without it.
+   */
+  stream<S extends StreamName>(name: S): LayerTensors<StreamType<S>> {
+    const found = this.#source.streams.find((stream) => stream.name === name);
+    if (!found)
+      throw new RequestError(
+        "UNKNOWN_STREAM",
+        `this capture has no ${name}; it has ${this.streams.join(", ")}`,
+      );
+    return new LayerTensors<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
+  }
+
+  /** Raw router outputs, `[rows, experts]` per MoE layer. */
+  get routerLogits(): LayerTensors<"float32"> {
+    return this.stream("router_logits");
+  }
+
+  /** The experts the engine used, `[rows, topK]` per MoE layer, best first. */
+  get expertIds(): LayerTensors<"uint16"> {
+    return this.stream("expert_ids");
+  }
+
+  /** The weights of {@link expertIds}, `[rows, topK]` per MoE layer. */
+  get expertWeights(): LayerTensors<"float32"> {
+    return this.stream("expert_weights");
+  }
+
+  /** The residual stream after each layer, `[rows, hiddenSize]`. */
+  get hiddenStates(): LayerTensors<"float32"> {
+    return this.stream("hidden_states");
+  }
+
+  /**
+   * The rows of one sample, sharing this capture's memory.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` when there is no such sample.
+   */
+  sample(index: number): Capture {
+    if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
+      throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
+    const column = this.#source.labels.sample;
+    return new Capture(
+      this.#source,
+      lowerBound(column, index, this.#from, this.#to),
+      lowerBound(column, index + 1, this.#from, this.#to),
+    );
+  }
+}
+
+/** First index in `[from, to)` of a sorted column whose value is not below `value`. */
+function lowerBound(column: Int32Array, value: number, from: number, to: number): number {
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (column[middle]! < value) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}

@@ -1,0 +1,61 @@
+import type { RowBatch } from "./rows.ts";
+import type { RunEnd, RunHeader, Sink } from "./sink.ts";
+
+/**
+ * Keeps back the last n rows of each sample and passes them on at the end: which rows are the last is known only
+ * then. Holds at most n rows a sample.
+ */
+export class LastRows<R> implements Sink<R> {
+  readonly #next: Sink<R>;
+  readonly #count: number;
+  /** Per sample its newest rows, oldest first; each is a batch of one row. */
+  readonly #held = new Map<number, RowBatch[]>();
+
+  constructor(next: Sink<R>, count: number) {
+    this.#next = next;
+    this.#count = count;
+  }
+
+  open(header: RunHeader): void | Promise<void> {
+    return this.#next.open(header);
+  }
+
+  write(batch: RowBatch): void {
+    for (let row = 0; row < batch.rows; row++) {
+      const sample = batch.sample[row]!;
+      const held = this.#held.get(sample) ?? [];
+      this.#held.set(sample, held);
+      held.push(copyRow(batch, row));
+      if (held.length > this.#count) held.shift();
+    }
+  }
+
+  async close(end: RunEnd): Promise<R> {
+    for (const held of this.#held.values()) for (const row of held) await this.#next.write(row);
+    this.#held.clear();
+    return this.#next.close(end);
+  }
+}
+
+/** One row with memory of its own, so that the rest of its batch can be freed. */
+function copyRow(batch: RowBatch, row: number): RowBatch {
+  const streams = new Map(
+    [...batch.streams].map(([name, layers]) => [
+      name,
+      new Map(
+        [...layers].map(([layer, data]) => {
+          const width = data.length / batch.rows;
+          return [layer, data.slice(row * width, (row + 1) * width)];
+        }),
+      ),
+    ]),
+  );
+  return {
+    rows: 1,
+    sample: batch.sample.slice(row, row + 1),
+    position: batch.position.slice(row, row + 1),
+    tokenId: batch.tokenId.slice(row, row + 1),
+    phase: batch.phase.slice(row, row + 1),
+    streams,
+  };
+}

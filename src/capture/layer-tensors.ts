@@ -1,0 +1,70 @@
+import type { CaptureSource } from "./capture.ts";
+import { STREAMS, type StreamName } from "./streams.ts";
+import { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./tensor.ts";
+
+/**
+ * A read-only Map from layer to tensor `[rows, width]`. Values are fetched when asked for: in a stored capture only
+ * the layers that are looked at are read.
+ */
+export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, Tensor<T>> {
+  readonly #source: CaptureSource;
+  readonly #name: StreamName;
+  readonly #layers: readonly number[];
+  readonly #from: number;
+  readonly #to: number;
+
+  constructor(source: CaptureSource, name: StreamName, layers: readonly number[], from: number, to: number) {
+    this.#source = source;
+    this.#name = name;
+    this.#layers = layers;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  get size(): number {
+    return this.#layers.length;
+  }
+
+  has(layer: number): boolean {
+    return this.#layers.includes(layer);
+  }
+
+  get(layer: number): Tensor<T> | undefined {
+    if (!this.has(layer)) return undefined;
+    const data = this.#source.read(this.#name, layer, this.#from, this.#to) as TensorDataTypes[T];
+    const width = this.#source.width(this.#name, layer);
+    return tensor(STREAMS[this.#name].type as T, [this.#to - this.#from, width], data);
+  }
+
+  /** Width of the stream in a layer (experts, top-k or hidden size), without reading the layer. */
+  width(layer: number): number {
+    return this.#source.width(this.#name, layer);
+  }
+
+  /** Rows `[from, to)` of a layer, counted from this map's first row: for captures that do not fit in memory. */
+  rows(layer: number, from: number, to: number): Tensor<T> {
+    const first = this.#from + from;
+    const data = this.#source.read(this.#name, layer, first, this.#from + to) as TensorDataTypes[T];
+    return tensor(STREAMS[this.#name].type as T, [to - from, this.#source.width(this.#name, layer)], data);
+  }
+
+  keys(): MapIterator<number> {
+    return this.#layers.values();
+  }
+
+  *values(): MapIterator<Tensor<T>> {
+    for (const layer of this.#layers) yield this.get(layer)!;
+  }
+
+  *entries(): MapIterator<[number, Tensor<T>]> {
+    for (const layer of this.#layers) yield [layer, this.get(layer)!];
+  }
+
+  [Symbol.iterator](): MapIterator<[number, Tensor<T>]> {
+    return this.entries();
+  }
+
+  forEach(callback: (value: Tensor<T>, layer: number, map: ReadonlyMap<number, Tensor<T>>) => void): void {
+    for (const [layer, value] of this) callback(value, layer, this);
+  }
+}

@@ -1,0 +1,135 @@
+import { Capture, type CaptureSource } from "./capture.ts";
+import type { RowBatch, RowLabels } from "./rows.ts";
+import type { RunEnd, RunHeader, Sink } from "./sink.ts";
+import { STREAMS, type StreamName } from "./streams.ts";
+import type { TensorDataTypes, TensorType } from "./tensor.ts";
+
+type Data = TensorDataTypes[TensorType];
+
+/** Keeps every row; `close` gives the capture. */
+export class MemorySink implements Sink<Capture> {
+  #header!: RunHeader;
+  readonly #batches: RowBatch[] = [];
+
+  open(header: RunHeader): void {
+    this.#header = header;
+  }
+
+  write(batch: RowBatch): void {
+    this.#batches.push(batch);
+  }
+
+  close(end: RunEnd): Capture {
+    const { streams, tokenText, ...header } = this.#header;
+    const order = sortedOrder(this.#batches);
+    const values = new Map<StreamName, Map<number, Data>>();
+    for (const { name, layers } of streams)
+      values.set(name, new Map(layers.map((layer) => [layer, gather(this.#batches, order, name, layer)])));
+    const labels = sortedLabels(this.#batches, order);
+    return new Capture(new MemorySource(header, labels, end.finished, streams, tokenText, values));
+  }
+}
+
+class MemorySource implements CaptureSource {
+  readonly header: CaptureSource["header"];
+  readonly labels: RowLabels;
+  readonly finished: CaptureSource["finished"];
+  readonly streams: CaptureSource["streams"];
+  readonly tokenText: CaptureSource["tokenText"];
+  readonly #values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>;
+
+  constructor(
+    header: CaptureSource["header"],
+    labels: RowLabels,
+    finished: CaptureSource["finished"],
+    streams: CaptureSource["streams"],
+    tokenText: CaptureSource["tokenText"],
+    values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>,
+  ) {
+    this.header = header;
+    this.labels = labels;
+    this.finished = finished;
+    this.streams = streams;
+    this.tokenText = tokenText;
+    this.#values = values;
+  }
+
+  read(stream: StreamName, layer: number, from: number, to: number): Data {
+    const width = this.width(stream, layer);
+    return this.#values
+      .get(stream)!
+      .get(layer)!
+      .subarray(from * width, to * width);
+  }
+
+  width(stream: StreamName, layer: number): number {
+    const rows = this.labels.sample.length;
+    return rows === 0 ? 0 : this.#values.get(stream)!.get(layer)!.length / rows;
+  }
+}
+
+/** Where each row goes: `order[i]` is the i-th row's place, rows counted through the batches in turn. */
+function sortedOrder(batches: readonly RowBatch[]): Uint32Array {
+  const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
+  const sample = concat(batches, rows, "sample", Int32Array);
+  const position = concat(batches, rows, "position", Int32Array);
+  const byLabel = Uint32Array.from({ length: rows }, (_, i) => i).sort(
+    (a, b) => sample[a]! - sample[b]! || position[a]! - position[b]!,
+  );
+  const place = new Uint32Array(rows);
+  byLabel.forEach((row, index) => {
+    place[row] = index;
+  });
+  return place;
+}
+
+function sortedLabels(batches: readonly RowBatch[], place: Uint32Array): RowLabels {
+  const sorted = <A extends Int32Array | Uint8Array>(column: A): A => {
+    const out = column.slice() as A;
+    for (let i = 0; i < place.length; i++) out[place[i]!] = column[i]!;
+    return out;
+  };
+  const rows = place.length;
+  return {
+    sample: sorted(concat(batches, rows, "sample", Int32Array)),
+    position: sorted(concat(batches, rows, "position", Int32Array)),
+    tokenId: sorted(concat(batches, rows, "tokenId", Int32Array)),
+    phase: sorted(concat(batches, rows, "phase", Uint8Array)),
+  };
+}
+
+function concat<A extends Int32Array | Uint8Array>(
+  batches: readonly RowBatch[],
+  rows: number,
+  column: keyof RowLabels,
+  ArrayType: new (length: number) => A,
+): A {
+  const out = new ArrayType(rows);
+  let at = 0;
+  for (const batch of batches) {
+    out.set(batch[column], at);
+    at += batch.rows;
+  }
+  return out;
+}
+
+/** One layer of one stream from all batches, every row at its place. */
+function gather(batches: readonly RowBatch[], place: Uint32Array, name: StreamName, layer: number): Data {
+  const parts = batches.map((batch) => batch.streams.get(name)!.get(layer)!);
+  const ArrayType = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array }[STREAMS[name].type];
+  const out = new ArrayType(parts.reduce((sum, part) => sum + part.length, 0));
+  const width = place.length === 0 ? 0 : out.length / place.length;
+  let row = 0;
+  parts.forEach((part, index) => {
+    const rows = batches[index]!.rows;
+    // Runs of neighbours (a prompt's chunk) move as one block.
+    for (let i = 0; i < rows; ) {
+      let end = i + 1;
+      while (end < rows && place[row + end] === place[row + end - 1]! + 1) end++;
+      out.set(part.subarray(i * width, end * width), place[row + i]! * width);
+      i = end;
+    }
+    row += rows;
+  });
+  return out;
+}

@@ -1,0 +1,38 @@
+import type { Finished, ModelInfo } from "../engines/engine.ts";
+import type { Plan } from "./plan.ts";
+import type { RowBatch } from "./rows.ts";
+
+/** What a prompt was, for labels and for aligning captures with each other. */
+export interface SampleInfo {
+  /** The user's label (a domain, a condition), or `null`. */
+  readonly label: string | null;
+  readonly promptTokens: number;
+}
+
+/** What a sink is told before the first row. */
+export interface RunHeader {
+  readonly engine: { readonly kind: string; readonly version: string };
+  readonly model: ModelInfo;
+  readonly streams: Plan["streams"];
+  readonly samples: readonly SampleInfo[];
+  /** Text of any token that appears in a batch; see `Engine.tokenText`. */
+  readonly tokenText: (tokenId: number) => string;
+}
+
+/** What a sink is told after the last row. */
+export interface RunEnd {
+  /** The samples that ended, in order of sample. */
+  readonly finished: readonly Finished[];
+  /** What kept the run from its end (an abort, an engine's failure), if anything did. */
+  readonly error?: unknown;
+}
+
+/**
+ * Takes the rows of one run. `write` may return a promise: the engine waits for it, so memory stays bounded by
+ * what a sink holds. `close` is called exactly once, also after an error.
+ */
+export interface Sink<Result> {
+  open(header: RunHeader): void | Promise<void>;
+  write(batch: RowBatch): void | Promise<void>;
+  close(end: RunEnd): Result | Promise<Result>;
+}

@@ -1,0 +1,117 @@
+import type { Plan } from "../capture/plan.ts";
+import type { RowBatch } from "../capture/rows.ts";
+import type { Gating } from "../routing/gating.ts";
+
+/** What is known of a model before it runs. */
+export interface ModelInfo {
+  /** `general.name` of the file, else the file's name. */
+  readonly name: string;
+  /** Where it was loaded from, as the user gave it. */
+  readonly source: string;
+  /** The engine's name of the architecture, e.g. `qwen3moe`. */
+  readonly architecture: string;
+  /** Decoder layers, dense ones counted. */
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly vocabSize: number;
+  /** Context the model was trained for, in tokens. */
+  readonly contextLength: number;
+  readonly parameters: number;
+  /** Size of the weights in bytes. */
+  readonly bytes: number;
+  /** Most frequent tensor type, e.g. `Q4_K`. */
+  readonly quantization: string;
+  /** `null` for a dense model. */
+  readonly moe: MoeInfo | null;
+}
+
+export interface MoeInfo {
+  /** 0-based indices of the layers that have a router. */
+  readonly layers: readonly number[];
+  /** Routed experts per MoE layer. */
+  readonly experts: number;
+  /** Experts used per token. */
+  readonly topK: number;
+  /** Experts that run for every token and have no logit. */
+  readonly sharedExperts: number;
+  readonly gating: Gating;
+}
+
+/** One prompt to run, already tokenised. */
+export interface EngineRequest {
+  readonly tokens: Int32Array;
+  /** Tokens to generate after the prompt; 0: the prompt only. */
+  readonly maxTokens: number;
+  readonly sampling: Sampling;
+}
+
+/** How the next token is drawn. `temperature: 0` is greedy. */
+export interface Sampling {
+  readonly temperature: number;
+  /** Keep the k most likely tokens; 0: all. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly seed: number;
+  /** Generation ends before the first of these strings; they are not part of the output text. */
+  readonly stop: readonly string[];
+  /** Go on after an end-of-generation token. */
+  readonly ignoreEos: boolean;
+}
+
+export type FinishReason = "length" | "eos" | "stop";
+
+/** The end of one sample. */
+export interface Finished {
+  readonly sample: number;
+  readonly tokens: Int32Array;
+  readonly text: string;
+  readonly reason: FinishReason;
+}
+
+/** What one step of the engine brought: rows, tokens drawn, samples that ended. */
+export interface Step {
+  /** `null` when the plan selects none of the step's rows. */
+  readonly batch: RowBatch | null;
+  /** Tokens drawn in this step, one entry per sample that drew one. */
+  readonly drawn: readonly { readonly sample: number; readonly tokenId: number }[];
+  readonly finished: readonly Finished[];
+  /** Tokens that went through the model in this step. */
+  readonly processed: number;
+}
+
+/**
+ * What runs the model. It knows nothing of sinks or analysis: it takes tokenised requests and a plan, and yields
+ * labelled rows.
+ */
+export interface Engine {
+  readonly kind: "llama.cpp" | "vllm";
+  /** Version of the engine's software, for the manifest. */
+  readonly version: string;
+  readonly model: ModelInfo;
+  /** Longest sample (prompt and continuation), in tokens. */
+  readonly contextSize: number;
+  /** Jinja chat template of the model, if it has one. */
+  readonly chatTemplate: string | null;
+  /** Text of the special tokens a chat template may name. */
+  readonly specialTokens: { readonly bos: string; readonly eos: string };
+
+  /** @param special whether special tokens are added and parsed, as the model's tokenizer is set up. */
+  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array>;
+  detokenize(tokens: Int32Array): Promise<string>;
+  /**
+   * Text of one token; bytes that are not valid UTF-8 on their own appear as `<0xE2>`. Known for every token that
+   * has passed through {@link run} or {@link tokenize}.
+   */
+  tokenText(tokenId: number): string;
+  /**
+   * Run the requests, several at a time, until all have ended. One run at a time per engine: a second one waits.
+   * Leaving the loop early or aborting the signal stops the engine within a fraction of a step.
+   */
+  run(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    options?: { signal?: AbortSignal },
+  ): AsyncIterable<Step>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,277 @@
+import type { Capture } from "./capture/capture.ts";
+import { LastRows } from "./capture/last-rows.ts";
+import { MemorySink } from "./capture/memory.ts";
+import { type Plan, type PlanOptions, planFor } from "./capture/plan.ts";
+import { PHASES, type Phase, type RowBatch } from "./capture/rows.ts";
+import type { Sink } from "./capture/sink.ts";
+import { STREAMS } from "./capture/streams.ts";
+import type { Engine, EngineRequest, Finished, ModelInfo, Sampling } from "./engines/engine.ts";
+import { RequestError } from "./errors.ts";
+import { encodePrompt, type Prompt, promptLabel } from "./prompt.ts";
+import { FolderSink } from "./store/folder-sink.ts";
+
+/** Where a run stands; counts only grow. */
+export interface Progress {
+  /** Samples that have ended. */
+  readonly samples: number;
+  readonly totalSamples: number;
+  /** Tokens that went through the model. */
+  readonly tokens: number;
+  /** At most this many will: prompts plus `maxTokens` each. */
+  readonly totalTokens: number;
+}
+
+/** How to generate; {@link Sampling} with its defaults. */
+export interface GenerateOptions extends Partial<Sampling> {
+  /** Tokens to generate after each prompt. Default 0: the prompt only. */
+  readonly maxTokens?: number;
+}
+
+export interface CaptureOptions extends PlanOptions, GenerateOptions {
+  /** A folder streams to disk, a sink takes the rows as they come. Default: memory. */
+  readonly into?: string | Sink<unknown>;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** A token with its routing, as {@link LanguageModel.stream} yields it. */
+export interface TokenEvent {
+  readonly sample: number;
+  readonly position: number;
+  readonly tokenId: number;
+  readonly text: string;
+  readonly phase: Phase;
+  /** Per captured stream: layer -> this token's values. */
+  readonly streams: RowBatch["streams"];
+}
+
+const GREEDY: Sampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  seed: 0,
+  stop: [],
+  ignoreEos: false,
+};
+
+/** A loaded model: capture from it, stream it, close it. Made by `load`. */
+export class LanguageModel implements AsyncDisposable {
+  readonly #engine: Engine;
+  #warnedDense = false;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  get info(): ModelInfo {
+    return this.#engine.model;
+  }
+
+  get engine(): { readonly kind: string; readonly version: string } {
+    return { kind: this.#engine.kind, version: this.#engine.version };
+  }
+
+  /** Longest sample (prompt and continuation), in tokens. */
+  get contextSize(): number {
+    return this.#engine.contextSize;
+  }
+
+  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
+    return this.#engine.tokenize(text, options);
+  }
+
+  detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
+    return this.#engine.detokenize(Int32Array.from(tokens));
+  }
+
+  /** Text of one token that was tokenised or run; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
+  tokenText(tokenId: number): string {
+    return this.#engine.tokenText(tokenId);
+  }
+
+  /**
+   * Run prompts and capture what the plan names, in memory or in the folder `into`.
+   *
+   * @throws RequestError for an unknown stream or layer, a prompt beyond the context; the signal's reason on abort.
+   */
+  capture(
+    prompts: Prompt | readonly Prompt[],
+    options?: CaptureOptions & { into?: string },
+  ): Promise<Capture>;
+  /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
+  capture<R>(prompts: Prompt | readonly Prompt[], options: CaptureOptions & { into: Sink<R> }): Promise<R>;
+  async capture(prompts: Prompt | readonly Prompt[], options: CaptureOptions = {}): Promise<unknown> {
+    const { list, requests, plan } = await this.#prepare(prompts, options);
+    const target = options.into ?? new MemorySink();
+    const chosen: Sink<unknown> = typeof target === "string" ? new FolderSink(target) : target;
+    const sink = plan.select.last === null ? chosen : new LastRows(chosen, plan.select.last);
+    await sink.open({
+      engine: this.engine,
+      model: this.info,
+      streams: plan.streams,
+      samples: list.map((prompt, i) => ({
+        label: promptLabel(prompt),
+        promptTokens: requests[i]!.tokens.length,
+      })),
+      tokenText: (id) => this.#engine.tokenText(id),
+    });
+    const finished: Finished[] = [];
+    try {
+      await this.#pump(requests, plan, sink, finished, options);
+    } catch (error) {
+      await sink.close({ finished: bySample(finished), error });
+      throw error;
+    }
+    return sink.close({ finished: bySample(finished) });
+  }
+
+  /** Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones. */
+  async *stream(
+    prompts: Prompt | readonly Prompt[],
+    options: Omit<CaptureOptions, "into" | "onProgress"> = {},
+  ): AsyncGenerator<TokenEvent, void, void> {
+    if (options.select?.last !== undefined)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        "select.last is known only at the end of a sample: use capture()",
+      );
+    const { requests, plan } = await this.#prepare(prompts, options);
+    for await (const { batch } of this.#engine.run(requests, plan, signalOf(options)))
+      for (let row = 0; row < (batch?.rows ?? 0); row++) yield this.#event(batch!, row);
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #prepare(
+    prompts: Prompt | readonly Prompt[],
+    options: PlanOptions & GenerateOptions & { signal?: AbortSignal },
+  ) {
+    options.signal?.throwIfAborted();
+    const list = isBatch(prompts) ? prompts : [prompts as Prompt];
+    if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
+    const plan = planFor(this.info, options);
+    this.#warnIfDense(plan);
+    const generation = checkGeneration(options);
+    const requests: EngineRequest[] = [];
+    for (const [i, prompt] of list.entries()) {
+      const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
+      const tokens = await encodePrompt(this.#engine, prompt, where);
+      const needed = tokens.length + generation.maxTokens;
+      if (needed > this.contextSize)
+        throw new RequestError(
+          "CONTEXT_OVERFLOW",
+          `${where} needs ${needed} tokens of context (${tokens.length} in the prompt, ${generation.maxTokens} to ` +
+            `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
+            `(trained for ${this.info.contextLength}) or shorten the prompt`,
+        );
+      requests.push({ tokens, ...generation });
+    }
+    return { list, requests, plan };
+  }
+
+  async #pump(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    sink: Sink<unknown>,
+    finished: Finished[],
+    options: CaptureOptions,
+  ): Promise<void> {
+    const totalTokens = requests.reduce((sum, r) => sum + r.tokens.length + Math.max(0, r.maxTokens - 1), 0);
+    let tokens = 0;
+    for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
+      if (step.batch) await sink.write(step.batch);
+      finished.push(...step.finished);
+      tokens += step.processed;
+      options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
+    }
+  }
+
+  #event(batch: RowBatch, row: number): TokenEvent {
+    const streams = new Map(
+      [...batch.streams].map(([name, layers]) => [
+        name,
+        new Map(
+          [...layers].map(([layer, data]) => {
+            const width = data.length / batch.rows;
+            return [layer, data.subarray(row * width, (row + 1) * width)];
+          }),
+        ),
+      ]),
+    );
+    const tokenId = batch.tokenId[row]!;
+    return {
+      sample: batch.sample[row]!,
+      position: batch.position[row]!,
+      tokenId,
+      text: this.tokenText(tokenId),
+      phase: PHASES[batch.phase[row]!]!,
+      streams,
+    };
+  }
+
+  #warnIfDense(plan: Plan): void {
+    const routed = plan.streams.filter(({ name }) => STREAMS[name].routed).map(({ name }) => name);
+    if (this.info.moe || routed.length === 0 || this.#warnedDense) return;
+    this.#warnedDense = true;
+    process.emitWarning(`${this.info.name} has no MoE layers: ${routed.join(", ")} will be empty`, {
+      type: "MoescopeWarning",
+      code: "DENSE_MODEL",
+    });
+  }
+}
+
+/** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
+function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
+  if (!Array.isArray(prompts)) return false;
+  return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
+}
+
+function checkGeneration(options: GenerateOptions): { maxTokens: number; sampling: Sampling } {
+  const maxTokens = options.maxTokens ?? 0;
+  const sampling: Sampling = {
+    temperature: options.temperature ?? GREEDY.temperature,
+    topK: options.topK ?? GREEDY.topK,
+    topP: options.topP ?? GREEDY.topP,
+    minP: options.minP ?? GREEDY.minP,
+    seed: options.seed ?? GREEDY.seed,
+    stop: options.stop ?? GREEDY.stop,
+    ignoreEos: options.ignoreEos ?? GREEDY.ignoreEos,
+  };
+  const must = (ok: boolean, what: string) => {
+    if (!ok) throw new RequestError("INVALID_ARGUMENT", what);
+  };
+  must(
+    Number.isInteger(maxTokens) && maxTokens >= 0,
+    `maxTokens must be a whole number from 0, got ${maxTokens}`,
+  );
+  must(
+    sampling.temperature >= 0 && sampling.temperature < Infinity,
+    `temperature must be 0 or more, got ${sampling.temperature}`,
+  );
+  must(
+    Number.isInteger(sampling.topK) && sampling.topK >= 0,
+    `topK must be a whole number from 0, got ${sampling.topK}`,
+  );
+  must(sampling.topP > 0 && sampling.topP <= 1, `topP must be in (0, 1], got ${sampling.topP}`);
+  must(sampling.minP >= 0 && sampling.minP < 1, `minP must be in [0, 1), got ${sampling.minP}`);
+  must(
+    Number.isInteger(sampling.seed) && sampling.seed >= 0 && sampling.seed <= 0xffffffff,
+    `seed must be a whole number from 0 to 4294967295, got ${sampling.seed}`,
+  );
+  must(
+    sampling.stop.every((stop) => typeof stop === "string" && stop.length > 0),
+    "stop must hold non-empty strings",
+  );
+  return { maxTokens, sampling };
+}
+
+const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);
+
+const signalOf = ({ signal }: { signal?: AbortSignal }) => (signal ? { signal } : {});

@@ -1,0 +1,22 @@
+/**
+ * How an architecture turns router logits into chosen experts and mixing weights.
+ *
+ * Source: llama.cpp `llm_graph_context::build_moe_ffn`, which follows each model's reference implementation.
+ */
+export interface Gating {
+  /**
+   * - `softmax`: over all experts, then the top-k are taken;
+   * - `softmax_topk`: top-k of the logits, then softmax over those k;
+   * - `sigmoid`: each expert on its own;
+   * - `sqrt_softplus`: sqrt(log(1 + exp(logit))).
+   */
+  readonly score: "softmax" | "softmax_topk" | "sigmoid" | "sqrt_softplus";
+  /** Whether the k weights are divided by their sum. */
+  readonly normalize: boolean;
+  /** Factor on the weights after normalisation (`routed_scaling_factor`). */
+  readonly scale: number;
+  /** Whether a learned bias is added to the scores for the choice only (DeepSeek-V3's auxiliary-loss-free balancing). */
+  readonly selectionBias: boolean;
+  /** Choice limited to the `used` best of `count` groups of experts, or `null`. */
+  readonly groups: { readonly count: number; readonly used: number } | null;
+}
