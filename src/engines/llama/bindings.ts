@@ -1,0 +1,473 @@
+/**
+ * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is in this file
+ * and belongs to {@link LLAMA_VERSION}. Nothing is called before {@link openLlama} has checked version, symbols and
+ * layouts; callers pass checked values only.
+ *
+ * One instance per thread: koffi's handles and callbacks are bound to the thread that made them.
+ */
+import koffi from "koffi";
+import { EngineError } from "../../errors.ts";
+import { abortBytes, raiseAbort } from "./abort.ts";
+import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
+import { addressOf, Memory } from "./memory.ts";
+
+/** An address in this process. */
+export type Pointer = bigint;
+/** Address of a `ggml_tensor`; user-space addresses fit a double exactly, and callbacks come by the thousand. */
+export type TensorPointer = number;
+
+/** `ggml_type` values the captured tensors have. */
+export const GGML_TYPE = { F32: 0, F16: 1, Q8_0: 8, I32: 26 } as const;
+/** `GGML_TENSOR_FLAG_OUTPUT`: kernels that fuse operations still write a tensor that carries it. */
+export const GGML_TENSOR_FLAG_OUTPUT = 2;
+export const FLASH_ATTENTION = { auto: -1, off: 0, on: 1 } as const;
+
+/** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */
+const TENSOR = {
+  type: 0,
+  buffer: 8,
+  ne: 16,
+  nb: 48,
+  op: 80,
+  flags: 148,
+  viewSrc: 232,
+  viewOffset: 240,
+  data: 248,
+  name: 256,
+  size: 336,
+} as const;
+
+/** What the eval callback is called with: `ask` true before, false after the tensor's computation. */
+export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
+
+/** Members of `llama_model_params` and `llama_context_params` that moescope sets; the rest keep their defaults. */
+export interface ModelParams {
+  n_gpu_layers: number;
+}
+export interface ContextParams {
+  n_ctx: number;
+  n_batch: number;
+  n_ubatch: number;
+  n_seq_max: number;
+  n_threads: number;
+  n_threads_batch: number;
+  flash_attn_type: number;
+  type_k: number;
+  type_v: number;
+  kv_unified: boolean;
+  cb_eval: Pointer | null;
+  abort_callback: Pointer | null;
+  abort_callback_data: Pointer | null;
+}
+
+const modelParams = {
+  devices: "void *",
+  tensor_buft_overrides: "void *",
+  n_gpu_layers: "int32_t",
+  split_mode: "int32_t",
+  load_mode: "int32_t",
+  lazy_mode: "int32_t",
+  main_gpu: "int32_t",
+  tensor_split: "void *",
+  progress_callback: "void *",
+  progress_callback_user_data: "void *",
+  kv_overrides: "void *",
+  vocab_only: "bool",
+  check_tensors: "bool",
+  use_extra_bufts: "bool",
+  no_host: "bool",
+  no_alloc: "bool",
+  load_mtp: "bool",
+};
+
+const contextParams = {
+  n_ctx: "uint32_t",
+  n_batch: "uint32_t",
+  n_ubatch: "uint32_t",
+  n_seq_max: "uint32_t",
+  n_rs_seq: "uint32_t",
+  n_outputs_max: "uint32_t",
+  n_outputs_max_per_seq: "uint32_t",
+  n_threads: "int32_t",
+  n_threads_batch: "int32_t",
+  ctx_type: "int32_t",
+  rope_scaling_type: "int32_t",
+  pooling_type: "int32_t",
+  attention_type: "int32_t",
+  flash_attn_type: "int32_t",
+  rope_freq_base: "float",
+  rope_freq_scale: "float",
+  yarn_ext_factor: "float",
+  yarn_attn_factor: "float",
+  yarn_beta_fast: "float",
+  yarn_beta_slow: "float",
+  yarn_orig_ctx: "uint32_t",
+  defrag_thold: "float",
+  cb_eval: "void *",
+  cb_eval_user_data: "void *",
+  type_k: "int32_t",
+  type_v: "int32_t",
+  abort_callback: "void *",
+  abort_callback_data: "void *",
+  embeddings: "bool",
+  offload_kqv: "bool",
+  no_perf: "bool",
+  op_offload: "bool",
+  swa_full: "bool",
+  kv_unified: "bool",
+  samplers: "void *",
+  n_samplers: "size_t",
+  ctx_other: "void *",
+};
+
+const batchFields = {
+  n_tokens: "int32_t",
+  token: "void *",
+  embd: "void *",
+  pos: "void *",
+  n_seq_id: "void *",
+  seq_id: "void *",
+  logits: "void *",
+};
+
+/** A `llama_batch` whose arrays are ours; see `batch.ts`. */
+export interface NativeBatch {
+  n_tokens: number;
+  token: Pointer;
+  embd: null;
+  pos: Pointer;
+  n_seq_id: Pointer;
+  seq_id: Pointer;
+  logits: Pointer;
+}
+
+export type Llama = ReturnType<typeof bind>;
+
+/**
+ * Load the shared libraries into this thread and check that they are what this file describes.
+ *
+ * @throws EngineError `ENGINE_UNAVAILABLE` when a library cannot be loaded, `ENGINE_INCOMPATIBLE` when it is another
+ * version or its layouts differ.
+ */
+export function openLlama(files: LibraryFiles): Llama {
+  let llama: Llama;
+  try {
+    llama = bind(files);
+  } catch (cause) {
+    const message = (cause as Error).message;
+    const missing = /symbol|function/i.test(message);
+    throw new EngineError(
+      missing ? "ENGINE_INCOMPATIBLE" : "ENGINE_UNAVAILABLE",
+      `llama.cpp in ${files.folder} ${missing ? "lacks a function" : "cannot be loaded"}: ${message}`,
+      { cause },
+    );
+  }
+  checkAbi(llama, files);
+  return llama;
+}
+
+function bind(files: LibraryFiles) {
+  const base = koffi.load(files.base, { global: true });
+  const ggml = koffi.load(files.ggml, { global: true });
+  const lib = koffi.load(files.llama, { global: true });
+  const ModelParamsT = koffi.struct(modelParams);
+  const ContextParamsT = koffi.struct(contextParams);
+  const BatchT = koffi.struct(batchFields);
+  const SamplerParamsT = koffi.struct({ no_perf: "bool" });
+  const GgmlInitT = koffi.struct({ mem_size: "size_t", mem_buffer: "void *", no_alloc: "bool" });
+  const EvalT = koffi.proto("bool", ["uint64_t", "bool", "void *"]);
+  const LogT = koffi.proto("void", ["int", "const char *", "void *"]);
+
+  return {
+    memory: new Memory(),
+    registerEval: (callback: EvalCallback): Pointer => koffi.register(callback, koffi.pointer(EvalT)),
+    registerLog: (callback: (level: number, text: string) => void): Pointer =>
+      koffi.register(callback, koffi.pointer(LogT)),
+    unregister: (callback: Pointer): void => koffi.unregister(callback),
+
+    version: lib.func("llama_version", "const char *", []) as () => string,
+    backendInit: lib.func("llama_backend_init", "void", []) as () => void,
+    loadBackends: ggml.func("ggml_backend_load_all_from_path", "void", ["const char *"]) as (
+      folder: string,
+    ) => void,
+    deviceCount: ggml.func("ggml_backend_dev_count", "size_t", []) as () => number,
+    setLog: lib.func("llama_log_set", "void", ["void *", "void *"]) as (
+      callback: Pointer,
+      data: null,
+    ) => void,
+    /** A native function that may stand in for a log callback: takes any level, does nothing. */
+    silentLog: base.symbol("ggml_type_name") as Pointer,
+
+    modelDefaults: lib.func("llama_model_default_params", ModelParamsT, []) as () => ModelParams,
+    loadModel: lib.func("llama_model_load_from_file", "void *", ["const char *", ModelParamsT]) as (
+      path: string,
+      params: ModelParams,
+    ) => Pointer | null,
+    freeModel: lib.func("llama_model_free", "void", ["void *"]) as (model: Pointer) => void,
+    isRecurrent: lib.func("llama_model_is_recurrent", "bool", ["void *"]) as (model: Pointer) => boolean,
+    isHybrid: lib.func("llama_model_is_hybrid", "bool", ["void *"]) as (model: Pointer) => boolean,
+    isDiffusion: lib.func("llama_model_is_diffusion", "bool", ["void *"]) as (model: Pointer) => boolean,
+    hasDecoder: lib.func("llama_model_has_decoder", "bool", ["void *"]) as (model: Pointer) => boolean,
+    hasEncoder: lib.func("llama_model_has_encoder", "bool", ["void *"]) as (model: Pointer) => boolean,
+    trainedContext: lib.func("llama_model_n_ctx_train", "int32_t", ["void *"]) as (model: Pointer) => number,
+    chatTemplate: lib.func("llama_model_chat_template", "const char *", ["void *", "const char *"]) as (
+      model: Pointer,
+      name: null,
+    ) => string | null,
+
+    contextDefaults: lib.func("llama_context_default_params", ContextParamsT, []) as () => ContextParams,
+    newContext: lib.func("llama_init_from_model", "void *", ["void *", ContextParamsT]) as (
+      model: Pointer,
+      params: ContextParams,
+    ) => Pointer | null,
+    freeContext: lib.func("llama_free", "void", ["void *"]) as (context: Pointer) => void,
+    contextSize: lib.func("llama_n_ctx", "uint32_t", ["void *"]) as (context: Pointer) => number,
+    setCausalAttention: lib.func("llama_set_causal_attn", "void", ["void *", "bool"]) as (
+      context: Pointer,
+      causal: boolean,
+    ) => void,
+    getMemory: lib.func("llama_get_memory", "void *", ["void *"]) as (context: Pointer) => Pointer,
+    clearMemory: lib.func("llama_memory_clear", "void", ["void *", "bool"]) as (
+      memory: Pointer,
+      data: boolean,
+    ) => void,
+    removeSequence: lib.func("llama_memory_seq_rm", "bool", ["void *", "int32_t", "int32_t", "int32_t"]) as (
+      memory: Pointer,
+      sequence: number,
+      from: number,
+      to: number,
+    ) => boolean,
+    decode: lib.func("llama_decode", "int32_t", ["void *", BatchT]) as (
+      context: Pointer,
+      batch: NativeBatch,
+    ) => number,
+    logitsOf: lib.func("llama_get_logits_ith", "void *", ["void *", "int32_t"]) as (
+      context: Pointer,
+      index: number,
+    ) => Pointer | null,
+
+    vocab: lib.func("llama_model_get_vocab", "void *", ["void *"]) as (model: Pointer) => Pointer,
+    vocabSize: lib.func("llama_vocab_n_tokens", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    vocabType: lib.func("llama_vocab_type", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    isEndOfGeneration: lib.func("llama_vocab_is_eog", "bool", ["void *", "int32_t"]) as (
+      vocab: Pointer,
+      token: number,
+    ) => boolean,
+    bos: lib.func("llama_vocab_bos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    eos: lib.func("llama_vocab_eos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    tokenize: lib.func("llama_tokenize", "int32_t", [
+      "void *",
+      "const void *",
+      "int32_t",
+      "void *",
+      "int32_t",
+      "bool",
+      "bool",
+    ]) as (
+      vocab: Pointer,
+      text: Uint8Array,
+      bytes: number,
+      out: Int32Array,
+      capacity: number,
+      addSpecial: boolean,
+      parseSpecial: boolean,
+    ) => number,
+    tokenToPiece: lib.func("llama_token_to_piece", "int32_t", [
+      "void *",
+      "int32_t",
+      "void *",
+      "int32_t",
+      "int32_t",
+      "bool",
+    ]) as (
+      vocab: Pointer,
+      token: number,
+      out: Uint8Array,
+      capacity: number,
+      strip: number,
+      special: boolean,
+    ) => number,
+
+    samplerChain: lib.func("llama_sampler_chain_init", "void *", [SamplerParamsT]) as (params: {
+      no_perf: boolean;
+    }) => Pointer,
+    addSampler: lib.func("llama_sampler_chain_add", "void", ["void *", "void *"]) as (
+      chain: Pointer,
+      sampler: Pointer,
+    ) => void,
+    greedySampler: lib.func("llama_sampler_init_greedy", "void *", []) as () => Pointer,
+    topKSampler: lib.func("llama_sampler_init_top_k", "void *", ["int32_t"]) as (k: number) => Pointer,
+    topPSampler: lib.func("llama_sampler_init_top_p", "void *", ["float", "size_t"]) as (
+      p: number,
+      keep: number,
+    ) => Pointer,
+    minPSampler: lib.func("llama_sampler_init_min_p", "void *", ["float", "size_t"]) as (
+      p: number,
+      keep: number,
+    ) => Pointer,
+    temperatureSampler: lib.func("llama_sampler_init_temp", "void *", ["float"]) as (t: number) => Pointer,
+    distributionSampler: lib.func("llama_sampler_init_dist", "void *", ["uint32_t"]) as (
+      seed: number,
+    ) => Pointer,
+    sample: lib.func("llama_sampler_sample", "int32_t", ["void *", "void *", "int32_t"]) as (
+      chain: Pointer,
+      context: Pointer,
+      index: number,
+    ) => number,
+    freeSampler: lib.func("llama_sampler_free", "void", ["void *"]) as (chain: Pointer) => void,
+
+    tensorBytes: base.func("ggml_nbytes", "size_t", ["uint64_t"]) as (tensor: TensorPointer) => number,
+    readTensor: base.func("ggml_backend_tensor_get", "void", ["uint64_t", "void *", "size_t", "size_t"]) as (
+      tensor: TensorPointer,
+      into: Uint8Array,
+      offset: number,
+      bytes: number,
+    ) => void,
+    isHostBuffer: base.func("ggml_backend_buffer_is_host", "bool", ["uint64_t"]) as (
+      buffer: number,
+    ) => boolean,
+    opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
+    isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
+    isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
+    setEvalCallback: base.func("ggml_backend_sched_set_eval_callback", "void", [
+      "void *",
+      "void *",
+      "void *",
+    ]) as (scheduler: Pointer, callback: Pointer | null, data: null) => void,
+    /** `llama_context::get_sched() const`; `null` where the build does not export it (Windows). */
+    scheduler: optional(() => lib.func("_ZNK13llama_context9get_schedEv", "void *", ["void *"])) as
+      | ((context: Pointer) => Pointer)
+      | null,
+    ggmlInit: base.func("ggml_init", "void *", [GgmlInitT]) as (params: {
+      mem_size: number;
+      mem_buffer: null;
+      no_alloc: boolean;
+    }) => Pointer,
+    ggmlFree: base.func("ggml_free", "void", ["void *"]) as (context: Pointer) => void,
+    newTensor2d: base.func("ggml_new_tensor_2d", "uint64_t", ["void *", "int", "int64_t", "int64_t"]) as (
+      context: Pointer,
+      type: number,
+      ne0: number,
+      ne1: number,
+    ) => TensorPointer,
+    view1d: base.func("ggml_view_1d", "uint64_t", ["void *", "uint64_t", "int64_t", "size_t"]) as (
+      context: Pointer,
+      tensor: TensorPointer,
+      ne0: number,
+      offset: number,
+    ) => TensorPointer,
+    setName: base.func("ggml_set_name", "uint64_t", ["uint64_t", "const char *"]) as (
+      tensor: TensorPointer,
+      name: string,
+    ) => TensorPointer,
+  };
+}
+
+function optional<T>(open: () => T): T | null {
+  try {
+    return open();
+  } catch {
+    return null;
+  }
+}
+
+/** Compare what the library says of itself with what this file assumes, without running a model. */
+function checkAbi(llama: Llama, files: LibraryFiles): void {
+  const must = (ok: boolean, what: string) => {
+    if (!ok)
+      throw new EngineError(
+        "ENGINE_INCOMPATIBLE",
+        `llama.cpp in ${files.folder}: ${what}; moescope needs ${LLAMA_VERSION}. Reinstall moescope, or point ` +
+          "MOESCOPE_LLAMA_DIR at a build of that version",
+      );
+  };
+  const version = llama.version();
+  must(`v${version.replace(/^v|-dev$/g, "")}` === LLAMA_VERSION, `it is version ${version}`);
+  const context = llama.contextDefaults();
+  must(
+    context.n_ctx === 512 && context.n_batch === 2048 && context.n_ubatch === 512 && context.n_seq_max === 1,
+    "llama_context_params has another layout",
+  );
+  must(
+    context.flash_attn_type === FLASH_ATTENTION.auto &&
+      context.type_k === GGML_TYPE.F16 &&
+      !context.kv_unified,
+    "llama_context_params has another layout",
+  );
+  checkTensorLayout(llama, must);
+  const flag = new SharedArrayBuffer(abortBytes);
+  const seen = [false, true].map((raised) => {
+    raiseAbort(flag, raised);
+    return llama.isEmpty(addressOf(new Uint8Array(flag)));
+  });
+  must(!seen[0] && seen[1]!, "ggml_is_empty reads another layout");
+}
+
+function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => void): void {
+  const context = llama.ggmlInit({ mem_size: 16 * 1024, mem_buffer: null, no_alloc: false });
+  try {
+    const name = "moescope-layout-check-0123456789";
+    const root = llama.setName(llama.newTensor2d(context, GGML_TYPE.I32, 3, 5), name);
+    const view = llama.view1d(context, root, 2, 12);
+    const t = new TensorReader(llama.memory);
+    const [viewSource, viewOffset] = [t.viewSource(view), t.viewOffset(view)];
+    must(
+      t.type(root) === GGML_TYPE.I32 &&
+        t.ne(root, 0) === 3 &&
+        t.ne(root, 1) === 5 &&
+        t.nb(root, 1) === 12 &&
+        t.name(root) === name &&
+        llama.opName(t.op(root)) === "NONE" &&
+        llama.opName(t.op(view)) === "VIEW" &&
+        viewSource === root &&
+        viewOffset === 12 &&
+        t.data(view) === t.data(root) + 12,
+      "ggml_tensor has another layout",
+    );
+  } finally {
+    llama.ggmlFree(context);
+  }
+}
+
+/** Fields of a `ggml_tensor` in place. */
+export class TensorReader {
+  readonly #memory: Memory;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+  }
+
+  type(t: TensorPointer): number {
+    return this.#memory.int32(t + TENSOR.type);
+  }
+  ne(t: TensorPointer, axis: number): number {
+    return this.#memory.uint64(t + TENSOR.ne + 8 * axis);
+  }
+  nb(t: TensorPointer, axis: number): number {
+    return this.#memory.uint64(t + TENSOR.nb + 8 * axis);
+  }
+  op(t: TensorPointer): number {
+    return this.#memory.int32(t + TENSOR.op);
+  }
+  buffer(t: TensorPointer): number {
+    return this.#memory.uint64(t + TENSOR.buffer);
+  }
+  viewSource(t: TensorPointer): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.viewSrc);
+  }
+  viewOffset(t: TensorPointer): number {
+    return this.#memory.uint64(t + TENSOR.viewOffset);
+  }
+  data(t: TensorPointer): number {
+    return this.#memory.uint64(t + TENSOR.data);
+  }
+  setData(t: TensorPointer, address: number): void {
+    this.#memory.setUint64(t + TENSOR.data, address);
+  }
+  addFlag(t: TensorPointer, flag: number): void {
+    this.#memory.setInt32(t + TENSOR.flags, this.#memory.int32(t + TENSOR.flags) | flag);
+  }
+  name(t: TensorPointer): string {
+    return this.#memory.text(t + TENSOR.name, 64);
+  }
+}

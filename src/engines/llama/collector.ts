@@ -1,0 +1,184 @@
+import type { Plan } from "../../capture/plan.ts";
+import type { RowBatch } from "../../capture/rows.ts";
+import { STREAMS, type StreamName } from "../../capture/streams.ts";
+import { EngineError } from "../../errors.ts";
+import type { SelectedRow } from "./selection.ts";
+import type { Slot } from "./tap.ts";
+
+/** Rows of decode steps are gathered up to this many before they are sent: a message a step would cost more. */
+const GATHERED_ROWS = 64;
+
+/** A step as the collector sees it. */
+export interface CollectedStep {
+  readonly selected: readonly SelectedRow[];
+  readonly slots: readonly Slot[];
+  readonly tokens: number;
+  /** Per token of the step its index among the outputs, or -1. */
+  readonly outputIndex: Int32Array;
+  readonly outputs: number;
+}
+
+type Column = { readonly stream: StreamName; readonly layer: number; readonly width: number };
+type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+/** Rows in one transferable buffer: labels first, then the streams, layer by layer. */
+interface Staging {
+  readonly capacity: number;
+  readonly buffer: ArrayBuffer;
+  readonly sample: Int32Array<ArrayBuffer>;
+  readonly position: Int32Array<ArrayBuffer>;
+  readonly tokenId: Int32Array<ArrayBuffer>;
+  readonly phase: Uint8Array<ArrayBuffer>;
+  readonly values: readonly Values[];
+}
+
+/** Packs the selected rows of steps into batches that own their memory. */
+export class RowCollector {
+  readonly #plan: Plan;
+  #columns: Column[] | null = null;
+  #staging: Staging | null = null;
+  #rows = 0;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Whether `rows` more fit without a {@link take} first. */
+  fits(rows: number): boolean {
+    return this.#staging === null || this.#rows + rows <= this.#staging.capacity;
+  }
+
+  add(step: CollectedStep): void {
+    const { selected } = step;
+    if (selected.length === 0) return;
+    this.#columns ??= this.#findColumns(step.slots);
+    this.#staging ??= makeStaging(this.#columns, Math.max(selected.length, GATHERED_ROWS));
+    const staging = this.#staging;
+    const at = this.#rows;
+    selected.forEach((row, i) => {
+      staging.sample[at + i] = row.sample;
+      staging.position[at + i] = row.position;
+      staging.tokenId[at + i] = row.tokenId;
+      staging.phase[at + i] = row.phase;
+    });
+    const slots = new Map(step.slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot]));
+    this.#columns.forEach((column, index) => {
+      copyRows(
+        slots.get(`${column.stream}-${column.layer}`)!,
+        step,
+        column.width,
+        staging.values[index]!,
+        at,
+      );
+    });
+    this.#rows += selected.length;
+  }
+
+  /** Hand over what was gathered; the batch's buffer is the caller's to transfer. */
+  take(): RowBatch | null {
+    if (!this.#staging || this.#rows === 0) return null;
+    const rows = this.#rows;
+    const full = this.#staging;
+    const staging = rows === full.capacity ? full : shrink(full, this.#columns!, rows);
+    // A half-empty staging area was copied from and serves again.
+    if (staging === full) this.#staging = null;
+    this.#rows = 0;
+    const streams = new Map<StreamName, Map<number, Values>>(
+      this.#plan.streams.map(({ name }) => [name, new Map()]),
+    );
+    this.#columns!.forEach(({ stream, layer }, index) => {
+      streams.get(stream)!.set(layer, staging.values[index]!);
+    });
+    const { sample, position, tokenId, phase } = staging;
+    return { rows, sample, position, tokenId, phase, streams };
+  }
+
+  #findColumns(slots: readonly Slot[]): Column[] {
+    const columns: Column[] = [];
+    for (const { name: stream, layers } of this.#plan.streams)
+      for (const layer of layers) {
+        const slot = slots.find((candidate) => candidate.stream === stream && candidate.layer === layer);
+        if (!slot)
+          throw new EngineError(
+            "ENGINE_FAILED",
+            `llama.cpp's graph of this architecture has no tensor for ${stream} in layer ${layer}; leave the stream or the layer out`,
+          );
+        columns.push({ stream, layer, width: slot.width });
+      }
+    return columns;
+  }
+}
+
+function copyRows(slot: Slot, step: CollectedStep, width: number, out: Values, at: number): void {
+  const { selected } = step;
+  const byOutput = slot.rows !== step.tokens;
+  if (slot.width !== width || (byOutput && slot.rows !== step.outputs))
+    throw new EngineError(
+      "ENGINE_FAILED",
+      `${slot.stream} of layer ${slot.layer} came with ${slot.rows} rows of ${slot.width} values for ${step.tokens} ` +
+        `tokens (${step.outputs} outputs), expected rows of ${width}; please report this model`,
+    );
+  const rowOf = (i: number) => (byOutput ? step.outputIndex[selected[i]!.token]! : selected[i]!.token);
+  const { values, start, rowStride } = slot;
+  const first = rowOf(0);
+  const contiguous = rowOf(selected.length - 1) - first === selected.length - 1;
+  if (contiguous && rowStride === width && width * selected.length > 32) {
+    const from = start + first * rowStride;
+    out.set(values.subarray(from, from + selected.length * width), at * width);
+    return;
+  }
+  let to = at * width;
+  for (let i = 0; i < selected.length; i++) {
+    const from = start + rowOf(i) * rowStride;
+    for (let j = 0; j < width; j++) out[to++] = values[from + j]!;
+  }
+}
+
+function makeStaging(columns: readonly Column[], capacity: number): Staging {
+  const sizes = columns.map(
+    ({ stream, width }) => capacity * width * (STREAMS[stream].type === "uint16" ? 2 : 4),
+  );
+  // Every part starts at a multiple of 8 bytes, whatever the sizes before it.
+  const align = (bytes: number) => (bytes + 7) & ~7;
+  const labels = 3 * align(4 * capacity) + align(capacity);
+  const buffer = new ArrayBuffer(sizes.reduce((sum, size) => sum + align(size), labels));
+  let offset = 0;
+  const part = <A>(
+    ArrayType: new (b: ArrayBuffer, o: number, n: number) => A,
+    count: number,
+    bytes: number,
+  ): A => {
+    const array = new ArrayType(buffer, offset, count);
+    offset += align(bytes);
+    return array;
+  };
+  return {
+    capacity,
+    buffer,
+    sample: part(Int32Array<ArrayBuffer>, capacity, 4 * capacity),
+    position: part(Int32Array<ArrayBuffer>, capacity, 4 * capacity),
+    tokenId: part(Int32Array<ArrayBuffer>, capacity, 4 * capacity),
+    phase: part(Uint8Array<ArrayBuffer>, capacity, capacity),
+    values: columns.map(({ stream, width }, i) =>
+      STREAMS[stream].type === "uint16"
+        ? part(Uint16Array<ArrayBuffer>, capacity * width, sizes[i]!)
+        : part(Float32Array<ArrayBuffer>, capacity * width, sizes[i]!),
+    ),
+  };
+}
+
+function shrink(from: Staging, columns: readonly Column[], rows: number): Staging {
+  const to = makeStaging(columns, rows);
+  to.sample.set(from.sample.subarray(0, rows));
+  to.position.set(from.position.subarray(0, rows));
+  to.tokenId.set(from.tokenId.subarray(0, rows));
+  to.phase.set(from.phase.subarray(0, rows));
+  to.values.forEach((values, i) => {
+    values.set(from.values[i]!.subarray(0, values.length));
+  });
+  return to;
+}

@@ -1,0 +1,90 @@
+import type { Plan } from "../../capture/plan.ts";
+import type { RowBatch } from "../../capture/rows.ts";
+import type { ErrorCode } from "../../errors.ts";
+import type { EngineRequest, Finished } from "../engine.ts";
+import type { LibraryFiles } from "./library.ts";
+import type { Strategy } from "./tap.ts";
+
+/** What the worker is started with. */
+export interface HostOptions {
+  readonly files: LibraryFiles;
+  /** First file of the model. */
+  readonly path: string;
+  readonly contextSize: number;
+  readonly parallel: number;
+  readonly batchSize: number;
+  readonly threads: number;
+  readonly kvType: "f32" | "f16" | "q8_0";
+  readonly flashAttention: boolean | "auto";
+  readonly strategy: Strategy;
+  /** See {@link Control}. */
+  readonly control: SharedArrayBuffer;
+  /** The native side of an abort; see `AbortFlag`. */
+  readonly abort: SharedArrayBuffer;
+}
+
+/** Int32 cells shared by both threads. */
+export const CONTROL = {
+  /** Main: 1 while the present run is to stop. */
+  aborted: 0,
+  /** Main: `steps` messages taken so far, modulo 2^32. */
+  taken: 1,
+  /** Size of the buffer in bytes. */
+  bytes: 8,
+} as const;
+
+export type ToHost =
+  | {
+      readonly type: "tokenize";
+      readonly id: number;
+      readonly text: string;
+      readonly addSpecial: boolean;
+      readonly parseSpecial: boolean;
+    }
+  | { readonly type: "detokenize"; readonly id: number; readonly tokens: Int32Array }
+  | {
+      readonly type: "run";
+      readonly id: number;
+      readonly requests: readonly EngineRequest[];
+      readonly plan: Plan;
+    }
+  | { readonly type: "close" };
+
+/** Token ids that appear for the first time, with their text. */
+export type NewTokens = readonly (readonly [id: number, text: string])[];
+
+/** Several engine steps in one message. */
+export interface Steps {
+  readonly batch: RowBatch | null;
+  readonly drawn: readonly { readonly sample: number; readonly tokenId: number }[];
+  readonly finished: readonly Finished[];
+  readonly processed: number;
+  readonly newTokens: NewTokens;
+}
+
+export interface Ready {
+  readonly version: string;
+  readonly contextSize: number;
+  readonly chatTemplate: string | null;
+  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly vocabSize: number;
+}
+
+export interface WireError {
+  readonly name: string;
+  readonly code: ErrorCode | null;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+export type FromHost =
+  | { readonly type: "ready"; readonly ready: Ready }
+  | {
+      readonly type: "reply";
+      readonly id: number;
+      readonly value: Int32Array | string;
+      readonly newTokens: NewTokens;
+    }
+  | { readonly type: "steps"; readonly id: number; readonly steps: Steps }
+  | { readonly type: "end"; readonly id: number }
+  | { readonly type: "error"; readonly id: number | null; readonly error: WireError };

@@ -1,0 +1,134 @@
+import type { Plan } from "../../capture/plan.ts";
+import { EngineError } from "../../errors.ts";
+import type { EngineRequest, Finished } from "../engine.ts";
+import { type Chunk, type Running, Scheduler } from "./batch.ts";
+import { RowCollector } from "./collector.ts";
+import { Generation } from "./generation.ts";
+import { NativeTokens } from "./native-tokens.ts";
+import type { Steps } from "./protocol.ts";
+import { selectRows } from "./selection.ts";
+import type { Session } from "./session.ts";
+import { needsOutputRows, targetsOf } from "./taps.ts";
+
+/** Rows of decode steps wait at most this long (ms) before they are sent. */
+const GATHER_MS = 5;
+
+export interface RunContext {
+  readonly session: Session;
+  readonly layers: number;
+  readonly batchSize: number;
+  readonly aborted: () => boolean;
+  /** Texts of tokens the other side has not seen. */
+  readonly newTokens: (tokens: Iterable<number>) => Steps["newTokens"];
+}
+
+/**
+ * Run all requests; yields what is to be sent, several steps gathered where they are quick. Ends early without an
+ * error when aborted. Always leaves the context empty.
+ */
+export function* run(
+  context: RunContext,
+  requests: readonly EngineRequest[],
+  plan: Plan,
+): Generator<Steps, void, void> {
+  const { session } = context;
+  const { llama } = session;
+  const limits = {
+    batchSize: context.batchSize,
+    parallel: session.parallel,
+    contextSize: session.contextSize,
+  };
+  const scheduler = new Scheduler(requests, limits);
+  const collector = new RowCollector(plan);
+  const generations = new Map<Running, Generation>();
+  const tokens = new NativeTokens(context.batchSize, session.parallel);
+  const keepLast = needsOutputRows(plan, context.layers);
+  let pending = emptySteps();
+  let pendingSince = performance.now();
+
+  const flush = (): Steps => {
+    const steps = { ...pending, batch: collector.take() };
+    const seen = [...steps.drawn.map(({ tokenId }) => tokenId), ...(steps.batch?.tokenId ?? [])];
+    pending = emptySteps();
+    return { ...steps, newTokens: context.newTokens(seen) };
+  };
+
+  session.tap.setTargets(targetsOf(plan));
+  session.invalidateGraph();
+  try {
+    for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
+      const selected = selectRows(chunks, plan.select);
+      const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
+      const step = tokens.fill(chunks, capturedTokens);
+      if (context.aborted()) return;
+      const code = llama.decode(session.context, tokens.batch);
+      if (code === 2 || context.aborted()) return;
+      const slots = session.tap.settle(session.context);
+      if (code !== 0) throw decodeError(code, chunks);
+
+      if (!collector.fits(selected.length)) yield flush();
+      collector.add({ selected, slots, ...step });
+      for (const { running, token } of drawing(chunks)) {
+        const generation = generations.get(running) ?? new Generation(llama, session.vocabulary, running);
+        generations.set(running, generation);
+        const { token: tokenId, finished } = generation.draw(session.context, token);
+        pending.drawn.push({ sample: running.sample, tokenId });
+        if (finished) end(running, finished);
+      }
+      for (const { running } of chunks)
+        if (running.request.maxTokens === 0 && running.fed === running.length)
+          end(running, { sample: running.sample, tokens: new Int32Array(0), text: "", reason: "length" });
+      pending.processed += step.tokens;
+
+      const now = performance.now();
+      if (now - pendingSince >= GATHER_MS) {
+        yield flush();
+        pendingSince = performance.now();
+      }
+    }
+    yield flush();
+  } finally {
+    for (const generation of generations.values()) generation.free();
+    llama.clearMemory(session.memory, false);
+  }
+
+  function end(running: Running, finished: Finished): void {
+    pending.finished.push(finished);
+    scheduler.finish(running);
+    llama.removeSequence(session.memory, running.sequence, -1, -1);
+    generations.get(running)?.free();
+    generations.delete(running);
+  }
+}
+
+/** The samples that have just fed all they know and are to draw, with the index of their last token in the step. */
+function drawing(chunks: readonly Chunk[]): { running: Running; token: number }[] {
+  const out: { running: Running; token: number }[] = [];
+  let token = 0;
+  for (const { running, count } of chunks) {
+    token += count;
+    if (running.request.maxTokens > 0 && running.fed === running.length)
+      out.push({ running, token: token - 1 });
+  }
+  return out;
+}
+
+interface PendingSteps {
+  drawn: { sample: number; tokenId: number }[];
+  finished: Finished[];
+  processed: number;
+}
+
+function emptySteps(): PendingSteps {
+  return { drawn: [], finished: [], processed: 0 };
+}
+
+function decodeError(code: number, chunks: readonly Chunk[]): EngineError {
+  const samples = chunks.map(({ running }) => running.sample).join(", ");
+  return code === 1
+    ? new EngineError(
+        "OUT_OF_MEMORY",
+        `llama.cpp found no room in its key-value cache for sample ${samples}; load with a larger contextSize or parallel: 1`,
+      )
+    : new EngineError("ENGINE_FAILED", `llama_decode failed with ${code} on sample ${samples}`);
+}

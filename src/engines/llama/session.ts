@@ -1,0 +1,123 @@
+import { EngineError, ModelError } from "../../errors.ts";
+import { raiseAbort } from "./abort.ts";
+import { FLASH_ATTENTION, GGML_TYPE, type Llama, openLlama, type Pointer } from "./bindings.ts";
+import { addressOf } from "./memory.ts";
+import type { HostOptions } from "./protocol.ts";
+import { Tap } from "./tap.ts";
+import { Vocabulary } from "./vocabulary.ts";
+
+/** `ggml_log_level`. */
+const LOG_ERROR = 4;
+const LOG_CONT = 5;
+
+/** A model and its context in this thread, and the tap on its graphs. Owns all that is native. */
+export class Session {
+  readonly llama: Llama;
+  readonly model: Pointer;
+  readonly context: Pointer;
+  readonly memory: Pointer;
+  readonly tap: Tap;
+  readonly vocabulary: Vocabulary;
+  readonly contextSize: number;
+  /** Sequences that may share a step. */
+  readonly parallel: number;
+
+  private constructor(llama: Llama, model: Pointer, context: Pointer, tap: Tap, parallel: number) {
+    this.llama = llama;
+    this.model = model;
+    this.context = context;
+    this.tap = tap;
+    this.parallel = parallel;
+    this.memory = llama.getMemory(context);
+    this.vocabulary = new Vocabulary(llama, model);
+    this.contextSize = llama.contextSize(context);
+  }
+
+  /** @throws EngineError or ModelError with what llama.cpp said. */
+  static open(options: HostOptions): Session {
+    const llama = openLlama(options.files);
+    const errors: string[] = [];
+    const log = llama.registerLog((level, text) => {
+      if (level === LOG_ERROR || (level === LOG_CONT && errors.length > 0)) errors.push(text.trim());
+    });
+    llama.setLog(log, null);
+    try {
+      llama.loadBackends(options.files.folder);
+      llama.backendInit();
+      if (llama.deviceCount() === 0)
+        throw new EngineError(
+          "ENGINE_UNAVAILABLE",
+          `no ggml backend in ${options.files.folder} runs on this machine`,
+        );
+      const model = llama.loadModel(options.path, { ...llama.modelDefaults(), n_gpu_layers: 0 });
+      if (model === null)
+        throw new ModelError("MODEL_INVALID", `llama.cpp could not load ${options.path}: ${reason(errors)}`);
+      try {
+        return Session.#withContext(llama, model, options, errors);
+      } catch (error) {
+        llama.freeModel(model);
+        throw error;
+      }
+    } finally {
+      // The log is one per process: a callback into this thread must not stay behind for other engines' threads.
+      llama.setLog(llama.silentLog, null);
+      llama.unregister(log);
+    }
+  }
+
+  static #withContext(llama: Llama, model: Pointer, options: HostOptions, errors: string[]): Session {
+    if (!llama.hasDecoder(model) || llama.hasEncoder(model) || llama.isDiffusion(model))
+      throw new ModelError("MODEL_UNSUPPORTED", `${options.path} is not a decoder-only language model`);
+    const tap = new Tap(llama, options.strategy);
+    raiseAbort(options.abort, false);
+    // Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order.
+    const parallel = llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : options.parallel;
+    const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
+    const flash = options.flashAttention;
+    const context = llama.newContext(model, {
+      ...llama.contextDefaults(),
+      n_ctx: options.contextSize,
+      // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
+      n_batch: options.batchSize,
+      n_ubatch: options.batchSize,
+      n_seq_max: parallel,
+      n_threads: options.threads,
+      n_threads_batch: options.threads,
+      flash_attn_type:
+        flash === "auto" ? FLASH_ATTENTION.auto : flash ? FLASH_ATTENTION.on : FLASH_ATTENTION.off,
+      type_k: kvType,
+      type_v: kvType,
+      // One cache for all sequences: llama.cpp then keeps the order of the batch.
+      kv_unified: true,
+      cb_eval: tap.callback,
+      abort_callback: llama.isEmptyAddress,
+      abort_callback_data: addressOf(new Uint8Array(options.abort)),
+    });
+    if (context === null) {
+      tap.close();
+      throw new EngineError(
+        "OUT_OF_MEMORY",
+        `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
+          "contextSize or batchSize, or kvType q8_0",
+      );
+    }
+    return new Session(llama, model, context, tap, parallel);
+  }
+
+  /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
+  invalidateGraph(): void {
+    this.llama.setCausalAttention(this.context, false);
+    this.llama.setCausalAttention(this.context, true);
+  }
+
+  close(): void {
+    this.llama.freeContext(this.context);
+    this.tap.close();
+    this.llama.freeModel(this.model);
+  }
+}
+
+function reason(errors: readonly string[]): string {
+  const lines = errors.filter((line) => line.length > 0);
+  return lines.length > 0 ? lines.slice(0, 3).join("; ") : "it gave no reason";
+}

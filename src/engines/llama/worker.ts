@@ -1,0 +1,5 @@
+/** Entry of the worker thread that owns llama.cpp; `host.ts` does the work. */
+import { parentPort, workerData } from "node:worker_threads";
+import { startHost } from "./host.ts";
+
+startHost(parentPort!, workerData);
