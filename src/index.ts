@@ -1,1 +1,50 @@
-export { load } from "./load.ts";
+export {
+  coefficientOfVariation,
+  type LoadBalance,
+  loadBalance,
+  maxViolation,
+  normalizedEntropy,
+  type UnderusedExpert,
+  type UnderusedOptions,
+  underusedExperts,
+} from "./analysis/balance.ts";
+export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
+export { routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+export {
+  type ExpertSpecialization,
+  type LabelShare,
+  type LayerSpecialization,
+  type Specialization,
+  type SpecializationOptions,
+  specialization,
+} from "./analysis/specialization.ts";
+export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
+export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
+export { Capture, type CaptureSource, type Rows } from "./capture/capture.ts";
+export type { LayerTensors } from "./capture/layer-tensors.ts";
+export type { RowSelection } from "./capture/plan.ts";
+export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
+export type { RunEnd, RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
+export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
+export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
+export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
+export type { LlamaOptions } from "./engines/llama/engine.ts";
+export { inspectModel } from "./engines/llama/gguf.ts";
+export type { Strategy } from "./engines/llama/tap.ts";
+export {
+  CaptureError,
+  EngineError,
+  type ErrorCode,
+  ModelError,
+  MoescopeError,
+  RequestError,
+} from "./errors.ts";
+export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
+export * as hs from "./hs.ts";
+export { type LoadOptions, load } from "./load.ts";
+export type { CaptureOptions, GenerateOptions, LanguageModel, Progress, TokenEvent } from "./model.ts";
+export type { ChatMessage, Prompt } from "./prompt.ts";
+export type { Gating } from "./routing/gating.ts";
+export { type Routing, route } from "./routing/route.ts";
+export { softmax } from "./routing/softmax.ts";
+export { type TopK, topk } from "./routing/topk.ts";

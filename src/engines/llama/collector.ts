@@ -47,7 +47,7 @@ export class RowCollector {
     return this.#rows;
   }
 
-  /** Whether `rows` more fit without a {@link take} first. */
+  /** Whether `rows` more fit; if not, {@link take} comes first. */
   fits(rows: number): boolean {
     return this.#staging === null || this.#rows + rows <= this.#staging.capacity;
   }
@@ -56,6 +56,8 @@ export class RowCollector {
     const { selected } = step;
     if (selected.length === 0) return;
     this.#columns ??= this.#findColumns(step.slots);
+    // An empty area left by smaller steps.
+    if (!this.fits(selected.length)) this.#staging = null;
     this.#staging ??= makeStaging(this.#columns, Math.max(selected.length, GATHERED_ROWS));
     const staging = this.#staging;
     const at = this.#rows;

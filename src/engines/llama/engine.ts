@@ -88,6 +88,8 @@ export class LlamaEngine implements Engine {
     const worker = new Worker(join(packageRoot, "dist", "engines", "llama", "worker.js"), {
       workerData: { ...host, layers: model.layers },
       name: "moescope llama.cpp",
+      // Flags of the host program (--eval, --input-type) are not for the worker.
+      execArgv: [],
     });
     const ready = await firstMessage(worker, signal);
     return new LlamaEngine(worker, host, model, ready);
@@ -179,8 +181,11 @@ export class LlamaEngine implements Engine {
           yield message.steps;
           Atomics.add(this.#control, CONTROL.taken, 1);
           Atomics.notify(this.#control, CONTROL.taken);
-        } else if (message.type === "end") return;
-        else throw message.type === "error" ? fromWire(message.error) : (message as { error: Error }).error;
+        } else if (message.type === "end") {
+          // Closing stops a run like an abort, and the host does not know the difference.
+          if (this.#closed) throw closedError();
+          return;
+        } else throw message.type === "error" ? fromWire(message.error) : (message as { error: Error }).error;
       }
     } finally {
       signal?.removeEventListener("abort", stop);
@@ -240,7 +245,7 @@ export class LlamaEngine implements Engine {
   #die(cause: Error): void {
     if (this.#dead) return;
     this.#dead = this.#closed
-      ? new EngineError("ENGINE_CLOSED", "the model was closed")
+      ? closedError()
       : new EngineError("ENGINE_CRASHED", `llama.cpp's thread died: ${cause.message}; load the model again`, {
           cause,
           retryable: true,
@@ -251,7 +256,7 @@ export class LlamaEngine implements Engine {
 
   #assertAlive(): void {
     if (this.#dead) throw this.#dead;
-    if (this.#closed) throw new EngineError("ENGINE_CLOSED", "the model was closed");
+    if (this.#closed) throw closedError();
   }
 }
 
@@ -339,6 +344,8 @@ function firstMessage(worker: Worker, signal?: AbortSignal): Promise<Ready> {
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
   });
 }
+
+const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");
 
 /** An error of the other thread as the class it was there. */
 function fromWire({ name, code, message, stack }: WireError): Error {

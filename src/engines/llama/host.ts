@@ -40,11 +40,13 @@ export function startHost(port: MessagePort, options: HostOptions & { layers: nu
   /** Runs that arrived while another was going on. */
   const waiting: Extract<ToHost, { type: "run" }>[] = [];
   let running = false;
+  /** Asked for while a run goes on: the context is in use until the run has ended. */
+  let closing = false;
 
   const handle = (message: ToHost): void => {
     if (message.type === "close") {
-      session.close();
-      port.close();
+      closing = true;
+      if (!running) close();
     } else if (message.type === "run") {
       waiting.push(message);
       if (!running) runWaiting();
@@ -76,6 +78,12 @@ export function startHost(port: MessagePort, options: HostOptions & { layers: nu
       }
     }
     running = false;
+    if (closing) close();
+  };
+
+  const close = (): void => {
+    session.close();
+    port.close();
   };
 
   const sendRun = ({ id, requests, plan }: Extract<ToHost, { type: "run" }>): void => {
@@ -115,7 +123,8 @@ export function startHost(port: MessagePort, options: HostOptions & { layers: nu
     type: "ready",
     ready: {
       version: session.llama.version(),
-      contextSize: session.contextSize,
+      // llama.cpp rounds up; what was asked for is what is promised.
+      contextSize: Math.min(options.contextSize, session.contextSize),
       chatTemplate: session.llama.chatTemplate(session.model, null),
       specialTokens: session.vocabulary.special(),
       vocabSize: session.vocabulary.size,

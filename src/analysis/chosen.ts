@@ -1,0 +1,71 @@
+import type { Capture } from "../capture/capture.ts";
+import type { StreamName } from "../capture/streams.ts";
+import { CaptureError } from "../errors.ts";
+import { route } from "../routing/route.ts";
+
+/** Rows read at a time: 8 MB of logits with 512 experts, so a capture of any length passes through a little memory. */
+const CHUNK_ROWS = 4096;
+
+/** The chosen experts of rows `[from, from + rows)`. */
+export interface ChosenRows {
+  readonly from: number;
+  readonly rows: number;
+  /** `[rows, topK]`, row-major. */
+  readonly ids: Uint16Array;
+  /** Their mixing weights, `[rows, topK]`; `null` when the ids were captured without them. */
+  readonly weights: Float32Array | null;
+}
+
+/** Row ranges that cover `[0, rows)`. */
+export function* rowChunks(rows: number): Generator<[from: number, to: number]> {
+  for (let from = 0; from < rows; from += CHUNK_ROWS) yield [from, Math.min(rows, from + CHUNK_ROWS)];
+}
+
+/** The layers of a capture whose chosen experts are known: captured, or computable from the logits. */
+export function routedLayers(capture: Capture): number[] {
+  const layers = new Set<number>();
+  for (const stream of ["expert_ids", "router_logits"] as const)
+    if (capture.streams.includes(stream))
+      for (const layer of capture.stream(stream).keys()) layers.add(layer);
+  // Neither stream: let the capture say what it has.
+  if (layers.size === 0 && !capture.streams.includes("router_logits")) capture.stream("expert_ids");
+  return [...layers].sort((a, b) => a - b);
+}
+
+/**
+ * The experts chosen in one layer, chunk by chunk: the captured `expert_ids`, else what the model's own gating rule
+ * makes of the captured router logits.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` when there are only logits and the choice also took a learned bias, which
+ *   a capture does not hold; CaptureError `CAPTURE_INVALID` for an id that is no expert's.
+ */
+export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
+  const { moe } = capture.model;
+  if (!moe) return;
+  for (const [from, to] of rowChunks(capture.rows.length)) {
+    if (has(capture, "expert_ids", layer)) {
+      const ids = capture.expertIds.rows(layer, from, to).data;
+      checkIds(ids, moe.experts, layer);
+      const weights = has(capture, "expert_weights", layer)
+        ? capture.expertWeights.rows(layer, from, to).data
+        : null;
+      yield { from, rows: to - from, ids, weights };
+    } else {
+      const routing = route(capture.routerLogits.rows(layer, from, to), moe.gating, moe.topK);
+      yield { from, rows: to - from, ids: routing.ids.data, weights: routing.weights.data };
+    }
+  }
+}
+
+const has = (capture: Capture, stream: StreamName, layer: number) =>
+  capture.streams.includes(stream) && capture.stream(stream).has(layer);
+
+/** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */
+function checkIds(ids: Uint16Array, experts: number, layer: number): void {
+  for (const id of ids)
+    if (id >= experts)
+      throw new CaptureError(
+        "CAPTURE_INVALID",
+        `layer ${layer} of the capture names expert ${id}; the model has experts 0 to ${experts - 1}`,
+      );
+}

@@ -1,0 +1,111 @@
+import type { Capture } from "../capture/capture.ts";
+import type { Tensor } from "../capture/tensor.ts";
+import { chosenExperts, rowChunks } from "./chosen.ts";
+
+/**
+ * Routing entropy of each row in nats: -sum p ln p with p = softmax of the logits. From 0 (one expert gets
+ * everything) to ln(experts) (undecided).
+ *
+ * Source: EasySteer's MOE_CAPTURE_USAGE, "routing entropy", without its 1e-10: p ln p is 0 where p is 0.
+ *
+ * @param logits router logits `[rows, experts]`.
+ */
+export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
+  const experts = dims.at(-1) ?? 0;
+  const entropy = new Float64Array(experts === 0 ? 0 : data.length / experts);
+  for (let row = 0; row < entropy.length; row++) {
+    const from = row * experts;
+    let max = -Infinity;
+    for (let i = from; i < from + experts; i++) max = Math.max(max, data[i]!);
+    // With d = logit - max and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p.
+    let z = 0;
+    let weighted = 0;
+    for (let i = from; i < from + experts; i++) {
+      const d = data[i]! - max;
+      const e = Math.exp(d);
+      z += e;
+      if (e > 0) weighted += d * e;
+    }
+    // -0 and rounding below 0 are no entropies.
+    entropy[row] = Math.max(0, Math.log(z) - weighted / z);
+  }
+  return entropy;
+}
+
+/**
+ * Margin of each row's choice, in logits: the lowest logit among the chosen experts minus the highest among the
+ * others. Small: another expert nearly served this token. Negative: a selection bias or group limit overrode the
+ * logits. Infinity when all experts are chosen.
+ *
+ * @param logits router logits `[rows, experts]`.
+ * @param ids chosen experts `[rows, topK]`, in any order.
+ */
+export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<number>): Float64Array {
+  const experts = dims.at(-1) ?? 0;
+  const rows = experts === 0 ? 0 : data.length / experts;
+  const topK = ids.length / rows;
+  const margins = new Float64Array(rows);
+  // The row that last chose each expert, so that nothing has to be cleared between rows.
+  const chosenBy = new Int32Array(experts).fill(-1);
+  for (let row = 0; row < rows; row++) {
+    let lowest = Infinity;
+    for (let i = row * topK; i < (row + 1) * topK; i++) {
+      chosenBy[ids[i]!] = row;
+      lowest = Math.min(lowest, data[row * experts + ids[i]!]!);
+    }
+    let highest = -Infinity;
+    for (let e = 0; e < experts; e++)
+      if (chosenBy[e] !== row) highest = Math.max(highest, data[row * experts + e]!);
+    margins[row] = lowest - highest;
+  }
+  return margins;
+}
+
+/**
+ * Mean routing entropy per layer in nats; see {@link rowEntropy}. A capture is read in chunks of rows.
+ *
+ * @param source a capture with `router_logits`, or such logits as `hs.getMoeRouterLogits` gives them.
+ * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits.
+ * @example
+ * for (const [layer, nats] of routingEntropy(capture)) console.log(`layer ${layer}: ${nats.toFixed(3)} nats`);
+ */
+export function routingEntropy(
+  source: Pick<Capture, "rows" | "routerLogits"> | ReadonlyMap<number, Tensor<"float32">>,
+): Map<number, number> {
+  if (isMap(source))
+    return new Map([...source].map(([layer, logits]) => [layer, mean([rowEntropy(logits)])]));
+  const { routerLogits, rows } = source;
+  const chunks = function* (layer: number) {
+    for (const [from, to] of rowChunks(rows.length)) yield rowEntropy(routerLogits.rows(layer, from, to));
+  };
+  return new Map([...routerLogits.keys()].map((layer) => [layer, mean(chunks(layer))]));
+}
+
+/**
+ * Mean margin per layer in logits; see {@link rowMargin}. The chosen experts are the captured ones, else those that
+ * the model's gating rule picks.
+ *
+ * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits.
+ */
+export function routingMargin(capture: Capture): Map<number, number> {
+  const { routerLogits } = capture;
+  const chunks = function* (layer: number) {
+    for (const { from, rows, ids } of chosenExperts(capture, layer))
+      yield rowMargin(routerLogits.rows(layer, from, from + rows), ids);
+  };
+  return new Map([...routerLogits.keys()].map((layer) => [layer, mean(chunks(layer))]));
+}
+
+const isMap = (source: object): source is ReadonlyMap<number, Tensor<"float32">> =>
+  !("routerLogits" in source);
+
+/** Mean over all chunks; NaN when there are no rows. */
+function mean(chunks: Iterable<Float64Array>): number {
+  let sum = 0;
+  let count = 0;
+  for (const chunk of chunks) {
+    for (const value of chunk) sum += value;
+    count += chunk.length;
+  }
+  return sum / count;
+}

@@ -1,0 +1,123 @@
+import { choiceInformation, expertInformation } from "./mutual-information.ts";
+import { seededRandom, shuffle } from "./random.ts";
+
+/** What keeps its choices together while labels are permuted: a sample, or a single row. */
+export interface Units {
+  /** Label index of each unit. */
+  readonly label: Int32Array;
+  /** Rows in each unit. */
+  readonly rows: Uint32Array;
+  /** Where each unit's entries begin in {@link experts} and {@link counts}; one more than there are units. */
+  readonly offsets: Uint32Array;
+  /** Experts the unit used ... */
+  readonly experts: Uint16Array;
+  /** ... and in how many of its rows. */
+  readonly counts: Uint32Array;
+}
+
+/** A statistic, what permuted labels gave on average, and how often they gave as much. */
+interface Tested {
+  readonly observed: Float64Array;
+  /** Mean over the permutations: what chance alone brings. */
+  readonly chance: Float64Array;
+  readonly pValues: Float64Array;
+}
+
+export interface LayerTest {
+  /** `[labels, experts]`: rows of the label that used the expert, as they are. */
+  readonly counts: Float64Array;
+  /** Rows per label. */
+  readonly rows: Float64Array;
+  /** `[1]`: mutual information of expert and label over all choices, bits. */
+  readonly layer: Tested;
+  /** `[experts]`: mutual information of use and label, bits. */
+  readonly experts: Tested;
+  /** `[labels, experts]`: part of the label's rows that used the expert; the p-value is one-sided (more than chance). */
+  readonly shares: Tested;
+}
+
+/**
+ * Test one layer against its labels being permuted over the units.
+ *
+ * p = (1 + permutations that gave as much) / (1 + permutations), which is never 0 (Phipson & Smyth, Stat. Appl.
+ * Genet. Mol. Biol. 9, 2010).
+ */
+export function testLayer(
+  units: Units,
+  labels: number,
+  experts: number,
+  permutations: number,
+  seed: number,
+): LayerTest {
+  const counts = new Float64Array(labels * experts);
+  const rows = new Float64Array(labels);
+  const statistics = () => {
+    countByLabel(units, label, experts, counts, rows);
+    expertInformation(counts, rows, perExpert);
+    whole[0] = choiceInformation(counts, labels, experts);
+    for (let i = 0; i < shares.length; i++) shares[i] = counts[i]! / rows[Math.floor(i / experts)]!;
+  };
+  const label = units.label.slice();
+  const perExpert = new Float64Array(experts);
+  const whole = new Float64Array(1);
+  const shares = new Float64Array(labels * experts);
+  statistics();
+  const observed = { counts: counts.slice(), rows: rows.slice() };
+  const tests = [whole, perExpert, shares].map((current) => new Tally(current));
+  const random = seededRandom(seed);
+  for (let i = 0; i < permutations; i++) {
+    shuffle(label, random);
+    statistics();
+    for (const test of tests) test.add();
+  }
+  const [layer, expert, share] = tests.map((test) => test.result(permutations));
+  return { ...observed, layer: layer!, experts: expert!, shares: share! };
+}
+
+/** Compares the numbers in `current`, which change with every permutation, with those at the start. */
+class Tally {
+  readonly #current: Float64Array;
+  readonly #observed: Float64Array;
+  readonly #sum: Float64Array;
+  readonly #reached: Uint32Array;
+
+  constructor(current: Float64Array) {
+    this.#current = current;
+    this.#observed = current.slice();
+    this.#sum = new Float64Array(current.length);
+    this.#reached = new Uint32Array(current.length);
+  }
+
+  add(): void {
+    for (let i = 0; i < this.#current.length; i++) {
+      this.#sum[i]! += this.#current[i]!;
+      // Equal partitions summed in another order differ in the last bits and are still equal.
+      if (this.#current[i]! >= this.#observed[i]! - 1e-12) this.#reached[i]!++;
+    }
+  }
+
+  result(permutations: number): Tested {
+    return {
+      observed: this.#observed,
+      chance: this.#sum.map((sum) => sum / permutations),
+      pValues: Float64Array.from(this.#reached, (reached) => (reached + 1) / (permutations + 1)),
+    };
+  }
+}
+
+function countByLabel(
+  units: Units,
+  label: Int32Array,
+  experts: number,
+  counts: Float64Array,
+  rows: Float64Array,
+): void {
+  counts.fill(0);
+  rows.fill(0);
+  for (let unit = 0; unit < label.length; unit++) {
+    const at = label[unit]! * experts;
+    rows[label[unit]!]! += units.rows[unit]!;
+    for (let i = units.offsets[unit]!; i < units.offsets[unit + 1]!; i++)
+      counts[at + units.experts[i]!]! += units.counts[i]!;
+  }
+}

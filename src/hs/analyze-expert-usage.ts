@@ -1,0 +1,79 @@
+import { coefficientOfVariation } from "../analysis/balance.ts";
+import { sliceRows, type Tensor } from "../capture/tensor.ts";
+import { RequestError } from "../errors.ts";
+import { softmax } from "../routing/softmax.ts";
+import { topk } from "../routing/topk.ts";
+
+export interface AnalyzeExpertUsageOptions {
+  /** Experts to count per token. Default 2; the model's own number is `llm.info.moe.topK`. */
+  readonly topK?: number;
+  /**
+   * Rows `[start, end)` to look at, with the rules of a Python slice: `null` is the beginning or the end, negative
+   * numbers count from the end, what lies beyond the rows is ignored. Default: all.
+   */
+  readonly tokenRange?: readonly [start: number | null, end: number | null];
+  /** Divide the counts by the number of tokens: how often a token used the expert. Default `false`. */
+  readonly normalize?: boolean;
+}
+
+/** Everything by 0-based layer. */
+export interface ExpertUsageAnalysis {
+  /** Per expert: how many of the tokens chose it, or which part of them with `normalize`. */
+  readonly expertUsageCounts: Map<number, number[]>;
+  /** Coefficient of variation of the usage (unbiased standard deviation / mean); 0 is even. */
+  readonly loadBalance: Map<number, number>;
+  /** Chosen experts, `[tokens, topK]`, best first. */
+  readonly expertSelection: Map<number, Tensor<"int32">>;
+  /** Their probabilities, `[tokens, topK]`; they do not add up to 1. */
+  readonly expertWeights: Map<number, Tensor<"float32">>;
+  readonly numTokensAnalyzed: number;
+}
+
+/**
+ * Which experts the tokens choose: EasySteer's `analyze_expert_usage`, number for number.
+ *
+ * The rule is always top-k of the softmax, whatever the model's own is. For the experts that the model really used,
+ * capture `expert_ids` and call `expertUsage`.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` unless topK is a whole number from 1 to the number of experts.
+ * @example
+ * const { expertUsageCounts, loadBalance } = hs.analyzeExpertUsage(routerLogits, { topK: 2 });
+ * for (const [layer, counts] of expertUsageCounts) console.log(layer, counts, loadBalance.get(layer));
+ */
+export function analyzeExpertUsage(
+  routerLogits: ReadonlyMap<number, Tensor<"float32">>,
+  { topK = 2, tokenRange, normalize = false }: AnalyzeExpertUsageOptions = {},
+): ExpertUsageAnalysis {
+  const analysis = {
+    expertUsageCounts: new Map<number, number[]>(),
+    loadBalance: new Map<number, number>(),
+    expertSelection: new Map<number, Tensor<"int32">>(),
+    expertWeights: new Map<number, Tensor<"float32">>(),
+    numTokensAnalyzed: 0,
+  };
+  for (const [layer, all] of routerLogits) {
+    const logits = sliceRows(all, ...resolveRange(tokenRange, all.dims[0]!));
+    // The first layer's count stands for all of them: they see the same tokens.
+    analysis.numTokensAnalyzed ||= logits.dims[0]!;
+    const { values, indices } = topk(softmax(logits), topK);
+    const counts = new Array<number>(logits.dims[1]!).fill(0);
+    for (const expert of indices.data) counts[expert]!++;
+    const tokens = normalize && analysis.numTokensAnalyzed > 0 ? analysis.numTokensAnalyzed : 1;
+    const usage = counts.map((count) => count / tokens);
+    analysis.expertSelection.set(layer, indices);
+    analysis.expertWeights.set(layer, values);
+    analysis.expertUsageCounts.set(layer, usage);
+    analysis.loadBalance.set(layer, coefficientOfVariation(usage));
+  }
+  return analysis;
+}
+
+function resolveRange(range: AnalyzeExpertUsageOptions["tokenRange"], rows: number): [number, number] {
+  const [start, end] = range ?? [null, null];
+  for (const bound of [start, end])
+    if (bound !== null && !Number.isInteger(bound))
+      throw new RequestError("INVALID_ARGUMENT", `tokenRange holds whole numbers or null, got ${bound}`);
+  const clamp = (bound: number) => Math.min(Math.max(bound < 0 ? rows + bound : bound, 0), rows);
+  const from = clamp(start ?? 0);
+  return [from, Math.max(from, clamp(end ?? rows))];
+}

@@ -1,0 +1,115 @@
+import type { Capture } from "../capture/capture.ts";
+import type { Tensor } from "../capture/tensor.ts";
+import { RequestError } from "../errors.ts";
+import type { GenerateOptions, LanguageModel } from "../model.ts";
+import type { Prompt } from "../prompt.ts";
+
+/** What these functions need of a model; what `load` gives has it. */
+export type CapturingModel = Pick<LanguageModel, "capture">;
+
+/** 0-based layer -> router logits `[tokens, experts]`, not normalised. Dense layers are absent. */
+export type RouterLogits = Map<number, Tensor<"float32">>;
+
+/** What was generated, one entry a prompt. */
+export type Outputs = Capture["outputs"];
+
+/** A prompt in vLLM's shape: text, and what goes with it. */
+export interface MultiModalPrompt {
+  readonly prompt: string;
+  readonly multiModalData?: { readonly image?: unknown };
+}
+
+export interface SplitOptions<Split extends boolean> {
+  /** One Map per sample instead of one Map with the samples' rows one after another. */
+  readonly splitBySamples?: Split;
+}
+
+export interface RouterLogitsGenerateOptions<Split extends boolean>
+  extends SplitOptions<Split>,
+    Omit<GenerateOptions, "maxTokens"> {
+  readonly prompts: readonly (string | MultiModalPrompt)[];
+  /** Tokens to generate after each prompt; the last one drawn does not pass through the model. Default 1. */
+  readonly maxTokens?: number;
+}
+
+/** A Map over all samples, or one per sample. */
+type MapOrMaps<Split extends boolean> = Split extends true ? RouterLogits[] : RouterLogits;
+
+/**
+ * Router logits of every MoE layer for some texts: EasySteer's `get_moe_router_logits`.
+ *
+ * Rows are the texts' tokens, sample after sample in the order given, position after position; `[totalTokens,
+ * experts]` per layer. A model without MoE layers gives an empty Map and one warning.
+ *
+ * @throws RequestError as `LanguageModel.capture`.
+ * @example
+ * const [routerLogits, outputs] = await hs.getMoeRouterLogits(llm, ["The capital of France is Paris."]);
+ * routerLogits.get(5); // { type: "float32", dims: [8, 16], data }
+ */
+export async function getMoeRouterLogits<Split extends boolean = false>(
+  llm: CapturingModel,
+  texts: readonly string[],
+  options: SplitOptions<Split> = {},
+): Promise<[MapOrMaps<Split>, Outputs]> {
+  const capture = await llm.capture(texts, { streams: ["router_logits"] });
+  return [mapOrMaps(capture, options.splitBySamples), capture.outputs];
+}
+
+/**
+ * Router logits of prompts and what the model writes after them: EasySteer's `get_moe_router_logits_generate`.
+ *
+ * As {@link getMoeRouterLogits}, with `promptTokens + generatedTokens - 1` rows a sample: the last token drawn does
+ * not pass through the model. Sampling is greedy unless told otherwise.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for a prompt with an image: no engine here takes images yet.
+ * @example
+ * const [routerLogits, outputs] = await hs.getMoeRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
+ */
+export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
+  llm: CapturingModel,
+  options: RouterLogitsGenerateOptions<Split>,
+): Promise<[MapOrMaps<Split>, Outputs]> {
+  const { prompts, splitBySamples, maxTokens = 1, ...sampling } = options;
+  const capture = await llm.capture(prompts.map(textPrompt), {
+    ...sampling,
+    maxTokens,
+    streams: ["router_logits"],
+  });
+  return [mapOrMaps(capture, splitBySamples), capture.outputs];
+}
+
+/** EasySteer's class interface to {@link getMoeRouterLogits}; it holds no state. */
+export class MoERouterLogitsCaptureV1 {
+  /** As {@link getMoeRouterLogits}. */
+  getRouterLogits<Split extends boolean = false>(
+    llm: CapturingModel,
+    texts: readonly string[],
+    options: SplitOptions<Split> = {},
+  ): Promise<[MapOrMaps<Split>, Outputs]> {
+    return getMoeRouterLogits(llm, texts, options);
+  }
+}
+
+/** One stream of a capture, read into a Map of its own for each sample. */
+export function mapsBySample(capture: Capture, stream: FloatStream): RouterLogits[] {
+  return capture.samples.map((_, sample) => new Map(capture.sample(sample).stream(stream)));
+}
+
+type FloatStream = "router_logits" | "hidden_states";
+
+function mapOrMaps<Split extends boolean>(capture: Capture, split: Split | undefined): MapOrMaps<Split> {
+  const result = split ? mapsBySample(capture, "router_logits") : new Map(capture.routerLogits);
+  return result as MapOrMaps<Split>;
+}
+
+function textPrompt(prompt: string | MultiModalPrompt, index: number): Prompt {
+  if (typeof prompt === "string") return prompt;
+  const given = Object.entries(prompt.multiModalData ?? {}).filter(([, value]) => value !== undefined);
+  if (given.length > 0)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `prompt ${index} comes with ${given.map(([kind]) => kind).join(" and ")}, but the engine takes text only; ` +
+        "leave multiModalData out",
+    );
+  return { prompt: prompt.prompt };
+}

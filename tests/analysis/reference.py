@@ -1,0 +1,277 @@
+"""Reference values for tests/analysis, tests/routing and tests/hs, from numpy, scipy and torch.
+
+    python tests/analysis/reference.py > tests/analysis/reference.json && npx biome format --write tests/analysis/reference.json
+
+Needs numpy, scipy and torch (made with numpy 2.4.6, scipy 1.17.1, torch 2.13.0). Inputs are in the output, so the
+tests need none of them. JSON has no infinities: they are the strings "inf", "-inf" and "nan".
+"""
+
+import json
+import math
+import sys
+
+import numpy as np
+import torch
+from scipy import stats
+
+rng = np.random.default_rng(20240828)
+
+
+def plain(x):
+    if isinstance(x, torch.Tensor):
+        x = x.tolist()
+    if isinstance(x, np.ndarray):
+        x = x.tolist()
+    if isinstance(x, dict):
+        return {str(k): plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [plain(v) for v in x]
+    if isinstance(x, (float, np.floating)):
+        x = float(x)
+        return x if math.isfinite(x) else ("nan" if math.isnan(x) else "inf" if x > 0 else "-inf")
+    if isinstance(x, np.integer):
+        return int(x)
+    return x
+
+
+def softmax_cases():
+    inf, nan = math.inf, math.nan
+    rows = [
+        [0.0, 1.0, 2.0, 3.0],
+        [5.0, 5.0, 5.0, 5.0],
+        [1e4, 1e4 - 1, -1e4, 3e38],
+        [-inf, 0.0, 1.0, -inf],
+        [-inf, -inf, -inf, -inf],
+        [inf, 0.0, 1.0, 2.0],
+        [nan, 0.0, 1.0, 2.0],
+        [-1e-30, 1e-30, 0.0, -0.0],
+        *rng.normal(0, 4, (8, 4)).astype(np.float32).tolist(),
+    ]
+    logits = torch.tensor(rows, dtype=torch.float32)
+    return {"input": logits, "output": torch.softmax(logits, dim=-1)}
+
+
+def topk_cases():
+    inf, nan = math.inf, math.nan
+    rows = [
+        [3.0, 1.0, 2.0, 3.0, 0.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0],
+        [-inf, inf, 0.0, inf, -inf],
+        [-inf, -inf, -inf, -inf, -inf],
+        [0.0, nan, inf, 1.0, nan],
+        [3e38, -3e38, 1e-40, 0.0, 3e38],
+        *rng.normal(0, 4, (6, 5)).astype(np.float32).tolist(),
+    ]
+    x = torch.tensor(rows, dtype=torch.float32)
+    cases = []
+    for k in (1, 2, 5):
+        # torch.topk leaves the order of ties open; the stable sort is one of its permitted answers.
+        values, indices = torch.sort(x, dim=-1, descending=True, stable=True)
+        torch.testing.assert_close(torch.topk(x, k, dim=-1).values, values[:, :k], equal_nan=True)
+        cases.append({"k": k, "values": values[:, :k], "indices": indices[:, :k]})
+    return {"input": x, "cases": cases}
+
+
+def analyze_expert_usage(router_logits, top_k=2, token_range=None, normalize=False):
+    """What EasySteer's easysteer/hidden_states/moe_capture.py computes (commit 396dd78), step by step."""
+    out = {"expert_selection": {}, "expert_weights": {}, "expert_usage_counts": {}, "load_balance": {}}
+    analyzed = 0
+    for layer, logits in router_logits.items():
+        if token_range is not None:
+            start, end = token_range
+            logits = logits[(0 if start is None else start) : (logits.shape[0] if end is None else end)]
+        analyzed = analyzed or logits.shape[0]
+        weights, ids = torch.topk(torch.softmax(logits, dim=-1), k=top_k, dim=-1)
+        counts = torch.bincount(ids.flatten(), minlength=logits.shape[-1]).float()
+        if normalize and analyzed > 0:
+            counts = counts / analyzed
+        out["expert_selection"][layer] = ids
+        out["expert_weights"][layer] = weights
+        out["expert_usage_counts"][layer] = counts.tolist()
+        out["load_balance"][layer] = (counts.std() / (counts.mean() + 1e-8)).item()
+    return out | {"num_tokens_analyzed": analyzed}
+
+
+def analyze_cases():
+    layers = {layer: torch.from_numpy(rng.normal(0, 2, (20, 8)).astype(np.float32)) for layer in (1, 3)}
+    options = [
+        {},
+        {"top_k": 3, "normalize": True},
+        {"top_k": 1, "token_range": [0, 7]},
+        {"token_range": [5, None], "normalize": True},
+        {"token_range": [None, -4]},
+        {"token_range": [-6, 100], "top_k": 8},
+        {"token_range": [9, 3]},
+    ]
+    return {"input": layers, "cases": [{"options": o, "output": analyze_expert_usage(layers, **o)} for o in options]}
+
+
+def route(logits, gating, top_k, bias):
+    """llama.cpp's build_moe_ffn, in torch."""
+    score = gating["score"]
+    probs = {
+        "softmax": lambda x: torch.softmax(x, -1),
+        "softmax_topk": lambda x: x,
+        "sigmoid": torch.sigmoid,
+        "sqrt_softplus": lambda x: torch.sqrt(torch.nn.functional.softplus(x)),
+    }[score](logits)
+    ranking = probs if bias is None else probs + bias
+    if gating["groups"]:
+        groups = ranking.reshape(len(logits), gating["groups"]["count"], -1)
+        best = groups.topk(2, dim=-1).values.sum(-1).topk(gating["groups"]["used"], dim=-1).indices
+        keep = torch.zeros(groups.shape[:2], dtype=torch.bool).scatter(1, best, True)
+        ranking = groups.masked_fill(~keep[..., None], -math.inf).reshape(logits.shape)
+    ids = ranking.topk(top_k, dim=-1).indices
+    weights = probs.gather(1, ids)
+    if score == "softmax_topk":
+        weights = torch.softmax(weights, -1)
+    if gating["normalize"]:
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=6.103515625e-5)
+    if gating["scale"] not in (0, 1):
+        weights = weights * gating["scale"]
+    return {"ids": ids, "weights": weights}
+
+
+def route_cases():
+    logits = torch.from_numpy(rng.normal(0, 3, (16, 16)).astype(np.float32))
+    bias = torch.from_numpy(rng.normal(0, 0.3, 16).astype(np.float32))
+    plain_gating = {"normalize": True, "scale": 1, "selectionBias": False, "groups": None}
+    gatings = [
+        ("qwen3moe", {**plain_gating, "score": "softmax"}, 4, logits),
+        ("olmoe", {**plain_gating, "score": "softmax", "normalize": False}, 8, logits),
+        ("gpt-oss", {**plain_gating, "score": "softmax_topk", "normalize": False}, 4, logits),
+        ("llama4", {**plain_gating, "score": "sigmoid", "normalize": False}, 1, logits),
+        ("glm4moe", {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5}, 4, logits),
+        (
+            "deepseek-v3",
+            {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5, "groups": {"count": 4, "used": 2}},
+            4,
+            logits,
+        ),
+        ("sqrt_softplus", {**plain_gating, "score": "sqrt_softplus", "selectionBias": True, "scale": 1.5}, 3, logits * 10),
+        ("vanishing sigmoid", {**plain_gating, "score": "sigmoid"}, 2, logits - 30),
+    ]
+    return [
+        {
+            "name": name,
+            "gating": gating,
+            "topK": k,
+            "logits": x,
+            "bias": bias if gating["selectionBias"] else None,
+            **route(x, gating, k, bias if gating["selectionBias"] else None),
+        }
+        for name, gating, k, x in gatings
+    ]
+
+
+def mutual_information(table):
+    """Bits, from a contingency table of counts."""
+    p = np.asarray(table, float) / np.sum(table)
+    return stats.entropy(p.sum(0), base=2) + stats.entropy(p.sum(1), base=2) - stats.entropy(p.ravel(), base=2)
+
+
+def capture_case():
+    """Twelve labelled samples through one layer of 8 experts, top-2."""
+    experts, k = 8, 2
+    labels = ["math", "code", "prose"] * 4
+    lengths = rng.integers(3, 10, len(labels))
+    drift = {label: rng.normal(0, 1.2, experts) for label in sorted(set(labels))}
+    logits = np.concatenate(
+        [rng.normal(0, 1, (n, experts)) + drift[label] for label, n in zip(labels, lengths)]
+    ).astype(np.float32)
+    logits[:, 6] -= 30  # a dead expert
+    sample = np.repeat(np.arange(len(labels)), lengths)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    ids = order[:, :k]
+    used = np.zeros(logits.shape)
+    np.put_along_axis(used, ids, 1, axis=1)
+    rows = len(used)
+    probs = torch.softmax(torch.from_numpy(logits).double(), -1).numpy()
+    weights = np.take_along_axis(probs, ids, 1)
+    weights /= weights.sum(1, keepdims=True)
+    names = ["math", "code", "prose"]
+    of_label = {name: np.array([labels[s] == name for s in sample]) for name in names}
+    by_label = {name: used[m].sum(0) for name, m in of_label.items()}
+    weight_sums = np.bincount(ids.ravel(), weights.ravel(), minlength=experts)
+    counts = used.sum(0)
+    sorted_logits = -np.sort(-logits.astype(float), axis=1)
+    pairs = used.T @ used
+    independent = np.outer(counts, counts) / rows
+    off = ~np.eye(experts, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lift = np.where(off, pairs / independent, np.nan)
+    information = [
+        mutual_information([[used[m, e].sum(), m.sum() - used[m, e].sum()] for m in of_label.values()])
+        for e in range(experts)
+    ]
+    return {
+        "experts": experts,
+        "topK": k,
+        "labels": labels,
+        "lengths": lengths,
+        "logits": logits,
+        "ids": ids,
+        "counts": counts,
+        "weights": weight_sums,
+        "byLabel": {name: {"rows": of_label[name].sum(), "counts": by_label[name]} for name in names},
+        "cv": counts.std(ddof=1) / counts.mean(),
+        "maxVio": counts.max() / counts.mean() - 1,
+        "entropy": stats.entropy(counts) / math.log(experts),
+        "rowEntropy": stats.entropy(probs, axis=1),
+        "rowMargin": sorted_logits[:, k - 1] - sorted_logits[:, k],
+        "information": information,
+        "choiceInformation": mutual_information(np.array([by_label[name] for name in names])),
+        "pairs": pairs,
+        "lift": lift,
+        "neutralLift": pairs[off].sum() / independent[off].sum(),
+    }
+
+
+def wilson_cases():
+    cases = [(0, 40), (3, 40), (40, 40), (17, 1000), (1, 3)]
+    return [
+        {"count": c, "rows": n, "confidence": conf, "interval": list(stats.binomtest(c, n).proportion_ci(conf, "wilson"))}
+        for c, n in cases
+        for conf in (0.5, 0.95, 0.999)
+    ]
+
+
+def exact_permutation_case():
+    """Ten samples, two labels: all 252 relabelings, against which random permutations are compared."""
+    lengths = np.array([4, 7, 5, 6, 3, 8, 5, 4, 6, 7])
+    used = np.array([3, 4, 4, 1, 2, 2, 1, 2, 1, 3])
+    label = np.array([0] * 5 + [1] * 5)
+
+    def share(which):
+        return used[which].sum() / lengths[which].sum()
+
+    def information(which):
+        rest = np.setdiff1d(np.arange(10), which)
+        return mutual_information([[used[s].sum(), (lengths[s] - used[s]).sum()] for s in (which, rest)])
+
+    def exact(statistic):
+        result = stats.permutation_test(
+            (np.arange(5), np.arange(5, 10)),
+            lambda x, y: statistic(x.astype(int)),
+            permutation_type="independent",
+            n_resamples=np.inf,
+            alternative="greater",
+        )
+        return result.pvalue
+
+    return {"lengths": lengths, "used": used, "label": label, "shareP": exact(share), "informationP": exact(information)}
+
+
+p_values = np.concatenate([rng.uniform(0, 1, 20), rng.uniform(0, 0.005, 5), [0.01, 0.01, 1.0]])
+reference = {
+    "softmax": softmax_cases(),
+    "topk": topk_cases(),
+    "analyzeExpertUsage": analyze_cases(),
+    "route": route_cases(),
+    "capture": capture_case(),
+    "wilson": wilson_cases(),
+    "benjaminiHochberg": {"p": p_values, "q": stats.false_discovery_control(p_values, method="bh")},
+    "permutation": exact_permutation_case(),
+}
+json.dump(plain(reference), sys.stdout, separators=(",", ":"))
+sys.stdout.write("\n")

@@ -1,0 +1,28 @@
+import { describe, expect, it } from "vitest";
+import { load } from "../../src/load.ts";
+import { route } from "../../src/routing/route.ts";
+import { families, ggufOf, maxDifference, Reference } from "../fixtures/families.ts";
+
+describe.each(families.filter(({ gating }) => gating !== null))("$name", ({ name, gating: expected }) => {
+  it("the gating rule read from the file gives the experts and weights llama.cpp used", async () => {
+    const llm = await load(ggufOf(name), {
+      kvType: "f32",
+      flashAttention: false,
+      threads: 1,
+      contextSize: 512,
+    });
+    const capture = await llm.capture(new Reference(name).tokens);
+    await llm.close();
+    const { gating, topK } = capture.model.moe!;
+    expect(gating.selectionBias).toBe(expected!.selectionBias);
+    expect(gating.scale).toBeCloseTo(expected!.scaling, 6);
+    expect(gating.groups).toEqual(expected!.groups && expect.objectContaining(gating.groups!));
+    // A selection bias is a weight of the model, not of its description: the choice cannot be recomputed without it.
+    if (gating.selectionBias) return;
+    for (const [layer, logits] of capture.routerLogits) {
+      const { ids, weights } = route(logits, gating, topK);
+      expect([...ids.data]).toEqual([...capture.expertIds.get(layer)!.data]);
+      expect(maxDifference(weights.data, capture.expertWeights.get(layer)!.data)).toBeLessThan(1e-6);
+    }
+  });
+});

@@ -1,0 +1,86 @@
+import type { RowBatch } from "../../src/capture/rows.ts";
+import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
+import { modelInfo } from "../analysis/synthetic.ts";
+
+export const MODEL: ModelInfo = modelInfo(8, 2, [1, 3]);
+
+/** Value `i` of a token in a layer; anything that tells tokens, layers and places apart. */
+export const value = (tokenId: number, layer: number, i: number) =>
+  Math.fround(Math.sin(tokenId * 13 + layer * 7 + i));
+
+/**
+ * An engine whose tensors are a formula: one token a byte, and "!" drawn after anything. Prompts go through whole, the
+ * samples take turns, so that rows arrive in another order than a capture shows them.
+ */
+export function syntheticEngine(model: ModelInfo = MODEL): Engine {
+  return {
+    kind: "llama.cpp",
+    version: "0",
+    model,
+    contextSize: 1024,
+    chatTemplate: null,
+    specialTokens: { bos: "", eos: "" },
+    tokenize: async (text) => Int32Array.from(Buffer.from(text)),
+    detokenize: async (tokens) => Buffer.from(tokens).toString(),
+    tokenText: (id) => String.fromCharCode(id),
+    close: async () => {},
+    async *run(requests, plan): AsyncGenerator<Step> {
+      const steps = Math.max(...requests.map(({ maxTokens }) => Math.max(1, maxTokens)));
+      for (let step = 0; step < steps; step++)
+        for (const sample of [...requests.keys()].reverse()) {
+          const request = requests[sample]!;
+          const last = step === Math.max(1, request.maxTokens) - 1;
+          yield {
+            batch: batchOf(request, sample, step, plan.streams, model),
+            drawn: request.maxTokens > 0 ? [{ sample, tokenId: 33 }] : [],
+            finished: last ? [finished(request, sample)] : [],
+            processed: step === 0 ? request.tokens.length : 1,
+          };
+        }
+    },
+  };
+}
+
+function finished({ maxTokens }: EngineRequest, sample: number) {
+  return {
+    sample,
+    tokens: new Int32Array(maxTokens).fill(33),
+    text: "!".repeat(maxTokens),
+    reason: "length" as const,
+  };
+}
+
+function batchOf(
+  request: EngineRequest,
+  sample: number,
+  step: number,
+  streams: readonly { readonly name: keyof typeof WIDTH; readonly layers: readonly number[] }[],
+  model: ModelInfo,
+): RowBatch {
+  const tokenId = step === 0 ? request.tokens : Int32Array.of(33);
+  const first = step === 0 ? 0 : request.tokens.length + step - 1;
+  return {
+    rows: tokenId.length,
+    sample: new Int32Array(tokenId.length).fill(sample),
+    position: Int32Array.from(tokenId, (_, i) => first + i),
+    tokenId,
+    phase: new Uint8Array(tokenId.length).fill(step === 0 ? 0 : 1),
+    streams: new Map(
+      streams.map(({ name, layers }) => {
+        const width = WIDTH[name](model);
+        const rows = (layer: number) =>
+          Float32Array.from({ length: tokenId.length * width }, (_, at) =>
+            value(tokenId[Math.floor(at / width)]!, layer, at % width),
+          );
+        return [name, new Map(layers.map((layer) => [layer, rows(layer)]))];
+      }),
+    ),
+  };
+}
+
+const WIDTH = {
+  router_logits: (model: ModelInfo) => model.moe?.experts ?? 0,
+  hidden_states: (model: ModelInfo) => model.hiddenSize,
+  expert_ids: () => 0,
+  expert_weights: () => 0,
+};

@@ -1,0 +1,35 @@
+import { describe, expect, test } from "vitest";
+import type { Gating } from "../../src/routing/gating.ts";
+import { route } from "../../src/routing/route.ts";
+import { error, flat, float32, reference } from "../analysis/reference.ts";
+import { SOFTMAX } from "../analysis/synthetic.ts";
+
+describe("route", () => {
+  test.each(reference.route)("$name", ({ gating, topK, logits, bias, ids, weights }) => {
+    const routing = route(float32(logits), gating, topK, bias);
+    expect(routing.ids.dims).toEqual([logits.length, topK]);
+    expect(Array.from(routing.ids.data)).toEqual(flat(ids));
+    expect(error(routing.weights.data, flat(weights))).toBeLessThan(1e-6);
+  });
+
+  const logits = float32([[1, 2, 3, 4]]);
+  test("equal scores go to the lower expert", () => {
+    expect([...route(float32([[1, 1, 1, 1]]), SOFTMAX, 2).ids.data]).toEqual([0, 1]);
+  });
+
+  test("a scale of 0 stands for none, as in GGUF files without the key", () => {
+    expect(route(logits, { ...SOFTMAX, scale: 0 }, 2)).toEqual(route(logits, SOFTMAX, 2));
+  });
+
+  test.each<[string, Gating, number, number[] | null]>([
+    ["more experts than there are", SOFTMAX, 5, null],
+    ["a missing selection bias", { ...SOFTMAX, selectionBias: true }, 2, null],
+    ["a bias of another length", { ...SOFTMAX, selectionBias: true }, 2, [1, 2, 3]],
+    ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1 } }, 1, null],
+    ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1 } }, 3, null],
+  ])("refuses %s", (_, gating, topK, bias) => {
+    expect(() => route(logits, gating, topK, bias)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
+  });
+});
