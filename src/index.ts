@@ -42,7 +42,14 @@ export {
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export { type LoadOptions, load } from "./load.ts";
-export type { CaptureOptions, GenerateOptions, LanguageModel, Progress, TokenEvent } from "./model.ts";
+export type {
+  CaptureOptions,
+  GenerateOptions,
+  LanguageModel,
+  Progress,
+  RunOptions,
+  TokenEvent,
+} from "./model.ts";
 export type { ChatMessage, Prompt } from "./prompt.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";

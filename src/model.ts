@@ -27,11 +27,16 @@ export interface GenerateOptions extends Partial<Sampling> {
   readonly maxTokens?: number;
 }
 
-export interface CaptureOptions extends PlanOptions, GenerateOptions {
-  /** A folder streams to disk, a sink takes the rows as they come. Default: memory. */
-  readonly into?: string | Sink<unknown>;
+/** What to run and what to keep of it, wherever the rows go. */
+export interface RunOptions extends PlanOptions, GenerateOptions {
+  /** Aborting rejects with the signal's reason; rows already in a folder stay there. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface CaptureOptions extends RunOptions {
+  /** A folder to stream to. Default: memory. */
+  readonly into?: string;
 }
 
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
@@ -100,8 +105,11 @@ export class LanguageModel implements AsyncDisposable {
     options?: CaptureOptions & { into?: string },
   ): Promise<Capture>;
   /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
-  capture<R>(prompts: Prompt | readonly Prompt[], options: CaptureOptions & { into: Sink<R> }): Promise<R>;
-  async capture(prompts: Prompt | readonly Prompt[], options: CaptureOptions = {}): Promise<unknown> {
+  capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
+  async capture(
+    prompts: Prompt | readonly Prompt[],
+    options: RunOptions & { into?: string | Sink<unknown> } = {},
+  ): Promise<unknown> {
     const { list, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const chosen: Sink<unknown> = typeof target === "string" ? new FolderSink(target) : target;
@@ -129,7 +137,7 @@ export class LanguageModel implements AsyncDisposable {
   /** Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones. */
   async *stream(
     prompts: Prompt | readonly Prompt[],
-    options: Omit<CaptureOptions, "into" | "onProgress"> = {},
+    options: Omit<RunOptions, "onProgress"> = {},
   ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined)
       throw new RequestError(
@@ -181,7 +189,7 @@ export class LanguageModel implements AsyncDisposable {
     plan: Plan,
     sink: Sink<unknown>,
     finished: Finished[],
-    options: CaptureOptions,
+    options: RunOptions,
   ): Promise<void> {
     const totalTokens = requests.reduce((sum, r) => sum + r.tokens.length + Math.max(0, r.maxTokens - 1), 0);
     let tokens = 0;

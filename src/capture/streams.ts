@@ -21,7 +21,8 @@ export const STREAMS = {
     type: "float32",
     axis: "experts",
     routed: true,
-    description: "raw output of the router (its own linear bias included), before selection bias, softmax or sigmoid",
+    description:
+      "raw output of the router (its own linear bias included), before selection bias, softmax or sigmoid",
   },
   expert_ids: {
     type: "uint16",

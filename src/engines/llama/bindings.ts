@@ -38,13 +38,13 @@ const TENSOR = {
 } as const;
 
 /** What the eval callback is called with: `ask` true before, false after the tensor's computation. */
-export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
+type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
 /** Members of `llama_model_params` and `llama_context_params` that moescope sets; the rest keep their defaults. */
-export interface ModelParams {
+interface ModelParams {
   n_gpu_layers: number;
 }
-export interface ContextParams {
+interface ContextParams {
   n_ctx: number;
   n_batch: number;
   n_ubatch: number;

@@ -132,7 +132,7 @@ export function startHost(port: MessagePort, options: HostOptions & { layers: nu
   });
 }
 
-export function toWire(error: unknown): WireError {
+function toWire(error: unknown): WireError {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   return { name, code: error instanceof MoescopeError ? error.code : null, message, stack };
 }

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { EngineError } from "../../errors.ts";
 
 /** The prebuilt llama.cpp this package is written for: `@node-llama-cpp/*` of this version. */
-export const PACKAGE_VERSION = "3.22.1";
+const PACKAGE_VERSION = "3.22.1";
 /** What `llama_version()` of that build says. Struct layouts in `bindings.ts` belong to it. */
 export const LLAMA_VERSION = "v0.5.0";
 

@@ -1,0 +1,14 @@
+import type { ModelInfo } from "../engines/engine.ts";
+import type { LoadOptions } from "../load.ts";
+import type { LanguageModel } from "../model.ts";
+import type { Output } from "./output.ts";
+
+/** What a command gets from its surroundings, so that it runs the same in a test. */
+export interface CommandContext {
+  readonly output: Output;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  load(reference: string, options: LoadOptions): Promise<LanguageModel>;
+  inspectModel(path: string): Promise<ModelInfo>;
+}

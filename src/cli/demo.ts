@@ -1,0 +1,92 @@
+import { join } from "node:path";
+import { type Specialization, specialization } from "../analysis/specialization.ts";
+import { type StandOut, standOuts } from "../analysis/stand-outs.ts";
+import { expertUsage } from "../analysis/usage.ts";
+import type { Capture } from "../capture/capture.ts";
+import { packageRoot } from "../package-root.ts";
+import { type Prompt, promptLabel } from "../prompt.ts";
+import type { CommandContext } from "./command.ts";
+import { readPrompts } from "./prompt-files.ts";
+import { captureReport } from "./report.ts";
+import { captureWithProgress, withModel } from "./run-capture.ts";
+import { stripTokens } from "./sample-strip.ts";
+import type { Terminal } from "./terminal.ts";
+import { captureSummary } from "./view/capture-summary.ts";
+import { header } from "./view/header.ts";
+import { bold, dim } from "./view/paint.ts";
+import { standOutList } from "./view/stand-outs.ts";
+import { tokenStrip } from "./view/token-strip.ts";
+import { usageByLabel } from "./view/usage-map.ts";
+
+/** Enough for a line of code or a sentence, and a strip of two lines. */
+const CONTINUATION = 16;
+/** Stand-outs listed, and of those at most one a label, so that every domain has its turn. */
+const MAX_STAND_OUTS = 7;
+
+/** `moescope demo`: the bundled model on texts of each domain. */
+export async function demo({ json }: { readonly json?: boolean }, context: CommandContext): Promise<void> {
+  const folder = join(packageRoot, "models", "demo");
+  const prompts = await readPrompts(join(folder, "prompts.jsonl"), context.stdin);
+  await withModel(join(folder, "demo-moe.gguf"), {}, context, async (llm) => {
+    const capture = await captureWithProgress(llm, prompts, {}, context);
+    const example = prompts.find((prompt) => promptLabel(prompt) === "python") ?? (prompts[0] as Prompt);
+    const written = await captureWithProgress(llm, [example], { maxTokens: CONTINUATION }, context);
+    const found = specialization(capture);
+    const { output } = context;
+    if (json)
+      output.print(
+        JSON.stringify({
+          ...captureReport(capture),
+          standOuts: standOuts(found),
+          continuation: captureReport(written).samples[0],
+        }),
+      );
+    else output.print(...demoView(capture, written, found, output.terminal));
+  });
+}
+
+export function demoView(
+  capture: Capture,
+  written: Capture,
+  found: Specialization,
+  terminal: Terminal,
+): string[] {
+  const { depth } = terminal;
+  const layer = mostSpecialized(found);
+  return [
+    ...header(capture.model, capture.engine.kind, terminal),
+    "",
+    ...captureSummary(capture),
+    "",
+    ...usageByLabel(expertUsage(capture), layer, terminal),
+    "",
+    ...standOutList(onePerLabel(standOuts(found)), found.fairShare, terminal),
+    "",
+    bold(depth, `One text and its continuation (after ▸), with the experts of layer ${layer}`),
+    ...tokenStrip(lastTokens(written, layer), 9, terminal),
+    "",
+    dim(depth, 'Next: moescope capture your-model.gguf "some text"   the same for your model'),
+    dim(depth, "      moescope capture --help                        all it can do"),
+  ];
+}
+
+/** The layer whose experts tell most about the label, beyond what chance would. */
+function mostSpecialized({ layers }: Specialization): number {
+  const information = [...layers].map(
+    ([layer, { mutualInformation, chanceInformation }]) =>
+      [layer, mutualInformation - chanceInformation] as const,
+  );
+  return information.reduce((best, next) => (next[1] > best[1] ? next : best))[0];
+}
+
+function onePerLabel(found: readonly StandOut[]): StandOut[] {
+  const labels = new Set<string>();
+  return found.filter(({ label }) => !labels.has(label) && labels.add(label)).slice(0, MAX_STAND_OUTS);
+}
+
+/** The end of the prompt and all that was generated. */
+function lastTokens(written: Capture, layer: number) {
+  const tokens = stripTokens(written.sample(0), layer);
+  const generated = tokens.findIndex((token) => token.generated);
+  return generated < 0 ? tokens : tokens.slice(Math.max(0, generated - 8));
+}

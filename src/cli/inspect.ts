@@ -1,0 +1,65 @@
+import { ranges } from "../capture/plan.ts";
+import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
+import type { CommandContext } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
+import { bytes, count, percent } from "./view/numbers.ts";
+import { bold, dim } from "./view/paint.ts";
+import { clip, padRight, safeText } from "./view/text.ts";
+
+/** `moescope inspect MODEL`: what the file says, without loading its weights. */
+export async function inspect(
+  model: string,
+  { json }: { readonly json?: boolean },
+  { output, inspectModel }: CommandContext,
+): Promise<void> {
+  const info = await inspectModel(model);
+  if (json) output.print(JSON.stringify(info));
+  else output.print(...inspectView(info, output.terminal));
+}
+
+export function inspectView(info: ModelInfo, { width, depth }: Terminal): string[] {
+  const facts = [
+    ["file", safeText(info.source)],
+    ["architecture", safeText(info.architecture)],
+    ["layers", layers(info)],
+    ...(info.moe ? moeFacts(info.moe) : []),
+    ["hidden size", `${info.hiddenSize}`],
+    ["vocabulary", `${info.vocabSize} tokens`],
+    ["context", `${info.contextLength} tokens`],
+    ["parameters", count(info.parameters)],
+    ["weights", `${bytes(info.bytes)}, mostly ${safeText(info.quantization)}`],
+  ] as const;
+  return [
+    bold(depth, clip(safeText(info.name), width)),
+    ...facts.map(([name, value]) => `  ${dim(depth, padRight(name, 16))}${clip(value, width - 18)}`),
+    "",
+    dim(
+      depth,
+      info.moe
+        ? 'Next: moescope capture MODEL "some text"   see which experts serve it'
+        : "This model is dense: it has no router. Its hidden states can be captured.",
+    ),
+  ];
+}
+
+function layers({ layers: all, moe }: ModelInfo): string {
+  if (!moe) return `${all}, dense`;
+  if (moe.layers.length === all) return `${all}, all MoE`;
+  return `${all}, of which ${moe.layers.length} MoE (${ranges(moe.layers)})`;
+}
+
+function moeFacts({ experts, topK, sharedExperts, gating }: MoeInfo): [string, string][] {
+  const { score, normalize, scale, selectionBias, groups } = gating;
+  const rule = [
+    score.replaceAll("_", " "),
+    ...(normalize ? ["weights normalised"] : []),
+    ...(scale === 1 ? [] : [`times ${Number(scale.toPrecision(4))}`]),
+    ...(selectionBias ? ["bias on the choice"] : []),
+    ...(groups ? [`best ${groups.used} of ${groups.count} groups`] : []),
+  ];
+  return [
+    ["experts", `${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`],
+    ["shared experts", sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`],
+    ["gating", rule.join(", ")],
+  ];
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { outputTo } from "./output.ts";
+import { run } from "./run.ts";
+
+const abort = new AbortController();
+
+process.on("SIGINT", () => {
+  // The first Ctrl-C stops the engine and closes what is open; who cannot wait presses it again.
+  if (abort.signal.aborted) process.exit(130);
+  abort.abort();
+});
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // `moescope ... | head` has seen enough.
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+// Node's own form names a process id and a flag; ours says what it is. Others' warnings are for developers.
+process.removeAllListeners("warning");
+process.on("warning", (warning) => {
+  if (warning.name === "MoescopeWarning") process.stderr.write(`moescope: ${warning.message}\n`);
+  else if (process.env.MOESCOPE_DEBUG) process.stderr.write(`${warning.stack}\n`);
+});
+
+process.exitCode = await run(
+  process.argv.slice(2),
+  {
+    output: outputTo(process.stdout, process.stderr, process.env),
+    stdin: process.stdin,
+    signal: abort.signal,
+    load: async (reference, options) => (await import("../load.ts")).load(reference, options),
+    inspectModel: async (path) => (await import("../engines/llama/gguf.ts")).inspectModel(path),
+  },
+  process.stdout,
+  process.stderr,
+  process.env,
+);

@@ -1,0 +1,83 @@
+import type { RowSelection } from "../capture/plan.ts";
+import { PHASES, type Phase } from "../capture/rows.ts";
+import { parseStreams, type StreamName } from "../capture/streams.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** Longest range written as `a-b`. Every position is held in memory, and no capture runs with a longer context. */
+const MAX_RANGE = 1 << 20;
+
+/** `0,2-5,-1` as `[0, 2, 3, 4, 5, -1]`; a negative layer counts from the last. */
+export function parseLayers(text: string): number[] {
+  return text.split(",").flatMap((part) => {
+    const single = /^\s*(-?\d+)\s*$/.exec(part);
+    if (single) return [Number(single[1])];
+    return range(part, "layers are written 0,2-5,-1");
+  });
+}
+
+/** `phase=generated,last=4,positions=0-9+12`. */
+export function parseSelect(text: string): RowSelection {
+  const form = `write ${PHASES.map((phase) => `phase=${phase}`).join(" or ")}, last=4, positions=0-9+12, joined by commas`;
+  const given = new Map<string, string>();
+  for (const part of text.split(",")) {
+    const [, key, value] = /^\s*(\w+)=(.+?)\s*$/.exec(part) ?? [];
+    if (key === undefined || value === undefined) throw new UsageError(`"${part}" selects nothing; ${form}`);
+    if (!["phase", "last", "positions"].includes(key))
+      throw new UsageError(`unknown selection "${key}"; ${form}`);
+    if (given.has(key)) throw new UsageError(`${key} is given twice; join positions with +, as in 0-9+12`);
+    given.set(key, value);
+  }
+  const phase = given.get("phase");
+  if (phase !== undefined && !PHASES.includes(phase as Phase))
+    throw new UsageError(`unknown phase "${phase}"; the phases are ${PHASES.join(", ")}`);
+  const last = given.get("last");
+  const positions = given.get("positions");
+  return {
+    ...(phase !== undefined && { phase: phase as Phase }),
+    ...(last !== undefined && { last: parseWhole(1)(last) }),
+    ...(positions !== undefined && { positions: parsePositions(positions) }),
+  };
+}
+
+function parsePositions(text: string): number[] {
+  return text
+    .split("+")
+    .flatMap((part) =>
+      /^\d+$/.test(part) ? [parseWhole(0)(part)] : range(part, "positions are written 0-9+12"),
+    );
+}
+
+export function parseStreamList(text: string): StreamName[] {
+  return parseStreams(text.split(",").map((name) => name.trim()));
+}
+
+/** A parser of whole numbers from `least` to `most`. */
+export function parseWhole(least: number, most = 0x7fffffff): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    throw new UsageError(
+      most === 0x7fffffff
+        ? `"${text}" is not a whole number from ${least}`
+        : `"${text}" is not a whole number from ${least} to ${most}`,
+    );
+  };
+}
+
+/** A parser of numbers; the limits are named as the message shows them. */
+export function parseNumber(limits: string, within: (value: number) => boolean): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if (Number.isFinite(value) && within(value)) return value;
+    throw new UsageError(`"${text}" is not a number ${limits}`);
+  };
+}
+
+function range(text: string, form: string): number[] {
+  const [, first, last] = /^\s*(\d+)-(\d+)\s*$/.exec(text) ?? [];
+  const from = Number(first);
+  const to = Number(last);
+  if (first === undefined || from > to) throw new UsageError(`"${text}" is no range; ${form}`);
+  if (to - from >= MAX_RANGE) throw new UsageError(`the range ${text} is longer than ${MAX_RANGE}`);
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}

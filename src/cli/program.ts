@@ -1,0 +1,104 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { MoescopeError } from "../errors.ts";
+import { packageVersion } from "../package-root.ts";
+import type { CaptureFlags } from "./capture.ts";
+import type { CommandContext } from "./command.ts";
+import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
+import { UsageError } from "./usage-error.ts";
+
+const EXAMPLES = `
+Examples:
+  moescope demo                                        a small model, bundled
+  moescope inspect model.gguf                          what the file says
+  moescope capture model.gguf "The sky is"             which experts serve it
+  moescope capture model.gguf --prompts texts.jsonl --out run1`;
+
+const CAPTURE_EXAMPLES = `
+TEXT and files can be combined. A .jsonl file has an object a line with prompt,
+token_ids or messages, and optionally a label; other files have a prompt a line.
+
+Examples:
+  moescope capture model.gguf "The sky is" --max-tokens 20
+  moescope capture model.gguf --chat "Why is the sky blue?" --max-tokens 100
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
+  moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
+  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4`;
+
+/** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
+export function program(context: CommandContext): Command {
+  const root = new Command("moescope")
+    .description("See inside a mixture-of-experts language model while it runs.")
+    .version(packageVersion)
+    .addHelpText("after", EXAMPLES)
+    .helpCommand(false)
+    .showHelpAfterError("(--help shows the options)");
+  root.addCommand(captureCommand(context));
+  root
+    .command("inspect")
+    .description("layers, experts, gating, size and quantisation of a model file")
+    .argument("<model>", "a .gguf file")
+    .option("--json", "print one JSON document")
+    .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
+  root
+    .command("demo")
+    .description("run the bundled demo model on texts of several domains")
+    .option("--json", "print one JSON document")
+    .action(async (options) => (await import("./demo.ts")).demo(options, context));
+  return root;
+}
+
+function captureCommand(context: CommandContext): Command {
+  return new Command("capture")
+    .description("run prompts and capture router logits and the chosen experts")
+    .argument("<model>", "a .gguf file")
+    .argument("[text...]", "prompts")
+    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
+    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
+    .option("--chat", "each text is a user's message, put through the model's template")
+    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
+    .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
+    .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
+    .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
+    .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
+    .option("--json", "print one JSON document")
+    .option("--context <n>", "tokens of context", value(parseWhole(1)))
+    .addOption(
+      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
+    )
+    .option("--no-flash-attention", "attention as separate steps, for comparisons")
+    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--seed <n>", "of the sampling (default: 0)", value(parseWhole(0, 0xffffffff)))
+    .option("--temperature <t>", "0 is greedy (default: 0)", value(parseNumber("from 0", (t) => t >= 0)))
+    .option("--top-k <n>", "sample among the k most likely tokens", value(parseWhole(0)))
+    .option(
+      "--top-p <p>",
+      "sample among the tokens that make up p",
+      value(parseNumber("above 0, to 1", (p) => p > 0 && p <= 1)),
+    )
+    .option(
+      "--min-p <p>",
+      "drop tokens below p times the likeliest",
+      value(parseNumber("from 0, below 1", (p) => p >= 0 && p < 1)),
+    )
+    .option("--stop <text>", "end before this text; may repeat", append)
+    .addHelpText("after", CAPTURE_EXAMPLES)
+    .action(async (model: string, texts: string[], flags: CaptureFlags) =>
+      (await import("./capture.ts")).capture(model, texts, flags, context),
+    );
+}
+
+const append = (text: string, before: readonly string[] = []) => [...before, text];
+
+/** A parser's complaint as commander's, which names the option. */
+function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof UsageError || error instanceof MoescopeError)
+        throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}

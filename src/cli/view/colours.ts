@@ -1,0 +1,30 @@
+import type { Rgb } from "./paint.ts";
+
+/**
+ * Viridis (Smith and van der Walt, matplotlib, CC0), sampled evenly: even steps in amount look like even steps in
+ * lightness, also to colour-blind eyes and in grey.
+ */
+// biome-ignore format: a table
+const VIRIDIS: readonly Rgb[] = [
+  "440154", "481567", "482677", "453781", "404788", "39568c", "33638d", "2d708e", "287d8e", "238a8d",
+  "1f968b", "20a387", "29af7f", "3cbb75", "55c667", "73d055", "95d840", "b8de29", "dce319", "fde725",
+].map(rgb);
+
+/**
+ * Okabe and Ito's colours for labels: those that stay readable as text on dark and on light terminals. Their black,
+ * blue and yellow do not.
+ */
+export const LABEL_COLOURS: readonly Rgb[] = ["e69f00", "56b4e9", "009e73", "d55e00", "cc79a7"].map(rgb);
+
+/** The colour of an amount from 0 to 1; values outside are held at the ends. */
+export function viridis(amount: number): Rgb {
+  const at = Math.min(1, Math.max(0, amount)) * (VIRIDIS.length - 1);
+  const from = VIRIDIS[Math.floor(at)]!;
+  const to = VIRIDIS[Math.ceil(at)]!;
+  const part = at - Math.floor(at);
+  return from.map((value, i) => Math.round(value + (to[i]! - value) * part)) as unknown as Rgb;
+}
+
+function rgb(hex: string): Rgb {
+  return [0, 2, 4].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)) as unknown as Rgb;
+}

@@ -1,0 +1,55 @@
+/** Numbers as people read them: at most three significant digits, with a unit. */
+
+const STEPS = ["", "k", "M", "B", "T"];
+
+/** `412`, `1.2 k`, `30.5 B`. */
+export function count(n: number): string {
+  return Number.isInteger(n) && n < 1000 ? `${n}` : withStep(n, 1000, STEPS);
+}
+
+/** `16.2 MB`, in powers of 1000 as file managers and Hugging Face show sizes. */
+export function bytes(n: number): string {
+  return withStep(n, 1000, ["B", "kB", "MB", "GB", "TB"]);
+}
+
+/** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. */
+export function percent(share: number): string {
+  return `${significant(share * 100)} %`;
+}
+
+/** `2.4×`. */
+export function times(factor: number): string {
+  return `${factor >= 10 ? Math.round(factor) : factor.toFixed(1)}×`;
+}
+
+/** `p = 0.012`, `p < 0.001`. */
+export function probability(p: number): string {
+  return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+}
+
+/** `48 s`, `3 min`, `1 h 20 min`. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** `one token`, `3 tokens`: the noun in the number it needs. */
+export function plural(n: number, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+function withStep(n: number, base: number, steps: readonly string[]): string {
+  let step = 0;
+  // 999.5 rounds to 1000, which belongs to the next step.
+  while (n >= base * 0.9995 && step < steps.length - 1) {
+    n /= base;
+    step++;
+  }
+  return `${significant(n)} ${steps[step]}`.trimEnd();
+}
+
+function significant(n: number): string {
+  return `${Number(n.toPrecision(3))}`;
+}

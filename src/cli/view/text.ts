@@ -1,0 +1,71 @@
+/**
+ * Text from models and prompts on a terminal: made harmless, and measured in columns.
+ */
+
+/** Control and format characters, private use, lone surrogates, line separators: never sent to a terminal as they are. */
+const UNSAFE = /(?!\u200d)[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * Text without anything a terminal obeys: an escape sequence in a prompt or a model's output must not move the
+ * cursor, change the title or reverse the line. Newlines become `↵`; other such characters show their code.
+ */
+export function safeText(text: string): string {
+  return text.replace(UNSAFE, (char) => {
+    if (char === "\n") return "↵";
+    if (char === "\t") return "⇥";
+    const code = char.codePointAt(0)!;
+    return code < 0x100
+      ? `<0x${code.toString(16).toUpperCase().padStart(2, "0")}>`
+      : `<U+${code.toString(16).toUpperCase()}>`;
+  });
+}
+
+/** A token as it is shown in a strip: {@link safeText} with its spaces visible. */
+export function safeToken(text: string): string {
+  const visible = safeText(text).replaceAll(" ", "·");
+  // A combining mark would otherwise sit on the token before it.
+  return /^\p{M}/u.test(visible) ? `◌${visible}` : visible;
+}
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** East Asian Wide and Fullwidth (UAX #11), by script and block, and what is shown as an emoji. */
+const WIDE =
+  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Yi}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6\p{Emoji_Presentation}]|\ufe0f/u;
+const HALFWIDTH = /^[\uff61-\uffdc]/u;
+const ZERO = /^[\p{M}\u200d]+$/u;
+
+function columnsOf(grapheme: string): number {
+  if (ZERO.test(grapheme)) return 0;
+  return WIDE.test(grapheme) && !HALFWIDTH.test(grapheme) ? 2 : 1;
+}
+
+/** Columns a text without escape sequences takes. */
+export function displayWidth(text: string): number {
+  // Most text is ASCII, and a segmenter is slow.
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const { segment } of graphemes.segment(text)) width += columnsOf(segment);
+  return width;
+}
+
+/** The text, its end replaced by `…` where it would take more than `width` columns. */
+export function clip(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let out = "";
+  let used = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    used += columnsOf(segment);
+    if (used > width - 1) break;
+    out += segment;
+  }
+  return `${out}…`;
+}
+
+export function padRight(text: string, width: number): string {
+  return text + " ".repeat(Math.max(0, width - displayWidth(text)));
+}
+
+export function padLeft(text: string, width: number): string {
+  return " ".repeat(Math.max(0, width - displayWidth(text))) + text;
+}

@@ -1,0 +1,221 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { STREAM_NAMES, STREAMS, type StreamName } from "../capture/streams.ts";
+import { CaptureError } from "../errors.ts";
+import { DTYPES, type Dtype } from "./safetensors.ts";
+
+/** Raised when a folder of this version can no longer be read by an older moescope. */
+export const FORMAT = "moescope.capture/1";
+export const MANIFEST_FILE = "manifest.json";
+
+/** The pseudo-stream of the rows' labels: written and sharded like a stream, but no model output. */
+export const ROWS = "rows";
+
+/**
+ * In bytes. Prompts' labels and outputs make up most of it, about 1 KB a sample; a string in V8 ends at 512 MiB, and
+ * a manifest beyond half of that is not one.
+ */
+const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
+
+const count = z.int().nonnegative();
+const dtype = z.enum(Object.keys(DTYPES) as [Dtype, ...Dtype[]]);
+
+const moe = z.object({
+  /** 0-based indices of the layers that have a router. */
+  layers: z.array(count),
+  experts: count,
+  topK: count,
+  sharedExperts: count,
+  gating: z.object({
+    score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
+    normalize: z.boolean(),
+    scale: z.number(),
+    selectionBias: z.boolean(),
+    groups: z.object({ count, used: count }).nullable(),
+  }),
+});
+
+const model = z.object({
+  name: z.string(),
+  source: z.string(),
+  /** Of the weights' file, in hex, where whoever captured knew it. */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+  architecture: z.string(),
+  layers: count,
+  hiddenSize: count,
+  vocabSize: count,
+  contextLength: count,
+  parameters: count,
+  bytes: count,
+  quantization: z.string(),
+  moe: moe.nullable(),
+});
+
+const stream = z
+  .object({
+    /** Names of the tensors' two axes, e.g. `["rows", "experts"]`. */
+    axes: z.tuple([z.literal("rows"), z.string()]),
+    /** Element type in the files, as safetensors spells it. */
+    dtype,
+    layers: z.array(count),
+    /** Length of the second axis, by layer; absent while there is no row. */
+    widths: z.array(count).optional(),
+  })
+  .refine(({ layers }) => new Set(layers).size === layers.length, {
+    path: ["layers"],
+    error: "a layer twice",
+  })
+  .refine(({ layers, widths }) => !widths || widths.length === layers.length, {
+    path: ["widths"],
+    error: "not one width a layer",
+  });
+
+const shard = z.object({
+  /** Index of the shard's first row among the rows of the folder. */
+  firstRow: count,
+  rows: count.positive(),
+  /** Per stream, and for the labels under `rows`, the file; always in the folder itself. */
+  files: z.record(z.string(), z.string().regex(/^[a-z0-9_]+-\d{5,}\.safetensors$/)),
+});
+
+const manifest = z.object({
+  format: z.literal(FORMAT),
+  /** Version of the moescope that wrote the folder. */
+  moescope: z.string(),
+  /** ISO 8601, UTC. */
+  createdAt: z.iso.datetime(),
+  engine: z.object({ name: z.string(), version: z.string() }),
+  model,
+  streams: z.partialRecord(z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]), stream),
+  /** In order of their rows, which are in the order they were computed in. */
+  shards: z.array(shard),
+  /** Rows in all shards. */
+  rows: count,
+  /** The prompts, by sample index. */
+  samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count })),
+  /** What was generated, for the samples that ended. */
+  outputs: z.array(
+    z.object({
+      sample: count,
+      tokens: z.array(count),
+      text: z.string(),
+      reason: z.enum(["length", "eos", "stop"]),
+    }),
+  ),
+  /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
+  complete: z.boolean(),
+  /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
+  missing: z.array(z.object({ sample: count, from: count, to: count.nullable(), why: z.string() })),
+});
+
+/** The contents of `manifest.json`. */
+export type Manifest = z.infer<typeof manifest>;
+
+/**
+ * Read and check a folder's manifest: what a run was, and whether it is complete.
+ *
+ * @throws CaptureError `CAPTURE_INVALID` naming the place in the manifest.
+ */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const path = join(folder, MANIFEST_FILE);
+  let text: string;
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_MANIFEST_LENGTH)
+      throw invalid(path, `has ${size} bytes; the limit is ${MAX_MANIFEST_LENGTH}`, "is this a capture?");
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof CaptureError) throw cause;
+    const missing = ["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "");
+    if (missing)
+      throw invalid(folder, `is no capture folder: it has no ${MANIFEST_FILE}`, "check the path", cause);
+    throw invalid(path, `cannot be read (${(cause as Error).message})`, "check its permissions", cause);
+  }
+  return parseManifest(text, path);
+}
+
+/** The manifest as JSON, a line a key: people look into it, and a line a generated token would bury the rest. */
+export function formatManifest(manifest: Manifest): string {
+  const lines = Object.entries(manifest).map(
+    ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+  );
+  return `{\n${lines.join(",\n")}\n}\n`;
+}
+
+/** @throws CaptureError `CAPTURE_INVALID` naming the place in the text. */
+function parseManifest(text: string, path: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(path, `is no JSON (${(cause as Error).message})`, RESTORE, cause);
+  }
+  const format = (json as { format?: unknown } | null)?.format;
+  if (typeof format === "string" && format !== FORMAT && format.startsWith("moescope.capture/"))
+    throw invalid(
+      path,
+      `has format ${format}, this moescope reads ${FORMAT}`,
+      "install the one that wrote it",
+    );
+  const result = manifest.safeParse(json);
+  if (!result.success) {
+    const { path: place, message } = result.error.issues[0]!;
+    throw invalid(path, `is wrong at ${place.join(".") || "its top"}: ${message}`, RESTORE, result.error);
+  }
+  checkConsistent(result.data, path);
+  return result.data;
+}
+
+/** What a schema cannot say: that the parts of the manifest agree. */
+function checkConsistent({ streams, shards, rows, samples, outputs, missing }: Manifest, path: string): void {
+  const must = (ok: boolean, what: string) => {
+    if (!ok) throw invalid(path, what, RESTORE);
+  };
+  for (const [name, { axes, dtype, widths }] of Object.entries(streams)) {
+    const { type, axis } = STREAMS[name as StreamName];
+    must(axes[1] === axis, `is wrong at streams.${name}.axes: ${axes[1]} where ${axis} belongs`);
+    must(STORED_AS[type].includes(dtype), `is wrong at streams.${name}.dtype: ${dtype} holds no ${type}`);
+    must(
+      rows === 0 || widths !== undefined,
+      `is wrong at streams.${name}.widths: absent, though there are rows`,
+    );
+  }
+  let next = 0;
+  for (const [i, shard] of shards.entries()) {
+    must(
+      shard.firstRow === next,
+      `is wrong at shards.${i}.firstRow: ${shard.firstRow} where ${next} belongs`,
+    );
+    next += shard.rows;
+    for (const name of [ROWS, ...storedStreams(streams)])
+      must(Object.hasOwn(shard.files, name), `is wrong at shards.${i}.files: none for ${name}`);
+  }
+  must(rows === next, `is wrong at rows: ${rows} where the shards have ${next}`);
+  // Row numbers are 32-bit in rows.parquet and in the permutation that sorts them.
+  must(rows < 2 ** 31, `is wrong at rows: ${rows} is beyond the limit of ${2 ** 31 - 1}`);
+  for (const [key, list] of Object.entries({ outputs, missing }))
+    for (const [i, { sample }] of list.entries())
+      must(sample < samples.length, `is wrong at ${key}.${i}.sample: there are ${samples.length} samples`);
+}
+
+/** The streams that have files: those of a dense model's router have no layers and so nothing to store. */
+export function storedStreams(streams: Manifest["streams"]): StreamName[] {
+  return (Object.keys(streams) as StreamName[]).filter((name) => streams[name]!.layers.length > 0);
+}
+
+/** By type in memory, what it may be on disk. */
+const STORED_AS: Record<(typeof STREAMS)[StreamName]["type"] | "int32", readonly Dtype[]> = {
+  float32: ["F32", "F16", "BF16"],
+  uint16: ["U8", "U16"],
+  int32: ["I32"],
+};
+
+const RESTORE = "restore the file from where it was copied, or capture again";
+
+function invalid(path: string, what: string, todo: string, cause?: unknown): CaptureError {
+  return new CaptureError("CAPTURE_INVALID", `${path} ${what}; ${todo}`, { cause });
+}

@@ -1,0 +1,44 @@
+import type { RunHeader } from "../capture/sink.ts";
+import { STREAMS, type StreamName } from "../capture/streams.ts";
+import { packageVersion } from "../package-root.ts";
+import type { FolderOptions } from "./folder-sink.ts";
+import { FORMAT, type Manifest } from "./manifest.ts";
+import type { Dtype } from "./safetensors.ts";
+
+const FLOATS = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
+
+/** The manifest of a run that has not brought a row yet. */
+export function newManifest(
+  header: RunHeader,
+  { dtype = "float32", modelSha256 = null }: FolderOptions,
+): Manifest {
+  const { engine, model, samples } = header;
+  // One byte an id is enough for the models of up to 256 experts, which are nearly all.
+  const ids = (model.moe?.experts ?? 0) <= 256 ? "U8" : "U16";
+  const stored = { float32: FLOATS[dtype], uint16: ids, int32: "I32" } as const satisfies Record<
+    string,
+    Dtype
+  >;
+  const streams = header.streams.map(({ name, layers }): [StreamName, Manifest["streams"][StreamName]] => {
+    const { axis, type } = STREAMS[name];
+    return [name, { axes: ["rows", axis], dtype: stored[type], layers: [...layers] }];
+  });
+  return {
+    format: FORMAT,
+    moescope: packageVersion,
+    createdAt: new Date().toISOString(),
+    engine: { name: engine.kind, version: engine.version },
+    model: {
+      ...model,
+      sha256: modelSha256,
+      moe: model.moe && { ...model.moe, layers: [...model.moe.layers] },
+    },
+    streams: Object.fromEntries(streams),
+    shards: [],
+    rows: 0,
+    samples: samples.map(({ label, promptTokens }) => ({ label, promptTokens })),
+    outputs: [],
+    complete: false,
+    missing: [],
+  };
+}

@@ -1,0 +1,124 @@
+import type { Plan } from "../../src/capture/plan.ts";
+import type { StreamName } from "../../src/capture/streams.ts";
+import { STREAMS } from "../../src/capture/streams.ts";
+import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
+
+export interface Shape {
+  readonly layers?: number;
+  readonly dense?: number;
+  readonly experts?: number;
+  readonly topK?: number;
+  readonly name?: string;
+}
+
+export function modelInfo({
+  layers = 4,
+  dense = 0,
+  experts = 16,
+  topK = 2,
+  name = "fake-moe",
+}: Shape = {}): ModelInfo {
+  return {
+    name,
+    source: "fake.gguf",
+    architecture: "qwen3moe",
+    layers,
+    hiddenSize: 8,
+    vocabSize: 0x110000,
+    contextLength: 512,
+    parameters: 7_100_000,
+    bytes: 14_200_000,
+    quantization: "BF16",
+    moe: {
+      layers: Array.from({ length: layers - dense }, (_, i) => i + dense),
+      experts,
+      topK,
+      sharedExperts: 0,
+      gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+    },
+  };
+}
+
+/** A model with a token per character (its code point) whose routing depends on token and layer alone. */
+export class FakeEngine implements Engine {
+  readonly kind = "llama.cpp";
+  readonly version = "fake";
+  readonly contextSize = 4096;
+  readonly chatTemplate = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+  readonly specialTokens = { bos: "", eos: "" };
+  readonly model: ModelInfo;
+  closed = 0;
+
+  constructor(model: ModelInfo = modelInfo()) {
+    this.model = model;
+  }
+
+  async tokenize(text: string): Promise<Int32Array> {
+    return Int32Array.from(text, (char) => char.codePointAt(0)!);
+  }
+
+  async detokenize(tokens: Int32Array): Promise<string> {
+    return String.fromCodePoint(...tokens);
+  }
+
+  tokenText(tokenId: number): string {
+    return String.fromCodePoint(tokenId);
+  }
+
+  async *run(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step> {
+    for (const [sample, request] of requests.entries()) {
+      await new Promise((resolve) => setImmediate(resolve));
+      options.signal?.throwIfAborted();
+      // Continues with the alphabet.
+      const drawn = Int32Array.from({ length: request.maxTokens }, (_, i) => 97 + (i % 26));
+      const all = [...request.tokens, ...drawn.subarray(0, Math.max(0, drawn.length - 1))];
+      const rows = all.map((_, row) => row).filter((row) => selected(row, request, plan));
+      const tokenId = Int32Array.from(rows, (row) => all[row]!);
+      yield {
+        batch: {
+          rows: rows.length,
+          sample: new Int32Array(rows.length).fill(sample),
+          position: Int32Array.from(rows),
+          tokenId,
+          phase: Uint8Array.from(rows, (row) => (row < request.tokens.length ? 0 : 1)),
+          streams: new Map(
+            plan.streams.map(({ name, layers }) => [
+              name,
+              new Map(layers.map((layer) => [layer, this.#values(name, layer, tokenId)])),
+            ]),
+          ),
+        },
+        drawn: [],
+        finished: [{ sample, tokens: drawn, text: await this.detokenize(drawn), reason: "length" }],
+        processed: all.length,
+      };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed++;
+  }
+
+  #values(name: StreamName, layer: number, tokens: Int32Array) {
+    const { experts, topK } = this.model.moe!;
+    const width = { experts, top_k: topK, hidden: this.model.hiddenSize }[STREAMS[name].axis];
+    const values = Array.from(tokens, (token) =>
+      Array.from({ length: width }, (_, i) => {
+        // Squares bunch up on some experts, so the load is uneven; distinct within the top-k by the odd stride.
+        if (name === "expert_ids") return (((token * token) % 11) + layer * 3 + i * 7) % experts;
+        if (name === "expert_weights") return 1 / topK;
+        return Math.sin(token * 7 + layer * 13 + i);
+      }),
+    ).flat();
+    return name === "expert_ids" ? Uint16Array.from(values) : Float32Array.from(values);
+  }
+}
+
+function selected(row: number, { tokens }: EngineRequest, { select }: Plan): boolean {
+  const phase = row < tokens.length ? "prompt" : "generated";
+  return (select.phase ?? phase) === phase && (select.positions?.includes(row) ?? true);
+}

@@ -1,0 +1,46 @@
+import { outputTo } from "../../src/cli/output.ts";
+import { run } from "../../src/cli/run.ts";
+import { LanguageModel } from "../../src/model.ts";
+import { FakeEngine } from "./fake-engine.ts";
+
+export interface CliOptions {
+  readonly engine?: FakeEngine;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly stdin?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Run the command line in this process on a fake engine and collect what it writes. */
+export async function runCli(
+  args: readonly string[],
+  { engine = new FakeEngine(), env = {}, isTTY = false, columns, stdin = "", signal }: CliOptions = {},
+) {
+  const collect = () => {
+    const chunks: string[] = [];
+    return { chunks, isTTY, columns, write: (text: string) => chunks.push(text) };
+  };
+  const stdout = collect();
+  const stderr = collect();
+  const loads: unknown[] = [];
+  const code = await run(
+    args,
+    {
+      output: outputTo(stdout, stderr, env),
+      stdin: (async function* () {
+        yield Buffer.from(stdin);
+      })(),
+      signal: signal ?? new AbortController().signal,
+      load: async (reference, { signal: _, ...options }) => {
+        loads.push({ reference, ...options });
+        return new LanguageModel(engine);
+      },
+      inspectModel: async () => engine.model,
+    },
+    stdout,
+    stderr,
+    env,
+  );
+  return { code, stdout: stdout.chunks.join(""), stderr: stderr.chunks.join(""), loads, engine };
+}

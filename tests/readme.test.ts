@@ -1,0 +1,48 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { packageRoot } from "../src/package-root.ts";
+
+/**
+ * Every TypeScript example of the README runs as it stands, as a user would run it: from the package's folder, with
+ * the built package under its own name. What it must print is here.
+ */
+const readme = readFileSync(join(packageRoot, "README.md"), "utf8");
+const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!);
+
+const EXPECTED: readonly [first: string, output: RegExp][] = [
+  ["llm.capture(", /^[\s\S]+\n$/],
+  ["llm.stream(", /^(prompt +"[^\n]*" +\d+ \d+\n)+(generated +"[^\n]*" +\d+ \d+\n)+$/],
+  [
+    'getMoeRouterLogits(llm, ["Hello',
+    /^Captured (\d+) MoE layers:\n(\s+Layer +\d+: +\d+ tokens × 16 experts, dtype float32, device cpu\n)+2 samples; layer 0: \[ \d+, 16 \]\n$/,
+  ],
+  ["getMoeRouterLogitsGenerate", /^".*" \[ \d+, 16 \]\n$/],
+  ["normalize: true });\nfor", /^(layer \d: CV \d\.\d\d, expert 0 serves \d\.\d\d\n){6,}$/],
+  ["getAllHiddenStates", /^sample 1, layer 2: \[ \d+, \d+ \] router, both samples: \[ \d+, 16 \]\n$/],
+  [
+    "const math",
+    /^most mathematical: \{ expert: \d+, difference: 0\.\d+ \} most code: \{ expert: \d+, difference: -0\.\d+ \}\n$/,
+  ],
+  ["hs.softmax", /^(layer \d: entropy [0-2]\.\d\d of 2\.77 nats, unused: [\d ]*\n){6,}$/],
+];
+
+describe("the README's examples", () => {
+  it("are all here", () => {
+    expect(examples).toHaveLength(EXPECTED.length);
+  });
+
+  it.each(EXPECTED)("%s", async (first, output) => {
+    const code = examples.filter((example) => example.includes(first));
+    expect(code).toHaveLength(1);
+    const folder = join(packageRoot, ".cache", "readme");
+    mkdirSync(folder, { recursive: true });
+    const file = join(folder, `${first.replace(/\W+/g, "-")}.mjs`);
+    writeFileSync(file, code[0]!);
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { cwd: packageRoot });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(output);
+  });
+});
