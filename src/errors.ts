@@ -7,6 +7,7 @@ export type ErrorCode =
   | "MODEL_NOT_FOUND"
   | "MODEL_INVALID"
   | "MODEL_UNSUPPORTED"
+  | "MODEL_DOWNLOAD_FAILED"
   | "ENGINE_UNAVAILABLE"
   | "ENGINE_INCOMPATIBLE"
   | "ENGINE_FAILED"
@@ -36,7 +37,7 @@ export class MoescopeError extends Error {
 
 /** The model reference does not lead to a model that can be run. */
 export class ModelError extends MoescopeError {
-  declare readonly code: "MODEL_NOT_FOUND" | "MODEL_INVALID" | "MODEL_UNSUPPORTED";
+  declare readonly code: "MODEL_NOT_FOUND" | "MODEL_INVALID" | "MODEL_UNSUPPORTED" | "MODEL_DOWNLOAD_FAILED";
 }
 
 /** The engine cannot be found, does not fit, failed or is gone. */

@@ -20,7 +20,7 @@ export {
 } from "./analysis/specialization.ts";
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
 export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
-export { Capture, type CaptureSource, type Rows } from "./capture/capture.ts";
+export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
@@ -55,3 +55,5 @@ export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";
 export { type TopK, topk } from "./routing/topk.ts";
+export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
+export { openCapture } from "./store/folder-source.ts";

@@ -112,7 +112,10 @@ export class LanguageModel implements AsyncDisposable {
   ): Promise<unknown> {
     const { list, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
-    const chosen: Sink<unknown> = typeof target === "string" ? new FolderSink(target) : target;
+    const chosen: Sink<unknown> =
+      typeof target === "string"
+        ? new FolderSink(target, { modelSha256: await this.#engine.modelHash() })
+        : target;
     const sink = plan.select.last === null ? chosen : new LastRows(chosen, plan.select.last);
     await sink.open({
       engine: this.engine,

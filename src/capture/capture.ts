@@ -14,12 +14,22 @@ export interface CaptureSource {
   readonly header: Omit<RunHeader, "tokenText" | "streams">;
   readonly labels: RowLabels;
   readonly finished: readonly Finished[];
+  readonly complete: boolean;
+  readonly missing: readonly MissingRows[];
   readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
   readonly tokenText: (tokenId: number) => string;
   /** Rows `[from, to)` of one layer, `[to - from, width]` row-major; without a copy where that is possible. */
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType];
   /** Width of a stream in a layer, e.g. the number of experts. */
   width(stream: StreamName, layer: number): number;
+}
+
+/** Rows that a run did not bring to its end: positions `[from, to)` of a sample; `to` is `null` where it is not known. */
+export interface MissingRows {
+  readonly sample: number;
+  readonly from: number;
+  readonly to: number | null;
+  readonly why: string;
 }
 
 /** The rows of a capture as columns of equal length. */
@@ -68,6 +78,10 @@ export class Capture {
   readonly samples: readonly SampleInfo[];
   /** What was generated, by sample; samples that did not end are absent. */
   readonly outputs: readonly Finished[];
+  /** Whether the run came to its end. A folder whose writer was killed opens with `false`. */
+  readonly complete: boolean;
+  /** What is known of the rows that are not here. */
+  readonly missing: readonly MissingRows[];
   readonly #source: CaptureSource;
   readonly #from: number;
   readonly #to: number;
@@ -81,6 +95,8 @@ export class Capture {
     this.engine = source.header.engine;
     this.samples = source.header.samples;
     this.outputs = source.finished;
+    this.complete = source.complete;
+    this.missing = source.missing;
   }
 
   /** The streams that were captured. */

@@ -31,7 +31,13 @@ export class LastRows<R> implements Sink<R> {
   }
 
   async close(end: RunEnd): Promise<R> {
-    for (const held of this.#held.values()) for (const row of held) await this.#next.write(row);
+    try {
+      for (const held of this.#held.values()) for (const row of held) await this.#next.write(row);
+    } catch (error) {
+      // The sink closes in any case; the first error is the one to report.
+      await this.#next.close({ ...end, error: end.error ?? error });
+      throw error;
+    }
     this.#held.clear();
     return this.#next.close(end);
   }

@@ -34,6 +34,9 @@ class MemorySource implements CaptureSource {
   readonly header: CaptureSource["header"];
   readonly labels: RowLabels;
   readonly finished: CaptureSource["finished"];
+  // An incomplete run rejects: there is no such capture in memory.
+  readonly complete = true;
+  readonly missing = [];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>;

@@ -113,5 +113,7 @@ export interface Engine {
     plan: Plan,
     options?: { signal?: AbortSignal },
   ): AsyncIterable<Step>;
+  /** SHA-256 of the model's weights in hex, or `null` where finding it out would take minutes. */
+  modelHash(): Promise<string | null>;
   close(): Promise<void>;
 }

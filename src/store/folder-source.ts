@@ -40,6 +40,8 @@ class FolderSource implements CaptureSource {
   readonly header: CaptureSource["header"];
   readonly labels: RowLabels;
   readonly finished: CaptureSource["finished"];
+  readonly complete: boolean;
+  readonly missing: CaptureSource["missing"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #entries: Manifest["streams"];
@@ -52,7 +54,9 @@ class FolderSource implements CaptureSource {
     tokens: ReadonlyMap<number, string>,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
   ) {
-    const { engine, model, samples, outputs, streams } = manifest;
+    const { engine, model, samples, outputs, streams, complete, missing } = manifest;
+    this.complete = complete;
+    this.missing = missing;
     this.header = { engine: { kind: engine.name, version: engine.version }, model, samples };
     this.finished = outputs.map(({ tokens, ...rest }) => ({ ...rest, tokens: Int32Array.from(tokens) }));
     const names = Object.keys(streams) as StreamName[];

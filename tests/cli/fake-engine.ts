@@ -99,6 +99,10 @@ export class FakeEngine implements Engine {
     }
   }
 
+  async modelHash(): Promise<null> {
+    return null;
+  }
+
   async close(): Promise<void> {
     this.closed++;
   }

@@ -23,6 +23,7 @@ export function syntheticEngine(model: ModelInfo = MODEL): Engine {
     tokenize: async (text) => Int32Array.from(Buffer.from(text)),
     detokenize: async (tokens) => Buffer.from(tokens).toString(),
     tokenText: (id) => String.fromCharCode(id),
+    modelHash: async () => null,
     close: async () => {},
     async *run(requests, plan): AsyncGenerator<Step> {
       const steps = Math.max(...requests.map(({ maxTokens }) => Math.max(1, maxTokens)));

@@ -8,6 +8,7 @@ import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
 import { abortBytes, raiseAbort } from "./abort.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { findLibrary } from "./library.ts";
+import { hashOf } from "./model-hash.ts";
 import {
   CONTROL,
   type FromHost,
@@ -53,14 +54,23 @@ export class LlamaEngine implements Engine {
   readonly #abort: SharedArrayBuffer;
   readonly #pending = new Map<number, Reply>();
   readonly #tokenText = new Map<number, string>();
+  readonly #files: readonly string[];
+  #hash: Promise<string | null> | null = null;
   #nextId = 0;
   #dead: Error | null = null;
   #closed: Promise<void> | null = null;
   /** Resolves when the run before has ended: one at a time. */
   #lastRun: Promise<void> = Promise.resolve();
 
-  private constructor(worker: Worker, options: HostOptions, model: ModelInfo, ready: Ready) {
+  private constructor(
+    worker: Worker,
+    options: HostOptions,
+    model: ModelInfo,
+    files: readonly string[],
+    ready: Ready,
+  ) {
     this.#worker = worker;
+    this.#files = files;
     this.#control = new Int32Array(options.control);
     this.#abort = options.abort;
     this.version = ready.version;
@@ -92,7 +102,7 @@ export class LlamaEngine implements Engine {
       execArgv: [],
     });
     const ready = await firstMessage(worker, signal);
-    return new LlamaEngine(worker, host, model, ready);
+    return new LlamaEngine(worker, host, model, header.files, ready);
   }
 
   async tokenize(
@@ -121,6 +131,11 @@ export class LlamaEngine implements Engine {
 
   tokenText(tokenId: number): string {
     return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  modelHash(): Promise<string | null> {
+    this.#hash ??= hashOf(this.#files);
+    return this.#hash;
   }
 
   async *run(
