@@ -30,6 +30,7 @@ const TENSOR = {
   nb: 48,
   op: 80,
   flags: 148,
+  src: 152,
   viewSrc: 232,
   viewOffset: 240,
   data: 248,
@@ -421,6 +422,7 @@ function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => vo
         llama.opName(t.op(view)) === "VIEW" &&
         viewSource === root &&
         viewOffset === 12 &&
+        t.source(view) === root &&
         t.data(view) === t.data(root) + 12,
       "ggml_tensor has another layout",
     );
@@ -451,6 +453,13 @@ export class TensorReader {
   }
   buffer(t: TensorPointer): number {
     return this.#memory.uint64(t + TENSOR.buffer);
+  }
+  setOp(t: TensorPointer, op: number): void {
+    this.#memory.setInt32(t + TENSOR.op, op);
+  }
+  /** First operand, or 0. */
+  source(t: TensorPointer): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.src);
   }
   viewSource(t: TensorPointer): TensorPointer {
     return this.#memory.uint64(t + TENSOR.viewSrc);

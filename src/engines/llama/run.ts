@@ -61,6 +61,8 @@ export function* run(
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
       const step = tokens.fill(chunks, capturedTokens);
       if (context.aborted()) return;
+      const draws = drawing(chunks);
+      session.tap.needOutput(draws.length > 0);
       const code = llama.decode(session.context, tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);
@@ -68,7 +70,7 @@ export function* run(
 
       if (!collector.fits(selected.length)) yield flush();
       collector.add({ selected, slots, ...step });
-      for (const { running, token } of drawing(chunks)) {
+      for (const { running, token } of draws) {
         const generation = generations.get(running) ?? new Generation(llama, session.vocabulary, running);
         generations.set(running, generation);
         const { token: tokenId, finished } = generation.draw(session.context, token);

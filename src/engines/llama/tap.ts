@@ -8,6 +8,7 @@ import {
   type TensorPointer,
   TensorReader,
 } from "./bindings.ts";
+import { OUTPUT, OutputHead } from "./output-head.ts";
 import type { TapTarget } from "./taps.ts";
 
 /**
@@ -38,9 +39,10 @@ export class Tap {
   readonly callback: Pointer;
   readonly #llama: Llama;
   readonly #tensors: TensorReader;
-  readonly #rawOps: ReadonlySet<number>;
+  readonly #ops: Readonly<Record<"NONE" | "MUL_MAT" | "ADD", number>>;
   readonly #strategy: Strategy;
   readonly #arena = new Arena();
+  readonly #head: OutputHead;
   #targets: ReadonlyMap<string, TapTarget> = new Map();
   /** Address of each redirected root's new data. */
   readonly #moved = new Map<TensorPointer, Region>();
@@ -56,7 +58,8 @@ export class Tap {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
     this.#strategy = strategy;
-    this.#rawOps = opCodes(llama, ["MUL_MAT", "ADD"]);
+    this.#ops = opCodes(llama, ["NONE", "MUL_MAT", "ADD"]);
+    this.#head = new OutputHead(this.#tensors, this.#ops);
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
   }
 
@@ -69,6 +72,12 @@ export class Tap {
     this.#error = null;
     this.#moved.clear();
     this.#views.clear();
+    this.#head.forget();
+  }
+
+  /** Whether the next step needs the model's output; without, it is not computed for rows that are only captured. */
+  needOutput(needed: boolean): void {
+    this.#head.need(needed);
   }
 
   /**
@@ -114,6 +123,7 @@ export class Tap {
   #startGraph(): void {
     this.#found = [];
     this.#copied = false;
+    this.#head.forget();
     this.#arena.reset();
   }
 
@@ -122,8 +132,10 @@ export class Tap {
     if (this.#targets.size === 0) return false;
     const root = this.#tensors.viewSource(t);
     if (root !== 0) this.#followRoot(t, root);
-    const target = this.#targets.get(this.#tensors.name(t));
-    if (!target || (target.onlyIfRaw && !this.#rawOps.has(this.#tensors.op(t)))) return false;
+    const name = this.#tensors.name(t);
+    if (name === OUTPUT) this.#head.found(t);
+    const target = this.#targets.get(name);
+    if (!target || (target.onlyIfRaw && !this.#isRaw(t))) return false;
     const source = root || t;
     if (this.#strategy === "copy" || (!this.#moved.has(source) && !this.#canMove(source))) {
       this.#copied = true;
@@ -133,6 +145,11 @@ export class Tap {
     const offset = root === 0 ? 0 : this.#tensors.viewOffset(t) >> 2;
     this.#found!.push(this.#slot(t, target, region, region.start + offset));
     return false;
+  }
+
+  #isRaw(t: TensorPointer): boolean {
+    const op = this.#tensors.op(t);
+    return op === this.#ops.MUL_MAT || op === this.#ops.ADD;
   }
 
   #followRoot(view: TensorPointer, root: TensorPointer): void {
@@ -203,10 +220,12 @@ function lastOfEach(slots: readonly Slot[]): Slot[] {
   return [...new Map(slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot])).values()];
 }
 
-function opCodes(llama: Llama, names: readonly string[]): Set<number> {
-  const codes = new Set<number>();
-  // GGML_OP_NONE is 0 and every name before COUNT is known: the walk ends once all are found.
-  for (let op = 0; codes.size < names.length && op < 64; op++)
-    if (names.includes(llama.opName(op))) codes.add(op);
-  return codes;
+function opCodes<Name extends string>(llama: Llama, names: readonly Name[]): Record<Name, number> {
+  const codes: Partial<Record<Name, number>> = {};
+  // The walk ends before ggml's own list does: these are among the oldest operations.
+  for (let op = 0; op < 64; op++) {
+    const name = llama.opName(op) as Name;
+    if (names.includes(name)) codes[name] = op;
+  }
+  return codes as Record<Name, number>;
 }
