@@ -1,7 +1,7 @@
 /**
  * Draw what a command prints in a terminal as an SVG.
  *
- *     node docs/picture.mjs docs/demo.svg -- node dist/cli/main.js demo
+ *     npm run picture
  *
  * Each character has its own place, so that columns stay aligned whatever font a reader has.
  */
@@ -11,7 +11,13 @@ import { writeFileSync } from "node:fs";
 const separator = process.argv.indexOf("--");
 const [file] = process.argv.slice(2, separator);
 const [command, ...args] = process.argv.slice(separator + 1);
-const env = { ...process.env, FORCE_COLOR: "3", COLORTERM: "truecolor", COLUMNS: "80", TERM: "xterm-256color" };
+const env = {
+  ...process.env,
+  FORCE_COLOR: "3",
+  COLORTERM: "truecolor",
+  COLUMNS: "80",
+  TERM: "xterm-256color",
+};
 const output = execFileSync(command, args, { env, encoding: "utf8" });
 
 const CELL = { width: 8.4, height: 18 };
@@ -20,11 +26,14 @@ const PAPER = "#16161c";
 const INK = "#e6e6ea";
 const DIM = "#8a8a96";
 
+/** Escape, then a colour; or one character. */
+const TOKEN = /\u001b\[([\d;]*)m|([^\u001b])/gu;
+
 /** Characters of one line with their colours, from SGR sequences. */
 function cells(line) {
   const out = [];
   let style = {};
-  for (const [, codes, text] of line.matchAll(/\x1b\[([\d;]*)m|([^\x1b])/gu)) {
+  for (const [, codes, text] of line.matchAll(TOKEN)) {
     if (text !== undefined) out.push({ text, ...style });
     else style = applied(style, (codes || "0").split(";").map(Number));
   }
@@ -69,7 +78,9 @@ const body = lines.flatMap((line, row) => {
     let to = from + 1;
     while (to < line.length && look(line[to]) === look(line[from])) to++;
     // Spaces are left out: renderers fold them, and every other character knows its place.
-    const run = line.slice(from, to).flatMap(({ text }, i) => (text === " " ? [] : [{ text, column: from + i }]));
+    const run = line
+      .slice(from, to)
+      .flatMap(({ text }, i) => (text === " " ? [] : [{ text, column: from + i }]));
     if (run.length > 0) {
       const xs = run.map(({ column }) => (PADDING + column * CELL.width).toFixed(1)).join(" ");
       const { ink, bold, dim } = line[from];
@@ -83,7 +94,7 @@ const body = lines.flatMap((line, row) => {
 });
 writeFileSync(
   file,
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
+  `<svg role="img" aria-label="${escaped([command, ...args].join(" "))}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
 <rect width="100%" height="100%" rx="8" fill="${PAPER}"/>
 ${body.join("\n")}
 </svg>
