@@ -27,7 +27,8 @@ const INK = "#e6e6ea";
 const DIM = "#8a8a96";
 
 /** Escape, then a colour; or one character. */
-const TOKEN = /\u001b\[([\d;]*)m|([^\u001b])/gu;
+const ESCAPE = String.fromCharCode(27);
+const TOKEN = new RegExp(`${ESCAPE}\\[([\\d;]*)m|([^${ESCAPE}])`, "gu");
 
 /** Characters of one line with their colours, from SGR sequences. */
 function cells(line) {
