@@ -14,7 +14,7 @@ export interface RowSelection {
 
 /** What a user may ask of a capture, before it meets a model. */
 export interface PlanOptions {
-  /** Default: router logits, expert ids and expert weights. */
+  /** Default: router logits, expert ids and expert weights. None: the rows' labels and the outputs only. */
   readonly streams?: readonly (StreamName | (string & {}))[];
   /** 0-based layers; negative ones count from the last. Default: every layer that has the stream. */
   readonly layers?: readonly number[];
@@ -41,7 +41,6 @@ export interface Plan {
  */
 export function planFor(model: ModelInfo, options: PlanOptions = {}): Plan {
   const names = parseStreams(options.streams ?? DEFAULT_STREAMS);
-  if (names.length === 0) throw new RequestError("INVALID_ARGUMENT", "streams is empty: name at least one");
   const moeLayers = model.moe?.layers ?? [];
   const all = Array.from({ length: model.layers }, (_, layer) => layer);
   const wanted = options.layers && resolveLayers(options.layers, model.layers);
@@ -51,7 +50,7 @@ export function planFor(model: ModelInfo, options: PlanOptions = {}): Plan {
   });
   // Only layers that none of the streams has are a mistake; [0, 5] with hidden states and logits is not.
   const orphan = [...(wanted ?? [])].find((layer) => !streams.some((s) => s.layers.includes(layer)));
-  if (orphan !== undefined && model.moe)
+  if (orphan !== undefined && model.moe && names.length > 0)
     throw new RequestError(
       "UNKNOWN_LAYER",
       `layer ${orphan} is dense and has none of ${names.join(", ")}; the MoE layers are ${ranges(moeLayers)}`,

@@ -125,23 +125,38 @@ print(json.dumps({"rows": len(rows), "columns": list(rows.columns), "labels": so
   });
 
   it("Ctrl-C stops a long capture, keeps what was finished and exits with 130", async () => {
-    const out = join(folder, "interrupted");
     const texts = Array.from({ length: 400 }, () => "The router sent the experts away. ".repeat(3));
     const prompts = join(folder, "many.txt");
     writeFileSync(prompts, texts.join("\n"));
-    const args = ["capture", ggufOf("qwen3_moe"), "--prompts", prompts, "--out", out, "--max-tokens", "300"];
-    const { code, stderr } = await moescope(args, (child) => {
-      const waiting = setInterval(() => {
-        if (!existsSync(out)) return;
-        clearInterval(waiting);
-        setTimeout(() => child.kill("SIGINT"), 400);
-      }, 10);
-    });
-    expect(code).toBe(130);
-    expect(stderr).toContain("interrupted");
-    const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
-    expect(manifest.complete).toBe(false);
-    expect(manifest.rows).toBeGreaterThan(0);
+    let rows = 0;
+    // How soon the first rows come depends on the machine: wait longer until some were kept.
+    for (const delay of [400, 1600, 6400]) {
+      const out = join(folder, `interrupted-after-${delay}`);
+      const args = [
+        "capture",
+        ggufOf("qwen3_moe"),
+        "--prompts",
+        prompts,
+        "--out",
+        out,
+        "--max-tokens",
+        "300",
+      ];
+      const { code, stderr } = await moescope(args, (child) => {
+        const waiting = setInterval(() => {
+          if (!existsSync(out)) return;
+          clearInterval(waiting);
+          setTimeout(() => child.kill("SIGINT"), delay);
+        }, 10);
+      });
+      expect(code).toBe(130);
+      expect(stderr).toContain("interrupted");
+      const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
+      expect(manifest.complete).toBe(false);
+      rows = manifest.rows;
+      if (rows > 0) break;
+    }
+    expect(rows).toBeGreaterThan(0);
   });
 
   it("ends quietly when its reader has seen enough", async () => {

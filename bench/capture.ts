@@ -1,0 +1,82 @@
+/**
+ * What capturing costs: decode and prefill with capture over the same engine without, and generation over a bare loop
+ * on the same libraries. Prints JSON: medians of interleaved runs and their ratios.
+ *
+ *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200]
+ */
+import { parseArgs } from "node:util";
+import type { RunEnd, Sink } from "../src/capture/sink.ts";
+import { STREAM_NAMES } from "../src/capture/streams.ts";
+import { load } from "../src/load.ts";
+import { BareLoop } from "./bare-loop.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { threads: { type: "string" }, runs: { type: "string" }, tokens: { type: "string" } },
+});
+const path = positionals[0] ?? "models/demo/demo-moe.gguf";
+const threads = Number(values.threads ?? 2);
+const runs = Number(values.runs ?? 7);
+const generated = Number(values.tokens ?? 200);
+const contextSize = 1024;
+const llm = await load(path, { threads, contextSize, parallel: 1 });
+const bare = new BareLoop(path, threads, contextSize);
+const tokens = (count: number) => Int32Array.from({ length: count }, (_, i) => 10 + ((i * 37) % 4000));
+const short = tokens(16);
+const long = tokens(1000);
+
+/** Takes the rows and drops them: the cost of keeping them is not what is measured. */
+const drop: Sink<RunEnd> = { open() {}, write() {}, close: (end) => end };
+const nothing = { streams: [], select: { positions: [] } };
+const decode = (what: object) => () =>
+  llm.capture(short, { maxTokens: generated, ignoreEos: true, into: drop, ...what });
+const prefill = (what: object) => () => llm.capture(long, { into: drop, ...what });
+const logits = { streams: ["router_logits"] };
+const four = { streams: STREAM_NAMES };
+const cases: Record<string, () => unknown> = {
+  "bare loop": () => bare.generate(short, generated),
+  "decode, no capture": decode(nothing),
+  "decode, router_logits": decode(logits),
+  "decode, four streams": decode(four),
+  "prefill, no capture": prefill(nothing),
+  "prefill, router_logits": prefill(logits),
+  "prefill, router_logits but the last layer": prefill({
+    ...logits,
+    layers: llm.info.moe!.layers.slice(0, -1),
+  }),
+  "prefill, four streams": prefill(four),
+};
+const times: Record<string, number[]> = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
+for (let run = -1; run < runs; run++)
+  for (const [name, work] of Object.entries(cases)) {
+    const start = performance.now();
+    await work();
+    if (run >= 0) times[name]!.push(performance.now() - start);
+  }
+await llm.close();
+bare.close();
+
+const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
+/** The median of ratios of runs that were neighbours in time: the machine's drift cancels. */
+const ratio = (name: string, baseline: string) =>
+  Number(median(times[name]!.map((time, i) => time / times[baseline]![i]!)).toFixed(3));
+const result = {
+  model: { path, name: llm.info.name, megabytes: Math.round(llm.info.bytes / 1e6), layers: llm.info.layers },
+  threads,
+  runs,
+  milliseconds: Object.fromEntries(
+    Object.entries(times).map(([name, list]) => [name, Number(median(list).toFixed(1))]),
+  ),
+  ratios: {
+    "generation over a bare loop": ratio("decode, no capture", "bare loop"),
+    "decode, router_logits": ratio("decode, router_logits", "decode, no capture"),
+    "decode, four streams": ratio("decode, four streams", "decode, no capture"),
+    "prefill, router_logits": ratio("prefill, router_logits", "prefill, no capture"),
+    "prefill, router_logits but the last layer": ratio(
+      "prefill, router_logits but the last layer",
+      "prefill, no capture",
+    ),
+    "prefill, four streams": ratio("prefill, four streams", "prefill, no capture"),
+  },
+};
+console.log(JSON.stringify(result, null, 2));
