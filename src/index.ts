@@ -29,7 +29,6 @@ export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts"
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
 export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
 export type { LlamaOptions } from "./engines/llama/engine.ts";
-export { inspectModel } from "./engines/llama/gguf.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export {
   CaptureError,
@@ -41,7 +40,7 @@ export {
 } from "./errors.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { type LoadOptions, load } from "./load.ts";
+export { inspectModel, type LoadOptions, load, type ReferenceOptions } from "./load.ts";
 export type {
   CaptureOptions,
   GenerateOptions,
@@ -50,6 +49,7 @@ export type {
   RunOptions,
   TokenEvent,
 } from "./model.ts";
+export type { DownloadProgress } from "./models/resolve.ts";
 export type { ChatMessage, Prompt } from "./prompt.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";

@@ -1,28 +1,52 @@
+import type { ModelInfo } from "./engines/engine.ts";
 import { LlamaEngine, type LlamaOptions } from "./engines/llama/engine.ts";
+import { inspectFile } from "./engines/llama/gguf.ts";
 import { RequestError } from "./errors.ts";
 import { LanguageModel } from "./model.ts";
+import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
 
-export interface LoadOptions extends LlamaOptions {
+/** How to get at a model that is not a local file. */
+export interface ReferenceOptions {
+  /** Stops a download (what has arrived is kept) or the loading. */
+  readonly signal?: AbortSignal;
+  /** Called while a model is downloaded, and never when nothing is. */
+  readonly onProgress?: (progress: DownloadProgress) => void;
+}
+
+export interface LoadOptions extends LlamaOptions, ReferenceOptions {
   /** What runs the model. Default: the embedded llama.cpp. */
   readonly engine?: "llama.cpp";
-  readonly signal?: AbortSignal;
 }
 
 /**
- * Load a model: the path of a `.gguf` file, or of any part of a split one.
+ * Load a model.
  *
+ * @param reference the path of a `.gguf` file, or of any part of a split one; `hf:org/repo:Q4_K_M` or
+ * `hf:org/repo/file.gguf` on the Hugging Face Hub, downloaded into its standard cache; `ollama:name:tag` or
+ * `lmstudio:publisher/model` from those programs' own folders.
  * @example
  * const llm = await load("model.gguf");
  * const capture = await llm.capture("The capital of France is Paris.");
  * console.log(capture.routerLogits.get(0)?.dims);
  * await llm.close();
  *
- * @throws ModelError when there is no such model or it is damaged; EngineError when llama.cpp is missing or does not
- * fit; RequestError for a bad option.
+ * @throws ModelError when there is no such model, it is damaged or cannot be downloaded; EngineError when llama.cpp is
+ * missing or does not fit; RequestError for a bad option.
  */
 export async function load(reference: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const { engine = "llama.cpp", signal, ...llama } = options;
+  const { engine = "llama.cpp", signal, onProgress, ...llama } = options;
   if (engine !== "llama.cpp")
     throw new RequestError("INVALID_ARGUMENT", `unknown engine "${engine}"; the engine is llama.cpp`);
-  return new LanguageModel(await LlamaEngine.load(reference, llama, signal));
+  const { path, source } = await resolveModel(reference, { signal, onProgress });
+  return new LanguageModel(await LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) }));
+}
+
+/**
+ * Read what a model's file says of it, without loading the weights. Takes the same references as {@link load}.
+ *
+ * @throws ModelError as {@link load}.
+ */
+export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
+  const { path, source } = await resolveModel(reference, options);
+  return inspectFile(path, source);
 }

@@ -34,7 +34,7 @@ def reproduce(work: Path) -> None:
     tokens.build(recipe, work)
     if not (work / "model.safetensors").exists():
         train.train(recipe, work)
-    shutil.copy(work / "training-log.jsonl", HERE)
+    shutil.copyfile(work / "training-log.jsonl", HERE / "training-log.jsonl")
     to_gguf.build(recipe, work, HERE / "demo-moe.gguf")
     metrics = evaluate.evaluate(recipe, work, HERE / "demo-moe.gguf")
     (HERE / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")

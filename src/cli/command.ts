@@ -1,5 +1,5 @@
 import type { ModelInfo } from "../engines/engine.ts";
-import type { LoadOptions } from "../load.ts";
+import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel } from "../model.ts";
 import type { Output } from "./output.ts";
 
@@ -10,5 +10,5 @@ export interface CommandContext {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   load(reference: string, options: LoadOptions): Promise<LanguageModel>;
-  inspectModel(path: string): Promise<ModelInfo>;
+  inspectModel(reference: string, options: ReferenceOptions): Promise<ModelInfo>;
 }

@@ -1,6 +1,7 @@
 import { ranges } from "../capture/plan.ts";
 import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
 import type { CommandContext } from "./command.ts";
+import { resolving } from "./run-capture.ts";
 import type { Terminal } from "./terminal.ts";
 import { bytes, count, percent } from "./view/numbers.ts";
 import { bold, dim } from "./view/paint.ts";
@@ -10,9 +11,10 @@ import { clip, padRight, safeText } from "./view/text.ts";
 export async function inspect(
   model: string,
   { json }: { readonly json?: boolean },
-  { output, inspectModel }: CommandContext,
+  context: CommandContext,
 ): Promise<void> {
-  const info = await inspectModel(model);
+  const { output } = context;
+  const info = await resolving(context, "Reading the model", (reach) => context.inspectModel(model, reach));
   if (json) output.print(JSON.stringify(info));
   else output.print(...inspectView(info, output.terminal));
 }

@@ -30,7 +30,7 @@ process.exitCode = await run(
     stdin: process.stdin,
     signal: abort.signal,
     load: async (reference, options) => (await import("../load.ts")).load(reference, options),
-    inspectModel: async (path) => (await import("../engines/llama/gguf.ts")).inspectModel(path),
+    inspectModel: async (reference, options) => (await import("../load.ts")).inspectModel(reference, options),
   },
   process.stdout,
   process.stderr,

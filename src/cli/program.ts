@@ -6,6 +6,8 @@ import type { CommandContext } from "./command.ts";
 import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
 import { UsageError } from "./usage-error.ts";
 
+const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
+
 const EXAMPLES = `
 Examples:
   moescope demo                                        a small model, bundled
@@ -19,6 +21,7 @@ token_ids or messages, and optionally a label; other files have a prompt a line.
 
 Examples:
   moescope capture model.gguf "The sky is" --max-tokens 20
+  moescope capture hf:org/repo:Q4_K_M "The sky is"      downloads it once
   moescope capture model.gguf --chat "Why is the sky blue?" --max-tokens 100
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
@@ -37,7 +40,7 @@ export function program(context: CommandContext): Command {
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
-    .argument("<model>", "a .gguf file")
+    .argument("<model>", MODEL)
     .option("--json", "print one JSON document")
     .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
   root
@@ -51,7 +54,7 @@ export function program(context: CommandContext): Command {
 function captureCommand(context: CommandContext): Command {
   return new Command("capture")
     .description("run prompts and capture router logits and the chosen experts")
-    .argument("<model>", "a .gguf file")
+    .argument("<model>", MODEL)
     .argument("[text...]", "prompts")
     .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
     .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")

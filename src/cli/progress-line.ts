@@ -1,7 +1,7 @@
 import type { WritableOutput } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 import { viridis } from "./view/colours.ts";
-import { count, duration } from "./view/numbers.ts";
+import { bytes, count, duration } from "./view/numbers.ts";
 import { dim, foreground } from "./view/paint.ts";
 import { clip } from "./view/text.ts";
 
@@ -13,7 +13,7 @@ const BAR = 16;
 
 export interface ProgressLine {
   /** `total: null` while the end is not known. */
-  update(what: string, done: number, total: number | null): void;
+  update(what: string, done: number, total: number | null, unit?: "tokens" | "bytes"): void;
   /** Take the line away; what follows starts in an empty one. */
   done(): void;
 }
@@ -31,7 +31,7 @@ export function progressLine(
   let task = "";
   let timer: NodeJS.Timeout | null = null;
   return {
-    update(what, done, total) {
+    update(what, done, total, unit = "tokens") {
       if (what !== task) started = now();
       task = what;
       if (timer) clearTimeout(timer);
@@ -40,7 +40,8 @@ export function progressLine(
       const draw = () => {
         last = now();
         drawn = true;
-        stream.write(`\r${progressText(what, done, total, (last - started) / 1000, terminal)}\x1b[K`);
+        const seconds = (last - started) / 1000;
+        stream.write(`\r${progressText(what, done, total, seconds, terminal, unit)}\x1b[K`);
       };
       if ((drawn || elapsed >= DELAY_MS) && now() - last >= INTERVAL_MS) draw();
       // A step that takes long (reading a model) reports once: its line must still appear.
@@ -62,6 +63,7 @@ export function progressText(
   total: number | null,
   seconds: number,
   { depth, width }: Terminal,
+  unit: "tokens" | "bytes" = "tokens",
 ): string {
   if (total === null || total === 0) return `${what} …`;
   const part = Math.min(1, done / total);
@@ -69,12 +71,13 @@ export function progressText(
   const bar =
     foreground(depth, viridis(0.7), "━".repeat(full)) +
     dim(depth, (depth === "none" ? "·" : "━").repeat(BAR - full));
+  const amount = unit === "bytes" ? bytes : count;
   const rate = done / seconds;
   const pace =
     rate > 0 && Number.isFinite(rate)
-      ? `  ${count(Math.round(rate))}/s  ${duration((total - done) / rate)} left`
+      ? `  ${amount(Math.round(rate))}/s  ${duration((total - done) / rate)} left`
       : "";
-  const figures = `${`${Math.floor(part * 100)}`.padStart(4)} %  ${count(done)} of ${count(total)} tokens${pace}`;
+  const figures = `${`${Math.floor(part * 100)}`.padStart(4)} %  ${amount(done)} of ${amount(total)}${unit === "tokens" ? " tokens" : ""}${pace}`;
   // A full line would make the cursor wrap, and the next redraw would start one line below.
   return `${what} ${bar}${clip(figures, width - what.length - BAR - 2)}`;
 }

@@ -1,6 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
-import type { LoadOptions } from "../load.ts";
+import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { CaptureOptions, LanguageModel } from "../model.ts";
+import type { DownloadProgress } from "../models/resolve.ts";
 import type { Prompt } from "../prompt.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -11,15 +12,27 @@ export async function withModel<R>(
   context: CommandContext,
   work: (llm: LanguageModel) => Promise<R>,
 ): Promise<R> {
-  const progress = context.output.progress();
-  progress.update("Loading the model", 0, null);
-  const loading = context.load(reference, { ...options, signal: context.signal });
-  const llm = await loading.finally(() => progress.done());
+  const llm = await resolving(context, "Loading the model", (reach) =>
+    context.load(reference, { ...options, ...reach }),
+  );
   try {
     return await work(llm);
   } finally {
     await llm.close();
   }
+}
+
+/** Do what may need a model's file from elsewhere first, with a progress line for that. */
+export async function resolving<R>(
+  { output, signal }: Pick<CommandContext, "output" | "signal">,
+  what: string,
+  work: (reach: Required<ReferenceOptions>) => Promise<R>,
+): Promise<R> {
+  const progress = output.progress();
+  progress.update(what, 0, null);
+  const onProgress = ({ bytes, total }: DownloadProgress) =>
+    progress.update("Downloading", bytes, total, "bytes");
+  return work({ signal, onProgress }).finally(() => progress.done());
 }
 
 /** Capture in memory or into a folder, with a progress line and the context's signal. */

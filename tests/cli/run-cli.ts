@@ -32,7 +32,7 @@ export async function runCli(
         yield Buffer.from(stdin);
       })(),
       signal: signal ?? new AbortController().signal,
-      load: async (reference, { signal: _, ...options }) => {
+      load: async (reference, { signal: _, onProgress: __, ...options }) => {
         loads.push({ reference, ...options });
         return new LanguageModel(engine);
       },

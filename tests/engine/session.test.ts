@@ -4,7 +4,7 @@ import type { Plan } from "../../src/capture/plan.ts";
 import { planFor } from "../../src/capture/plan.ts";
 import { STREAM_NAMES } from "../../src/capture/streams.ts";
 import { abortBytes } from "../../src/engines/llama/abort.ts";
-import { inspectModel } from "../../src/engines/llama/gguf.ts";
+import { inspectFile } from "../../src/engines/llama/gguf.ts";
 import { findLibrary } from "../../src/engines/llama/library.ts";
 import { CONTROL } from "../../src/engines/llama/protocol.ts";
 import { run } from "../../src/engines/llama/run.ts";
@@ -46,7 +46,7 @@ function finalLogits(of: Session): Float32Array {
 
 describe.each(families)("$name", ({ name }) => {
   it("computes the same output with and without capture, prompt and 12 generated tokens", async () => {
-    const model = await inspectModel(ggufOf(name));
+    const model = await inspectFile(ggufOf(name));
     const of = open(name);
     const context = {
       session: of,

@@ -90,10 +90,14 @@ export class LlamaEngine implements Engine {
    *
    * @throws ModelError, EngineError, RequestError.
    */
-  static async load(path: string, options: LlamaOptions = {}, signal?: AbortSignal): Promise<LlamaEngine> {
+  static async load(
+    path: string,
+    options: LlamaOptions = {},
+    { source = path, signal }: { source?: string; signal?: AbortSignal } = {},
+  ): Promise<LlamaEngine> {
     signal?.throwIfAborted();
     const header = await readHeader(path);
-    const model = modelInfo(header, path);
+    const model = modelInfo(header, source);
     const host = hostOptions(header, model, options);
     const worker = new Worker(join(packageRoot, "dist", "engines", "llama", "worker.js"), {
       workerData: { ...host, layers: model.layers },

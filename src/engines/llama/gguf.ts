@@ -19,8 +19,8 @@ export interface GgufHeader {
  *
  * @throws ModelError `MODEL_NOT_FOUND` or `MODEL_INVALID`, saying what is wrong with which file.
  */
-export async function inspectModel(path: string): Promise<ModelInfo> {
-  return modelInfo(await readHeader(path), path);
+export async function inspectFile(path: string, source = path): Promise<ModelInfo> {
+  return modelInfo(await readHeader(path), source);
 }
 
 /** Read and check the header of a GGUF file and of all its parts. */
