@@ -1,4 +1,3 @@
-import { Template } from "@huggingface/jinja";
 import type { Engine } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
 
@@ -40,7 +39,7 @@ export async function encodePrompt(engine: Engine, prompt: Prompt, where: string
       ? plain.tokens
       : plain.kind === "text"
         ? await engine.tokenize(plain.text, { addSpecial: true, parseSpecial: true })
-        : await engine.tokenize(renderChat(engine, plain.messages, where), {
+        : await engine.tokenize(await renderChat(engine, plain.messages, where), {
             // The template writes BOS itself; a tokenizer that adds its own would double it.
             addSpecial: false,
             parseSpecial: true,
@@ -101,12 +100,14 @@ function isMessage(value: unknown): value is ChatMessage {
   );
 }
 
-function renderChat(engine: Engine, messages: readonly ChatMessage[], where: string): string {
+async function renderChat(engine: Engine, messages: readonly ChatMessage[], where: string): Promise<string> {
   if (engine.chatTemplate === null)
     throw new RequestError(
       "INVALID_ARGUMENT",
       `${where} is a chat, but ${engine.model.name} has no chat template; pass text or token ids`,
     );
+  // Loaded when a chat comes: most prompts are text, and importing the library should be quick.
+  const { Template } = await import("@huggingface/jinja");
   try {
     return new Template(engine.chatTemplate).render({
       messages,
