@@ -1,11 +1,12 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  // The worker is an entry of its own: it is started by URL, never imported.
+  // The worker and the relay are entries of their own: they are started by path, never imported.
   entry: {
     index: "src/index.ts",
     "cli/main": "src/cli/main.ts",
     "engines/llama/worker": "src/engines/llama/worker.ts",
+    "engines/llama/relay": "src/engines/llama/relay.ts",
   },
   format: "esm",
   platform: "node",

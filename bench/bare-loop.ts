@@ -1,4 +1,4 @@
-import { abortBytes } from "../src/engines/llama/abort.ts";
+import { makeAbort } from "../src/engines/llama/abort.ts";
 import { findLibrary } from "../src/engines/llama/library.ts";
 import { NativeTokens } from "../src/engines/llama/native-tokens.ts";
 import { CONTROL } from "../src/engines/llama/protocol.ts";
@@ -16,6 +16,7 @@ export class BareLoop {
     this.#session = Session.open({
       files: findLibrary(),
       path,
+      layers: 0, // only runs with rows ask for it
       contextSize,
       parallel: 1,
       batchSize: 512,
@@ -24,7 +25,7 @@ export class BareLoop {
       flashAttention: "auto",
       strategy: "auto",
       control: new SharedArrayBuffer(CONTROL.bytes),
-      abort: new SharedArrayBuffer(abortBytes),
+      abort: makeAbort(),
     });
     this.#tokens = new NativeTokens(512, 1);
   }

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Plan } from "../../src/capture/plan.ts";
 import { planFor } from "../../src/capture/plan.ts";
 import { STREAM_NAMES } from "../../src/capture/streams.ts";
-import { abortBytes } from "../../src/engines/llama/abort.ts";
+import { makeAbort } from "../../src/engines/llama/abort.ts";
 import { inspectFile } from "../../src/engines/llama/gguf.ts";
 import { findLibrary } from "../../src/engines/llama/library.ts";
 import { CONTROL } from "../../src/engines/llama/protocol.ts";
@@ -32,8 +32,9 @@ function open(family: string): Session {
     kvType: "f16",
     flashAttention: "auto",
     strategy: "redirect",
+    layers: 3,
     control: new SharedArrayBuffer(CONTROL.bytes),
-    abort: new SharedArrayBuffer(abortBytes),
+    abort: makeAbort(),
   });
   return session;
 }

@@ -7,7 +7,7 @@
  */
 import koffi from "koffi";
 import { EngineError } from "../../errors.ts";
-import { abortBytes, raiseAbort } from "./abort.ts";
+import { makeAbort, raiseAbort } from "./abort.ts";
 import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
 import { addressOf, Memory } from "./memory.ts";
 
@@ -44,6 +44,8 @@ type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 /** Members of `llama_model_params` and `llama_context_params` that moescope sets; the rest keep their defaults. */
 interface ModelParams {
   n_gpu_layers: number;
+  progress_callback: Pointer | null;
+  progress_callback_user_data: Pointer | null;
 }
 interface ContextParams {
   n_ctx: number;
@@ -330,6 +332,12 @@ function bind(files: LibraryFiles) {
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
+    isScalar: base.func("ggml_is_scalar", "bool", ["void *"]) as (tensor: Pointer) => boolean,
+    /**
+     * Stands in for a progress callback, `bool (float, void *)`, which ends a load by returning false. On x64 and
+     * arm64 a float and a pointer are each the first of their registers; Windows counts them together, hence `null`.
+     */
+    isScalarAddress: process.platform === "win32" ? null : (base.symbol("ggml_is_scalar") as Pointer),
     setEvalCallback: base.func("ggml_backend_sched_set_eval_callback", "void", [
       "void *",
       "void *",
@@ -396,12 +404,14 @@ function checkAbi(llama: Llama, files: LibraryFiles): void {
     "llama_context_params has another layout",
   );
   checkTensorLayout(llama, must);
-  const flag = new SharedArrayBuffer(abortBytes);
+  const flag = makeAbort();
   const seen = [false, true].map((raised) => {
     raiseAbort(flag, raised);
-    return llama.isEmpty(addressOf(new Uint8Array(flag)));
+    const address = addressOf(new Uint8Array(flag));
+    return { empty: llama.isEmpty(address), scalar: llama.isScalar(address) };
   });
-  must(!seen[0] && seen[1]!, "ggml_is_empty reads another layout");
+  must(!seen[0]!.empty && seen[1]!.empty, "ggml_is_empty reads another layout");
+  must(seen[0]!.scalar && !seen[1]!.scalar, "ggml_is_scalar reads another layout");
 }
 
 function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => void): void {

@@ -1,25 +1,14 @@
 import { availableParallelism, totalmem } from "node:os";
-import { join } from "node:path";
-import { Worker } from "node:worker_threads";
 import type { Plan } from "../../capture/plan.ts";
-import * as errors from "../../errors.ts";
-import { packageRoot } from "../../package-root.ts";
+import { EngineError, RequestError } from "../../errors.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
-import { abortBytes, raiseAbort } from "./abort.ts";
+import type { HostChannel, HostEnd } from "./channel.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { findLibrary } from "./library.ts";
+import { crashed, fromWire, type Isolation, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
-import {
-  CONTROL,
-  type FromHost,
-  type HostOptions,
-  type Ready,
-  type ToHost,
-  type WireError,
-} from "./protocol.ts";
+import type { FromHost, HostOptions, Ready, ToHost } from "./protocol.ts";
 import type { Strategy } from "./tap.ts";
-
-const { EngineError, ModelError, RequestError } = errors;
 
 /** How to load a model into the embedded llama.cpp. */
 export interface LlamaOptions {
@@ -37,11 +26,13 @@ export interface LlamaOptions {
   readonly flashAttention?: boolean;
   /** How captured tensors leave the graph. Default `auto`. */
   readonly strategy?: Strategy;
+  /** Where llama.cpp runs: a `thread` (default) or a `process`, which may crash without taking this one along. */
+  readonly isolate?: Isolation;
 }
 
 type Reply = (message: FromHost | { type: "died"; error: Error }) => void;
 
-/** llama.cpp in a worker thread of this process. */
+/** llama.cpp in a thread or a process beside this one. */
 export class LlamaEngine implements Engine {
   readonly kind = "llama.cpp";
   readonly version: string;
@@ -49,9 +40,7 @@ export class LlamaEngine implements Engine {
   readonly contextSize: number;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
-  readonly #worker: Worker;
-  readonly #control: Int32Array;
-  readonly #abort: SharedArrayBuffer;
+  readonly #channel: HostChannel;
   readonly #pending = new Map<number, Reply>();
   readonly #tokenText = new Map<number, string>();
   readonly #files: readonly string[];
@@ -59,36 +48,31 @@ export class LlamaEngine implements Engine {
   #nextId = 0;
   #dead: Error | null = null;
   #closed: Promise<void> | null = null;
+  #end!: () => void;
+  /** Resolves when the host is gone. */
+  readonly #ended = new Promise<void>((resolve) => {
+    this.#end = resolve;
+  });
   /** Resolves when the run before has ended: one at a time. */
   #lastRun: Promise<void> = Promise.resolve();
 
-  private constructor(
-    worker: Worker,
-    options: HostOptions,
-    model: ModelInfo,
-    files: readonly string[],
-    ready: Ready,
-  ) {
-    this.#worker = worker;
+  private constructor(channel: HostChannel, model: ModelInfo, files: readonly string[], ready: Ready) {
+    this.#channel = channel;
     this.#files = files;
-    this.#control = new Int32Array(options.control);
-    this.#abort = options.abort;
     this.version = ready.version;
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
     this.model = { ...model, vocabSize: ready.vocabSize };
-    worker.on("message", (message: FromHost) => this.#receive(message));
-    worker.on("error", (error) => this.#die(error));
-    worker.on("exit", (code) => this.#die(new Error(`the worker thread ended with code ${code}`)));
+    channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.
-    worker.unref();
+    channel.unref();
   }
 
   /**
    * Load a GGUF file (or the first part of a split one).
    *
-   * @throws ModelError, EngineError, RequestError.
+   * @throws ModelError, EngineError, RequestError; the signal's reason on abort.
    */
   static async load(
     path: string,
@@ -99,14 +83,9 @@ export class LlamaEngine implements Engine {
     const header = await readHeader(path);
     const model = modelInfo(header, source);
     const host = hostOptions(header, model, options);
-    const worker = new Worker(join(packageRoot, "dist", "engines", "llama", "worker.js"), {
-      workerData: { ...host, layers: model.layers },
-      name: "moescope llama.cpp",
-      // Flags of the host program (--eval, --input-type) are not for the worker.
-      execArgv: [],
-    });
-    const ready = await firstMessage(worker, signal);
-    return new LlamaEngine(worker, host, model, header.files, ready);
+    signal?.throwIfAborted();
+    const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
+    return new LlamaEngine(channel, model, header.files, ready);
   }
 
   async tokenize(
@@ -174,10 +153,7 @@ export class LlamaEngine implements Engine {
       inbox.push(message);
       wake();
     });
-    const stop = () => {
-      Atomics.store(this.#control, CONTROL.aborted, 1);
-      raiseAbort(this.#abort);
-    };
+    const stop = () => this.#channel.stop();
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
@@ -189,8 +165,8 @@ export class LlamaEngine implements Engine {
       ended = message.type !== "steps";
       return message;
     };
-    this.#send({ type: "run", id, requests, plan });
-    this.#worker.ref();
+    this.#channel.post({ type: "run", id, requests, plan });
+    this.#channel.ref();
     try {
       for (;;) {
         const message = await next();
@@ -198,8 +174,7 @@ export class LlamaEngine implements Engine {
         signal?.throwIfAborted();
         if (message.type === "steps") {
           yield message.steps;
-          Atomics.add(this.#control, CONTROL.taken, 1);
-          Atomics.notify(this.#control, CONTROL.taken);
+          this.#channel.taken();
         } else if (message.type === "end") {
           // Closing stops a run like an abort, and the host does not know the difference.
           if (this.#closed) throw closedError();
@@ -210,13 +185,11 @@ export class LlamaEngine implements Engine {
       signal?.removeEventListener("abort", stop);
       if (!ended) {
         stop();
-        Atomics.notify(this.#control, CONTROL.taken);
         while (!ended) await next();
       }
-      Atomics.store(this.#control, CONTROL.aborted, 0);
-      raiseAbort(this.#abort, false);
+      this.#channel.resume();
       this.#pending.delete(id);
-      if (this.#pending.size === 0) this.#worker.unref();
+      if (this.#pending.size === 0) this.#channel.unref();
     }
   }
 
@@ -228,30 +201,24 @@ export class LlamaEngine implements Engine {
   async #close(): Promise<void> {
     if (this.#dead) return;
     // A run that is going on ends first: its loop sees the abort.
-    Atomics.store(this.#control, CONTROL.aborted, 1);
-    raiseAbort(this.#abort);
-    const exited = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
-    this.#worker.ref();
-    this.#send({ type: "close" });
-    await exited;
+    this.#channel.stop();
+    this.#channel.ref();
+    this.#channel.post({ type: "close" });
+    await this.#ended;
   }
 
   #ask(message: Extract<ToHost, { type: "tokenize" | "detokenize" }>): Promise<Int32Array | string> {
     this.#assertAlive();
     return new Promise((resolve, reject) => {
-      this.#worker.ref();
+      this.#channel.ref();
       this.#pending.set(message.id, (reply) => {
         this.#pending.delete(message.id);
-        if (this.#pending.size === 0) this.#worker.unref();
+        if (this.#pending.size === 0) this.#channel.unref();
         if (reply.type === "reply") resolve(reply.value);
         else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);
       });
-      this.#send(message);
+      this.#channel.post(message);
     });
-  }
-
-  #send(message: ToHost): void {
-    this.#worker.postMessage(message);
   }
 
   #receive(message: FromHost): void {
@@ -261,16 +228,11 @@ export class LlamaEngine implements Engine {
     if (message.type !== "ready" && message.id !== null) this.#pending.get(message.id)?.(message);
   }
 
-  #die(cause: Error): void {
-    if (this.#dead) return;
-    this.#dead = this.#closed
-      ? closedError()
-      : new EngineError("ENGINE_CRASHED", `llama.cpp's thread died: ${cause.message}; load the model again`, {
-          cause,
-          retryable: true,
-        });
+  #die(end: HostEnd): void {
+    this.#dead = this.#closed ? closedError() : crashed(end);
     const error = this.#dead;
     for (const reply of [...this.#pending.values()]) reply({ type: "died", error });
+    this.#end();
   }
 
   #assertAlive(): void {
@@ -293,6 +255,10 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
     1 << 30,
   );
   const kvType = options.kvType ?? "f16";
+  const isolate = options.isolate ?? "thread";
+  // A misspelt "process" must not quietly be less safe.
+  if (isolate !== "thread" && isolate !== "process")
+    throw new RequestError("INVALID_ARGUMENT", `isolate must be "thread" or "process", got "${isolate}"`);
   checkMemory(header, model, contextSize, kvType);
   return {
     files: findLibrary(),
@@ -305,8 +271,7 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
     kvType,
     flashAttention: options.flashAttention ?? "auto",
     strategy: options.strategy ?? "auto",
-    control: new SharedArrayBuffer(CONTROL.bytes),
-    abort: new SharedArrayBuffer(abortBytes),
+    layers: model.layers,
   };
 }
 
@@ -336,42 +301,4 @@ function checkMemory(
     );
 }
 
-function firstMessage(worker: Worker, signal?: AbortSignal): Promise<Ready> {
-  return new Promise((resolve, reject) => {
-    const settle = (outcome: () => void) => {
-      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-      signal?.removeEventListener("abort", onAbort);
-      outcome();
-    };
-    const onMessage = (message: FromHost) =>
-      settle(() => {
-        if (message.type === "ready") resolve(message.ready);
-        else
-          reject(
-            message.type === "error" ? fromWire(message.error) : new Error(`unexpected ${message.type}`),
-          );
-      });
-    const died = (what: string, cause?: Error) =>
-      settle(() => reject(new EngineError("ENGINE_CRASHED", `llama.cpp's thread ${what}`, { cause })));
-    const onError = (cause: Error) => died(`could not start: ${cause.message}`, cause);
-    const onExit = (code: number) => died(`ended with code ${code} while loading`);
-    const onAbort = () => {
-      settle(() => reject(signal!.reason));
-      void worker.terminate();
-    };
-    signal?.addEventListener("abort", onAbort);
-    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-  });
-}
-
 const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");
-
-/** An error of the other thread as the class it was there. */
-function fromWire({ name, code, message, stack }: WireError): Error {
-  const cause = Object.assign(new Error(message), { name, stack });
-  if (code === null)
-    return new EngineError("ENGINE_FAILED", `llama.cpp's thread failed: ${message}`, { cause });
-  if (name === "ModelError") return new ModelError(code, message, { cause });
-  if (name === "RequestError") return new RequestError(code, message, { cause });
-  return new EngineError(code, message, { cause });
-}

@@ -3,10 +3,10 @@ import { MoescopeError } from "../../errors.ts";
 import {
   CONTROL,
   type FromHost,
-  type HostOptions,
   type NewTokens,
   type ToHost,
   type WireError,
+  type WorkerOptions,
 } from "./protocol.ts";
 import { run } from "./run.ts";
 import { Session } from "./session.ts";
@@ -16,7 +16,7 @@ const MAX_MESSAGES_AHEAD = 64;
 const MAX_BYTES_AHEAD = 64 << 20;
 
 /** Serve one model on this thread: answers requests in order; tokenising is answered between the steps of a run. */
-export function startHost(port: MessagePort, options: HostOptions & { layers: number }): void {
+export function startHost(port: MessagePort, options: WorkerOptions): void {
   const send = (message: FromHost, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
   let session: Session;
   try {

@@ -2,10 +2,11 @@ import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { EngineRequest, Finished } from "../engine.ts";
+import type { HostEnd } from "./channel.ts";
 import type { LibraryFiles } from "./library.ts";
 import type { Strategy } from "./tap.ts";
 
-/** What the worker is started with. */
+/** What a host is started with. */
 export interface HostOptions {
   readonly files: LibraryFiles;
   /** First file of the model. */
@@ -17,9 +18,15 @@ export interface HostOptions {
   readonly kvType: "f32" | "f16" | "q8_0";
   readonly flashAttention: boolean | "auto";
   readonly strategy: Strategy;
-  /** See {@link Control}. */
+  /** Decoder layers of the model. */
+  readonly layers: number;
+}
+
+/** What a worker thread is started with: memory it shares with the thread that started it comes along. */
+export interface WorkerOptions extends HostOptions {
+  /** See {@link CONTROL}. */
   readonly control: SharedArrayBuffer;
-  /** The native side of an abort; see `AbortFlag`. */
+  /** The native side of an abort; see `abort.ts`. */
   readonly abort: SharedArrayBuffer;
 }
 
@@ -49,6 +56,14 @@ export type ToHost =
       readonly plan: Plan;
     }
   | { readonly type: "close" };
+
+/** To a child process; memory cannot be shared with it, so what `CONTROL` and the abort flag say becomes messages. */
+export type ToRelay =
+  | ToHost
+  | { readonly type: "start"; readonly options: HostOptions }
+  | { readonly type: "stop" }
+  | { readonly type: "resume" }
+  | { readonly type: "taken" };
 
 /** Token ids that appear for the first time, with their text. */
 export type NewTokens = readonly (readonly [id: number, text: string])[];
@@ -88,3 +103,6 @@ export type FromHost =
   | { readonly type: "steps"; readonly id: number; readonly steps: Steps }
   | { readonly type: "end"; readonly id: number }
   | { readonly type: "error"; readonly id: number | null; readonly error: WireError };
+
+/** From a child process: what its thread says, and how that ended. */
+export type FromRelay = FromHost | { readonly type: "ended"; readonly end: HostEnd };

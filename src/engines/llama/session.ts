@@ -1,8 +1,7 @@
 import { EngineError, ModelError } from "../../errors.ts";
-import { raiseAbort } from "./abort.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama, openLlama, type Pointer } from "./bindings.ts";
 import { addressOf } from "./memory.ts";
-import type { HostOptions } from "./protocol.ts";
+import type { WorkerOptions } from "./protocol.ts";
 import { Tap } from "./tap.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
@@ -34,7 +33,7 @@ export class Session {
   }
 
   /** @throws EngineError or ModelError with what llama.cpp said. */
-  static open(options: HostOptions): Session {
+  static open(options: WorkerOptions): Session {
     const llama = openLlama(options.files);
     const errors: string[] = [];
     const log = llama.registerLog((level, text) => {
@@ -49,7 +48,13 @@ export class Session {
           "ENGINE_UNAVAILABLE",
           `no ggml backend in ${options.files.folder} runs on this machine`,
         );
-      const model = llama.loadModel(options.path, { ...llama.modelDefaults(), n_gpu_layers: 0 });
+      const abortAddress = addressOf(new Uint8Array(options.abort));
+      const model = llama.loadModel(options.path, {
+        ...llama.modelDefaults(),
+        n_gpu_layers: 0,
+        progress_callback: llama.isScalarAddress,
+        progress_callback_user_data: abortAddress,
+      });
       if (model === null)
         throw new ModelError("MODEL_INVALID", `llama.cpp could not load ${options.path}: ${reason(errors)}`);
       try {
@@ -65,11 +70,10 @@ export class Session {
     }
   }
 
-  static #withContext(llama: Llama, model: Pointer, options: HostOptions, errors: string[]): Session {
+  static #withContext(llama: Llama, model: Pointer, options: WorkerOptions, errors: string[]): Session {
     if (!llama.hasDecoder(model) || llama.hasEncoder(model) || llama.isDiffusion(model))
       throw new ModelError("MODEL_UNSUPPORTED", `${options.path} is not a decoder-only language model`);
     const tap = new Tap(llama, options.strategy);
-    raiseAbort(options.abort, false);
     // Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order.
     const parallel = llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : options.parallel;
     const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];

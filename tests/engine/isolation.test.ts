@@ -1,0 +1,205 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Worker } from "node:worker_threads";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { Isolation } from "../../src/engines/llama/load-host.ts";
+import { load } from "../../src/load.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { ggufOf } from "../fixtures/families.ts";
+
+/** The hosts the engine started, and what is added to a worker's options: the tests' way to kill them. */
+const hosts = vi.hoisted(() => ({
+  children: [] as ChildProcess[],
+  workers: [] as Worker[],
+  resourceLimits: undefined as { maxOldGenerationSizeMb: number } | undefined,
+}));
+vi.mock("node:child_process", async (original) => {
+  const module = await original<typeof import("node:child_process")>();
+  const fork = (...args: Parameters<typeof module.fork>) => {
+    const child = module.fork(...args);
+    hosts.children.push(child);
+    return child;
+  };
+  return { ...module, fork };
+});
+vi.mock("node:worker_threads", async (original) => {
+  const module = await original<typeof import("node:worker_threads")>();
+  class WatchedWorker extends module.Worker {
+    constructor(file: string, options: object) {
+      super(file, { ...options, ...(hosts.resourceLimits && { resourceLimits: hosts.resourceLimits }) });
+      hosts.workers.push(this);
+    }
+  }
+  return { ...module, Worker: WatchedWorker };
+});
+beforeEach(() => {
+  hosts.children.length = 0;
+  hosts.workers.length = 0;
+  hosts.resourceLimits = undefined;
+});
+
+const small = { threads: 1, contextSize: 512 } as const;
+const endless = { maxTokens: 500, ignoreEos: true } as const;
+const everything = {
+  streams: ["router_logits", "expert_ids", "expert_weights", "hidden_states"],
+  maxTokens: 20,
+  ignoreEos: true,
+} as const;
+
+async function rowsOf(isolate: Isolation, family = "mixtral") {
+  const llm = await load(ggufOf(family), { ...small, isolate });
+  const { rows, routerLogits, expertIds, expertWeights, hiddenStates, outputs } = await llm.capture(
+    ["The router sent", "a b"],
+    everything,
+  );
+  await llm.close();
+  return {
+    rows: { text: rows.text, position: rows.position, sample: rows.sample },
+    streams: [routerLogits, expertIds, expertWeights, hiddenStates].map((stream) => [...stream]),
+    outputs,
+  };
+}
+
+describe("a process of its own", () => {
+  it.each(["mixtral", "deepseek_v3", "qwen3_next", "gpt_oss"])(
+    "gives %s's rows bit for bit as a thread does",
+    async (family) => {
+      expect(await rowsOf("process", family)).toEqual(await rowsOf("thread", family));
+    },
+  );
+
+  it("tokenises, refuses, aborts and closes like a thread", async () => {
+    const llm = await load(ggufOf("mixtral"), { ...small, isolate: "process" });
+    expect(await llm.detokenize(await llm.tokenize("The router", { addSpecial: false }))).toBe("The router");
+    await expect(llm.capture("word ".repeat(600))).rejects.toMatchObject({ code: "CONTEXT_OVERFLOW" });
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(reason), 20);
+    await expect(llm.capture("a", { ...endless, signal: controller.signal })).rejects.toBe(reason);
+    expect((await llm.capture("a")).rows.length).toBe(1);
+    const running = llm.capture("a", endless);
+    running.catch(() => {});
+    await sleep(10);
+    await llm.close();
+    await expect(running).rejects.toMatchObject({ code: "ENGINE_CLOSED" });
+    expect(hosts.children[0]!.exitCode).toBe(0);
+    await expect(load(ggufOf("mixtral"), { isolate: "proces" as never })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
+  });
+
+  it("passes llama.cpp's refusal of a model on", async () => {
+    const bytes = readFileSync(ggufOf("mixtral"));
+    bytes.write("output_nora", bytes.indexOf("output_norm.weight"));
+    const file = join(mkdtempSync(join(tmpdir(), "moescope-isolation-")), "renamed.gguf");
+    writeFileSync(file, bytes);
+    await expect(load(file, { ...small, isolate: "process" })).rejects.toMatchObject({
+      name: "ModelError",
+      code: "MODEL_INVALID",
+      message: expect.stringContaining("output_norm.weight"),
+    });
+    rmSync(dirname(file), { recursive: true });
+  });
+
+  it.skipIf(process.platform === "win32").each(["SIGSEGV", "SIGABRT", "SIGKILL"] as const)(
+    "may die of %s in a run: what waits is rejected, this process goes on",
+    async (signal) => {
+      const llm = await load(ggufOf("mixtral"), { ...small, isolate: "process" });
+      const waiting = [llm.capture("a", endless), llm.capture("b"), llm.tokenize("c")].map((promise) =>
+        promise.catch((error) => error),
+      );
+      await sleep(20);
+      hosts.children[0]!.kill(signal);
+      for (const error of (await Promise.all(waiting)).slice(0, 2))
+        expect(error).toMatchObject({
+          name: "EngineError",
+          code: "ENGINE_CRASHED",
+          retryable: true,
+          message: expect.stringContaining(signal),
+        });
+      await expect(llm.capture("a")).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
+      await llm.close();
+      expect((await rowsOf("process")).outputs).toHaveLength(2);
+    },
+  );
+
+  it("an aborted load rejects with the signal's reason and leaves no process", async () => {
+    const controller = new AbortController();
+    const reason = new Error("changed my mind");
+    const loading = load(ggufOf("mixtral"), { ...small, isolate: "process", signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 100);
+    await expect(loading).rejects.toBe(reason);
+    const child = hosts.children[0]!;
+    if (child.signalCode === null) await new Promise((resolve) => child.once("exit", resolve));
+    expect(child.signalCode).toBe("SIGKILL");
+  });
+
+  it.skipIf(process.platform !== "linux")("does not outlive its parent, however that ends", async () => {
+    const script = (end: string) => `import { readFileSync } from "node:fs";
+      import { load } from ${JSON.stringify(join(packageRoot, "dist/index.js"))};
+      const llm = await load(${JSON.stringify(ggufOf("mixtral"))}, { contextSize: 512, isolate: "process" });
+      console.log(readFileSync("/proc/self/task/" + process.pid + "/children", "utf8"));
+      ${end}`;
+    const runs = 'llm.capture("a", { maxTokens: 500, ignoreEos: true }).catch(() => {});';
+    for (const end of [
+      "",
+      `${runs} setTimeout(() => process.exit(), 20);`,
+      `${runs} process.kill(process.pid, 9);`,
+    ]) {
+      const parent = spawn(process.execPath, ["--input-type=module", "-e", script(end)]);
+      let output = "";
+      parent.stdout.on("data", (text) => {
+        output += text;
+      });
+      await new Promise((resolve) => parent.once("close", resolve));
+      const child = Number(output);
+      expect(child).toBeGreaterThan(0);
+      await expect.poll(() => isAlive(child), { timeout: 5000 }).toBe(false);
+    }
+  });
+});
+
+describe("a thread that dies", () => {
+  it.each([0, 5, 50])("killed %i ms into a run rejects what waits, and a new one works", async (delay) => {
+    const llm = await load(ggufOf("mixtral"), small);
+    const waiting = [llm.capture("a", endless), llm.capture("b")].map((promise) =>
+      promise.catch((error) => error),
+    );
+    await sleep(delay);
+    await hosts.workers[0]!.terminate();
+    for (const error of await Promise.all(waiting))
+      expect(error).toMatchObject({ name: "EngineError", code: "ENGINE_CRASHED", retryable: true });
+    await expect(llm.tokenize("a")).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
+    await llm.close();
+    expect((await rowsOf("thread")).outputs).toHaveLength(2);
+  });
+
+  it("killed while it loads rejects the load", async () => {
+    const loading = load(ggufOf("mixtral"), small).catch((error) => error);
+    await expect.poll(() => hosts.workers.length).toBe(1);
+    await hosts.workers[0]!.terminate();
+    expect(await loading).toMatchObject({ code: "ENGINE_CRASHED" });
+    expect((await rowsOf("thread")).outputs).toHaveLength(2);
+  });
+
+  it("of its heap's limit rejects with what happened", async () => {
+    hosts.resourceLimits = { maxOldGenerationSizeMb: 3 };
+    const error = await load(ggufOf("mixtral"), { ...small, contextSize: 8192 })
+      .then((llm) => llm.capture("a ".repeat(4000), { streams: ["hidden_states"], maxTokens: 4000 }))
+      .catch((reason) => reason);
+    expect(error).toMatchObject({ code: "ENGINE_CRASHED", message: expect.stringContaining("memory") });
+    hosts.resourceLimits = undefined;
+    expect((await rowsOf("thread")).outputs).toHaveLength(2);
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
