@@ -1,4 +1,6 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
+import { attentionFault } from "./gguf-attention.ts";
+import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
 
 /**
@@ -9,14 +11,19 @@ import { vocabularyFault } from "./gguf-vocabulary.ts";
 /** llama.cpp's `LLAMA_MAX_LAYERS` and `LLAMA_MAX_EXPERTS`. */
 const MAX_LAYERS = 512;
 const MAX_EXPERTS = 512;
-/** Sizes and counts are `int32_t` in the end; heads and widths stay far below, and their products must as well. */
-const MAX_COUNT = 2 ** 31 - 1;
-const MAX_WIDTH = 2 ** 20;
+/** `llama_expert_gating_func_type`: softmax, sigmoid, softmax of the chosen. */
+const GATING = { first: 1, last: 3 };
+/** Architectures whose graph takes the gating function from the file and has no default. */
+const NEEDS_GATING = new Set(["dots1", "lfm2moe", "minimax-m2"]);
 
-type Metadata = Readonly<Record<string, unknown>>;
+/** Architectures whose recurrent layers have as many values as keys in a head. */
+const DELTA_NET = /^qwen3next$|^qwen35(moe)?$/;
 
 /** What is wrong with a model's description, or `null`. */
-export function metadataFault(metadata: Metadata, tensors: readonly GGUFTensorInfo[]): string | null {
+export function metadataFault(
+  metadata: Readonly<Record<string, unknown>>,
+  tensors: readonly GGUFTensorInfo[],
+): string | null {
   const architecture = metadata["general.architecture"];
   if (typeof architecture !== "string" || !/^[\w.-]{1,64}$/.test(architecture))
     return "general.architecture is missing or no name of one";
@@ -25,59 +32,11 @@ export function metadataFault(metadata: Metadata, tensors: readonly GGUFTensorIn
     of.numberFault() ??
     layerFault(of, tensors) ??
     widthFault(of) ??
-    headFault(of) ??
+    attentionFault(of, tensors) ??
     expertFault(of) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
   );
-}
-
-/** The keys that begin with the architecture's name; every value is a number or a list of them once checked. */
-class Hyperparameters {
-  readonly #metadata: Metadata;
-  readonly #architecture: string;
-
-  constructor(metadata: Metadata, architecture: string) {
-    this.#metadata = metadata;
-    this.#architecture = architecture;
-  }
-
-  key(name: string): string {
-    return `${this.#architecture}.${name}`;
-  }
-
-  /** Values of a key: one, or one a layer; none where it is missing. */
-  all(name: string): number[] {
-    const value = this.#metadata[this.key(name)];
-    if (value === undefined) return [];
-    return (Array.isArray(value) ? value : [value]).map(Number);
-  }
-
-  first(name: string): number | undefined {
-    return this.all(name)[0];
-  }
-
-  numberFault(): string | null {
-    for (const [key, value] of Object.entries(this.#metadata)) {
-      if (key === "") return "a key has no name";
-      if (!key.startsWith(`${this.#architecture}.`)) continue;
-      for (const item of Array.isArray(value) ? value : [value]) {
-        if (typeof item !== "number" && typeof item !== "bigint") continue;
-        const number = Number(item);
-        if (!Number.isFinite(number)) return `${key} is ${number}`;
-      }
-    }
-    return null;
-  }
-
-  /** Faults of keys that must lie in a range where they are present. */
-  range(names: readonly string[], min: number, max: number): string | null {
-    for (const name of names)
-      for (const value of this.all(name))
-        if (!(Number.isInteger(value) && value >= min && value <= max))
-          return `${this.key(name)} is ${value}, it must be a whole number from ${min} to ${max}`;
-    return null;
-  }
 }
 
 function layerFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): string | null {
@@ -86,7 +45,8 @@ function layerFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): st
   const blocks = of.first("block_count")!;
   const fault =
     of.range(["block_count"], 1, MAX_LAYERS) ??
-    of.range(["nextn_predict_layers", "leading_dense_block_count"], 0, blocks - 1);
+    of.range(["nextn_predict_layers", "leading_dense_block_count"], 0, blocks - 1) ??
+    of.range(["n_deepstack_layers"], 0, blocks);
   if (fault) return fault;
   const indices = tensors.map(({ name }) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1));
   const present = indices.reduce((max, index) => Math.max(max, index), -1) + 1;
@@ -102,32 +62,24 @@ function widthFault(of: Hyperparameters): string | null {
     of.range(["embedding_length", "attention.key_length", "attention.value_length"], 1, MAX_WIDTH) ??
     of.range(["attention.key_length_mla", "attention.value_length_mla"], 1, MAX_WIDTH) ??
     of.range(["feed_forward_length", "expert_feed_forward_length"], 0, MAX_WIDTH) ??
+    epsilonFault(of) ??
     of.range(["attention.q_lora_rank", "attention.kv_lora_rank", "vocab_size"], 0, MAX_COUNT)
   );
 }
 
-function headFault(of: Hyperparameters): string | null {
-  const fault = of.range(["attention.head_count", "attention.head_count_kv"], 0, MAX_WIDTH);
-  if (fault) return fault;
-  const heads = of.all("attention.head_count");
-  // Layers without attention have 0 heads; a model has some.
-  if (heads.every((count) => count === 0)) return `${of.key("attention.head_count")} is 0`;
-  for (const [layer, kv] of of.all("attention.head_count_kv").entries()) {
-    const count = heads[Math.min(layer, heads.length - 1)]!;
-    if (kv > count || (kv > 0 && count % kv !== 0))
-      return `${count} attention heads cannot share ${kv} key-value heads`;
-  }
-  const headSize = of.first("attention.key_length") ?? of.first("embedding_length")! / Math.max(...heads);
-  const rope = of.first("rope.dimension_count");
-  if (rope !== undefined && (rope % 2 !== 0 || rope < 0 || rope > headSize))
-    return `${of.key("rope.dimension_count")} is ${rope} for heads of ${headSize}`;
+function epsilonFault(of: Hyperparameters): string | null {
+  for (const name of ["layer_norm_epsilon", "layer_norm_rms_epsilon", "group_norm_epsilon"])
+    for (const value of of.all(`attention.${name}`))
+      if (value < 0) return `${of.key(`attention.${name}`)} is ${value}`;
   return null;
 }
 
 /** The assertions of `llama_model::load_hparams`. */
 function expertFault(of: Hyperparameters): string | null {
   const count = (name: string) => of.first(name) ?? 0;
-  const fault = of.range(["expert_count", "expert_used_count", "expert_shared_count"], 0, MAX_EXPERTS);
+  const fault =
+    of.range(["expert_count", "expert_used_count", "expert_shared_count"], 0, MAX_EXPERTS) ??
+    of.range(["expert_gating_func"], GATING.first, GATING.last);
   if (fault) return fault;
   const experts = count("expert_count");
   const used = count("expert_used_count");
@@ -136,6 +88,8 @@ function expertFault(of: Hyperparameters): string | null {
   if (used > experts || (experts > 0 && used === 0)) return `it uses ${used} of ${experts} experts`;
   if (groups > 0 && (groups >= experts || experts % groups !== 0))
     return `${experts} experts cannot form ${groups} groups`;
+  if (NEEDS_GATING.has(of.architecture) && of.first("expert_gating_func") === undefined)
+    return `${of.key("expert_gating_func")} is missing`;
   if (groups > 1 && !(groupsUsed > 0 && groupsUsed < groups))
     return `it uses ${groupsUsed} of ${groups} groups of experts`;
   return null;
@@ -143,6 +97,12 @@ function expertFault(of: Hyperparameters): string | null {
 
 /** What llama.cpp divides by, or takes the remainder of. */
 function divisorFault(of: Hyperparameters): string | null {
+  // Elsewhere 0 means that no layer is one of experts.
+  if (of.architecture === "ernie4_5-moe" && of.first("interleave_moe_layer_step") === 0)
+    return `${of.key("interleave_moe_layer_step")} is 0`;
+  const state = (of.first("ssm.state_size") ?? 0) * (of.first("ssm.time_step_rank") ?? 0);
+  if (DELTA_NET.test(of.architecture) && of.first("ssm.inner_size") !== state)
+    return `${of.key("ssm.inner_size")} is not ssm.state_size times ssm.time_step_rank`;
   return of.range(
     [
       "full_attention_interval",

@@ -9,8 +9,10 @@ export function vocabularyFault(metadata: Readonly<Record<string, unknown>>): st
   if (!isListOf(tokens, "string") || tokens.length < 1 || tokens.length > MAX_TOKENS)
     return "tokenizer.ggml.tokens is no list of texts";
   if (typeof get("model") !== "string") return "tokenizer.ggml.model is missing or no text";
-  // llama.cpp gives empty tokens names of their own; what is no UTF-8 all looks the same here.
-  const named = tokens.filter((token) => token !== "" && !token.includes("\ufffd"));
+  // llama.cpp reads up to a NUL and gives empty tokens names of their own; what is no UTF-8 all looks the same here.
+  const named = tokens
+    .map((token) => (token.includes("\0") ? token.slice(0, token.indexOf("\0")) : token))
+    .filter((token) => token !== "" && !token.includes("\ufffd"));
   if (new Set(named).size !== named.length) return "tokenizer.ggml.tokens names a token twice";
   for (const name of ["token_type", "scores"]) {
     const list = get(name);
