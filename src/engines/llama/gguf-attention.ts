@@ -78,7 +78,8 @@ function latentFault(of: Hyperparameters): string | null {
   const rope = of.first("rope.dimension_count") ?? 0;
   if (rope >= size || of.first("attention.key_length") !== rank + rope)
     return `${of.key("attention.key_length")} is not kv_lora_rank (${rank}) and rope.dimension_count (${rope}) together`;
-  if (of.all("attention.head_count_kv").some((kv) => kv !== 1))
+  const kv = of.has("attention.head_count_kv") ? "attention.head_count_kv" : "attention.head_count";
+  if (of.all(kv).some((count) => count !== 1))
     return `${of.key("attention.head_count_kv")} is not 1, as latent attention has it`;
   return null;
 }
