@@ -4,6 +4,14 @@ import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename
 import { ModelError } from "../../errors.ts";
 import { gatingOf } from "../../routing/architectures.ts";
 import type { ModelInfo, MoeInfo } from "../engine.ts";
+import { metadataFault } from "./gguf-check.ts";
+import { tensorFault } from "./gguf-tensors.ts";
+
+/** Tensor data begins at a multiple of this, in bytes, unless `general.alignment` says otherwise. */
+const DEFAULT_ALIGNMENT = 32;
+/** The shortest entries there can be: a key of no letters with a byte, a tensor of no name with one dimension. */
+const MIN_KEY_BYTES = 13;
+const MIN_TENSOR_BYTES = 32;
 
 /** What is read from a GGUF file before llama.cpp sees it. */
 export interface GgufHeader {
@@ -28,9 +36,13 @@ export async function readHeader(path: string): Promise<GgufHeader> {
   const files = partsOf(path);
   const parts = [];
   for (const file of files) parts.push(await readPart(file, files.length));
+  const { metadata } = parts[0]!;
+  const tensors = parts.flatMap((part) => part.tensors);
+  const fault = metadataFault(metadata, tensors);
+  if (fault) throw invalid(files[0]!, fault);
   return {
-    metadata: parts[0]!.metadata,
-    tensors: parts.flatMap((part) => part.tensors),
+    metadata,
+    tensors,
     files,
     bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
   };
@@ -52,7 +64,7 @@ async function readPart(file: string, parts: number) {
   });
   if (!info.isFile())
     throw new ModelError("MODEL_NOT_FOUND", `${file} is not a file; give the path of a .gguf file`);
-  await checkMagic(file, info.size);
+  await checkStart(file, info.size);
   const header = await gguf(file, { allowLocalFile: true }).catch((cause) => {
     throw new ModelError(
       "MODEL_INVALID",
@@ -60,45 +72,52 @@ async function readPart(file: string, parts: number) {
       { cause },
     );
   });
-  checkBounds(file, info.size, header.tensorDataOffset, header.tensorInfos);
+  const metadata = header.metadata as Record<string, unknown>;
+  const alignment = Number(metadata["general.alignment"] ?? DEFAULT_ALIGNMENT);
+  // Behind the end of the file the reader sees zeros, which are a well-formed header.
+  const fault =
+    header.tensorDataOffset > info.size
+      ? `the file ends at ${info.size} bytes, within its header: it is cut off`
+      : tensorFault(header.tensorInfos, header.tensorDataOffset, info.size, alignment);
+  if (fault) throw invalid(file, fault);
   return {
-    metadata: header.metadata as Record<string, unknown>,
+    metadata,
     tensors: header.tensorInfos,
     bytes: info.size - Number(header.tensorDataOffset),
   };
 }
 
-async function checkMagic(file: string, size: number): Promise<void> {
+/** Magic, and counts that the file has room for: nothing else is allocated for before. */
+async function checkStart(file: string, size: number): Promise<void> {
   const handle = await open(file);
   try {
-    const magic = Buffer.alloc(4);
-    await handle.read(magic, 0, 4, 0);
-    if (magic.toString("latin1") !== "GGUF")
+    const start = Buffer.alloc(24);
+    await handle.read(start, 0, start.length, 0);
+    if (start.toString("latin1", 0, 4) !== "GGUF")
       throw new ModelError(
         "MODEL_INVALID",
         `${file} (${size} bytes) is not a GGUF file: it does not begin with "GGUF". Hugging Face checkpoints are ` +
           "converted with llama.cpp's convert_hf_to_gguf.py",
+      );
+    const version = start.readUInt32LE(4);
+    if (version !== 2 && version !== 3)
+      throw invalid(file, `it is GGUF version ${version}, llama.cpp reads 2 and 3 (little-endian)`);
+    const needed =
+      start.readBigUInt64LE(8) * BigInt(MIN_TENSOR_BYTES) + start.readBigUInt64LE(16) * BigInt(MIN_KEY_BYTES);
+    if (needed > size)
+      throw invalid(
+        file,
+        `its header announces ${needed} bytes of entries, the file has ${size}: it is cut off`,
       );
   } finally {
     await handle.close();
   }
 }
 
-function checkBounds(
-  file: string,
-  size: number,
-  dataOffset: bigint,
-  tensors: readonly GGUFTensorInfo[],
-): void {
-  const outside = tensors.find((tensor) => dataOffset + tensor.offset >= BigInt(size));
-  if (outside)
-    throw new ModelError(
-      "MODEL_INVALID",
-      `${file} ends at ${size} bytes, before the data of ${outside.name}: it is cut off, get it again`,
-    );
-}
+const invalid = (file: string, fault: string) =>
+  new ModelError("MODEL_INVALID", `${file} is damaged or no model llama.cpp can run: ${fault}`);
 
-/** Describe a model from its header. */
+/** Describe a model from its header, which {@link readHeader} has checked. */
 export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: string): ModelInfo {
   const architecture = String(metadata["general.architecture"] ?? "");
   const number = (key: string): number | undefined => {
@@ -107,12 +126,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     const scalar = Array.isArray(value) ? value[0] : value;
     return scalar === undefined ? undefined : Number(scalar);
   };
-  const blocks = number("block_count");
-  if (!architecture || blocks === undefined)
-    throw new ModelError(
-      "MODEL_INVALID",
-      `${source} describes no language model (no general.architecture or block_count); is it a vision projector or an adapter?`,
-    );
+  const blocks = number("block_count")!;
   const vocabulary = metadata["tokenizer.ggml.tokens"];
   // Extra layers for multi-token prediction are in the file but not in the graph.
   const layers = blocks - (number("nextn_predict_layers") ?? 0);

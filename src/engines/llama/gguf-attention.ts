@@ -1,0 +1,108 @@
+import type { GGUFTensorInfo } from "@huggingface/gguf";
+import { type Hyperparameters, MAX_WIDTH } from "./gguf-hyperparameters.ts";
+
+/** Architectures whose graph asserts that whole heads are rotated. */
+const FULL_ROTARY = new Set([
+  "arctic",
+  "dbrx",
+  "deepseek",
+  "dots1",
+  "ernie4_5",
+  "ernie4_5-moe",
+  "granite",
+  "granitemoe",
+  "grok",
+  "hunyuan-moe",
+  "llada-moe",
+  "llama",
+  "llama4",
+  "olmoe",
+  "qwen2",
+  "qwen2moe",
+  "qwen3",
+  "qwen3moe",
+  "qwen3vl",
+  "qwen3vlmoe",
+]);
+
+/** What is wrong with the heads of a model's attention, or `null`: llama.cpp reshapes by these numbers. */
+export function attentionFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): string | null {
+  const fault = of.range(["attention.head_count", "attention.head_count_kv"], 0, MAX_WIDTH);
+  if (fault) return fault;
+  const counts = of.all("attention.head_count");
+  // Layers without attention have 0 heads; a model has some.
+  if (counts.every((count) => count === 0)) return `${of.key("attention.head_count")} is 0`;
+  const heads = headsOf(of, counts);
+  for (const { count, kv } of heads.layers)
+    if (kv > count || (kv > 0 && count % kv !== 0))
+      return `${count} attention heads cannot share ${kv} key-value heads`;
+  return rotaryFault(of, heads.keyLength) ?? latentFault(of) ?? projectionFault(of, heads, tensors);
+}
+
+interface Heads {
+  readonly keyLength: number;
+  readonly valueLength: number;
+  /** One entry, or one a layer. */
+  readonly layers: readonly { readonly count: number; readonly kv: number }[];
+}
+
+function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
+  const shared = of.all("attention.head_count_kv");
+  const at = (list: readonly number[], layer: number) => list[Math.min(layer, list.length - 1)]!;
+  const layers = Array.from({ length: Math.max(counts.length, shared.length) }, (_, layer) => {
+    const count = at(counts, layer);
+    return { count, kv: shared.length > 0 ? at(shared, layer) : count };
+  });
+  const usual = of.first("embedding_length")! / Math.max(...counts);
+  return {
+    keyLength: of.first("attention.key_length") ?? usual,
+    valueLength: of.first("attention.value_length") ?? usual,
+    layers,
+  };
+}
+
+function rotaryFault(of: Hyperparameters, keyLength: number): string | null {
+  const rope = of.first("rope.dimension_count");
+  if (rope === undefined) return null;
+  const whole = FULL_ROTARY.has(of.architecture);
+  // With nothing to rotate llama.cpp does not come back.
+  if (rope % 2 === 0 && rope >= 2 && (whole ? rope === keyLength : rope <= keyLength)) return null;
+  return `${of.key("rope.dimension_count")} is ${rope} for heads of ${keyLength}`;
+}
+
+/** Multi-head latent attention caches one key a token: the compressed vector and the part that is rotated. */
+function latentFault(of: Hyperparameters): string | null {
+  const size = of.first("attention.key_length_mla");
+  if (size === undefined) return null;
+  const rank = of.first("attention.kv_lora_rank") ?? 0;
+  const rope = of.first("rope.dimension_count") ?? 0;
+  if (rope >= size || of.first("attention.key_length") !== rank + rope)
+    return `${of.key("attention.key_length")} is not kv_lora_rank (${rank}) and rope.dimension_count (${rope}) together`;
+  const kv = of.has("attention.head_count_kv") ? "attention.head_count_kv" : "attention.head_count";
+  if (of.all(kv).some((count) => count !== 1))
+    return `${of.key("attention.head_count_kv")} is not 1, as latent attention has it`;
+  return null;
+}
+
+/** Whether keys, values and the output projection have the heads that the description says. */
+function projectionFault(
+  of: Hyperparameters,
+  { keyLength, valueLength, layers }: Heads,
+  tensors: readonly GGUFTensorInfo[],
+): string | null {
+  // Other sizes in some layers, or heads that are made from compressed vectors: those shapes llama.cpp checks.
+  if (of.has("attention.key_length_swa") || of.has("attention.kv_lora_rank")) return null;
+  for (const { name, shape } of tensors) {
+    const [, layer, kind] = /^blk\.(\d+)\.attn_(k|v|output)\.weight$/.exec(name) ?? [];
+    if (layer === undefined) continue;
+    const { count, kv } = layers[Math.min(Number(layer), layers.length - 1)]!;
+    if (kv === 0) continue;
+    const [size, wanted] =
+      kind === "output"
+        ? [shape[0], count * valueLength]
+        : [shape[1], kv * (kind === "k" ? keyLength : valueLength)];
+    if (size !== undefined && Number(size) !== wanted)
+      return `${name} is ${shape.join(" x ")}, which does not fit ${count} heads (${kv} of keys and values) of ${keyLength}`;
+  }
+  return null;
+}
