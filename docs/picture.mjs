@@ -11,7 +11,13 @@ import { writeFileSync } from "node:fs";
 const separator = process.argv.indexOf("--");
 const [file] = process.argv.slice(2, separator);
 const [command, ...args] = process.argv.slice(separator + 1);
-const env = { ...process.env, FORCE_COLOR: "3", COLORTERM: "truecolor", COLUMNS: "80", TERM: "xterm-256color" };
+const env = {
+  ...process.env,
+  FORCE_COLOR: "3",
+  COLORTERM: "truecolor",
+  COLUMNS: "80",
+  TERM: "xterm-256color",
+};
 const output = execFileSync(command, args, { env, encoding: "utf8" });
 
 const CELL = { width: 8.4, height: 18 };
@@ -69,7 +75,9 @@ const body = lines.flatMap((line, row) => {
     let to = from + 1;
     while (to < line.length && look(line[to]) === look(line[from])) to++;
     // Spaces are left out: renderers fold them, and every other character knows its place.
-    const run = line.slice(from, to).flatMap(({ text }, i) => (text === " " ? [] : [{ text, column: from + i }]));
+    const run = line
+      .slice(from, to)
+      .flatMap(({ text }, i) => (text === " " ? [] : [{ text, column: from + i }]));
     if (run.length > 0) {
       const xs = run.map(({ column }) => (PADDING + column * CELL.width).toFixed(1)).join(" ");
       const { ink, bold, dim } = line[from];
