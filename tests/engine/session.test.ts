@@ -25,6 +25,9 @@ afterEach(() => {
 function open(family: string, strategy: Strategy = "redirect"): Session {
   session = Session.open({
     files: findLibrary(),
+    gpu: false,
+    gpuLibraries: [],
+    placement: { gpuLayers: null, overrides: [] },
     path: ggufOf(family),
     contextSize: 512,
     parallel: 2,

@@ -43,7 +43,7 @@ const TENSOR = {
 type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
 /** Members of `llama_model_params` and `llama_context_params` that moescope sets; the rest keep their defaults. */
-interface ModelParams {
+export interface ModelParams {
   /** See {@link PointerList}: `ggml_backend_dev_t`, NULL. */
   devices: Pointer | null;
   /** See {@link PointerList}: pairs of a regular expression and a buffer type, two NULLs. */
