@@ -6,7 +6,6 @@ import * as errors from "../../errors.ts";
 import { packageRoot } from "../../package-root.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
 import { abortBytes, raiseAbort } from "./abort.ts";
-import type { Device } from "./devices.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
 import { findLibrary } from "./library.ts";
@@ -56,7 +55,7 @@ type Reply = (message: FromHost | { type: "died"; error: Error }) => void;
 export class LlamaEngine implements Engine {
   readonly kind = "llama.cpp";
   readonly version: string;
-  readonly gpus: readonly Device[];
+  readonly devices: readonly string[];
   readonly model: ModelInfo;
   readonly contextSize: number;
   readonly chatTemplate: string | null;
@@ -86,7 +85,7 @@ export class LlamaEngine implements Engine {
     this.#control = new Int32Array(options.control);
     this.#abort = options.abort;
     this.version = ready.version;
-    this.gpus = ready.gpus;
+    this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;

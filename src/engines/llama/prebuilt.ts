@@ -3,11 +3,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
 /** The prebuilt llama.cpp that moescope is written for: `@node-llama-cpp/*` of this version. */
-const PACKAGE_VERSION = "3.22.1";
+export const packageVersion = "3.22.1";
 
 /** What installs a platform package, in the version that fits. */
 export function installCommand(name: string): string {
-  return `npm install @node-llama-cpp/${name}@${PACKAGE_VERSION}`;
+  return `npm install @node-llama-cpp/${name}@${packageVersion}`;
 }
 
 /**
@@ -34,5 +34,5 @@ export function otherVersion(folder: string): string | null {
   const manifest = join(folder, "..", "..", "package.json");
   if (!existsSync(manifest)) return null;
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
-  return version === PACKAGE_VERSION ? null : version;
+  return version === packageVersion ? null : version;
 }
