@@ -30,6 +30,8 @@ export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./ca
 export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
 export type { LlamaOptions } from "./engines/llama/engine.ts";
 export { inspectModel } from "./engines/llama/gguf.ts";
+export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
+export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export {
   CaptureError,
