@@ -10,7 +10,7 @@ import { CommandFailed, UsageError } from "./usage-error.ts";
 const EXAMPLES = `
 Examples:
   moescope demo                                        a small model, bundled
-  moescope doctor                                      what works on this machine
+  moescope doctor                                      what works here
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1`;
