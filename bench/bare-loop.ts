@@ -16,6 +16,9 @@ export class BareLoop {
     this.#session = Session.open({
       files: findLibrary(),
       path,
+      gpu: false,
+      gpuLibraries: [],
+      placement: { gpuLayers: null, overrides: [] },
       layers: 0, // only runs with rows ask for it
       contextSize,
       parallel: 1,

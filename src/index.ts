@@ -29,6 +29,8 @@ export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts"
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
 export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
 export type { LlamaOptions } from "./engines/llama/engine.ts";
+export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
+export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export {
   CaptureError,

@@ -77,6 +77,11 @@ export class LanguageModel implements AsyncDisposable {
     return { kind: this.#engine.kind, version: this.#engine.version };
   }
 
+  /** GPUs that hold part of the model, e.g. `CUDA0 (NVIDIA H100)`; empty: the CPU alone. */
+  get devices(): readonly string[] {
+    return this.#engine.devices ?? [];
+  }
+
   /** Longest sample (prompt and continuation), in tokens. */
   get contextSize(): number {
     return this.#engine.contextSize;

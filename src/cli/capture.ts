@@ -4,6 +4,8 @@ import { expertUsage } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
+import type { GpuChoice } from "../engines/llama/gpu.ts";
+import type { TensorOverride } from "../engines/llama/placement.ts";
 import { MoescopeError } from "../errors.ts";
 import type { Prompt } from "../prompt.ts";
 import type { CommandContext } from "./command.ts";
@@ -34,6 +36,11 @@ export interface CaptureFlags {
   readonly kvType?: "f32" | "f16" | "q8_0";
   readonly flashAttention: boolean;
   readonly threads?: number;
+  readonly gpu?: GpuChoice;
+  readonly gpuLayers?: number;
+  readonly cpuMoe?: boolean;
+  readonly nCpuMoe?: number;
+  readonly overrideTensor?: readonly TensorOverride[];
   readonly seed?: number;
   readonly temperature?: number;
   readonly topK?: number;
@@ -53,11 +60,15 @@ export async function capture(
   context: CommandContext,
 ): Promise<void> {
   const prompts = await gatherPrompts(texts, flags, context.stdin);
-  const { context: contextSize, kvType, threads, flashAttention } = flags;
+  const { context: contextSize, kvType, threads, gpu, gpuLayers, flashAttention } = flags;
   const loadOptions = given({
     contextSize,
     kvType,
     threads,
+    gpu,
+    gpuLayers,
+    cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
+    overrideTensors: flags.overrideTensor,
     // Left to llama.cpp unless it was switched off.
     flashAttention: flashAttention ? undefined : false,
   });

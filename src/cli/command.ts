@@ -1,4 +1,5 @@
 import type { ModelInfo } from "../engines/engine.ts";
+import type { LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel } from "../model.ts";
 import type { Output } from "./output.ts";
@@ -11,4 +12,5 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   load(reference: string, options: LoadOptions): Promise<LanguageModel>;
   inspectModel(reference: string, options: ReferenceOptions): Promise<ModelInfo>;
+  diagnose(): Promise<LlamaDiagnosis>;
 }

@@ -31,6 +31,7 @@ process.exitCode = await run(
     signal: abort.signal,
     load: async (reference, options) => (await import("../load.ts")).load(reference, options),
     inspectModel: async (reference, options) => (await import("../load.ts")).inspectModel(reference, options),
+    diagnose: async () => (await import("../engines/llama/diagnosis.ts")).diagnoseLlama(),
   },
   process.stdout,
   process.stderr,

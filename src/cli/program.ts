@@ -4,13 +4,15 @@ import { packageVersion } from "../package-root.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
-import { UsageError } from "./usage-error.ts";
+import { parseGpu, parseOverride } from "./placement-values.ts";
+import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
 
 const EXAMPLES = `
 Examples:
   moescope demo                                        a small model, bundled
+  moescope doctor                                      what works here
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1`;
@@ -48,6 +50,15 @@ export function program(context: CommandContext): Command {
     .description("run the bundled demo model on texts of several domains")
     .option("--json", "print one JSON document")
     .action(async (options) => (await import("./demo.ts")).demo(options, context));
+  root
+    .command("doctor")
+    .description("what is installed, what works, what to do about the rest")
+    .option("--json", "print one JSON document")
+    .action(async (options) => {
+      const works = await (await import("./doctor.ts")).doctor(options, context);
+      // The report has said why.
+      if (!works) throw new CommandFailed();
+    });
   return root;
 }
 
@@ -71,6 +82,15 @@ function captureCommand(context: CommandContext): Command {
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
     .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
+    .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
+    .option("--cpu-moe", "keep all experts in the CPU's memory")
+    .option("--n-cpu-moe <n>", "keep the experts of the first n layers there", value(parseWhole(0)))
+    .option(
+      "--override-tensor <pattern=device>",
+      'tensors to a device, e.g. "exps=CPU"; may repeat',
+      appended(value(parseOverride)),
+    )
     .option("--seed <n>", "of the sampling (default: 0)", value(parseWhole(0, 0xffffffff)))
     .option("--temperature <t>", "0 is greedy (default: 0)", value(parseNumber("from 0", (t) => t >= 0)))
     .option("--top-k <n>", "sample among the k most likely tokens", value(parseWhole(0)))
@@ -92,6 +112,10 @@ function captureCommand(context: CommandContext): Command {
 }
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];
+
+const appended =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before: readonly T[] = []) => [...before, parse(text)];
 
 /** A parser's complaint as commander's, which names the option. */
 function value<T>(parse: (text: string) => T): (text: string) => T {

@@ -3,7 +3,7 @@ import { MoescopeError } from "../errors.ts";
 import type { CommandContext } from "./command.ts";
 import type { WritableOutput } from "./output.ts";
 import { program } from "./program.ts";
-import { UsageError } from "./usage-error.ts";
+import { CommandFailed, UsageError } from "./usage-error.ts";
 
 /** Exit codes, those of most Unix tools; 130 is 128 + SIGINT, as shells count. */
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -34,6 +34,7 @@ export async function run(
       context.output.note("moescope: interrupted");
       return EXIT.interrupted;
     }
+    if (error instanceof CommandFailed) return EXIT.failed;
     if (error instanceof UsageError) {
       context.output.note(`moescope: ${error.message}\n(moescope capture --help shows examples)`);
       return EXIT.usage;

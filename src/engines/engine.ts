@@ -89,6 +89,8 @@ export interface Engine {
   /** Version of the engine's software, for the manifest. */
   readonly version: string;
   readonly model: ModelInfo;
+  /** GPUs that hold part of the model, as people know them; none or absent: the CPU alone, or not known. */
+  readonly devices?: readonly string[];
   /** Longest sample (prompt and continuation), in tokens. */
   readonly contextSize: number;
   /** Jinja chat template of the model, if it has one. */

@@ -1,5 +1,6 @@
 import { outputTo } from "../../src/cli/output.ts";
 import { run } from "../../src/cli/run.ts";
+import type { LlamaDiagnosis } from "../../src/engines/llama/diagnosis.ts";
 import { LanguageModel } from "../../src/model.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -10,12 +11,30 @@ export interface CliOptions {
   readonly columns?: number;
   readonly stdin?: string;
   readonly signal?: AbortSignal;
+  readonly diagnosis?: LlamaDiagnosis;
 }
+
+/** A machine on which everything is as it should be, without a GPU. */
+export const HEALTHY: LlamaDiagnosis = {
+  folder: "/opt/llama",
+  version: "0.5.0",
+  problem: null,
+  devices: [{ name: "CPU", description: "A processor", type: "cpu", memory: { free: 8e9, total: 16e9 } }],
+  gpus: [],
+};
 
 /** Run the command line in this process on a fake engine and collect what it writes. */
 export async function runCli(
   args: readonly string[],
-  { engine = new FakeEngine(), env = {}, isTTY = false, columns, stdin = "", signal }: CliOptions = {},
+  {
+    engine = new FakeEngine(),
+    env = {},
+    isTTY = false,
+    columns,
+    stdin = "",
+    signal,
+    diagnosis = HEALTHY,
+  }: CliOptions = {},
 ) {
   const collect = () => {
     const chunks: string[] = [];
@@ -37,6 +56,7 @@ export async function runCli(
         return new LanguageModel(engine);
       },
       inspectModel: async () => engine.model,
+      diagnose: async () => diagnosis,
     },
     stdout,
     stderr,

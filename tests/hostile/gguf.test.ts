@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { seededRandom } from "../../src/analysis/random.ts";
-import { inspectModel } from "../../src/engines/llama/gguf.ts";
+import { inspectFile } from "../../src/engines/llama/gguf.ts";
 import { MoescopeError } from "../../src/errors.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { mutate, sitesOf } from "./gguf-mutations.ts";
@@ -45,7 +45,7 @@ async function outcomes(files: readonly { readonly name: string; readonly bytes:
     for (const { name, bytes } of queue) {
       const path = join(folder, `${index}.gguf`);
       writeFileSync(path, bytes());
-      const refused = await inspectModel(path).then(
+      const refused = await inspectFile(path).then(
         () => null,
         (error) => error,
       );
@@ -96,7 +96,7 @@ describe("hostile GGUF files", () => {
         file.writeBigUInt64LE(value, at);
         const path = join(folder, "endless.gguf");
         writeFileSync(path, file);
-        await expect(inspectModel(path), `${value} at ${at}`).rejects.toMatchObject({
+        await expect(inspectFile(path), `${value} at ${at}`).rejects.toMatchObject({
           code: "MODEL_INVALID",
         });
         tried++;

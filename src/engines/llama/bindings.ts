@@ -1,6 +1,6 @@
 /**
- * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is in this file
- * and belongs to {@link LLAMA_VERSION}. Nothing is called before {@link openLlama} has checked version, symbols and
+ * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is in this file and
+ * in `device-bindings.ts`, and belongs to {@link LLAMA_VERSION}. Nothing is called before {@link openLlama} has checked version, symbols and
  * layouts; callers pass checked values only.
  *
  * One instance per thread: koffi's handles and callbacks are bound to the thread that made them.
@@ -8,6 +8,7 @@
 import koffi from "koffi";
 import { EngineError } from "../../errors.ts";
 import { makeAbort, raiseAbort } from "./abort.ts";
+import { type BufferPointer, bindDevices, graphOf } from "./device-bindings.ts";
 import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
 import { addressOf, Memory } from "./memory.ts";
 
@@ -42,7 +43,12 @@ const TENSOR = {
 type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
 /** Members of `llama_model_params` and `llama_context_params` that moescope sets; the rest keep their defaults. */
-interface ModelParams {
+export interface ModelParams {
+  /** See {@link PointerList}: `ggml_backend_dev_t`, NULL. */
+  devices: Pointer | null;
+  /** See {@link PointerList}: pairs of a regular expression and a buffer type, two NULLs. */
+  tensor_buft_overrides: Pointer | null;
+  /** -1: all. */
   n_gpu_layers: number;
   progress_callback: Pointer | null;
   progress_callback_user_data: Pointer | null;
@@ -182,6 +188,7 @@ function bind(files: LibraryFiles) {
   const LogT = koffi.proto("void", ["int", "const char *", "void *"]);
 
   return {
+    ...bindDevices(base, ggml, lib),
     memory: new Memory(),
     registerEval: (callback: EvalCallback): Pointer => koffi.register(callback, koffi.pointer(EvalT)),
     registerLog: (callback: (level: number, text: string) => void): Pointer =>
@@ -193,7 +200,6 @@ function bind(files: LibraryFiles) {
     loadBackends: ggml.func("ggml_backend_load_all_from_path", "void", ["const char *"]) as (
       folder: string,
     ) => void,
-    deviceCount: ggml.func("ggml_backend_dev_count", "size_t", []) as () => number,
     setLog: lib.func("llama_log_set", "void", ["void *", "void *"]) as (
       callback: Pointer,
       data: null,
@@ -326,9 +332,6 @@ function bind(files: LibraryFiles) {
       offset: number,
       bytes: number,
     ) => void,
-    isHostBuffer: base.func("ggml_backend_buffer_is_host", "bool", ["uint64_t"]) as (
-      buffer: number,
-    ) => boolean,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
@@ -415,8 +418,10 @@ function checkAbi(llama: Llama, files: LibraryFiles): void {
 }
 
 function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => void): void {
-  const context = llama.ggmlInit({ mem_size: 16 * 1024, mem_buffer: null, no_alloc: false });
+  // A graph takes most of it.
+  const context = llama.ggmlInit({ mem_size: 512 * 1024, mem_buffer: null, no_alloc: false });
   try {
+    const graph = llama.newGraph(context);
     const name = "moescope-layout-check-0123456789";
     const root = llama.setName(llama.newTensor2d(context, GGML_TYPE.I32, 3, 5), name);
     const view = llama.view1d(context, root, 2, 12);
@@ -436,6 +441,11 @@ function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => vo
         t.data(view) === t.data(root) + 12,
       "ggml_tensor has another layout",
     );
+    llama.expandGraph(graph, view);
+    for (const tensor of [root, view]) {
+      const nodes = graphOf(llama, llama.memory, tensor);
+      must(nodes?.length === 1 && nodes[0] === view, "ggml_object has another layout");
+    }
   } finally {
     llama.ggmlFree(context);
   }
@@ -461,8 +471,11 @@ export class TensorReader {
   op(t: TensorPointer): number {
     return this.#memory.int32(t + TENSOR.op);
   }
-  buffer(t: TensorPointer): number {
+  buffer(t: TensorPointer): BufferPointer {
     return this.#memory.uint64(t + TENSOR.buffer);
+  }
+  setBuffer(t: TensorPointer, buffer: BufferPointer): void {
+    this.#memory.setUint64(t + TENSOR.buffer, buffer);
   }
   setOp(t: TensorPointer, op: number): void {
     this.#memory.setInt32(t + TENSOR.op, op);

@@ -4,9 +4,11 @@ import { EngineError, RequestError } from "../../errors.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
+import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
 import { findLibrary } from "./library.ts";
 import { crashed, fromWire, type Isolation, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
+import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
 import type { FromHost, HostOptions, Ready, ToHost } from "./protocol.ts";
 import type { Strategy } from "./tap.ts";
 
@@ -24,6 +26,14 @@ export interface LlamaOptions {
   readonly kvType?: "f32" | "f16" | "q8_0";
   /** Default: as llama.cpp decides; false for comparisons against references. */
   readonly flashAttention?: boolean;
+  /** What computes. Default `auto`: the first kind of GPU that is installed and works, else the CPU. */
+  readonly gpu?: GpuChoice;
+  /** Layers on the GPU, counted from the last, and one more for the output. Default: all. Means nothing without a GPU. */
+  readonly gpuLayers?: number;
+  /** The routed experts of all layers (true) or of the first n stay in the CPU's memory. Default false. */
+  readonly cpuMoe?: boolean | number;
+  /** Where tensors go by name; the first that matches counts, and before `cpuMoe`. */
+  readonly overrideTensors?: readonly TensorOverride[];
   /** How captured tensors leave the graph. Default `auto`. */
   readonly strategy?: Strategy;
   /** Where llama.cpp runs: a `thread` (default) or a `process`, which may crash without taking this one along. */
@@ -36,6 +46,7 @@ type Reply = (message: FromHost | { type: "died"; error: Error }) => void;
 export class LlamaEngine implements Engine {
   readonly kind = "llama.cpp";
   readonly version: string;
+  readonly devices: readonly string[];
   readonly model: ModelInfo;
   readonly contextSize: number;
   readonly chatTemplate: string | null;
@@ -60,6 +71,7 @@ export class LlamaEngine implements Engine {
     this.#channel = channel;
     this.#files = files;
     this.version = ready.version;
+    this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
@@ -242,13 +254,15 @@ export class LlamaEngine implements Engine {
 }
 
 function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions): HostOptions {
-  const whole = (name: keyof LlamaOptions, value: number, max: number): number => {
-    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  const whole = (name: keyof LlamaOptions, value: number, max: number, min = 1): number => {
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
     throw new RequestError(
       "INVALID_ARGUMENT",
-      `${name} must be a whole number from 1 to ${max}, got ${value}`,
+      `${name} must be a whole number from ${min} to ${max}, got ${value}`,
     );
   };
+  const { gpu = "auto", gpuLayers, cpuMoe = false, overrideTensors = [] } = options;
+  overrideTensors.forEach(checkPattern);
   const contextSize = whole(
     "contextSize",
     options.contextSize ?? Math.min(4096, model.contextLength || 4096),
@@ -262,6 +276,15 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
   checkMemory(header, model, contextSize, kvType);
   return {
     files: findLibrary(),
+    gpu,
+    gpuLibraries: findGpuLibraries(gpu),
+    placement: {
+      gpuLayers: gpuLayers === undefined ? null : whole("gpuLayers", gpuLayers, 1 << 16, 0),
+      overrides: [
+        ...overrideTensors,
+        ...cpuMoeOverrides(typeof cpuMoe === "boolean" ? cpuMoe : whole("cpuMoe", cpuMoe, model.layers, 0)),
+      ],
+    },
     path: header.files[0]!,
     contextSize,
     // llama.cpp's LLAMA_MAX_SEQ is 256.
@@ -273,6 +296,20 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
     strategy: options.strategy ?? "auto",
     layers: model.layers,
   };
+}
+
+/** A pattern that is none would be an exception in native code. */
+function checkPattern({ pattern }: TensorOverride): void {
+  try {
+    new RegExp(pattern);
+    if (!pattern.includes("\0")) return;
+  } catch {
+    // Said below.
+  }
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `overrideTensors: ${JSON.stringify(pattern)} is no regular expression`,
+  );
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */

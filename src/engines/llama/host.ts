@@ -123,6 +123,7 @@ export function startHost(port: MessagePort, options: WorkerOptions): void {
     type: "ready",
     ready: {
       version: session.llama.version(),
+      gpus: session.gpus.map(({ name, description, type, memory }) => ({ name, description, type, memory })),
       // llama.cpp rounds up; what was asked for is what is promised.
       contextSize: Math.min(options.contextSize, session.contextSize),
       chatTemplate: session.llama.chatTemplate(session.model, null),

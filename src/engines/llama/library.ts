@@ -1,10 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { EngineError } from "../../errors.ts";
+import { installCommand, packageFolder } from "./prebuilt.ts";
 
-/** The prebuilt llama.cpp this package is written for: `@node-llama-cpp/*` of this version. */
-const PACKAGE_VERSION = "3.22.1";
 /** What `llama_version()` of that build says. Struct layouts in `bindings.ts` belong to it. */
 export const LLAMA_VERSION = "v0.5.0";
 
@@ -17,7 +15,7 @@ export interface LibraryFiles {
 }
 
 /** Platform packages by `process.platform-process.arch`. */
-const PACKAGES: Record<string, string> = {
+const PACKAGES: Readonly<Record<string, string>> = {
   "linux-x64": "linux-x64",
   "linux-arm64": "linux-arm64",
   "darwin-arm64": "mac-arm64-metal",
@@ -42,24 +40,14 @@ export function findLibrary(env: NodeJS.ProcessEnv = process.env): LibraryFiles 
       `there is no prebuilt llama.cpp for ${platform}; build llama.cpp ${LLAMA_VERSION} as shared libraries and set ` +
         "MOESCOPE_LLAMA_DIR to the folder that holds them",
     );
-  const bins = packageBins(name);
+  const bins = packageFolder(name);
   if (!bins)
     throw new EngineError(
       "ENGINE_UNAVAILABLE",
       `@node-llama-cpp/${name} is not installed (was npm run with --omit=optional?); run ` +
-        `npm install @node-llama-cpp/${name}@${PACKAGE_VERSION}, or set MOESCOPE_LLAMA_DIR`,
+        `${installCommand(name)}, or set MOESCOPE_LLAMA_DIR`,
     );
   return filesIn(bins, `@node-llama-cpp/${name}`);
-}
-
-function packageBins(name: string): string | null {
-  try {
-    // The package exports only its entry point, <root>/dist/index.js.
-    const entry = createRequire(import.meta.url).resolve(`@node-llama-cpp/${name}`);
-    return join(dirname(dirname(entry)), "bins", name);
-  } catch {
-    return null;
-  }
 }
 
 function filesIn(folder: string, where: string): LibraryFiles {

@@ -38,11 +38,17 @@ export class OutputHead {
   found(output: TensorPointer): void {
     let t = output;
     for (let depth = 0; depth < MAX_DEPTH && t !== 0; depth++, t = this.#tensors.source(t))
-      if (this.#tensors.op(t) === this.#ops.MUL_MAT) {
+      if (this.#isProduct(t)) {
         this.#product = t;
         this.#apply();
         return;
       }
+  }
+
+  /** A graph that is met again may hold the no-op made of it; a weight, the other tensor without an operation, has no operands. */
+  #isProduct(t: TensorPointer): boolean {
+    const op = this.#tensors.op(t);
+    return op === this.#ops.MUL_MAT || (op === this.#ops.NONE && this.#tensors.source(t) !== 0);
   }
 
   #apply(): void {

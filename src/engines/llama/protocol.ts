@@ -3,12 +3,19 @@ import type { RowBatch } from "../../capture/rows.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { EngineRequest, Finished } from "../engine.ts";
 import type { HostEnd } from "./channel.ts";
+import type { Device } from "./devices.ts";
+import type { GpuChoice, GpuLibrary } from "./gpu.ts";
 import type { LibraryFiles } from "./library.ts";
+import type { PlacementOptions } from "./placement.ts";
 import type { Strategy } from "./tap.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
   readonly files: LibraryFiles;
+  readonly gpu: GpuChoice;
+  /** Where to find the GPUs that may be used. */
+  readonly gpuLibraries: readonly GpuLibrary[];
+  readonly placement: PlacementOptions;
   /** First file of the model. */
   readonly path: string;
   readonly contextSize: number;
@@ -79,6 +86,8 @@ export interface Steps {
 
 export interface Ready {
   readonly version: string;
+  /** GPUs that hold part of the model. */
+  readonly gpus: readonly Device[];
   readonly contextSize: number;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };

@@ -1,6 +1,8 @@
 import { EngineError, ModelError } from "../../errors.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama, openLlama, type Pointer } from "./bindings.ts";
+import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
 import { addressOf } from "./memory.ts";
+import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { Tap } from "./tap.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -9,10 +11,15 @@ import { Vocabulary } from "./vocabulary.ts";
 const LOG_ERROR = 4;
 const LOG_CONT = 5;
 
+interface LoadedModel {
+  readonly model: Pointer;
+  readonly gpus: readonly NativeDevice[];
+  readonly placement: Placement;
+}
+
 /** A model and its context in this thread, and the tap on its graphs. Owns all that is native. */
 export class Session {
   readonly llama: Llama;
-  readonly model: Pointer;
   readonly context: Pointer;
   readonly memory: Pointer;
   readonly tap: Tap;
@@ -21,15 +28,26 @@ export class Session {
   /** Sequences that may share a step. */
   readonly parallel: number;
 
-  private constructor(llama: Llama, model: Pointer, context: Pointer, tap: Tap, parallel: number) {
+  readonly #loaded: LoadedModel;
+
+  private constructor(llama: Llama, loaded: LoadedModel, context: Pointer, tap: Tap, parallel: number) {
     this.llama = llama;
-    this.model = model;
+    this.#loaded = loaded;
     this.context = context;
     this.tap = tap;
     this.parallel = parallel;
     this.memory = llama.getMemory(context);
-    this.vocabulary = new Vocabulary(llama, model);
+    this.vocabulary = new Vocabulary(llama, loaded.model);
     this.contextSize = llama.contextSize(context);
+  }
+
+  get model(): Pointer {
+    return this.#loaded.model;
+  }
+
+  /** GPUs that hold part of the model. */
+  get gpus(): readonly Device[] {
+    return this.#loaded.gpus;
   }
 
   /** @throws EngineError or ModelError with what llama.cpp said. */
@@ -48,17 +66,13 @@ export class Session {
           "ENGINE_UNAVAILABLE",
           `no ggml backend in ${options.files.folder} runs on this machine`,
         );
-      const abortAddress = addressOf(new Uint8Array(options.abort));
-      const model = llama.loadModel(options.path, {
-        ...llama.modelDefaults(),
-        n_gpu_layers: 0,
-        progress_callback: llama.isScalarAddress,
-        progress_callback_user_data: abortAddress,
-      });
-      if (model === null)
-        throw new ModelError("MODEL_INVALID", `llama.cpp could not load ${options.path}: ${reason(errors)}`);
+      const gpus = loadGpus(llama, options.gpu, options.gpuLibraries, errors);
+      // What a backend that is not there said is no reason for what follows.
+      errors.length = 0;
+      const placement = placementOf(llama, gpus, options.placement);
+      const model = loadModel(llama, placement, options, errors);
       try {
-        return Session.#withContext(llama, model, options, errors);
+        return Session.#withContext(llama, { model, gpus, placement }, options, errors);
       } catch (error) {
         llama.freeModel(model);
         throw error;
@@ -70,7 +84,8 @@ export class Session {
     }
   }
 
-  static #withContext(llama: Llama, model: Pointer, options: WorkerOptions, errors: string[]): Session {
+  static #withContext(llama: Llama, loaded: LoadedModel, options: WorkerOptions, errors: string[]): Session {
+    const { model, gpus } = loaded;
     if (!llama.hasDecoder(model) || llama.hasEncoder(model) || llama.isDiffusion(model))
       throw new ModelError("MODEL_UNSUPPORTED", `${options.path} is not a decoder-only language model`);
     const tap = new Tap(llama, options.strategy);
@@ -102,10 +117,10 @@ export class Session {
       throw new EngineError(
         "OUT_OF_MEMORY",
         `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
-          "contextSize or batchSize, or kvType q8_0",
+          `contextSize or batchSize, or kvType q8_0${gpus.length > 0 ? `, ${ON_GPU}` : ""}`,
       );
     }
-    return new Session(llama, model, context, tap, parallel);
+    return new Session(llama, loaded, context, tap, parallel);
   }
 
   /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
@@ -119,6 +134,30 @@ export class Session {
     this.tap.close();
     this.llama.freeModel(this.model);
   }
+}
+
+/** What helps when a GPU's memory is too small. */
+const ON_GPU = "fewer gpuLayers, cpuMoe, or gpu: false";
+
+/** @throws ModelError or EngineError with what llama.cpp said. */
+function loadModel(
+  llama: Llama,
+  { params }: Placement,
+  options: WorkerOptions,
+  errors: readonly string[],
+): Pointer {
+  const model = llama.loadModel(options.path, {
+    ...llama.modelDefaults(),
+    ...params,
+    // An abort ends the loading too: llama.cpp goes on while its progress callback says so.
+    progress_callback: llama.isScalarAddress,
+    progress_callback_user_data: addressOf(new Uint8Array(options.abort)),
+  });
+  if (model !== null) return model;
+  const why = `llama.cpp could not load ${options.path}: ${reason(errors)}`;
+  if (params.n_gpu_layers !== 0 && /alloc|memory/i.test(errors.join(" ")))
+    throw new EngineError("OUT_OF_MEMORY", `${why}; if the GPU's memory is too small, use ${ON_GPU}`);
+  throw new ModelError("MODEL_INVALID", why);
 }
 
 function reason(errors: readonly string[]): string {

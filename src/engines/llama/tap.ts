@@ -1,5 +1,5 @@
 import { EngineError } from "../../errors.ts";
-import { Arena, type Region } from "./arena.ts";
+import { Arena, hostBlock, type Region } from "./arena.ts";
 import {
   GGML_TENSOR_FLAG_OUTPUT,
   GGML_TYPE,
@@ -8,13 +8,15 @@ import {
   type TensorPointer,
   TensorReader,
 } from "./bindings.ts";
+import { DeviceArenas } from "./device-arena.ts";
+import { type BufferTypePointer, graphOf } from "./device-bindings.ts";
 import { OUTPUT, OutputHead } from "./output-head.ts";
 import type { TapTarget } from "./taps.ts";
 
 /**
  * - `redirect`: the kernels write captured tensors straight into our memory;
  * - `copy`: each tensor is copied after it is computed, which stops the graph at each of them;
- * - `auto`: redirect where a tensor lies in host memory, copy elsewhere (GPU).
+ * - `auto`: redirect, and copy what cannot be (no memory left on the device).
  */
 export type Strategy = "auto" | "redirect" | "copy";
 
@@ -30,10 +32,14 @@ export interface Slot extends TapTarget {
 /**
  * Taps tensors of a running graph through llama.cpp's eval callback.
  *
- * Redirecting means: when the callback is asked about a tensor before the graph runs, its `data` pointer is replaced,
- * and so are those of the views on it. The pointers stay in the graph for as long as llama.cpp reuses it, so after
- * the step that built a graph the callback is switched off ({@link settle}) and costs nothing until llama.cpp builds
- * the next one, which switches it on again.
+ * Redirecting means: when the callback is called for the first time, before any of the graph is computed, the `data`
+ * pointers of the wanted tensors are replaced, and those of the views on them, and on a device their `buffer` too.
+ * All of the graph is mended at once because llama.cpp computes it in several parts when it uses several devices, and
+ * copies what a part needs from others before it asks about that part.
+ *
+ * The pointers stay in the graph for as long as llama.cpp reuses it, so after the step that built a graph the
+ * callback is switched off ({@link settle}) and costs nothing until llama.cpp builds the next one, which switches it
+ * on again.
  */
 export class Tap {
   readonly callback: Pointer;
@@ -41,23 +47,24 @@ export class Tap {
   readonly #tensors: TensorReader;
   readonly #ops: Readonly<Record<"NONE" | "MUL_MAT" | "ADD", number>>;
   readonly #strategy: Strategy;
-  readonly #arena = new Arena();
+  readonly #arena = new Arena(hostBlock);
+  readonly #devices: DeviceArenas;
+  readonly #cpu: BufferTypePointer;
   readonly #head: OutputHead;
   #targets: ReadonlyMap<string, TapTarget> = new Map();
-  /** Address of each redirected root's new data. */
-  readonly #moved = new Map<TensorPointer, Region>();
-  /** Views met so far of roots that have not been moved: a root may be moved when a later view of it is wanted. */
-  readonly #views = new Map<TensorPointer, TensorPointer[]>();
+  /** Tensors of the present graph that are copied once they are computed. */
+  readonly #copies = new Map<TensorPointer, TapTarget>();
   #slots: Slot[] = [];
-  /** Slots found while the present graph is walked; they replace `#slots` when it has run. */
+  /** Slots of a graph that is being computed; they replace `#slots` when it has run. */
   #found: Slot[] | null = null;
-  #copied = false;
   #error: unknown = null;
 
   constructor(llama: Llama, strategy: Strategy) {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
     this.#strategy = strategy;
+    this.#devices = new DeviceArenas(llama);
+    this.#cpu = llama.cpuBufferType();
     this.#ops = opCodes(llama, ["NONE", "MUL_MAT", "ADD"]);
     this.#head = new OutputHead(this.#tensors, this.#ops);
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
@@ -67,12 +74,10 @@ export class Tap {
   setTargets(targets: ReadonlyMap<string, TapTarget>): void {
     this.#targets = targets;
     this.#slots = [];
-    // An aborted step leaves the walk of its graph unsettled, and its addresses may come again.
+    // An aborted step leaves its graph unsettled, and its addresses may come again.
     this.#found = null;
     this.#error = null;
-    this.#moved.clear();
-    this.#views.clear();
-    this.#head.forget();
+    this.#forgetGraph();
   }
 
   /** Whether the next step needs the model's output; without, it is not computed for rows that are only captured. */
@@ -92,26 +97,27 @@ export class Tap {
       this.#found = null;
       throw error;
     }
+    this.#devices.read(context);
     if (!this.#found) return this.#slots; // the graph was reused, and so were its pointers
-    this.#slots = lastOfEach(this.#found);
+    this.#slots = this.#found;
     this.#found = null;
-    this.#moved.clear();
-    this.#views.clear();
     // Asked for anew each time: llama.cpp makes another scheduler when it reserves its graphs again.
-    const scheduler = this.#copied ? null : this.#llama.scheduler?.(context);
+    const scheduler = this.#copies.size > 0 ? null : this.#llama.scheduler?.(context);
     if (scheduler) this.#llama.setEvalCallback(scheduler, null, null);
     return this.#slots;
   }
 
+  /** Call when the context is gone. */
   close(): void {
     this.#llama.unregister(this.callback);
+    this.#devices.close();
   }
 
   /** Nothing may be thrown into native code: an error is kept for {@link settle}. */
   #on(tensor: TensorPointer, ask: boolean): boolean {
     try {
-      if (!this.#found) this.#startGraph();
-      if (ask) return this.#ask(tensor);
+      if (!this.#found) this.#startGraph(tensor);
+      if (ask) return this.#copies.has(tensor);
       this.#copy(tensor);
       return true;
     } catch (error) {
@@ -120,31 +126,53 @@ export class Tap {
     }
   }
 
-  #startGraph(): void {
-    this.#found = [];
-    this.#copied = false;
+  #forgetGraph(): void {
     this.#head.forget();
+    this.#copies.clear();
     this.#arena.reset();
+    this.#devices.reset();
   }
 
-  /** @returns whether the tensor is to be copied once it is computed. */
-  #ask(t: TensorPointer): boolean {
-    if (this.#targets.size === 0) return false;
-    const root = this.#tensors.viewSource(t);
-    if (root !== 0) this.#followRoot(t, root);
-    const name = this.#tensors.name(t);
-    if (name === OUTPUT) this.#head.found(t);
-    const target = this.#targets.get(name);
-    if (!target || (target.onlyIfRaw && !this.#isRaw(t))) return false;
-    const source = root || t;
-    if (this.#strategy === "copy" || (!this.#moved.has(source) && !this.#canMove(source))) {
-      this.#copied = true;
-      return true;
+  /** Mend a graph before any of it is computed. */
+  #startGraph(first: TensorPointer): void {
+    this.#found = [];
+    this.#forgetGraph();
+    if (this.#targets.size === 0) return;
+    const nodes = graphOf(this.#llama, this.#llama.memory, first);
+    if (nodes?.[0] !== first)
+      throw new EngineError(
+        "ENGINE_FAILED",
+        "llama.cpp's graph does not look as expected; nothing is captured",
+      );
+    const moved = new Map<TensorPointer, Region>();
+    for (const [t, target] of this.#wanted(nodes)) {
+      const root = this.#tensors.viewSource(t) || t;
+      // Kernels that fuse operations skip tensors nobody reads; the flag makes them write this one.
+      this.#tensors.addFlag(root, GGML_TENSOR_FLAG_OUTPUT);
+      const region = moved.get(root) ?? this.#move(root);
+      if (region) {
+        moved.set(root, region);
+        const offset = root === t ? 0 : this.#tensors.viewOffset(t) >> 2;
+        this.#found.push(this.#slot(t, target, region, region.start + offset));
+      } else this.#copies.set(t, target);
     }
-    const region = this.#moved.get(source) ?? this.#move(source);
-    const offset = root === 0 ? 0 : this.#tensors.viewOffset(t) >> 2;
-    this.#found!.push(this.#slot(t, target, region, region.start + offset));
-    return false;
+    for (const t of nodes) {
+      const region = moved.get(this.#tensors.viewSource(t));
+      if (region) this.#point(t, region, this.#tensors.viewOffset(t));
+    }
+  }
+
+  /** Of several tensors for the same (stream, layer), the one computed last. */
+  #wanted(nodes: readonly TensorPointer[]): Iterable<readonly [TensorPointer, TapTarget]> {
+    const wanted = new Map<string, readonly [TensorPointer, TapTarget]>();
+    for (const t of nodes) {
+      const name = this.#tensors.name(t);
+      if (name === OUTPUT) this.#head.found(t);
+      const target = this.#targets.get(name);
+      if (target && (!target.onlyIfRaw || this.#isRaw(t)))
+        wanted.set(`${target.stream}-${target.layer}`, [t, target]);
+    }
+    return wanted.values();
   }
 
   #isRaw(t: TensorPointer): boolean {
@@ -152,43 +180,37 @@ export class Tap {
     return op === this.#ops.MUL_MAT || op === this.#ops.ADD;
   }
 
-  #followRoot(view: TensorPointer, root: TensorPointer): void {
-    const region = this.#moved.get(root);
-    if (region) {
-      this.#tensors.setData(view, region.address + this.#tensors.viewOffset(view));
-      return;
-    }
-    const views = this.#views.get(root);
-    if (views) views.push(view);
-    else this.#views.set(root, [view]);
-  }
-
-  #canMove(root: TensorPointer): boolean {
-    const host = this.#llama.isHostBuffer(this.#tensors.buffer(root));
-    if (!host && this.#strategy === "redirect")
+  /** @returns where the tensor lies from now on, or `null` if it is to be copied. */
+  #move(root: TensorPointer): Region | null {
+    if (this.#strategy === "copy") return null;
+    const region = this.#allocate(root);
+    if (region) this.#point(root, region, 0);
+    else if (this.#strategy === "redirect")
       throw new EngineError(
         "ENGINE_FAILED",
-        `${this.#tensors.name(root)} lies in device memory and cannot be redirected; use strategy "auto" or "copy"`,
+        `${this.#tensors.name(root)} cannot be redirected: no memory left on its device; use strategy "auto" or "copy"`,
       );
-    return host;
+    return region;
   }
 
-  #move(root: TensorPointer): Region {
-    const region = this.#arena.allocate(this.#llama.tensorBytes(root));
-    this.#tensors.setData(root, region.address);
-    // Kernels that fuse operations skip tensors nobody reads; the flag makes them write this one.
-    this.#tensors.addFlag(root, GGML_TENSOR_FLAG_OUTPUT);
-    this.#moved.set(root, region);
-    for (const view of this.#views.get(root) ?? [])
-      this.#tensors.setData(view, region.address + this.#tensors.viewOffset(view));
-    return region;
+  #allocate(root: TensorPointer): Region | null {
+    // A weight, or the cache: what has no operation holds its values already.
+    if (this.#tensors.op(root) === this.#ops.NONE) return null;
+    const bytes = this.#llama.tensorBytes(root);
+    const type = this.#llama.bufferType(this.#tensors.buffer(root));
+    return type === this.#cpu ? this.#arena.allocate(bytes) : this.#devices.allocate(type, bytes);
+  }
+
+  #point(t: TensorPointer, { address, buffer }: Region, offset: number): void {
+    this.#tensors.setData(t, address + offset);
+    if (buffer !== null) this.#tensors.setBuffer(t, buffer);
   }
 
   #copy(t: TensorPointer): void {
     const bytes = this.#llama.tensorBytes(t);
-    const region = this.#arena.allocate(bytes);
+    const region = this.#arena.allocate(bytes)!;
     if (bytes > 0) this.#llama.readTensor(t, region.bytes, 0, bytes);
-    this.#found!.push(this.#slot(t, this.#targets.get(this.#tensors.name(t))!, region, region.start));
+    this.#found!.push(this.#slot(t, this.#copies.get(t)!, region, region.start));
   }
 
   #slot(t: TensorPointer, target: TapTarget, region: Region, start: number): Slot {
@@ -213,11 +235,6 @@ export class Tap {
       rows: this.#tensors.ne(t, rowAxis),
     };
   }
-}
-
-/** Of several tensors for the same (stream, layer), the one computed last. */
-function lastOfEach(slots: readonly Slot[]): Slot[] {
-  return [...new Map(slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot])).values()];
 }
 
 function opCodes<Name extends string>(llama: Llama, names: readonly Name[]): Record<Name, number> {

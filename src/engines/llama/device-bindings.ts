@@ -1,0 +1,140 @@
+/**
+ * The part of the native boundary that deals with devices, their buffers and the graph: what `bindings.ts` says of
+ * itself holds here too.
+ */
+import type { LibraryHandle } from "koffi";
+import type { Pointer, TensorPointer } from "./bindings.ts";
+import { addressOf, type Memory } from "./memory.ts";
+
+/** Address of a `ggml_backend_buffer`, as a tensor struct holds it. */
+export type BufferPointer = number;
+/** Address of a `ggml_backend_buffer_type`: the kind of memory, one per device or two. */
+export type BufferTypePointer = number;
+
+/** `ggml_backend_dev_type`. */
+export const DEVICE_TYPE = ["cpu", "gpu", "igpu", "accel", "meta"] as const;
+
+/** `struct ggml_object`, the header before everything that lies in a `ggml_context`. */
+const OBJECT = { offset: 0, next: 16, type: 24, size: 32 } as const;
+const OBJECT_TYPE_GRAPH = 1;
+
+/** Arrays given to native code are at least this large: smaller ones lie in V8's heap, which moves them. */
+const MIN_STABLE_BYTES = 128;
+
+export type DeviceBindings = ReturnType<typeof bindDevices>;
+
+export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: LibraryHandle) {
+  const text = (name: string) => base.func(name, "const char *", ["void *"]) as (of: Pointer) => string;
+  return {
+    deviceCount: ggml.func("ggml_backend_dev_count", "size_t", []) as () => number,
+    device: ggml.func("ggml_backend_dev_get", "void *", ["size_t"]) as (index: number) => Pointer,
+    /** Load one backend from its shared library; `null` when it cannot be loaded or finds no use. */
+    loadBackend: ggml.func("ggml_backend_load", "void *", ["const char *"]) as (
+      path: string,
+    ) => Pointer | null,
+    deviceName: text("ggml_backend_dev_name"),
+    deviceDescription: text("ggml_backend_dev_description"),
+    deviceType: base.func("ggml_backend_dev_type", "int", ["void *"]) as (device: Pointer) => number,
+    deviceMemory: base.func("ggml_backend_dev_memory", "void", ["void *", "void *", "void *"]) as (
+      device: Pointer,
+      free: BigUint64Array,
+      total: BigUint64Array,
+    ) => void,
+    deviceBackend: base.func("ggml_backend_dev_backend_reg", "void *", ["void *"]) as (
+      device: Pointer,
+    ) => Pointer,
+    backendName: text("ggml_backend_reg_name"),
+    deviceBufferType: base.func("ggml_backend_dev_buffer_type", "uint64_t", ["void *"]) as (
+      device: Pointer,
+    ) => BufferTypePointer,
+
+    cpuBufferType: base.func("ggml_backend_cpu_buffer_type", "uint64_t", []) as () => BufferTypePointer,
+    bufferType: base.func("ggml_backend_buffer_get_type", "uint64_t", ["uint64_t"]) as (
+      buffer: BufferPointer,
+    ) => BufferTypePointer,
+    bufferTypeName: base.func("ggml_backend_buft_name", "const char *", ["uint64_t"]) as (
+      type: BufferTypePointer,
+    ) => string,
+    bufferTypeAlignment: base.func("ggml_backend_buft_get_alignment", "size_t", ["uint64_t"]) as (
+      type: BufferTypePointer,
+    ) => number,
+    /** 0 when there is not so much memory. */
+    allocateBuffer: base.func("ggml_backend_buft_alloc_buffer", "uint64_t", ["uint64_t", "size_t"]) as (
+      type: BufferTypePointer,
+      bytes: number,
+    ) => BufferPointer,
+    freeBuffer: base.func("ggml_backend_buffer_free", "void", ["uint64_t"]) as (
+      buffer: BufferPointer,
+    ) => void,
+    /** Where tensors in the buffer may lie; for many devices no address of this process. */
+    bufferBase: base.func("ggml_backend_buffer_get_base", "uint64_t", ["uint64_t"]) as (
+      buffer: BufferPointer,
+    ) => number,
+    /** Give a tensor that has no memory its place in a buffer; 0 is success. */
+    placeTensor: base.func("ggml_backend_tensor_alloc", "int", ["uint64_t", "uint64_t", "uint64_t"]) as (
+      buffer: BufferPointer,
+      tensor: TensorPointer,
+      address: number,
+    ) => number,
+    /** Wait for everything a context has started on its devices. */
+    synchronize: lib.func("llama_synchronize", "void", ["void *"]) as (context: Pointer) => void,
+
+    newGraph: base.func("ggml_new_graph", "uint64_t", ["void *"]) as (context: Pointer) => number,
+    expandGraph: base.func("ggml_build_forward_expand", "void", ["uint64_t", "uint64_t"]) as (
+      graph: number,
+      tensor: TensorPointer,
+    ) => void,
+    graphSize: base.func("ggml_graph_n_nodes", "int", ["uint64_t"]) as (graph: number) => number,
+    graphNodes: base.func("ggml_graph_nodes", "uint64_t", ["uint64_t"]) as (graph: number) => number,
+  };
+}
+
+/**
+ * All nodes of the graph a tensor belongs to, in the order they are computed.
+ *
+ * llama.cpp makes a context for each graph and the graph as the first object in it; every object's header tells how
+ * far into the context's memory it lies. That leads from any tensor to its graph, without access to llama.cpp's own
+ * structures.
+ *
+ * @returns `null` when the context does not begin with a graph.
+ */
+export function graphOf(
+  llama: DeviceBindings,
+  memory: Memory,
+  tensor: TensorPointer,
+): TensorPointer[] | null {
+  const first = tensor - memory.uint64(tensor - OBJECT.size + OBJECT.offset);
+  if (memory.int32(first + OBJECT.type) !== OBJECT_TYPE_GRAPH) return null;
+  const graph = first + OBJECT.size;
+  const nodes = llama.graphNodes(graph);
+  return Array.from({ length: llama.graphSize(graph) }, (_, i) => memory.uint64(nodes + 8 * i));
+}
+
+/** A NULL-terminated array of pointers for native code. Keep the array for as long as native code may read it. */
+export class PointerList {
+  readonly #cells: BigUint64Array;
+  /** The strings whose addresses are in the list. */
+  readonly #texts: Uint8Array[] = [];
+  #length = 0;
+
+  /** @param terminator number of NULLs at the end. */
+  constructor(capacity: number, terminator = 1) {
+    this.#cells = new BigUint64Array(Math.max(capacity + terminator, MIN_STABLE_BYTES / 8));
+  }
+
+  get address(): Pointer {
+    return addressOf(this.#cells);
+  }
+
+  add(pointer: Pointer | number): void {
+    this.#cells[this.#length++] = BigInt(pointer);
+  }
+
+  addText(text: string): void {
+    const bytes = new TextEncoder().encode(text);
+    const stable = new Uint8Array(Math.max(bytes.length + 1, MIN_STABLE_BYTES));
+    stable.set(bytes);
+    this.#texts.push(stable);
+    this.add(addressOf(stable));
+  }
+}

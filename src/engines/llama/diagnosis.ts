@@ -1,0 +1,78 @@
+import { existsSync } from "node:fs";
+import { openLlama } from "./bindings.ts";
+import { type Device, listDevices, loadGpus } from "./devices.ts";
+import { findGpuLibraries, GPU_KINDS, type GpuKind, gpuPackage } from "./gpu.ts";
+import { findLibrary } from "./library.ts";
+import { installCommand, packageFolder } from "./prebuilt.ts";
+
+/** How it stands with one kind of GPU. */
+export interface GpuDiagnosis {
+  readonly kind: GpuKind;
+  /** What would install it here; `null`: there is no prebuilt one for this platform, or it comes along. */
+  readonly install: string | null;
+  readonly installed: boolean;
+  readonly devices: readonly Device[];
+  /** Why an installed one finds no device. */
+  readonly problem: string | null;
+}
+
+/** How it stands with the embedded llama.cpp. */
+export interface LlamaDiagnosis {
+  /** Folder of the shared libraries, and what they say they are; `null`: none that fits. */
+  readonly folder: string | null;
+  readonly version: string | null;
+  /** Why there is none that fits, and what to do. */
+  readonly problem: string | null;
+  /** The CPU and what helps it. */
+  readonly devices: readonly Device[];
+  readonly gpus: readonly GpuDiagnosis[];
+}
+
+/** Load llama.cpp and every GPU backend that is installed, and ask them for their devices. No model is loaded. */
+export function diagnoseLlama(): LlamaDiagnosis {
+  let folder: string | null = null;
+  try {
+    const files = findLibrary();
+    folder = files.folder;
+    const llama = openLlama(files);
+    const errors: string[] = [];
+    const log = llama.registerLog((level, text) => {
+      // `ggml_log_level`: 4 is an error, 5 continues the line before.
+      if (level >= 4) errors.push(text.trim());
+    });
+    llama.setLog(log, null);
+    try {
+      llama.loadBackends(folder);
+      llama.backendInit();
+      const devices = listDevices(llama).filter(({ type }) => type === "cpu" || type === "accel");
+      const gpus = GPU_KINDS.map((kind) => {
+        errors.length = 0;
+        return diagnoseGpu(kind, () => loadGpus(llama, kind, findGpuLibraries(kind), errors));
+      });
+      return { folder, version: llama.version(), problem: null, devices: devices.map(plain), gpus };
+    } finally {
+      llama.setLog(llama.silentLog, null);
+      llama.unregister(log);
+    }
+  } catch (error) {
+    return { folder, version: null, problem: (error as Error).message, devices: [], gpus: [] };
+  }
+}
+
+function diagnoseGpu(kind: GpuKind, find: () => readonly Device[]): GpuDiagnosis {
+  const name = gpuPackage(kind);
+  const own = process.env.MOESCOPE_LLAMA_DIR !== undefined || kind === "metal";
+  const folder = name === null ? null : packageFolder(name);
+  const installed = folder !== null && existsSync(folder);
+  const install = name === null || own ? null : installCommand(name);
+  if (!installed && !own) return { kind, install, installed, devices: [], problem: null };
+  try {
+    return { kind, install, installed, devices: find().map(plain), problem: null };
+  } catch (error) {
+    // A folder of one's own need not hold every kind.
+    return { kind, install, installed, devices: [], problem: installed ? (error as Error).message : null };
+  }
+}
+
+/** Without what only native code understands. */
+const plain = ({ name, description, type, memory }: Device): Device => ({ name, description, type, memory });

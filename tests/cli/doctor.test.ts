@@ -1,0 +1,96 @@
+import { expect, test } from "vitest";
+import { displayWidth } from "../../src/cli/view/text.ts";
+import { FakeEngine } from "./fake-engine.ts";
+import { HEALTHY, runCli } from "./run-cli.ts";
+
+const GPU = { description: "A card", type: "gpu", memory: { free: 2e10, total: 2.4e10 } } as const;
+
+test("doctor says what works, and ends with 0", async () => {
+  const { code, stdout, stderr, engine } = await runCli(["doctor"], {
+    diagnosis: {
+      ...HEALTHY,
+      gpus: [
+        { kind: "cuda", install: "npm install cuda-package", installed: false, devices: [], problem: null },
+        {
+          kind: "vulkan",
+          install: null,
+          installed: true,
+          devices: [{ ...GPU, name: "Vulkan0" }],
+          problem: null,
+        },
+        { kind: "metal", install: null, installed: false, devices: [], problem: null },
+      ],
+    },
+  });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("  llama.cpp   ✓ 0.5.0, layouts checked, in /opt/llama\n");
+  expect(stdout).toContain("              ✓ CPU: A processor, 16 GB, 8 GB free\n");
+  expect(stdout).toContain("  cuda        – not installed; with such a GPU: npm install cuda-package\n");
+  expect(stdout).toContain("  vulkan      ✓ Vulkan0: A card, 24 GB, 20 GB free\n");
+  expect(stdout).not.toContain("metal");
+  expect(stdout).toMatch(/ {2}capture {5}✓ 18 tokens × 4 layers × 16 experts in \d+ ms on the CPU\n/);
+  expect(stdout).toMatch(/Capturing works\. Next: moescope demo\n$/);
+  expect(engine.closed).toBe(1);
+});
+
+test("doctor names what is broken in lines of 80 columns, and ends with 1 when capturing does not work", async () => {
+  const engine = new FakeEngine();
+  engine.tokenize = async () => {
+    throw new Error("the engine is on fire");
+  };
+  const problem = `gpu "cuda" is installed and finds no device (${"libcuda.so.1: cannot open ".repeat(5)}); is the driver installed?`;
+  const { code, stdout } = await runCli(["doctor"], {
+    engine,
+    diagnosis: {
+      ...HEALTHY,
+      gpus: [{ kind: "cuda", install: "npm install x", installed: true, devices: [], problem }],
+    },
+  });
+  expect(code).toBe(1);
+  expect(stdout).toContain('  cuda        ✗ gpu "cuda" is installed and finds no device');
+  expect(stdout).toContain("  capture     ✗ the engine is on fire\n");
+  expect(stdout).toContain("see ✗ above for what to do");
+  for (const line of stdout.split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+});
+
+test("doctor --json says the same to programs", async () => {
+  const { code, stdout } = await runCli(["doctor", "--json"], {
+    diagnosis: { ...HEALTHY, version: null, problem: "reinstall it" },
+  });
+  // What counts is whether a capture works.
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    node: process.version,
+    llama: { problem: "reinstall it" },
+    capture: { ok: true, devices: [] },
+  });
+});
+
+test("options say where a model lies", async () => {
+  const { loads } = await runCli([
+    ..."capture m.gguf hello --json --gpu vulkan --gpu-layers 3 --n-cpu-moe 2".split(" "),
+    ..."--override-tensor ffn_(up|gate)=CPU --override-tensor a=b=CUDA0".split(" "),
+  ]);
+  expect(loads).toEqual([
+    {
+      reference: "m.gguf",
+      gpu: "vulkan",
+      gpuLayers: 3,
+      cpuMoe: 2,
+      overrideTensors: [
+        { pattern: "ffn_(up|gate)", device: "CPU" },
+        { pattern: "a=b", device: "CUDA0" },
+      ],
+    },
+  ]);
+  const off = await runCli([..."capture m.gguf hello --json --gpu off --cpu-moe".split(" ")]);
+  expect(off.loads).toEqual([{ reference: "m.gguf", gpu: false, cpuMoe: true }]);
+});
+
+test("a wrong kind of GPU or placement is a usage error", async () => {
+  for (const flags of ["--gpu opencl", "--override-tensor exps", "--gpu-layers -1"]) {
+    const { code, stderr } = await runCli(["capture", "m.gguf", "hello", ...flags.split(" ")]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(flags.split(" ")[0]);
+  }
+});
