@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { join } from "node:path";
-import { packageRoot } from "../../src/package-root.ts";
+import { fileURLToPath } from "node:url";
 
 export interface Outcome {
   /** `loaded`, an error's code, `UNTYPED`, or what happened to the process: `CRASHED`, `HUNG`. */
@@ -41,7 +40,7 @@ export class Loader {
 
   #start(): ChildProcess {
     this.#stderr = "";
-    const child = fork(join(packageRoot, "tests", "hostile", "load-files.mjs"), [], {
+    const child = fork(fileURLToPath(new URL("./load-files.mjs", import.meta.url)), [], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       execArgv: [],
       env: { ...process.env, GGML_NO_BACKTRACE: "1" },

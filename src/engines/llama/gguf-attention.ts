@@ -61,7 +61,13 @@ function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
   };
 }
 
+/** llama.cpp's names; anything else is an assertion there. */
+const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
+
 function rotaryFault(of: Hyperparameters, keyLength: number): string | null {
+  const scaling = of.value("rope.scaling.type");
+  if (scaling !== undefined && !ROPE_SCALINGS.includes(String(scaling)))
+    return `${of.key("rope.scaling.type")} is none of ${ROPE_SCALINGS.join(", ")}`;
   const rope = of.first("rope.dimension_count");
   if (rope === undefined) return null;
   const whole = FULL_ROTARY.has(of.architecture);

@@ -16,9 +16,13 @@ export class Hyperparameters {
     return `${this.architecture}.${name}`;
   }
 
+  value(name: string): unknown {
+    return this.#metadata[this.key(name)];
+  }
+
   /** Values of a key: one, or one a layer; none where it is missing. */
   all(name: string): number[] {
-    const value = this.#metadata[this.key(name)];
+    const value = this.value(name);
     if (value === undefined) return [];
     return (Array.isArray(value) ? value : [value]).map(Number);
   }
