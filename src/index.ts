@@ -24,10 +24,17 @@ export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capt
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
-export type { RunEnd, RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
+export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
 export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
-export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
+export type {
+  EngineSettings,
+  Finished,
+  FinishReason,
+  ModelInfo,
+  MoeInfo,
+  Sampling,
+} from "./engines/engine.ts";
 export type { LlamaOptions } from "./engines/llama/engine.ts";
 export { inspectModel } from "./engines/llama/gguf.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
@@ -39,12 +46,12 @@ export {
   MoescopeError,
   RequestError,
 } from "./errors.ts";
+export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export { type LoadOptions, load } from "./load.ts";
 export type {
   CaptureOptions,
-  GenerateOptions,
   LanguageModel,
   Progress,
   RunOptions,
@@ -57,3 +64,4 @@ export { softmax } from "./routing/softmax.ts";
 export { type TopK, topk } from "./routing/topk.ts";
 export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
 export { openCapture } from "./store/folder-source.ts";
+export { type StoredRun, storedRun } from "./store/stored-run.ts";

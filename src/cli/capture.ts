@@ -4,13 +4,16 @@ import { expertUsage } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
-import { MoescopeError } from "../errors.ts";
+import { CaptureError, RequestError } from "../errors.ts";
 import type { Prompt } from "../prompt.ts";
+import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
+import { openCapture } from "../store/folder-source.ts";
+import { storedRun } from "../store/stored-run.ts";
 import type { CommandContext } from "./command.ts";
 import type { Output } from "./output.ts";
 import { readPrompts, readTokenIds } from "./prompt-files.ts";
 import { captureReport } from "./report.ts";
-import { captureWithProgress, withModel } from "./run-capture.ts";
+import { captureWithProgress, watched, withModel } from "./run-capture.ts";
 import { hasRouting, middleLayer, sampleStrips } from "./sample-strip.ts";
 import { UsageError } from "./usage-error.ts";
 import { captureSummary } from "./view/capture-summary.ts";
@@ -29,6 +32,10 @@ export interface CaptureFlags {
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
   readonly out?: string;
+  readonly dtype?: keyof typeof DTYPES;
+  readonly shardSize?: number;
+  readonly resume?: string;
+  readonly model?: string;
   readonly json?: boolean;
   readonly context?: number;
   readonly kvType?: "f32" | "f16" | "q8_0";
@@ -42,16 +49,27 @@ export interface CaptureFlags {
   readonly stop?: readonly string[];
 }
 
+/** Names of float types as the machine learning world writes them, with the library's. */
+const DTYPES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
+
 /** Outputs shown as text; the rest are in the folder or the JSON. */
 const MAX_OUTPUTS = 3;
 
-/** `moescope capture MODEL [TEXT...]`. */
+/** `moescope capture MODEL [TEXT...]`, or `moescope capture --resume DIR`. */
 export async function capture(
-  model: string,
+  model: string | undefined,
   texts: readonly string[],
   flags: CaptureFlags,
   context: CommandContext,
 ): Promise<void> {
+  if (flags.resume !== undefined) {
+    if (model !== undefined)
+      throw new UsageError("--resume runs what the folder says; name its model with --model if it has moved");
+    return resume(flags.resume, flags, context);
+  }
+  if (model === undefined) throw new UsageError("name a model: moescope capture MODEL TEXT");
+  if (flags.out === undefined && (flags.dtype ?? flags.shardSize) !== undefined)
+    throw new UsageError("--dtype and --shard-size say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   const { context: contextSize, kvType, threads, flashAttention } = flags;
   const loadOptions = given({
@@ -64,21 +82,58 @@ export async function capture(
   await withModel(model, loadOptions, context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const run = given({ maxTokens, streams, layers, select, seed, temperature, topK, topP, minP, stop });
-    const options = { ...run, ...given({ into: out }) };
+    const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };
     const captured = await captureWithProgress(llm, prompts, options, context).catch((error) => {
-      if (out !== undefined && keepsShards(out, error))
-        context.output.note(`moescope: ${safeText(out)} keeps what was finished before`);
+      if (out !== undefined) noteWhatIsKept(out, error, context);
       throw error;
     });
-    if (flags.json) context.output.print(JSON.stringify({ ...captureReport(captured), out: out ?? null }));
-    else printCapture(captured, out, context.output);
+    showCapture(captured, out, flags, context.output);
   });
 }
 
-/** Whether a run that broke off left a folder that opens. */
-function keepsShards(folder: string, error: unknown): boolean {
-  const refused = error instanceof MoescopeError && error.code === "CAPTURE_EXISTS";
-  return !refused && existsSync(join(folder, "manifest.json"));
+/** Continue a folder as it was begun; threads may differ. */
+async function resume(folder: string, flags: CaptureFlags, context: CommandContext): Promise<void> {
+  const run = await storedRun(folder);
+  if (run.complete) {
+    context.output.note(`moescope: ${safeText(folder)} is complete`);
+    return showCapture(await openCapture(folder), folder, flags, context.output);
+  }
+  const options = { ...run.settings, ...given({ threads: flags.threads }) };
+  await withModel(flags.model ?? run.model.source, options, context, async (llm) => {
+    const captured = await watched(context, (watch) => llm.resume(folder, watch)).catch((error) => {
+      noteWhatIsKept(folder, error, context);
+      throw error;
+    });
+    showCapture(captured, folder, flags, context.output);
+  });
+}
+
+function folderOptions({ dtype, shardSize }: CaptureFlags): FolderOptions {
+  return {
+    ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
+    ...(shardSize !== undefined && { shardBytes: shardSize * 2 ** 20 }),
+  };
+}
+
+/** A run that broke off left a folder that opens and can be continued; one that was refused never had it. */
+function noteWhatIsKept(folder: string, error: unknown, { output }: CommandContext): void {
+  const refused =
+    error instanceof RequestError || (error instanceof CaptureError && error.code !== "STORAGE_FAILED");
+  if (refused) return;
+  if (existsSync(join(folder, "manifest.json")))
+    output.note(
+      `moescope: ${safeText(folder)} keeps what was finished before (capture --resume ${safeText(folder)} goes on)`,
+    );
+}
+
+function showCapture(
+  captured: Capture,
+  out: string | undefined,
+  { json }: CaptureFlags,
+  output: Output,
+): void {
+  if (json) output.print(JSON.stringify({ ...captureReport(captured), out: out ?? null }));
+  else printCapture(captured, out, output);
 }
 
 /** Texts, then files, in the order of the command line. */

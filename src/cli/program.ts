@@ -23,7 +23,14 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
-  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4`;
+  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
+  moescope capture --resume run1                       after a kill or Ctrl-C`;
+
+/** What a resumed run takes from its folder. */
+const SET_BY_THE_RUN = (
+  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "topK topP minP stop"
+).split(" ");
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
@@ -51,7 +58,7 @@ export function program(context: CommandContext): Command {
 function captureCommand(context: CommandContext): Command {
   return new Command("capture")
     .description("run prompts and capture router logits and the chosen experts")
-    .argument("<model>", "a .gguf file")
+    .argument("[model]", "a .gguf file")
     .argument("[text...]", "prompts")
     .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
     .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
@@ -61,6 +68,18 @@ function captureCommand(context: CommandContext): Command {
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
+    .addOption(
+      new Option("--dtype <type>", "of floats in the folder (default: f32)").choices(["f32", "f16", "bf16"]),
+    )
+    .option(
+      "--shard-size <MiB>",
+      "of the folder's files; what memory holds and a kill loses (default: 64)",
+      value(parseNumber("above 0", (mib) => mib > 0)),
+    )
+    .addOption(
+      new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts(SET_BY_THE_RUN),
+    )
+    .option("--model <file>", "with --resume: where the model lies, if it has moved")
     .option("--json", "print one JSON document")
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
@@ -83,7 +102,7 @@ function captureCommand(context: CommandContext): Command {
     )
     .option("--stop <text>", "end before this text; may repeat", append)
     .addHelpText("after", CAPTURE_EXAMPLES)
-    .action(async (model: string, texts: string[], flags: CaptureFlags) =>
+    .action(async (model: string | undefined, texts: string[], flags: CaptureFlags) =>
       (await import("./capture.ts")).capture(model, texts, flags, context),
     );
 }

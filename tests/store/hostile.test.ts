@@ -193,6 +193,7 @@ describe("labels that lie", () => {
       [7, "a"],
       [8, "é"],
     ]),
+    outputs: [{ sample: 0, tokens: [8], text: "é", reason: "length" }],
   });
   const readWith = async (tensors: readonly TensorData[]) => {
     const path = await capturePath();
@@ -207,6 +208,7 @@ describe("labels that lie", () => {
         [7, "a"],
         [8, "é"],
       ]),
+      outputs: [{ sample: 0, tokens: [8], text: "é", reason: "length" }],
     });
   });
 
@@ -222,6 +224,13 @@ describe("labels that lie", () => {
     ["tokens.end", Int32Array.of(-1, 1), 'has -1 in "tokens.end"'],
     ["tokens.end", Int32Array.of(1), 'has I32 [1] as "tokens.end", not I32 [2]'],
     ["tokens.text", undefined, 'has no tensor "tokens.text"'],
+    ["outputs", Uint8Array.from(Buffer.from("[{")), 'has "outputs" that are none of 1 samples'],
+    ["outputs", Uint8Array.from(Buffer.from('[{"sample":0}]')), 'has "outputs" that are none'],
+    [
+      "outputs",
+      Uint8Array.from(Buffer.from('[{"sample":1,"tokens":[],"text":"","reason":"eos"}]')),
+      'has "outputs" that are none',
+    ],
   ])("%s of %s", async (name, data, message) => {
     const tensors = good.flatMap((tensor) =>
       tensor.name !== name ? tensor : data ? { ...tensor, data, shape: [data.length] } : [],

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { Plan } from "../../capture/plan.ts";
 import * as errors from "../../errors.ts";
 import { packageRoot } from "../../package-root.ts";
-import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
+import type { Engine, EngineRequest, EngineSettings, ModelInfo, Step } from "../engine.ts";
 import { abortBytes, raiseAbort } from "./abort.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { findLibrary } from "./library.ts";
@@ -47,6 +47,7 @@ export class LlamaEngine implements Engine {
   readonly version: string;
   readonly model: ModelInfo;
   readonly contextSize: number;
+  readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly #worker: Worker;
@@ -75,6 +76,7 @@ export class LlamaEngine implements Engine {
     this.#abort = options.abort;
     this.version = ready.version;
     this.contextSize = ready.contextSize;
+    this.settings = settingsOf(options);
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
     this.model = { ...model, vocabSize: ready.vocabSize };
@@ -289,6 +291,8 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
     1 << 30,
   );
   const kvType = options.kvType ?? "f16";
+  if (!["f32", "f16", "q8_0"].includes(kvType))
+    throw new RequestError("INVALID_ARGUMENT", `kvType must be f32, f16 or q8_0, got ${kvType}`);
   checkMemory(header, model, contextSize, kvType);
   return {
     files: findLibrary(),
@@ -304,6 +308,18 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
     control: new SharedArrayBuffer(CONTROL.bytes),
     abort: new SharedArrayBuffer(abortBytes),
   };
+}
+
+/** Threads and the way tensors leave the graph change no value. */
+function settingsOf({
+  contextSize,
+  parallel,
+  batchSize,
+  kvType,
+  flashAttention,
+}: HostOptions): EngineSettings {
+  const left = flashAttention === "auto" ? {} : { flashAttention };
+  return { contextSize, parallel, batchSize, kvType, ...left };
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */
