@@ -9,7 +9,7 @@ export {
   underusedExperts,
 } from "./analysis/balance.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
-export { routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
 export {
   type ExpertSpecialization,
   type LabelShare,
@@ -58,6 +58,11 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { ChatMessage, Prompt } from "./prompt.ts";
+export { coactivationReducer } from "./reducers/coactivation.ts";
+export { combine } from "./reducers/combine.ts";
+export { entropyReducer } from "./reducers/entropy.ts";
+export type { Reducer } from "./reducers/reducer.ts";
+export { usageReducer } from "./reducers/usage.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";

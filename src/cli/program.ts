@@ -4,6 +4,7 @@ import { packageVersion } from "../package-root.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
+import type { ProfileFlags } from "./profile.ts";
 import { UsageError } from "./usage-error.ts";
 
 const EXAMPLES = `
@@ -11,7 +12,8 @@ Examples:
   moescope demo                                        a small model, bundled
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
-  moescope capture model.gguf --prompts texts.jsonl --out run1`;
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -25,6 +27,11 @@ Examples:
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
   moescope capture --resume run1                       after a kill or Ctrl-C`;
+
+const PROFILE_EXAMPLES = `
+Examples:
+  moescope profile model.gguf --prompts part1.jsonl --out a.json
+  moescope profile --merge a.json b.json --out all.json`;
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
@@ -41,6 +48,7 @@ export function program(context: CommandContext): Command {
     .helpCommand(false)
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
+  root.addCommand(profileCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -104,6 +112,30 @@ function captureCommand(context: CommandContext): Command {
     .addHelpText("after", CAPTURE_EXAMPLES)
     .action(async (model: string | undefined, texts: string[], flags: CaptureFlags) =>
       (await import("./capture.ts")).capture(model, texts, flags, context),
+    );
+}
+
+function profileCommand(context: CommandContext): Command {
+  return new Command("profile")
+    .description("expert usage and routing entropy over a corpus, keeping counts and no rows")
+    .argument("[model]", "a .gguf file")
+    .argument("[text...]", "prompts")
+    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
+    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
+    .option("--chat", "each text is a user's message, put through the model's template")
+    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
+    .option("--merge <files...>", "put profiles of several machines together instead of running")
+    .option("--out <file>", "write the profile, for --merge")
+    .option("--json", "print the profile")
+    .option("--context <n>", "tokens of context", value(parseWhole(1)))
+    .addOption(
+      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
+    )
+    .option("--no-flash-attention", "attention as separate steps, for comparisons")
+    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .addHelpText("after", PROFILE_EXAMPLES)
+    .action(async (model: string | undefined, texts: string[], flags: ProfileFlags) =>
+      (await import("./profile.ts")).profile(model, texts, flags, context),
     );
 }
 

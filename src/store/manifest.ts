@@ -38,14 +38,10 @@ const moe = z.object({
   }),
 });
 
-const model = z.object({
+/** A `ModelInfo` that was written as JSON. */
+export const modelRecord = z.object({
   name: z.string(),
   source: z.string(),
-  /** Of the weights' file, in hex, where whoever captured knew it. */
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable(),
   architecture: z.string(),
   layers: count,
   hiddenSize: count,
@@ -55,6 +51,14 @@ const model = z.object({
   bytes: count,
   quantization: z.string(),
   moe: moe.nullable(),
+});
+
+const model = modelRecord.extend({
+  /** Of the weights' file, in hex, where whoever captured knew it. */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
 });
 
 const stream = z

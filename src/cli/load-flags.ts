@@ -1,0 +1,25 @@
+import type { LoadOptions } from "../load.ts";
+
+export interface LoadFlags {
+  readonly context?: number;
+  readonly kvType?: "f32" | "f16" | "q8_0";
+  readonly flashAttention: boolean;
+  readonly threads?: number;
+}
+
+export function loadOptionsOf({
+  context: contextSize,
+  kvType,
+  threads,
+  flashAttention,
+}: LoadFlags): LoadOptions {
+  // Left to llama.cpp unless it was switched off.
+  return given({ contextSize, kvType, threads, flashAttention: flashAttention ? undefined : false });
+}
+
+/** The object without its undefined entries: options that were not given keep their defaults. */
+export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
