@@ -1,7 +1,7 @@
 /**
  * Peak memory of a long capture to a folder, against the same run of the model that captures nothing:
  *
- *     npm run build && node bench/memory.mjs [rows, default 1000000] [model, default the Qwen3-MoE fixture]
+ *     npm run bench:memory -- [rows, default 1000000] [model, default the Qwen3-MoE fixture]
  *
  * Each run is a process of its own, as a peak never falls. Prints one JSON document.
  */

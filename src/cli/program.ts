@@ -81,7 +81,7 @@ function captureCommand(context: CommandContext): Command {
     )
     .option(
       "--shard-size <MiB>",
-      "of the folder's files; what memory holds and a kill loses (default: 64)",
+      "of the folder's files; what memory holds and a kill loses (default: 32)",
       value(parseNumber("above 0", (mib) => mib > 0)),
     )
     .addOption(

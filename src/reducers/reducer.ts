@@ -23,13 +23,13 @@ export interface Reducer<R> extends Sink<R> {
 }
 
 /** Takes the rows of one layer. */
-export interface LayerTally<L> {
+interface LayerTally<L> {
   add(values: LayerValues, batch: RowBatch): void;
   result(): L;
 }
 
 /** What makes a reducer that looks at each layer by itself. */
-export interface LayerReducerSpec<L, R> extends Pick<Reducer<R>, "merge" | "toJson" | "fromJson"> {
+interface LayerReducerSpec<L, R> extends Pick<Reducer<R>, "merge" | "toJson" | "fromJson"> {
   /** Layers that have one of these are reduced. */
   readonly streams: readonly StreamName[];
   /** What makes a tally for a layer of the run. */

@@ -20,8 +20,8 @@ const SCHEMA: SchemaElement[] = [
 /** Length of a parquet file's magic number `PAR1`, in bytes. */
 const MAGIC_LENGTH = 4;
 
-/** Rows in a row group: what hyparquet-writer and its readers are tuned for, and 10 MB of strings. */
-const GROUP_ROWS = 100_000;
+/** Rows in a row group: enough for its columns to compress, and their strings take a few megabytes. */
+const GROUP_ROWS = 25_000;
 
 /** Grow the file when the rows it lacks are this part of those it has. */
 const GROWTH = 0.25;

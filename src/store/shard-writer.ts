@@ -112,6 +112,8 @@ export class ShardWriter {
       const written = writeManifest(this.#folder, this.#manifest, this.#write);
       await (this.#failure ? written.catch(() => {}) : written);
     } finally {
+      // Its memory is not needed beside that of the capture that is opened below.
+      this.#buffer = null;
       await this.#lock.release();
     }
     // After an error of the run the caller has that one to report.

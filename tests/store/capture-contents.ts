@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
 
 /** Rows of a capture by sample and position, each with its labels. */
-export function labelledRows({ rows }: Capture): Map<string, string> {
+function labelledRows({ rows }: Capture): Map<string, string> {
   const { phase, text, label } = rows;
   return new Map(
     Array.from(rows.sample, (sample, row) => [

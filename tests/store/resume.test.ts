@@ -69,7 +69,7 @@ async function expectWhole(resumed: Capture, folder: string, select: RowSelectio
 
 describe("a run that broke off", () => {
   test("at any step goes on, and ends like an unbroken one", async () => {
-    for (let steps = 0; steps < 20; steps++) {
+    for (const steps of [0, 1, 3, 6, 10, 14, 17, 19]) {
       const folder = await broken(steps);
       await expectWhole(await whole.resume(folder), folder);
     }
