@@ -53,7 +53,12 @@ async function create(path: string): Promise<boolean> {
   try {
     const file = await open(path, "wx");
     const me: Owner = { pid: process.pid, start: await startOf(process.pid), host: hostname() };
-    await file.writeFile(JSON.stringify(me)).finally(() => file.close());
+    try {
+      await file.writeFile(JSON.stringify(me)).finally(() => file.close());
+    } catch (cause) {
+      await rm(path, { force: true });
+      throw cause;
+    }
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;

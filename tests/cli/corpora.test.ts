@@ -50,7 +50,7 @@ test("capture --resume goes on with nothing but the folder", async () => {
   expect(JSON.parse(unbroken.stdout)).toMatchObject(report);
   const manifest = await readManifest(out);
   expect(manifest).toMatchObject({ complete: true, streams: { router_logits: { dtype: "BF16" } } });
-  expect(manifest.shards.length).toBeGreaterThan(9);
+  expect(manifest.shards.length).toBeGreaterThan(3);
 
   const again = await runCli(["capture", "--resume", out, "--model", "other.gguf"]);
   expect(again).toMatchObject({ code: 0, stderr: `moescope: ${out} is complete\n`, loads: [] });

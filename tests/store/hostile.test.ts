@@ -168,6 +168,7 @@ describe("a manifest that lies", () => {
     ["an unknown stream", { "streams.attention": hidden }, "is wrong at streams"],
     ["a sample too few for the outputs", { "samples.length": 1 }, "outputs.1.sample: there are 1 samples"],
     ["a sample too few for the rows", { "samples.length": 1, outputs: [] }, 'has 1 in "rows.sample"'],
+    ["a run nobody could have asked for", { run: { maxTokens: -1 } }, "is wrong at run"],
     ["no model", { model: undefined }, "is wrong at model"],
     ["a wrong count of experts", { "model.moe.experts": -1 }, "is wrong at model.moe.experts"],
   ])("%s", async (_, changes, message) => {
