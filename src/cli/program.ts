@@ -36,7 +36,7 @@ Examples:
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
   "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
-  "topK topP minP stop"
+  "topK topP minP stop flashAttention"
 ).split(" ");
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
@@ -64,14 +64,8 @@ export function program(context: CommandContext): Command {
 }
 
 function captureCommand(context: CommandContext): Command {
-  return new Command("capture")
+  return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
-    .argument("[model]", "a .gguf file")
-    .argument("[text...]", "prompts")
-    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
-    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template")
-    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
@@ -89,12 +83,6 @@ function captureCommand(context: CommandContext): Command {
     )
     .option("--model <file>", "with --resume: where the model lies, if it has moved")
     .option("--json", "print one JSON document")
-    .option("--context <n>", "tokens of context", value(parseWhole(1)))
-    .addOption(
-      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
-    )
-    .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
     .option("--seed <n>", "of the sampling (default: 0)", value(parseWhole(0, 0xffffffff)))
     .option("--temperature <t>", "0 is greedy (default: 0)", value(parseNumber("from 0", (t) => t >= 0)))
     .option("--top-k <n>", "sample among the k most likely tokens", value(parseWhole(0)))
@@ -116,27 +104,32 @@ function captureCommand(context: CommandContext): Command {
 }
 
 function profileCommand(context: CommandContext): Command {
-  return new Command("profile")
+  return runCommand("profile")
     .description("expert usage and routing entropy over a corpus, keeping counts and no rows")
+    .option("--merge <files...>", "put profiles of several machines together instead of running")
+    .option("--out <file>", "write the profile, for --merge")
+    .option("--json", "print the profile")
+    .addHelpText("after", PROFILE_EXAMPLES)
+    .action(async (model: string | undefined, texts: string[], flags: ProfileFlags) =>
+      (await import("./profile.ts")).profile(model, texts, flags, context),
+    );
+}
+
+/** A command that loads a model and runs prompts, with the options of both. */
+function runCommand(name: string): Command {
+  return new Command(name)
     .argument("[model]", "a .gguf file")
     .argument("[text...]", "prompts")
     .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
     .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
     .option("--chat", "each text is a user's message, put through the model's template")
     .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
-    .option("--merge <files...>", "put profiles of several machines together instead of running")
-    .option("--out <file>", "write the profile, for --merge")
-    .option("--json", "print the profile")
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
-    .addHelpText("after", PROFILE_EXAMPLES)
-    .action(async (model: string | undefined, texts: string[], flags: ProfileFlags) =>
-      (await import("./profile.ts")).profile(model, texts, flags, context),
-    );
+    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)));
 }
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];

@@ -187,6 +187,7 @@ test.each([
   [["capture"], 2],
   [["capture", "m", "--resume", "run1"], 2],
   [["capture", "--resume", "run1", "--max-tokens", "3"], 2],
+  [["capture", "--resume", "run1", "--no-flash-attention"], 2],
   [["capture", "m", "x", "--dtype", "f16"], 2],
   [["capture", "m", "x", "--out", "run1", "--dtype", "f64"], 2],
   [["capture", "m", "x", "--out", "run1", "--shard-size", "0"], 2],
