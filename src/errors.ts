@@ -20,6 +20,7 @@ export type ErrorCode =
   | "INVALID_ARGUMENT"
   | "CAPTURE_INVALID"
   | "CAPTURE_EXISTS"
+  | "CAPTURE_IN_USE"
   | "STORAGE_FAILED";
 
 export class MoescopeError extends Error {
@@ -58,5 +59,5 @@ export class RequestError extends MoescopeError {
 
 /** A capture folder cannot be read or written. */
 export class CaptureError extends MoescopeError {
-  declare readonly code: "CAPTURE_INVALID" | "CAPTURE_EXISTS" | "STORAGE_FAILED";
+  declare readonly code: "CAPTURE_INVALID" | "CAPTURE_EXISTS" | "CAPTURE_IN_USE" | "STORAGE_FAILED";
 }

@@ -9,7 +9,7 @@ export {
   underusedExperts,
 } from "./analysis/balance.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
-export { routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
 export {
   type ExpertSpecialization,
   type LabelShare,
@@ -24,10 +24,17 @@ export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capt
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
-export type { RunEnd, RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
+export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
 export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
-export type { Finished, FinishReason, ModelInfo, MoeInfo, Sampling } from "./engines/engine.ts";
+export type {
+  EngineSettings,
+  Finished,
+  FinishReason,
+  ModelInfo,
+  MoeInfo,
+  Sampling,
+} from "./engines/engine.ts";
 export type { LlamaOptions } from "./engines/llama/engine.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
@@ -40,12 +47,12 @@ export {
   MoescopeError,
   RequestError,
 } from "./errors.ts";
+export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export { inspectModel, type LoadOptions, load, type ReferenceOptions } from "./load.ts";
 export type {
   CaptureOptions,
-  GenerateOptions,
   LanguageModel,
   Progress,
   RunOptions,
@@ -53,9 +60,15 @@ export type {
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
 export type { ChatMessage, Prompt } from "./prompt.ts";
+export { coactivationReducer } from "./reducers/coactivation.ts";
+export { combine } from "./reducers/combine.ts";
+export { entropyReducer } from "./reducers/entropy.ts";
+export type { Reducer } from "./reducers/reducer.ts";
+export { usageReducer } from "./reducers/usage.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";
 export { type TopK, topk } from "./routing/topk.ts";
 export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
 export { openCapture } from "./store/folder-source.ts";
+export { type StoredRun, storedRun } from "./store/stored-run.ts";

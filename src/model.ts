@@ -3,12 +3,16 @@ import { LastRows } from "./capture/last-rows.ts";
 import { MemorySink } from "./capture/memory.ts";
 import { type Plan, type PlanOptions, planFor } from "./capture/plan.ts";
 import { PHASES, type Phase, type RowBatch } from "./capture/rows.ts";
-import type { Sink } from "./capture/sink.ts";
+import type { RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
 import { STREAMS } from "./capture/streams.ts";
-import type { Engine, EngineRequest, Finished, ModelInfo, Sampling } from "./engines/engine.ts";
+import type { Engine, EngineRequest, Finished, ModelInfo } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
+import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
 import { encodePrompt, type Prompt, promptLabel } from "./prompt.ts";
 import { FolderSink } from "./store/folder-sink.ts";
+import { openCapture } from "./store/folder-source.ts";
+import { ResumeSink } from "./store/resume-sink.ts";
+import { assertSameModel, storedRun } from "./store/stored-run.ts";
 
 /** Where a run stands; counts only grow. */
 export interface Progress {
@@ -19,12 +23,6 @@ export interface Progress {
   readonly tokens: number;
   /** At most this many will: prompts plus `maxTokens` each. */
   readonly totalTokens: number;
-}
-
-/** How to generate; {@link Sampling} with its defaults. */
-export interface GenerateOptions extends Partial<Sampling> {
-  /** Tokens to generate after each prompt. Default 0: the prompt only. */
-  readonly maxTokens?: number;
 }
 
 /** What to run and what to keep of it, wherever the rows go. */
@@ -49,16 +47,6 @@ export interface TokenEvent {
   /** Per captured stream: layer -> this token's values. */
   readonly streams: RowBatch["streams"];
 }
-
-const GREEDY: Sampling = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  seed: 0,
-  stop: [],
-  ignoreEos: false,
-};
 
 /** A loaded model: capture from it, stream it, close it. Made by `load`. */
 export class LanguageModel implements AsyncDisposable {
@@ -117,29 +105,33 @@ export class LanguageModel implements AsyncDisposable {
   ): Promise<unknown> {
     const { list, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
-    const chosen: Sink<unknown> =
-      typeof target === "string"
-        ? new FolderSink(target, { modelSha256: await this.#engine.modelHash() })
-        : target;
-    const sink = plan.select.last === null ? chosen : new LastRows(chosen, plan.select.last);
-    await sink.open({
-      engine: this.engine,
-      model: this.info,
-      streams: plan.streams,
-      samples: list.map((prompt, i) => ({
-        label: promptLabel(prompt),
-        promptTokens: requests[i]!.tokens.length,
-      })),
-      tokenText: (id) => this.#engine.tokenText(id),
-    });
-    const finished: Finished[] = [];
-    try {
-      await this.#pump(requests, plan, sink, finished, options);
-    } catch (error) {
-      await sink.close({ finished: bySample(finished), error });
-      throw error;
-    }
-    return sink.close({ finished: bySample(finished) });
+    const sink = typeof target === "string" ? new FolderSink(target) : target;
+    const samples = list.map((prompt, i) => ({
+      label: promptLabel(prompt),
+      promptTokens: requests[i]!.tokens.length,
+    }));
+    return this.#drive(sink, this.#header(requests, plan, samples), requests, plan, options);
+  }
+
+  /**
+   * Continue a capture folder whose run did not come to its end. Prompts and options are those of the folder; the
+   * model must be the same and should be loaded as it was, see `storedRun`. Samples that ended are kept; the others
+   * run again from their start, in place of the rows they had. A complete folder is just opened.
+   *
+   * The rows are those of an unbroken run. Their values may differ from it in the last bits, as llama.cpp rounds by
+   * what shares a batch.
+   *
+   * @throws CaptureError `CAPTURE_IN_USE` while another process writes to the folder; RequestError
+   * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
+   */
+  async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
+    const run = await storedRun(folder);
+    if (run.complete) return openCapture(folder);
+    assertSameModel(run, this.info, await this.#engine.modelHash());
+    const { requests, plan } = await this.#prepare(run.prompts, { ...run.options, ...signalOf(options) });
+    const sink = new ResumeSink(folder);
+    const header = this.#header(requests, plan, run.samples);
+    return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
   /** Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones. */
@@ -192,18 +184,66 @@ export class LanguageModel implements AsyncDisposable {
     return { list, requests, plan };
   }
 
-  async #pump(
+  #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {
+    const { maxTokens, sampling } = requests[0]!;
+    return {
+      engine: this.engine,
+      model: this.info,
+      streams: plan.streams,
+      samples,
+      tokenText: (id) => this.#engine.tokenText(id),
+      request: {
+        prompts: requests.map(({ tokens }) => tokens),
+        select: plan.select,
+        maxTokens,
+        sampling,
+        settings: this.#engine.settings ?? {},
+        modelHash: () => this.#engine.modelHash(),
+      },
+    };
+  }
+
+  /** @param todo tells, once the sink is open, which requests are to run. Default: all. */
+  async #drive<R>(
+    target: Sink<R>,
+    header: RunHeader,
     requests: readonly EngineRequest[],
+    plan: Plan,
+    options: RunOptions,
+    todo: () => readonly number[] = () => [...requests.keys()],
+  ): Promise<R> {
+    const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
+    await sink.open(header);
+    const finished: Finished[] = [];
+    try {
+      await this.#pump(requests, todo(), plan, sink, finished, options);
+    } catch (error) {
+      await sink.close({ finished: bySample(finished), error });
+      throw error;
+    }
+    return sink.close({ finished: bySample(finished) });
+  }
+
+  async #pump(
+    all: readonly EngineRequest[],
+    todo: readonly number[],
     plan: Plan,
     sink: Sink<unknown>,
     finished: Finished[],
     options: RunOptions,
   ): Promise<void> {
+    if (todo.length === 0) return;
+    const requests = todo.map((sample) => all[sample]!);
     const totalTokens = requests.reduce((sum, r) => sum + r.tokens.length + Math.max(0, r.maxTokens - 1), 0);
     let tokens = 0;
+    // The engine counts the requests it was given; a sink knows the run's samples.
+    const sampleOf = (index: number) => todo[index]!;
     for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
-      if (step.batch) await sink.write(step.batch);
-      finished.push(...step.finished);
+      const { batch } = step;
+      if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
+      const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
+      if (ended.length > 0) await sink.finish?.(ended);
+      finished.push(...ended);
       tokens += step.processed;
       options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
     }
@@ -247,45 +287,6 @@ export class LanguageModel implements AsyncDisposable {
 function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
   if (!Array.isArray(prompts)) return false;
   return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
-}
-
-function checkGeneration(options: GenerateOptions): { maxTokens: number; sampling: Sampling } {
-  const maxTokens = options.maxTokens ?? 0;
-  const sampling: Sampling = {
-    temperature: options.temperature ?? GREEDY.temperature,
-    topK: options.topK ?? GREEDY.topK,
-    topP: options.topP ?? GREEDY.topP,
-    minP: options.minP ?? GREEDY.minP,
-    seed: options.seed ?? GREEDY.seed,
-    stop: options.stop ?? GREEDY.stop,
-    ignoreEos: options.ignoreEos ?? GREEDY.ignoreEos,
-  };
-  const must = (ok: boolean, what: string) => {
-    if (!ok) throw new RequestError("INVALID_ARGUMENT", what);
-  };
-  must(
-    Number.isInteger(maxTokens) && maxTokens >= 0,
-    `maxTokens must be a whole number from 0, got ${maxTokens}`,
-  );
-  must(
-    sampling.temperature >= 0 && sampling.temperature < Infinity,
-    `temperature must be 0 or more, got ${sampling.temperature}`,
-  );
-  must(
-    Number.isInteger(sampling.topK) && sampling.topK >= 0,
-    `topK must be a whole number from 0, got ${sampling.topK}`,
-  );
-  must(sampling.topP > 0 && sampling.topP <= 1, `topP must be in (0, 1], got ${sampling.topP}`);
-  must(sampling.minP >= 0 && sampling.minP < 1, `minP must be in [0, 1), got ${sampling.minP}`);
-  must(
-    Number.isInteger(sampling.seed) && sampling.seed >= 0 && sampling.seed <= 0xffffffff,
-    `seed must be a whole number from 0 to 4294967295, got ${sampling.seed}`,
-  );
-  must(
-    sampling.stop.every((stop) => typeof stop === "string" && stop.length > 0),
-    "stop must hold non-empty strings",
-  );
-  return { maxTokens, sampling };
 }
 
 const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);

@@ -1,5 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
-import type { StreamName } from "../capture/streams.ts";
+import type { StreamName, StreamType } from "../capture/streams.ts";
+import { type TensorDataTypes, tensor } from "../capture/tensor.ts";
+import type { MoeInfo } from "../engines/engine.ts";
 import { CaptureError } from "../errors.ts";
 import { route } from "../routing/route.ts";
 
@@ -32,28 +34,43 @@ export function routedLayers(capture: Capture): number[] {
   return [...layers].sort((a, b) => a - b);
 }
 
+/** A layer's values in some rows, by stream; `null` for a stream that was not captured there. */
+export type LayerValues = <S extends StreamName>(stream: S) => TensorDataTypes[StreamType<S>] | null;
+
 /**
- * The experts chosen in one layer, chunk by chunk: the captured `expert_ids`, else what the model's own gating rule
- * makes of the captured router logits.
+ * The experts chosen in some rows of a layer: the captured `expert_ids`, else what the model's own gating rule makes
+ * of the captured router logits.
  *
  * @throws RequestError `INVALID_ARGUMENT` when there are only logits and the choice also took a learned bias, which
- *   a capture does not hold; CaptureError `CAPTURE_INVALID` for an id that is no expert's.
+ *   no capture holds; CaptureError `CAPTURE_INVALID` for an id that is no expert's.
+ */
+export function chosenIn(
+  { experts, topK, gating }: MoeInfo,
+  layer: number,
+  values: LayerValues,
+): Pick<ChosenRows, "ids" | "weights"> {
+  const ids = values("expert_ids");
+  if (ids) {
+    checkIds(ids, experts, layer);
+    return { ids, weights: values("expert_weights") };
+  }
+  const logits = values("router_logits")!;
+  const routing = route(tensor("float32", [logits.length / experts, experts], logits), gating, topK);
+  return { ids: routing.ids.data, weights: routing.weights.data };
+}
+
+/**
+ * The experts chosen in one layer of a capture, chunk by chunk.
+ *
+ * @throws as {@link chosenIn}.
  */
 export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
   const { moe } = capture.model;
   if (!moe) return;
   for (const [from, to] of rowChunks(capture.rows.length)) {
-    if (has(capture, "expert_ids", layer)) {
-      const ids = capture.expertIds.rows(layer, from, to).data;
-      checkIds(ids, moe.experts, layer);
-      const weights = has(capture, "expert_weights", layer)
-        ? capture.expertWeights.rows(layer, from, to).data
-        : null;
-      yield { from, rows: to - from, ids, weights };
-    } else {
-      const routing = route(capture.routerLogits.rows(layer, from, to), moe.gating, moe.topK);
-      yield { from, rows: to - from, ids: routing.ids.data, weights: routing.weights.data };
-    }
+    const values: LayerValues = (stream) =>
+      has(capture, stream, layer) ? capture.stream(stream).rows(layer, from, to).data : null;
+    yield { from, rows: to - from, ...chosenIn(moe, layer, values) };
   }
 }
 

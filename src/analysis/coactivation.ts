@@ -33,23 +33,44 @@ export function coactivation(capture: Capture): Map<number, Coactivation> {
   const experts = capture.model.moe?.experts ?? 0;
   return new Map(
     routedLayers(capture).map((layer) => {
-      const counts = new Float64Array(experts * experts);
-      for (const { rows, ids } of chosenExperts(capture, layer)) countPairs(ids, rows, experts, counts);
-      return [
-        layer,
-        { rows: capture.rows.length, experts, counts, ...lifts(counts, experts, capture.rows.length) },
-      ];
+      const tally = new PairTally(experts);
+      for (const { rows, ids } of chosenExperts(capture, layer)) tally.add(ids, rows);
+      return [layer, tally.result()];
     }),
   );
 }
 
-function countPairs(ids: Uint16Array, rows: number, experts: number, counts: Float64Array): void {
-  const topK = ids.length / rows;
-  for (let row = 0; row < rows; row++) {
-    const end = (row + 1) * topK;
-    for (let i = row * topK; i < end; i++)
-      for (let j = row * topK; j < end; j++) counts[ids[i]! * experts + ids[j]!]!++;
+/** Counts the pairs of one layer. Holds experts x experts numbers. */
+export class PairTally {
+  readonly #experts: number;
+  readonly #counts: Float64Array;
+  #rows = 0;
+
+  constructor(experts: number) {
+    this.#experts = experts;
+    this.#counts = new Float64Array(experts * experts);
   }
+
+  add(ids: Uint16Array, rows: number): void {
+    const topK = ids.length / rows;
+    this.#rows += rows;
+    for (let row = 0; row < rows; row++) {
+      const end = (row + 1) * topK;
+      for (let i = row * topK; i < end; i++) {
+        const base = ids[i]! * this.#experts;
+        for (let j = row * topK; j < end; j++) this.#counts[base + ids[j]!]!++;
+      }
+    }
+  }
+
+  result(): Coactivation {
+    return coactivationOf(this.#counts, this.#experts, this.#rows);
+  }
+}
+
+/** From the counts all that follows from them. */
+export function coactivationOf(counts: Float64Array, experts: number, rows: number): Coactivation {
+  return { rows, experts, counts, ...lifts(counts, experts, rows) };
 }
 
 function lifts(counts: Float64Array, experts: number, rows: number) {

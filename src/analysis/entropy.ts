@@ -99,13 +99,29 @@ export function routingMargin(capture: Capture): Map<number, number> {
 const isMap = (source: object): source is ReadonlyMap<number, Tensor<"float32">> =>
   !("routerLogits" in source);
 
-/** Mean over all chunks; NaN when there are no rows. */
 function mean(chunks: Iterable<Float64Array>): number {
-  let sum = 0;
-  let count = 0;
-  for (const chunk of chunks) {
-    for (const value of chunk) sum += value;
-    count += chunk.length;
+  const tally = new MeanTally();
+  for (const chunk of chunks) tally.add(chunk);
+  return tally.result().mean;
+}
+
+/** Something of each row, on average. */
+export interface RowMean {
+  readonly rows: number;
+  /** NaN when there are no rows. */
+  readonly mean: number;
+}
+
+export class MeanTally {
+  #sum = 0;
+  #rows = 0;
+
+  add(values: Float64Array): void {
+    for (const value of values) this.#sum += value;
+    this.#rows += values.length;
   }
-  return sum / count;
+
+  result(): RowMean {
+    return { rows: this.#rows, mean: this.#sum / this.#rows };
+  }
 }

@@ -1,5 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
-import { chosenExperts, routedLayers } from "./chosen.ts";
+import type { SampleInfo } from "../capture/sink.ts";
+import type { MoeInfo } from "../engines/engine.ts";
+import { type ChosenRows, chosenExperts, routedLayers } from "./chosen.ts";
 
 /** How often a set of rows used each expert. */
 export interface UsageCounts {
@@ -41,51 +43,103 @@ export interface ExpertUsage {
  * const againstFair = share / usage.fairShare; // 1 = fair
  */
 export function expertUsage(capture: Capture): ExpertUsage {
-  const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
-  const labels = [...new Set(capture.samples.map(({ label }) => label))];
-  const labelOfSample = Int32Array.from(capture.samples, ({ label }) => labels.indexOf(label));
+  const { moe } = capture.model;
+  const groups = groupByLabel(capture.samples);
   const layers = new Map<number, LayerUsage>();
   for (const layer of routedLayers(capture)) {
-    const groups = countByGroup(capture, layer, labelOfSample, labels.length);
-    const byLabel = new Map(labels.map((label, i) => [label, groups[i]!]));
-    layers.set(layer, { ...sum(groups, experts), byLabel });
+    const tally = new UsageTally(moe!.experts, groups);
+    for (const chunk of chosenExperts(capture, layer))
+      tally.add(chunk, capture.rows.sample.subarray(chunk.from, chunk.from + chunk.rows));
+    layers.set(layer, tally.result());
   }
+  return usageOf(moe, layers);
+}
+
+export function usageOf(
+  moe: Pick<MoeInfo, "experts" | "topK"> | null,
+  layers: ExpertUsage["layers"],
+): ExpertUsage {
+  const { experts, topK } = moe ?? { experts: 0, topK: 0 };
   return { experts, topK, fairShare: experts === 0 ? 0 : topK / experts, layers };
 }
 
-/** Usage of one layer by group of samples. */
-function countByGroup(
-  capture: Capture,
-  layer: number,
-  groupOfSample: Int32Array,
-  groups: number,
-): UsageCounts[] {
-  const experts = capture.model.moe!.experts;
-  const rows = new Float64Array(groups);
-  const counts = Array.from({ length: groups }, () => new Float64Array(experts));
-  const sums = Array.from({ length: groups }, () => new Float64Array(experts));
-  let weighted = true;
-  for (const chunk of chosenExperts(capture, layer)) {
-    const topK = chunk.ids.length / chunk.rows;
-    weighted &&= chunk.weights !== null;
-    for (let row = 0; row < chunk.rows; row++) {
-      const group = groupOfSample[capture.rows.sample[chunk.from + row]!]!;
-      rows[group]!++;
-      for (let i = row * topK; i < (row + 1) * topK; i++) {
-        counts[group]![chunk.ids[i]!]!++;
-        if (chunk.weights) sums[group]![chunk.ids[i]!]! += chunk.weights[i]!;
+/** The samples by their label. */
+interface LabelGroups {
+  /** In order of first appearance. */
+  readonly labels: readonly (string | null)[];
+  /** Per sample the index of its label. */
+  readonly ofSample: Int32Array;
+}
+
+export function groupByLabel(samples: readonly SampleInfo[]): LabelGroups {
+  const index = new Map<string | null, number>();
+  const ofSample = Int32Array.from(samples, ({ label }) => {
+    if (!index.has(label)) index.set(label, index.size);
+    return index.get(label)!;
+  });
+  return { labels: [...index.keys()], ofSample };
+}
+
+/** Counts the usage of one layer, rows in any order. Holds two numbers per label and expert. */
+export class UsageTally {
+  readonly #experts: number;
+  readonly #groups: LabelGroups;
+  readonly #rows: Float64Array;
+  /** `[labels, experts]`. */
+  readonly #counts: Float64Array;
+  readonly #weights: Float64Array;
+  #weighted = true;
+
+  constructor(experts: number, groups: LabelGroups) {
+    const { length } = groups.labels;
+    this.#experts = experts;
+    this.#groups = groups;
+    this.#rows = new Float64Array(length);
+    this.#counts = new Float64Array(length * experts);
+    this.#weights = new Float64Array(length * experts);
+  }
+
+  /** @param sample the sample of each row. */
+  add({ ids, weights }: Pick<ChosenRows, "ids" | "weights">, sample: Int32Array): void {
+    const topK = ids.length / sample.length;
+    this.#weighted &&= weights !== null;
+    for (let row = 0, i = 0; row < sample.length; row++) {
+      const group = this.#groups.ofSample[sample[row]!]!;
+      this.#rows[group]!++;
+      const base = group * this.#experts;
+      for (const end = (row + 1) * topK; i < end; i++) {
+        this.#counts[base + ids[i]!]!++;
+        if (weights) this.#weights[base + ids[i]!]! += weights[i]!;
       }
     }
   }
-  return counts.map((c, g) => ({ rows: rows[g]!, counts: c, weights: weighted ? sums[g]! : null }));
+
+  result(): LayerUsage {
+    const of = (all: Float64Array, group: number) =>
+      all.slice(group * this.#experts, (group + 1) * this.#experts);
+    const byLabel = this.#groups.labels.map((label, group): [string | null, UsageCounts] => [
+      label,
+      {
+        rows: this.#rows[group]!,
+        counts: of(this.#counts, group),
+        weights: this.#weighted ? of(this.#weights, group) : null,
+      },
+    ]);
+    return layerUsage(new Map(byLabel), this.#experts);
+  }
 }
 
-function sum(groups: readonly UsageCounts[], experts: number): UsageCounts {
-  const total = (pick: (group: UsageCounts) => Float64Array) =>
-    Float64Array.from({ length: experts }, (_, e) => groups.reduce((s, group) => s + pick(group)[e]!, 0));
+/** A layer's usage from that of each label. */
+export function layerUsage(byLabel: ReadonlyMap<string | null, UsageCounts>, experts: number): LayerUsage {
+  const none = { rows: 0, counts: new Float64Array(experts), weights: new Float64Array(experts) };
+  return { ...[...byLabel.values()].reduce<UsageCounts>(addCounts, none), byLabel };
+}
+
+export function addCounts(a: UsageCounts, b: UsageCounts): UsageCounts {
+  const sum = (x: Float64Array, y: Float64Array) => x.map((value, i) => value + y[i]!);
   return {
-    rows: groups.reduce((s, group) => s + group.rows, 0),
-    counts: total((group) => group.counts),
-    weights: groups.every((group) => group.weights) ? total((group) => group.weights!) : null,
+    rows: a.rows + b.rows,
+    counts: sum(a.counts, b.counts),
+    weights: a.weights && b.weights && sum(a.weights, b.weights),
   };
 }

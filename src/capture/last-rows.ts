@@ -1,9 +1,10 @@
+import type { Finished } from "../engines/engine.ts";
 import type { RowBatch } from "./rows.ts";
 import type { RunEnd, RunHeader, Sink } from "./sink.ts";
 
 /**
- * Keeps back the last n rows of each sample and passes them on at the end: which rows are the last is known only
- * then. Holds at most n rows a sample.
+ * Keeps back the last n rows of each sample and passes them on when it ends: which rows are the last is known only
+ * then. Holds at most n rows of each sample that is running. Of a sample that does not end nothing is passed on.
  */
 export class LastRows<R> implements Sink<R> {
   readonly #next: Sink<R>;
@@ -30,15 +31,15 @@ export class LastRows<R> implements Sink<R> {
     }
   }
 
-  async close(end: RunEnd): Promise<R> {
-    try {
-      for (const held of this.#held.values()) for (const row of held) await this.#next.write(row);
-    } catch (error) {
-      // The sink closes in any case; the first error is the one to report.
-      await this.#next.close({ ...end, error: end.error ?? error });
-      throw error;
+  async finish(samples: readonly Finished[]): Promise<void> {
+    for (const { sample } of samples) {
+      for (const row of this.#held.get(sample) ?? []) await this.#next.write(row);
+      this.#held.delete(sample);
     }
-    this.#held.clear();
+    await this.#next.finish?.(samples);
+  }
+
+  close(end: RunEnd): R | Promise<R> {
     return this.#next.close(end);
   }
 }

@@ -1,4 +1,4 @@
-import type { Finished, ModelInfo } from "../engines/engine.ts";
+import type { EngineSettings, Finished, ModelInfo, Sampling } from "../engines/engine.ts";
 import type { Plan } from "./plan.ts";
 import type { RowBatch } from "./rows.ts";
 
@@ -9,6 +9,18 @@ export interface SampleInfo {
   readonly promptTokens: number;
 }
 
+/** How a run was asked for: with the header, all it takes to run it again. */
+export interface RunRequest {
+  /** Token ids of each sample's prompt. */
+  readonly prompts: readonly Int32Array[];
+  readonly select: Plan["select"];
+  readonly maxTokens: number;
+  readonly sampling: Sampling;
+  readonly settings: EngineSettings;
+  /** SHA-256 of the model's weights, or `null`; see `Engine.modelHash`. A sink that does not store it does not wait. */
+  modelHash(): Promise<string | null>;
+}
+
 /** What a sink is told before the first row. */
 export interface RunHeader {
   readonly engine: { readonly kind: string; readonly version: string };
@@ -17,6 +29,8 @@ export interface RunHeader {
   readonly samples: readonly SampleInfo[];
   /** Text of any token that appears in a batch; see `Engine.tokenText`. */
   readonly tokenText: (tokenId: number) => string;
+  /** Absent where rows do not come from an engine's run; such a capture cannot be resumed. */
+  readonly request?: RunRequest;
 }
 
 /** What a sink is told after the last row. */
@@ -34,5 +48,7 @@ export interface RunEnd {
 export interface Sink<Result> {
   open(header: RunHeader): void | Promise<void>;
   write(batch: RowBatch): void | Promise<void>;
+  /** Samples have ended; all their rows were written before. For sinks that store or let go by sample. */
+  finish?(samples: readonly Finished[]): void | Promise<void>;
   close(end: RunEnd): Result | Promise<Result>;
 }

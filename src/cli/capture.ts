@@ -4,15 +4,16 @@ import { expertUsage } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
-import type { GpuChoice } from "../engines/llama/gpu.ts";
-import type { TensorOverride } from "../engines/llama/placement.ts";
-import { MoescopeError } from "../errors.ts";
-import type { Prompt } from "../prompt.ts";
+import { CaptureError, RequestError } from "../errors.ts";
+import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
+import { openCapture } from "../store/folder-source.ts";
+import { storedRun } from "../store/stored-run.ts";
 import type { CommandContext } from "./command.ts";
+import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
+import { given, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
-import { readPrompts, readTokenIds } from "./prompt-files.ts";
 import { captureReport } from "./report.ts";
-import { captureWithProgress, withModel } from "./run-capture.ts";
+import { captureWithProgress, watched, withModel } from "./run-capture.ts";
 import { hasRouting, middleLayer, sampleStrips } from "./sample-strip.ts";
 import { UsageError } from "./usage-error.ts";
 import { captureSummary } from "./view/capture-summary.ts";
@@ -22,25 +23,17 @@ import { clip, safeText } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */
-export interface CaptureFlags {
-  readonly prompts?: readonly string[];
-  readonly tokenIds?: string;
-  readonly chat?: boolean;
+export interface CaptureFlags extends PromptFlags, LoadFlags {
   readonly maxTokens?: number;
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
   readonly out?: string;
+  readonly dtype?: keyof typeof DTYPES;
+  readonly shardSize?: number;
+  readonly resume?: string;
+  readonly model?: string;
   readonly json?: boolean;
-  readonly context?: number;
-  readonly kvType?: "f32" | "f16" | "q8_0";
-  readonly flashAttention: boolean;
-  readonly threads?: number;
-  readonly gpu?: GpuChoice;
-  readonly gpuLayers?: number;
-  readonly cpuMoe?: boolean;
-  readonly nCpuMoe?: number;
-  readonly overrideTensor?: readonly TensorOverride[];
   readonly seed?: number;
   readonly temperature?: number;
   readonly topK?: number;
@@ -49,70 +42,83 @@ export interface CaptureFlags {
   readonly stop?: readonly string[];
 }
 
+/** Names of float types as the machine learning world writes them, with the library's. */
+const DTYPES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
+
 /** Outputs shown as text; the rest are in the folder or the JSON. */
 const MAX_OUTPUTS = 3;
 
-/** `moescope capture MODEL [TEXT...]`. */
+/** `moescope capture MODEL [TEXT...]`, or `moescope capture --resume DIR`. */
 export async function capture(
-  model: string,
+  model: string | undefined,
   texts: readonly string[],
   flags: CaptureFlags,
   context: CommandContext,
 ): Promise<void> {
+  if (flags.resume !== undefined) {
+    if (model !== undefined)
+      throw new UsageError("--resume runs what the folder says; name its model with --model if it has moved");
+    return resume(flags.resume, flags, context);
+  }
+  if (model === undefined) throw new UsageError("name a model: moescope capture MODEL TEXT");
+  if (flags.out === undefined && (flags.dtype ?? flags.shardSize) !== undefined)
+    throw new UsageError("--dtype and --shard-size say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
-  const { context: contextSize, kvType, threads, gpu, gpuLayers, flashAttention } = flags;
-  const loadOptions = given({
-    contextSize,
-    kvType,
-    threads,
-    gpu,
-    gpuLayers,
-    cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
-    overrideTensors: flags.overrideTensor,
-    // Left to llama.cpp unless it was switched off.
-    flashAttention: flashAttention ? undefined : false,
-  });
-  await withModel(model, loadOptions, context, async (llm) => {
+  await withModel(model, loadOptionsOf(flags), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const run = given({ maxTokens, streams, layers, select, seed, temperature, topK, topP, minP, stop });
-    const options = { ...run, ...given({ into: out }) };
+    const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };
     const captured = await captureWithProgress(llm, prompts, options, context).catch((error) => {
-      if (out !== undefined && keepsShards(out, error))
-        context.output.note(`moescope: ${safeText(out)} keeps what was finished before`);
+      if (out !== undefined) noteWhatIsKept(out, error, context);
       throw error;
     });
-    if (flags.json) context.output.print(JSON.stringify({ ...captureReport(captured), out: out ?? null }));
-    else printCapture(captured, out, context.output);
+    showCapture(captured, out, flags, context.output);
   });
 }
 
-/** Whether a run that broke off left a folder that opens. */
-function keepsShards(folder: string, error: unknown): boolean {
-  const refused = error instanceof MoescopeError && error.code === "CAPTURE_EXISTS";
-  return !refused && existsSync(join(folder, "manifest.json"));
+/** Continue a folder as it was begun; threads may differ. */
+async function resume(folder: string, flags: CaptureFlags, context: CommandContext): Promise<void> {
+  const run = await storedRun(folder);
+  if (run.complete) {
+    context.output.note(`moescope: ${safeText(folder)} is complete`);
+    return showCapture(await openCapture(folder), folder, flags, context.output);
+  }
+  const options = { ...run.settings, ...given({ threads: flags.threads }) };
+  await withModel(flags.model ?? run.model.source, options, context, async (llm) => {
+    const captured = await watched(context, (watch) => llm.resume(folder, watch)).catch((error) => {
+      noteWhatIsKept(folder, error, context);
+      throw error;
+    });
+    showCapture(captured, folder, flags, context.output);
+  });
 }
 
-/** Texts, then files, in the order of the command line. */
-async function gatherPrompts(
-  texts: readonly string[],
-  { prompts: files = [], tokenIds, chat }: CaptureFlags,
-  stdin: CommandContext["stdin"],
-): Promise<Prompt[]> {
-  const fromFiles: Prompt[] = [];
-  for (const file of files) fromFiles.push(...(await readPrompts(file, stdin)));
-  const prompts = [...texts, ...fromFiles].map((prompt) => (chat ? asChat(prompt) : prompt));
-  if (tokenIds !== undefined) prompts.push(...(await readTokenIds(tokenIds)));
-  if (prompts.length === 0)
-    throw new UsageError("nothing to run: give TEXT, --prompts FILE or --token-ids FILE.json");
-  return prompts;
+function folderOptions({ dtype, shardSize }: CaptureFlags): FolderOptions {
+  return {
+    ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
+    ...(shardSize !== undefined && { shardBytes: shardSize * 2 ** 20 }),
+  };
 }
 
-/** Text as a user's message; chats and token ids stay what they are. */
-function asChat(prompt: Prompt): Prompt {
-  if (typeof prompt === "string") return [{ role: "user", content: prompt }];
-  if (typeof prompt === "object" && "prompt" in prompt && prompt.prompt !== undefined)
-    return { messages: [{ role: "user", content: prompt.prompt }], label: prompt.label ?? null };
-  return prompt;
+/** A run that broke off left a folder that opens and can be continued; one that was refused never had it. */
+function noteWhatIsKept(folder: string, error: unknown, { output }: CommandContext): void {
+  const refused =
+    error instanceof RequestError || (error instanceof CaptureError && error.code !== "STORAGE_FAILED");
+  if (refused) return;
+  if (existsSync(join(folder, "manifest.json")))
+    output.note(
+      `moescope: ${safeText(folder)} keeps what was finished before (capture --resume ${safeText(folder)} goes on)`,
+    );
+}
+
+function showCapture(
+  captured: Capture,
+  out: string | undefined,
+  { json }: CaptureFlags,
+  output: Output,
+): void {
+  if (json) output.print(JSON.stringify({ ...captureReport(captured), out: out ?? null }));
+  else printCapture(captured, out, output);
 }
 
 function printCapture(captured: Capture, out: string | undefined, { terminal, print }: Output): void {
@@ -144,11 +150,4 @@ function nextHint(captured: Capture, out: string | undefined): string {
     return "Next: add --streams router_logits,expert_ids   see which experts serve them";
   if (out === undefined) return "Next: add --out run1   keep every value in a folder";
   return "Next: read it in Python with safetensors (values) and pandas (rows.parquet)";
-}
-
-/** The object without its undefined entries: options that were not given keep their defaults. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }

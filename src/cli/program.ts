@@ -5,6 +5,7 @@ import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
+import type { ProfileFlags } from "./profile.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -15,7 +16,8 @@ Examples:
   moescope doctor                                      what works here
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
-  moescope capture model.gguf --prompts texts.jsonl --out run1`;
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -28,7 +30,19 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
-  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4`;
+  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
+  moescope capture --resume run1                       after a kill or Ctrl-C`;
+
+const PROFILE_EXAMPLES = `
+Examples:
+  moescope profile model.gguf --prompts part1.jsonl --out a.json
+  moescope profile --merge a.json b.json --out all.json`;
+
+/** What a resumed run takes from its folder. */
+const SET_BY_THE_RUN = (
+  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "topK topP minP stop flashAttention"
+).split(" ");
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
@@ -39,6 +53,7 @@ export function program(context: CommandContext): Command {
     .helpCommand(false)
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
+  root.addCommand(profileCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -63,34 +78,25 @@ export function program(context: CommandContext): Command {
 }
 
 function captureCommand(context: CommandContext): Command {
-  return new Command("capture")
+  return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
-    .argument("<model>", MODEL)
-    .argument("[text...]", "prompts")
-    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
-    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template")
-    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
-    .option("--json", "print one JSON document")
-    .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
-      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
+      new Option("--dtype <type>", "of floats in the folder (default: f32)").choices(["f32", "f16", "bf16"]),
     )
-    .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
-    .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
-    .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
-    .option("--cpu-moe", "keep all experts in the CPU's memory")
-    .option("--n-cpu-moe <n>", "keep the experts of the first n layers there", value(parseWhole(0)))
     .option(
-      "--override-tensor <pattern=device>",
-      'tensors to a device, e.g. "exps=CPU"; may repeat',
-      appended(value(parseOverride)),
+      "--shard-size <MiB>",
+      "of the folder's files; what memory holds and a kill loses (default: 32)",
+      value(parseNumber("above 0", (mib) => mib > 0)),
     )
+    .addOption(
+      new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts(SET_BY_THE_RUN),
+    )
+    .option("--model <file>", "with --resume: where the model lies, if it has moved")
+    .option("--json", "print one JSON document")
     .option("--seed <n>", "of the sampling (default: 0)", value(parseWhole(0, 0xffffffff)))
     .option("--temperature <t>", "0 is greedy (default: 0)", value(parseNumber("from 0", (t) => t >= 0)))
     .option("--top-k <n>", "sample among the k most likely tokens", value(parseWhole(0)))
@@ -106,8 +112,46 @@ function captureCommand(context: CommandContext): Command {
     )
     .option("--stop <text>", "end before this text; may repeat", append)
     .addHelpText("after", CAPTURE_EXAMPLES)
-    .action(async (model: string, texts: string[], flags: CaptureFlags) =>
+    .action(async (model: string | undefined, texts: string[], flags: CaptureFlags) =>
       (await import("./capture.ts")).capture(model, texts, flags, context),
+    );
+}
+
+function profileCommand(context: CommandContext): Command {
+  return runCommand("profile")
+    .description("expert usage and routing entropy over a corpus, keeping counts and no rows")
+    .option("--merge <files...>", "put profiles of several machines together instead of running")
+    .option("--out <file>", "write the profile, for --merge")
+    .option("--json", "print the profile")
+    .addHelpText("after", PROFILE_EXAMPLES)
+    .action(async (model: string | undefined, texts: string[], flags: ProfileFlags) =>
+      (await import("./profile.ts")).profile(model, texts, flags, context),
+    );
+}
+
+/** A command that loads a model and runs prompts, with the options of both. */
+function runCommand(name: string): Command {
+  return new Command(name)
+    .argument("[model]", MODEL)
+    .argument("[text...]", "prompts")
+    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
+    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
+    .option("--chat", "each text is a user's message, put through the model's template")
+    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
+    .option("--context <n>", "tokens of context", value(parseWhole(1)))
+    .addOption(
+      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
+    )
+    .option("--no-flash-attention", "attention as separate steps, for comparisons")
+    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
+    .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
+    .option("--cpu-moe", "keep all experts in the CPU's memory")
+    .option("--n-cpu-moe <n>", "keep the experts of the first n layers there", value(parseWhole(0)))
+    .option(
+      "--override-tensor <pattern=device>",
+      'tensors to a device, e.g. "exps=CPU"; may repeat',
+      appended(value(parseOverride)),
     );
 }
 

@@ -1,6 +1,8 @@
 import type { Capture } from "../capture/capture.ts";
+import { MemorySink } from "../capture/memory.ts";
+import type { Sink } from "../capture/sink.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
-import type { CaptureOptions, LanguageModel } from "../model.ts";
+import type { LanguageModel, RunOptions } from "../model.ts";
 import type { DownloadProgress } from "../models/resolve.ts";
 import type { Prompt } from "../prompt.ts";
 import type { CommandContext } from "./command.ts";
@@ -35,17 +37,24 @@ export async function resolving<R>(
   return work({ signal, onProgress }).finally(() => progress.done());
 }
 
-/** Capture in memory or into a folder, with a progress line and the context's signal. */
-export async function captureWithProgress(
+/** Capture in memory, or into a sink, with a progress line and the context's signal. */
+export function captureWithProgress(
   llm: LanguageModel,
   prompts: readonly Prompt[],
-  options: Omit<CaptureOptions, "into"> & { into?: string },
-  { output, signal }: Pick<CommandContext, "output" | "signal">,
+  { into = new MemorySink(), ...options }: RunOptions & { into?: Sink<Capture> },
+  context: Pick<CommandContext, "output" | "signal">,
 ): Promise<Capture> {
+  return watched(context, (watch) => llm.capture(prompts, { ...options, ...watch, into }));
+}
+
+/** Let a run show how far it is, and stop with the context's signal. */
+export async function watched<R>(
+  { output, signal }: Pick<CommandContext, "output" | "signal">,
+  run: (watch: Pick<RunOptions, "signal" | "onProgress">) => Promise<R>,
+): Promise<R> {
   const progress = output.progress();
   try {
-    return await llm.capture(prompts, {
-      ...options,
+    return await run({
       signal,
       onProgress: ({ tokens, totalTokens }) => progress.update("Capturing", tokens, totalTokens),
     });

@@ -37,6 +37,9 @@ export interface MoeInfo {
   readonly gating: Gating;
 }
 
+/** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
+export type EngineSettings = Readonly<Record<string, string | number | boolean>>;
+
 /** One prompt to run, already tokenised. */
 export interface EngineRequest {
   readonly tokens: Int32Array;
@@ -59,7 +62,8 @@ export interface Sampling {
   readonly ignoreEos: boolean;
 }
 
-export type FinishReason = "length" | "eos" | "stop";
+export const FINISH_REASONS = ["length", "eos", "stop"] as const;
+export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** The end of one sample. */
 export interface Finished {
@@ -93,6 +97,8 @@ export interface Engine {
   readonly devices?: readonly string[];
   /** Longest sample (prompt and continuation), in tokens. */
   readonly contextSize: number;
+  /** Absent: nothing that values depend on can be set. */
+  readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */
   readonly chatTemplate: string | null;
   /** Text of the special tokens a chat template may name. */

@@ -1,7 +1,8 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
 import { RequestError } from "../errors.ts";
-import type { GenerateOptions, LanguageModel } from "../model.ts";
+import type { GenerateOptions } from "../generate-options.ts";
+import type { LanguageModel } from "../model.ts";
 import type { Prompt } from "../prompt.ts";
 
 /** What these functions need of a model; what `load` gives has it. */

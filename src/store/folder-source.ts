@@ -5,9 +5,10 @@ import { STREAMS, type StreamName } from "../capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
 import { fromBfloat16, fromFloat16 } from "./float-formats.ts";
-import { type Manifest, ROWS, readManifest, storedStreams } from "./manifest.ts";
+import { type FolderRows, readFolderRows } from "./folder-rows.ts";
+import { type Manifest, readManifest, storedStreams } from "./manifest.ts";
+import { mergeOutputs } from "./output-record.ts";
 import { DTYPES, type Dtype, type DtypeArray, readHeader, readInto, withFile } from "./safetensors.ts";
-import { readShardRows } from "./shard-rows.ts";
 import { inOrder, type StoredOrder, storedOrder } from "./stored-order.ts";
 
 type Data = TensorDataTypes[TensorType];
@@ -29,11 +30,11 @@ interface StreamShard {
  */
 export async function openCapture(folder: string): Promise<Capture> {
   const manifest = await readManifest(folder);
-  const { labels, tokens } = readLabels(folder, manifest);
+  const rows = readFolderRows(folder, manifest);
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(manifest, labels, tokens, shards));
+  return new Capture(new FolderSource(manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
@@ -50,15 +51,14 @@ class FolderSource implements CaptureSource {
 
   constructor(
     manifest: Manifest,
-    labels: RowLabels,
-    tokens: ReadonlyMap<number, string>,
+    { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
   ) {
-    const { engine, model, samples, outputs, streams, complete, missing } = manifest;
+    const { engine, model, samples, streams, complete, missing } = manifest;
     this.complete = complete;
     this.missing = missing;
     this.header = { engine: { kind: engine.name, version: engine.version }, model, samples };
-    this.finished = outputs.map(({ tokens, ...rest }) => ({ ...rest, tokens: Int32Array.from(tokens) }));
+    this.finished = mergeOutputs(outputs, manifest.outputs);
     const names = Object.keys(streams) as StreamName[];
     this.streams = names.map((name) => ({ name, layers: streams[name]!.layers }));
     this.tokenText = (id) => tokens.get(id) ?? `<token ${id}>`;
@@ -157,28 +157,6 @@ function inMemory(data: DtypeArray, dtype: Dtype): Data {
   if (dtype === "BF16") return fromBfloat16(data as Uint16Array);
   if (dtype === "U8") return Uint16Array.from(data);
   return data as Data;
-}
-
-/** The labels of all shards, in stored order, and the texts of their tokens. */
-function readLabels(folder: string, { shards, rows, samples }: Manifest) {
-  const parts = shards.map(({ files, rows }) => {
-    const path = join(folder, files[ROWS]!);
-    return withFile(path, (fd) => readShardRows(fd, path, rows, samples.length));
-  });
-  // Allocated after the shards were read: the manifest's count alone is not trusted with memory.
-  const labels = {
-    sample: new Int32Array(rows),
-    position: new Int32Array(rows),
-    tokenId: new Int32Array(rows),
-    phase: new Uint8Array(rows),
-  };
-  const tokens = new Map<number, string>();
-  parts.forEach((part, i) => {
-    for (const name of ["sample", "position", "tokenId", "phase"] as const)
-      labels[name].set(part.labels[name], shards[i]!.firstRow);
-    for (const [id, text] of part.tokens) tokens.set(id, text);
-  });
-  return { labels, tokens };
 }
 
 /** Check that every shard of a stream has the tensors the manifest says. */

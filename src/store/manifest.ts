@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { STREAM_NAMES, STREAMS, type StreamName } from "../capture/streams.ts";
 import { CaptureError } from "../errors.ts";
+import { outputRecord } from "./output-record.ts";
+import { runRecord } from "./run-record.ts";
 import { DTYPES, type Dtype } from "./safetensors.ts";
 
 /** Raised when a folder of this version can no longer be read by an older moescope. */
@@ -36,14 +38,10 @@ const moe = z.object({
   }),
 });
 
-const model = z.object({
+/** A `ModelInfo` that was written as JSON. */
+export const modelRecord = z.object({
   name: z.string(),
   source: z.string(),
-  /** Of the weights' file, in hex, where whoever captured knew it. */
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable(),
   architecture: z.string(),
   layers: count,
   hiddenSize: count,
@@ -53,6 +51,14 @@ const model = z.object({
   bytes: count,
   quantization: z.string(),
   moe: moe.nullable(),
+});
+
+const model = modelRecord.extend({
+  /** Of the weights' file, in hex, where whoever captured knew it. */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
 });
 
 const stream = z
@@ -77,7 +83,8 @@ const stream = z
 const shard = z.object({
   /** Index of the shard's first row among the rows of the folder. */
   firstRow: count,
-  rows: count.positive(),
+  /** 0 where a resumed run took out the rows of samples that had not ended: its tokens' texts still count. */
+  rows: count,
   /** Per stream, and for the labels under `rows`, the file; always in the folder itself. */
   files: z.record(z.string(), z.string().regex(/^[a-z0-9_]+-\d{5,}\.safetensors$/)),
 });
@@ -95,17 +102,12 @@ const manifest = z.object({
   shards: z.array(shard),
   /** Rows in all shards. */
   rows: count,
+  /** How the run was asked for; without it the folder cannot be resumed. */
+  run: runRecord.optional(),
   /** The prompts, by sample index. */
   samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count })),
-  /** What was generated, for the samples that ended. */
-  outputs: z.array(
-    z.object({
-      sample: count,
-      tokens: z.array(count),
-      text: z.string(),
-      reason: z.enum(["length", "eos", "stop"]),
-    }),
-  ),
+  /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
+  outputs: z.array(outputRecord),
   /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
   complete: z.boolean(),
   /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */

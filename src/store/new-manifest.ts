@@ -3,6 +3,7 @@ import { STREAMS, type StreamName } from "../capture/streams.ts";
 import { packageVersion } from "../package-root.ts";
 import type { FolderOptions } from "./folder-sink.ts";
 import { FORMAT, type Manifest } from "./manifest.ts";
+import { recordOf } from "./run-record.ts";
 import type { Dtype } from "./safetensors.ts";
 
 const FLOATS = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
@@ -10,9 +11,9 @@ const FLOATS = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 /** The manifest of a run that has not brought a row yet. */
 export function newManifest(
   header: RunHeader,
-  { dtype = "float32", modelSha256 = null }: FolderOptions,
+  { dtype, shardBytes, modelSha256 }: Required<FolderOptions> & { readonly modelSha256: string | null },
 ): Manifest {
-  const { engine, model, samples } = header;
+  const { engine, model, samples, request } = header;
   // One byte an id is enough for the models of up to 256 experts, which are nearly all.
   const ids = (model.moe?.experts ?? 0) <= 256 ? "U8" : "U16";
   const stored = { float32: FLOATS[dtype], uint16: ids, int32: "I32" } as const satisfies Record<
@@ -36,6 +37,7 @@ export function newManifest(
     streams: Object.fromEntries(streams),
     shards: [],
     rows: 0,
+    ...(request && { run: recordOf(request, shardBytes) }),
     samples: samples.map(({ label, promptTokens }) => ({ label, promptTokens })),
     outputs: [],
     complete: false,

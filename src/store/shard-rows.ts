@@ -1,19 +1,23 @@
+import { z } from "zod";
 import { PHASES, type RowLabels } from "../capture/rows.ts";
 import { CaptureError } from "../errors.ts";
+import { type OutputRecord, outputRecord } from "./output-record.ts";
 import { DTYPES, type Dtype, type DtypeArray, readHeader, readInto, type TensorData } from "./safetensors.ts";
 
 /**
  * The labels of a shard's rows as tensors: columns `rows.sample`, `rows.position`, `rows.token_id` (I32) and
  * `rows.phase` (U8, index into `prompt`, `generated`), and the text of the tokens that no earlier shard has:
- * `tokens.id` and `tokens.end` (I32; where the token's text ends) into `tokens.text` (U8, UTF-8).
+ * `tokens.id` and `tokens.end` (I32; where the token's text ends) into `tokens.text` (U8, UTF-8). `outputs` (U8) is
+ * JSON as in the manifest: the samples that ended and have all their rows in this shard and those before.
  */
 export interface ShardRows {
   readonly labels: RowLabels;
   /** Tokens that are new in this shard, with their text. */
   readonly tokens: ReadonlyMap<number, string>;
+  readonly outputs: readonly OutputRecord[];
 }
 
-export function rowTensors({ labels, tokens }: ShardRows): TensorData[] {
+export function rowTensors({ labels, tokens, outputs }: ShardRows): TensorData[] {
   const texts = [...tokens.values()].map((text) => Buffer.from(text));
   let end = 0;
   const ends = Int32Array.from(texts, ({ length }) => {
@@ -35,6 +39,7 @@ export function rowTensors({ labels, tokens }: ShardRows): TensorData[] {
     // Bytes last: the columns before them stay aligned.
     column("rows.phase", "U8", labels.phase),
     column("tokens.text", "U8", Uint8Array.from(Buffer.concat(texts))),
+    column("outputs", "U8", Uint8Array.from(Buffer.from(JSON.stringify(outputs)))),
   ];
 }
 
@@ -83,7 +88,18 @@ export function readShardRows(fd: number, path: string, rows: number, samples: n
     tokens.set(id, text.toString("utf8", begin, end));
     begin = end;
   });
-  return { labels, tokens };
+  const outputs = tensors.has("outputs") ? parseOutputs(column("outputs", "U8"), path, samples) : [];
+  return { labels, tokens, outputs };
+}
+
+function parseOutputs(bytes: Uint8Array, path: string, samples: number): ShardRows["outputs"] {
+  try {
+    const outputs = z.array(outputRecord).parse(JSON.parse(Buffer.from(bytes).toString()));
+    if (outputs.every(({ sample }) => sample < samples)) return outputs;
+  } catch {
+    // Said below: what is wrong with JSON in a tensor helps nobody.
+  }
+  throw invalid(path, `has "outputs" that are none of ${samples} samples'`);
 }
 
 function invalid(path: string, what: string): CaptureError {

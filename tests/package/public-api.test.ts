@@ -15,7 +15,10 @@ describe("the public API", () => {
         "RequestError",
         "STREAMS",
         "coactivation",
+        "coactivationReducer",
         "coefficientOfVariation",
+        "combine",
+        "entropyReducer",
         "expertUsage",
         "formatMoeRouterLogitsSummary",
         "hs",
@@ -34,9 +37,11 @@ describe("the public API", () => {
         "softmax",
         "specialization",
         "standOuts",
+        "storedRun",
         "tensor",
         "topk",
         "underusedExperts",
+        "usageReducer",
       ]
     `);
     expect(Object.keys(api.hs).sort()).toMatchInlineSnapshot(`

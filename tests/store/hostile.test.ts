@@ -168,6 +168,7 @@ describe("a manifest that lies", () => {
     ["an unknown stream", { "streams.attention": hidden }, "is wrong at streams"],
     ["a sample too few for the outputs", { "samples.length": 1 }, "outputs.1.sample: there are 1 samples"],
     ["a sample too few for the rows", { "samples.length": 1, outputs: [] }, 'has 1 in "rows.sample"'],
+    ["a run nobody could have asked for", { run: { maxTokens: -1 } }, "is wrong at run"],
     ["no model", { model: undefined }, "is wrong at model"],
     ["a wrong count of experts", { "model.moe.experts": -1 }, "is wrong at model.moe.experts"],
   ])("%s", async (_, changes, message) => {
@@ -193,6 +194,7 @@ describe("labels that lie", () => {
       [7, "a"],
       [8, "é"],
     ]),
+    outputs: [{ sample: 0, tokens: [8], text: "é", reason: "length" }],
   });
   const readWith = async (tensors: readonly TensorData[]) => {
     const path = await capturePath();
@@ -207,6 +209,7 @@ describe("labels that lie", () => {
         [7, "a"],
         [8, "é"],
       ]),
+      outputs: [{ sample: 0, tokens: [8], text: "é", reason: "length" }],
     });
   });
 
@@ -222,6 +225,13 @@ describe("labels that lie", () => {
     ["tokens.end", Int32Array.of(-1, 1), 'has -1 in "tokens.end"'],
     ["tokens.end", Int32Array.of(1), 'has I32 [1] as "tokens.end", not I32 [2]'],
     ["tokens.text", undefined, 'has no tensor "tokens.text"'],
+    ["outputs", Uint8Array.from(Buffer.from("[{")), 'has "outputs" that are none of 1 samples'],
+    ["outputs", Uint8Array.from(Buffer.from('[{"sample":0}]')), 'has "outputs" that are none'],
+    [
+      "outputs",
+      Uint8Array.from(Buffer.from('[{"sample":1,"tokens":[],"text":"","reason":"eos"}]')),
+      'has "outputs" that are none',
+    ],
   ])("%s of %s", async (name, data, message) => {
     const tensors = good.flatMap((tensor) =>
       tensor.name !== name ? tensor : data ? { ...tensor, data, shape: [data.length] } : [],

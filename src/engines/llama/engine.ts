@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import type { Plan } from "../../capture/plan.ts";
 import { EngineError, RequestError } from "../../errors.ts";
-import type { Engine, EngineRequest, ModelInfo, Step } from "../engine.ts";
+import type { Engine, EngineRequest, EngineSettings, ModelInfo, Step } from "../engine.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
@@ -49,6 +49,7 @@ export class LlamaEngine implements Engine {
   readonly devices: readonly string[];
   readonly model: ModelInfo;
   readonly contextSize: number;
+  readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly #channel: HostChannel;
@@ -67,12 +68,19 @@ export class LlamaEngine implements Engine {
   /** Resolves when the run before has ended: one at a time. */
   #lastRun: Promise<void> = Promise.resolve();
 
-  private constructor(channel: HostChannel, model: ModelInfo, files: readonly string[], ready: Ready) {
+  private constructor(
+    channel: HostChannel,
+    options: HostOptions,
+    model: ModelInfo,
+    files: readonly string[],
+    ready: Ready,
+  ) {
     this.#channel = channel;
     this.#files = files;
     this.version = ready.version;
     this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
+    this.settings = settingsOf(options);
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
     this.model = { ...model, vocabSize: ready.vocabSize };
@@ -97,7 +105,7 @@ export class LlamaEngine implements Engine {
     const host = hostOptions(header, model, options);
     signal?.throwIfAborted();
     const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
-    return new LlamaEngine(channel, model, header.files, ready);
+    return new LlamaEngine(channel, host, model, header.files, ready);
   }
 
   async tokenize(
@@ -273,6 +281,8 @@ function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions
   // A misspelt "process" must not quietly be less safe.
   if (isolate !== "thread" && isolate !== "process")
     throw new RequestError("INVALID_ARGUMENT", `isolate must be "thread" or "process", got "${isolate}"`);
+  if (!["f32", "f16", "q8_0"].includes(kvType))
+    throw new RequestError("INVALID_ARGUMENT", `kvType must be f32, f16 or q8_0, got ${kvType}`);
   checkMemory(header, model, contextSize, kvType);
   return {
     files: findLibrary(),
@@ -310,6 +320,18 @@ function checkPattern({ pattern }: TensorOverride): void {
     "INVALID_ARGUMENT",
     `overrideTensors: ${JSON.stringify(pattern)} is no regular expression`,
   );
+}
+
+/** Threads and the way tensors leave the graph change no value. */
+function settingsOf({
+  contextSize,
+  parallel,
+  batchSize,
+  kvType,
+  flashAttention,
+}: HostOptions): EngineSettings {
+  const left = flashAttention === "auto" ? {} : { flashAttention };
+  return { contextSize, parallel, batchSize, kvType, ...left };
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */

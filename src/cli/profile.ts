@@ -1,0 +1,128 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { RequestError } from "../errors.ts";
+import { combine } from "../reducers/combine.ts";
+import { entropyReducer } from "../reducers/entropy.ts";
+import { parseJson } from "../reducers/json.ts";
+import { usageReducer } from "../reducers/usage.ts";
+import { replaceFile } from "../store/atomic-file.ts";
+import { modelRecord } from "../store/manifest.ts";
+import type { CommandContext } from "./command.ts";
+import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
+import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
+import type { Output } from "./output.ts";
+import { watched, withModel } from "./run-capture.ts";
+import { UsageError } from "./usage-error.ts";
+import { header } from "./view/header.ts";
+import { count } from "./view/numbers.ts";
+import { dim } from "./view/paint.ts";
+import { safeText } from "./view/text.ts";
+import { usageByLabel, usageMap } from "./view/usage-map.ts";
+
+/** The options of `moescope profile`, parsed. */
+export interface ProfileFlags extends PromptFlags, LoadFlags {
+  readonly maxTokens?: number;
+  readonly merge?: readonly string[];
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+const FORMAT = "moescope.profile/1";
+
+const HEAD = z.object({
+  format: z.literal(FORMAT),
+  model: modelRecord,
+  engine: z.object({ kind: z.string(), version: z.string() }),
+  samples: z.int().nonnegative(),
+  results: z.unknown(),
+});
+
+const reducer = () => combine({ usage: usageReducer(), entropy: entropyReducer() });
+
+type Results = ReturnType<ReturnType<typeof reducer>["fromJson"]>;
+
+/** What a corpus did with a model's experts. */
+type Profile = Omit<z.infer<typeof HEAD>, "format" | "results"> & { readonly results: Results };
+
+/** `moescope profile MODEL --prompts FILE`, or `moescope profile --merge FILES`. */
+export async function profile(
+  model: string | undefined,
+  texts: readonly string[],
+  flags: ProfileFlags,
+  context: CommandContext,
+): Promise<void> {
+  if ((model === undefined) === (flags.merge === undefined))
+    throw new UsageError("name a model and its prompts, or --merge profiles");
+  const made = model === undefined ? await mergeFiles(flags.merge!) : await run(model, texts, flags, context);
+  const text = JSON.stringify({ format: FORMAT, ...made, results: reducer().toJson(made.results) });
+  if (flags.out !== undefined) await replaceFile(flags.out, [Buffer.from(`${text}\n`)]);
+  if (flags.json) context.output.print(text);
+  else printProfile(made, flags.out, context.output);
+}
+
+async function run(
+  model: string,
+  texts: readonly string[],
+  flags: ProfileFlags,
+  context: CommandContext,
+): Promise<Profile> {
+  const prompts = await gatherPrompts(texts, flags, context.stdin);
+  const { maxTokens = 0 } = flags;
+  return withModel(model, loadOptionsOf(flags), context, async (llm) => {
+    const results = await watched(context, (watch) =>
+      llm.capture(prompts, { maxTokens, ...watch, into: reducer() }),
+    );
+    return { model: llm.info, engine: llm.engine, samples: prompts.length, results } as Profile;
+  });
+}
+
+async function mergeFiles(paths: readonly string[]): Promise<Profile> {
+  const profiles: Profile[] = [];
+  for (const path of paths) profiles.push(await readProfile(path));
+  return profiles.reduce(mergeProfiles);
+}
+
+function mergeProfiles(a: Profile, b: Profile): Profile {
+  if (a.model.architecture !== b.model.architecture || a.model.layers !== b.model.layers)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `profiles of ${a.model.name} and ${b.model.name} cannot be merged: merge runs of one model`,
+    );
+  return { ...a, samples: a.samples + b.samples, results: reducer().merge(a.results, b.results) };
+}
+
+async function readProfile(path: string): Promise<Profile> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `cannot read the profile ${path}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+  const { model, engine, samples, results } = parseJson(HEAD, json, `profile ${path}`);
+  return { model, engine, samples, results: reducer().fromJson(results) };
+}
+
+function printProfile({ model, engine, samples, results }: Profile, out: string | undefined, output: Output) {
+  const { terminal, print } = output;
+  const { usage, entropy } = results;
+  const layers = [...usage.layers];
+  const [, first] = layers[0] ?? [];
+  print(...header(model, engine.kind, terminal), "");
+  print(`Profiled ${count(first?.rows ?? 0)} tokens of ${count(samples)} samples`, "");
+  if (first) {
+    print(...usageMap(usage, terminal), "");
+    const [middle] = layers[layers.length >> 1]!;
+    if (first.byLabel.size > 1) print(...usageByLabel(usage, middle, terminal), "");
+    const nats = [...entropy.values()].map(({ mean }) => mean);
+    const range = [Math.min(...nats), Math.max(...nats)].map((mean) => mean.toFixed(2)).join(" to ");
+    print(`Routing entropy by layer: ${range} of at most ${Math.log(usage.experts).toFixed(2)} nats`, "");
+  }
+  if (out !== undefined) print(`Saved to ${safeText(out)}`);
+  const hint =
+    out === undefined ? "add --out a.json   keep it" : `moescope profile --merge ${safeText(out)} …`;
+  print(dim(terminal.depth, `Next: ${hint}`));
+}

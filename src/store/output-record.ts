@@ -1,0 +1,30 @@
+import { z } from "zod";
+import { FINISH_REASONS, type Finished } from "../engines/engine.ts";
+
+const count = z.int().nonnegative();
+
+/** The end of a sample as JSON: in the manifest, and in the shard that holds its last row. */
+export const outputRecord = z.object({
+  sample: count,
+  tokens: z.array(count),
+  text: z.string(),
+  reason: z.enum(FINISH_REASONS),
+});
+
+export type OutputRecord = z.infer<typeof outputRecord>;
+
+export const recordOfOutput = ({ tokens, ...rest }: Finished): OutputRecord => ({
+  ...rest,
+  tokens: [...tokens],
+});
+
+const outputOfRecord = ({ tokens, ...rest }: OutputRecord): Finished => ({
+  ...rest,
+  tokens: Int32Array.from(tokens),
+});
+
+/** The ends that several lists name, each sample once and in order; the later list wins. */
+export function mergeOutputs(...lists: readonly (readonly OutputRecord[])[]): Finished[] {
+  const bySample = new Map(lists.flat().map((output) => [output.sample, output]));
+  return [...bySample.values()].sort((a, b) => a.sample - b.sample).map(outputOfRecord);
+}

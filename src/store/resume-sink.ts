@@ -1,0 +1,87 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Capture } from "../capture/capture.ts";
+import type { RowBatch } from "../capture/rows.ts";
+import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
+import type { Finished } from "../engines/engine.ts";
+import { storageError } from "./atomic-file.ts";
+import { lockFolder } from "./folder-lock.ts";
+import { readFolderRows } from "./folder-rows.ts";
+import { readManifest } from "./manifest.ts";
+import { mergeOutputs, recordOfOutput } from "./output-record.ts";
+import { ROWS_PARQUET } from "./rows-parquet.ts";
+import { writeManifest } from "./shard-files.ts";
+import { ShardWriter } from "./shard-writer.ts";
+import { removeStrays, withoutSamples } from "./unfinished-rows.ts";
+
+/**
+ * Continues a folder that is not complete. Once open, {@link unfinished} names the samples that are to run again,
+ * from their start: the rows they had are taken out. Keeping those would need the second run to draw the same tokens
+ * to the last one, and rounding differs with what shares a batch.
+ *
+ * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`.
+ */
+export class ResumeSink implements Sink<Capture> {
+  readonly #folder: string;
+  #writer!: ShardWriter;
+  #unfinished: readonly number[] = [];
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  get unfinished(): readonly number[] {
+    return this.#unfinished;
+  }
+
+  async open(header: RunHeader): Promise<void> {
+    const folder = this.#folder;
+    const lock = await lockFolder(folder);
+    try {
+      const manifest = await readManifest(folder);
+      const { tokens, outputs } = readFolderRows(folder, manifest);
+      // A sample that ended, but whose last rows could not be written, is not done.
+      const lacking = new Set(manifest.missing.map(({ sample }) => sample));
+      const done = mergeOutputs(outputs, manifest.outputs).filter(({ sample }) => !lacking.has(sample));
+      const isDone = new Set(done.map(({ sample }) => sample));
+      this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
+      const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
+      const inShards = new Set(outputs.map(({ sample }) => sample));
+      const next = {
+        ...manifest,
+        shards,
+        rows: shards.reduce((sum, { rows }) => sum + rows, 0),
+        outputs: done.filter(({ sample }) => !inShards.has(sample)).map(recordOfOutput),
+        missing: [],
+        complete: false,
+      };
+      try {
+        // Its rows would no longer be those of the shards; `begin` makes it anew.
+        await rm(join(folder, ROWS_PARQUET), { force: true });
+        await writeManifest(folder, next);
+        await removeStrays(folder, next);
+      } catch (cause) {
+        throw storageError(folder, cause);
+      }
+      const { shardBytes } = manifest.run!;
+      const open = { folder, lock, manifest: next, shardBytes, write: undefined, tokens, outputs: done };
+      this.#writer = new ShardWriter(open, header);
+      await this.#writer.begin();
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  write(batch: RowBatch): Promise<void> {
+    return this.#writer.write(batch);
+  }
+
+  finish(samples: readonly Finished[]): void {
+    this.#writer.finish(samples);
+  }
+
+  close(end: RunEnd): Promise<Capture> {
+    return this.#writer.close(end);
+  }
+}

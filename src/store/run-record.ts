@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { PHASES } from "../capture/rows.ts";
+import type { RunRequest } from "../capture/sink.ts";
+
+const count = z.int().nonnegative();
+
+/**
+ * How a run was asked for, in its manifest: with the streams there and the prompts' tokens in
+ * `prompts.safetensors`, all it takes to continue it.
+ */
+export const runRecord = z.object({
+  select: z.object({
+    phase: z.enum(PHASES).nullable(),
+    positions: z.array(count).nullable(),
+    last: count.nullable(),
+  }),
+  maxTokens: count,
+  sampling: z.object({
+    temperature: z.number(),
+    topK: count,
+    topP: z.number(),
+    minP: z.number(),
+    seed: count,
+    stop: z.array(z.string()),
+    ignoreEos: z.boolean(),
+  }),
+  /** What the engine was loaded with, as far as values depend on it. */
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  /** Bytes of all streams together in a shard. */
+  shardBytes: z.number().positive(),
+});
+
+export type RunRecord = z.infer<typeof runRecord>;
+
+export function recordOf(request: RunRequest, shardBytes: number): RunRecord {
+  const { select, maxTokens, sampling, settings } = request;
+  return {
+    select: { ...select, positions: select.positions && [...select.positions] },
+    maxTokens,
+    sampling: { ...sampling, stop: [...sampling.stop] },
+    settings: { ...settings },
+    shardBytes,
+  };
+}
