@@ -4,7 +4,7 @@ import { CaptureError } from "../errors.ts";
 import { route } from "../routing/route.ts";
 
 /** Rows read at a time: 8 MB of logits with 512 experts, so a capture of any length passes through a little memory. */
-const CHUNK_ROWS = 4096;
+export const CHUNK_ROWS = 4096;
 
 /** The chosen experts of rows `[from, from + rows)`. */
 export interface ChosenRows {
@@ -32,32 +32,34 @@ export function routedLayers(capture: Capture): number[] {
   return [...layers].sort((a, b) => a - b);
 }
 
+/** The experts chosen in one layer, chunk by chunk; see {@link chosenRows}. */
+export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
+  if (!capture.model.moe) return;
+  for (const [from, to] of rowChunks(capture.rows.length)) yield chosenRows(capture, layer, from, to);
+}
+
 /**
- * The experts chosen in one layer, chunk by chunk: the captured `expert_ids`, else what the model's own gating rule
- * makes of the captured router logits.
+ * The experts chosen in rows `[from, to)` of an MoE layer: the captured `expert_ids`, else what the model's own gating
+ * rule makes of the captured router logits.
  *
  * @throws RequestError `INVALID_ARGUMENT` when there are only logits and the choice also took a learned bias, which
  *   a capture does not hold; CaptureError `CAPTURE_INVALID` for an id that is no expert's.
  */
-export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
-  const { moe } = capture.model;
-  if (!moe) return;
-  for (const [from, to] of rowChunks(capture.rows.length)) {
-    if (has(capture, "expert_ids", layer)) {
-      const ids = capture.expertIds.rows(layer, from, to).data;
-      checkIds(ids, moe.experts, layer);
-      const weights = has(capture, "expert_weights", layer)
-        ? capture.expertWeights.rows(layer, from, to).data
-        : null;
-      yield { from, rows: to - from, ids, weights };
-    } else {
-      const routing = route(capture.routerLogits.rows(layer, from, to), moe.gating, moe.topK);
-      yield { from, rows: to - from, ids: routing.ids.data, weights: routing.weights.data };
-    }
+export function chosenRows(capture: Capture, layer: number, from: number, to: number): ChosenRows {
+  const { experts, gating, topK } = capture.model.moe!;
+  if (!hasStream(capture, "expert_ids", layer)) {
+    const { ids, weights } = route(capture.routerLogits.rows(layer, from, to), gating, topK);
+    return { from, rows: to - from, ids: ids.data, weights: weights.data };
   }
+  const ids = capture.expertIds.rows(layer, from, to).data;
+  checkIds(ids, experts, layer);
+  const weights = hasStream(capture, "expert_weights", layer)
+    ? capture.expertWeights.rows(layer, from, to).data
+    : null;
+  return { from, rows: to - from, ids, weights };
 }
 
-const has = (capture: Capture, stream: StreamName, layer: number) =>
+export const hasStream = (capture: Capture, stream: StreamName, layer: number) =>
   capture.streams.includes(stream) && capture.stream(stream).has(layer);
 
 /** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */
