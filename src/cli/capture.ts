@@ -5,14 +5,13 @@ import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
 import { MoescopeError } from "../errors.ts";
-import type { Prompt } from "../prompt.ts";
 import type { CommandContext } from "./command.ts";
+import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
+import { given, loadOptions, type ModelFlags } from "./model-flags.ts";
 import type { Output } from "./output.ts";
-import { readPrompts, readTokenIds } from "./prompt-files.ts";
 import { captureReport } from "./report.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
 import { hasRouting, middleLayer, sampleStrips } from "./sample-strip.ts";
-import { UsageError } from "./usage-error.ts";
 import { captureSummary } from "./view/capture-summary.ts";
 import { header } from "./view/header.ts";
 import { dim } from "./view/paint.ts";
@@ -20,20 +19,13 @@ import { clip, safeText } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */
-export interface CaptureFlags {
-  readonly prompts?: readonly string[];
-  readonly tokenIds?: string;
-  readonly chat?: boolean;
+export interface CaptureFlags extends PromptFlags, ModelFlags {
   readonly maxTokens?: number;
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
   readonly out?: string;
   readonly json?: boolean;
-  readonly context?: number;
-  readonly kvType?: "f32" | "f16" | "q8_0";
-  readonly flashAttention: boolean;
-  readonly threads?: number;
   readonly seed?: number;
   readonly temperature?: number;
   readonly topK?: number;
@@ -53,15 +45,7 @@ export async function capture(
   context: CommandContext,
 ): Promise<void> {
   const prompts = await gatherPrompts(texts, flags, context.stdin);
-  const { context: contextSize, kvType, threads, flashAttention } = flags;
-  const loadOptions = given({
-    contextSize,
-    kvType,
-    threads,
-    // Left to llama.cpp unless it was switched off.
-    flashAttention: flashAttention ? undefined : false,
-  });
-  await withModel(model, loadOptions, context, async (llm) => {
+  await withModel(model, loadOptions(flags), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const run = given({ maxTokens, streams, layers, select, seed, temperature, topK, topP, minP, stop });
     const options = { ...run, ...given({ into: out }) };
@@ -79,29 +63,6 @@ export async function capture(
 function keepsShards(folder: string, error: unknown): boolean {
   const refused = error instanceof MoescopeError && error.code === "CAPTURE_EXISTS";
   return !refused && existsSync(join(folder, "manifest.json"));
-}
-
-/** Texts, then files, in the order of the command line. */
-async function gatherPrompts(
-  texts: readonly string[],
-  { prompts: files = [], tokenIds, chat }: CaptureFlags,
-  stdin: CommandContext["stdin"],
-): Promise<Prompt[]> {
-  const fromFiles: Prompt[] = [];
-  for (const file of files) fromFiles.push(...(await readPrompts(file, stdin)));
-  const prompts = [...texts, ...fromFiles].map((prompt) => (chat ? asChat(prompt) : prompt));
-  if (tokenIds !== undefined) prompts.push(...(await readTokenIds(tokenIds)));
-  if (prompts.length === 0)
-    throw new UsageError("nothing to run: give TEXT, --prompts FILE or --token-ids FILE.json");
-  return prompts;
-}
-
-/** Text as a user's message; chats and token ids stay what they are. */
-function asChat(prompt: Prompt): Prompt {
-  if (typeof prompt === "string") return [{ role: "user", content: prompt }];
-  if (typeof prompt === "object" && "prompt" in prompt && prompt.prompt !== undefined)
-    return { messages: [{ role: "user", content: prompt.prompt }], label: prompt.label ?? null };
-  return prompt;
 }
 
 function printCapture(captured: Capture, out: string | undefined, { terminal, print }: Output): void {
@@ -133,11 +94,4 @@ function nextHint(captured: Capture, out: string | undefined): string {
     return "Next: add --streams router_logits,expert_ids   see which experts serve them";
   if (out === undefined) return "Next: add --out run1   keep every value in a folder";
   return "Next: read it in Python with safetensors (values) and pandas (rows.parquet)";
-}
-
-/** The object without its undefined entries: options that were not given keep their defaults. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }

@@ -17,6 +17,16 @@ export function percent(share: number): string {
   return `${significant(share * 100)} %`;
 }
 
+/** `+3.25 points`, `-0.4 points`: a difference of shares, in points of a hundred. */
+export function points(difference: number): string {
+  return `${difference > 0 ? "+" : ""}${significant(difference * 100)} points`;
+}
+
+/** `0.693`, `1.2e-5`, `0`: information in nats or bits, with no unit. */
+export function information(amount: number): string {
+  return amount > 0 && amount < 1e-3 ? amount.toExponential(1) : significant(amount);
+}
+
 /** `2.4×`. */
 export function times(factor: number): string {
   return `${factor >= 10 ? Math.round(factor) : factor.toFixed(1)}×`;
