@@ -92,22 +92,17 @@ export function compareCaptures(
   const sharedOf = new Uint32Array(count);
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
-  const sums = layers.map((layer) =>
-    compareLayer(a, b, layer, alignment, (pair, shared, divergence) => {
+  const sums = layers.map((layer) => {
+    const { differences, ...rest } = compareLayer(a, b, layer, alignment, (pair, shared, js) => {
       sharedOf[pair]! += shared;
-      jsOf[pair]! += divergence;
+      jsOf[pair]! += js;
       if (shared < topK && firstLayer[pair] === NONE) firstLayer[pair] = layer;
-    }),
-  );
-  const shifts = usageShifts(
-    sums.map(({ countsA, countsB, differences }) => ({
-      countsA,
-      countsB,
-      rowsA: count,
-      rowsB: count,
-      pValues: signFlipTest(differences, experts, permutations, seed),
-    })),
-  );
+    });
+    // Tested at once: the differences by sample of one layer are in memory, not those of all.
+    const pValues = signFlipTest(differences, experts, permutations, seed);
+    return { ...rest, rowsA: count, rowsB: count, pValues };
+  });
+  const shifts = usageShifts(sums);
 
   const column = (values: Int32Array) => Int32Array.from(alignment.a, (row) => values[row]!);
   const rows: ComparedRows = {

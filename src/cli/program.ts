@@ -3,7 +3,15 @@ import { MoescopeError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
-import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
+import type { CompareFlags } from "./compare.ts";
+import {
+  parseLabelPair,
+  parseLayers,
+  parseNumber,
+  parseSelect,
+  parseStreamList,
+  parseWhole,
+} from "./option-values.ts";
 import { UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -13,7 +21,8 @@ Examples:
   moescope demo                                        a small model, bundled
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
-  moescope capture model.gguf --prompts texts.jsonl --out run1`;
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope compare run1 run2                           where routing differs`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -28,6 +37,17 @@ Examples:
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4`;
 
+const COMPARE_EXAMPLES = `
+A and B are capture folders, or models that run the same prompts one after the
+other. Tokens are compared with the same token at the same position; models that
+split the text into other tokens cannot be compared.
+
+Examples:
+  moescope compare run1 run2
+  moescope compare full.gguf q4.gguf --prompts texts.jsonl
+  moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
+  moescope compare run1 --labels math,code      two labels of one capture`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -37,6 +57,7 @@ export function program(context: CommandContext): Command {
     .helpCommand(false)
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
+  root.addCommand(compareCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -52,25 +73,18 @@ export function program(context: CommandContext): Command {
 }
 
 function captureCommand(context: CommandContext): Command {
-  return new Command("capture")
+  const command = new Command("capture")
     .description("run prompts and capture router logits and the chosen experts")
     .argument("<model>", MODEL)
-    .argument("[text...]", "prompts")
-    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
-    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template")
+    .argument("[text...]", "prompts");
+  promptOptions(command)
     .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
-    .option("--json", "print one JSON document")
-    .option("--context <n>", "tokens of context", value(parseWhole(1)))
-    .addOption(
-      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
-    )
-    .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--json", "print one JSON document");
+  return modelOptions(command)
     .option("--seed <n>", "of the sampling (default: 0)", value(parseWhole(0, 0xffffffff)))
     .option("--temperature <t>", "0 is greedy (default: 0)", value(parseNumber("from 0", (t) => t >= 0)))
     .option("--top-k <n>", "sample among the k most likely tokens", value(parseWhole(0)))
@@ -90,6 +104,38 @@ function captureCommand(context: CommandContext): Command {
       (await import("./capture.ts")).capture(model, texts, flags, context),
     );
 }
+
+function compareCommand(context: CommandContext): Command {
+  const command = new Command("compare")
+    .description("compare the routing of two captures, two models or two labels")
+    .argument("<a>", "a capture folder or a model")
+    .argument("[b]", "another of the same kind")
+    .argument("[text...]", "prompts, for models")
+    .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
+    .option("--json", "print one JSON document");
+  return modelOptions(promptOptions(command))
+    .addHelpText("after", COMPARE_EXAMPLES)
+    .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
+      (await import("./compare.ts")).compare(a, b, texts, flags, context),
+    );
+}
+
+/** Where prompts come from, for commands that run them. */
+const promptOptions = (command: Command): Command =>
+  command
+    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
+    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
+    .option("--chat", "each text is a user's message, put through the model's template");
+
+/** How a model is loaded, for commands that run one. */
+const modelOptions = (command: Command): Command =>
+  command
+    .option("--context <n>", "tokens of context", value(parseWhole(1)))
+    .addOption(
+      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
+    )
+    .option("--no-flash-attention", "attention as separate steps, for comparisons")
+    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)));
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];
 

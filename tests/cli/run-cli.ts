@@ -5,6 +5,8 @@ import { FakeEngine } from "./fake-engine.ts";
 
 export interface CliOptions {
   readonly engine?: FakeEngine;
+  /** By model reference; {@link engine} serves the others. */
+  readonly engines?: Readonly<Record<string, FakeEngine>>;
   readonly env?: NodeJS.ProcessEnv;
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -15,7 +17,15 @@ export interface CliOptions {
 /** Run the command line in this process on a fake engine and collect what it writes. */
 export async function runCli(
   args: readonly string[],
-  { engine = new FakeEngine(), env = {}, isTTY = false, columns, stdin = "", signal }: CliOptions = {},
+  {
+    engine = new FakeEngine(),
+    engines = {},
+    env = {},
+    isTTY = false,
+    columns,
+    stdin = "",
+    signal,
+  }: CliOptions = {},
 ) {
   const collect = () => {
     const chunks: string[] = [];
@@ -34,7 +44,7 @@ export async function runCli(
       signal: signal ?? new AbortController().signal,
       load: async (reference, { signal: _, onProgress: __, ...options }) => {
         loads.push({ reference, ...options });
-        return new LanguageModel(engine);
+        return new LanguageModel(engines[reference] ?? engine);
       },
       inspectModel: async () => engine.model,
     },

@@ -51,12 +51,12 @@ export function heatTable({ scale, rows, columns, notes }: HeatTable, { width, d
     const cells = Array.from({ length: grid.cells }, (_, i) =>
       cell(merge(row.values, grid, i), scale, grid, depth),
     );
-    return name + cells.join("") + figures(row.figures);
+    return (name + cells.join("") + figures(row.figures)).trimEnd();
   });
   const merged = grid.perCell > 1 ? [`each cell: the mean of ${grid.perCell} experts`] : [];
   const indent = " ".repeat(gutter + grid.cellWidth - 1);
   return [
-    dim(depth, head),
+    dim(depth, head.trimEnd()),
     ...body,
     indent + scale.legend(depth),
     ...[...merged, ...notes].map((note) => dim(depth, indent + note)),
