@@ -38,7 +38,8 @@ test("two models on the same prompts, in plain 80 columns", async () => {
     B  b.gguf: disturbed                                                   llama.cpp
        qwen3moe · 4 layers, all MoE · 16 experts, top-2 · 7.1 M · BF16
 
-    Compared 70 tokens of 6 samples in 4 MoE layers; 68.6 % keep all their experts
+    Compared 70 tokens of 6 samples in 4 MoE layers
+    68.6 % of the tokens keep their experts in every layer
 
     Tokens that keep their experts, by layer
          exact  overlap   top-1  KL, nats   first  exact, 0 to 100 %
@@ -94,7 +95,7 @@ test("two models on the same prompts, in plain 80 columns", async () => {
 
 test("a model with itself", async () => {
   const { stdout } = await runCli(["compare", "a.gguf", "a.gguf", ...TEXTS]);
-  expect(stdout).toContain("100 % keep all their experts");
+  expect(stdout).toContain("100 % of the tokens keep their experts in every layer");
   expect(stdout).toContain("none: every expert serves as many tokens");
   expect(stdout).not.toContain("moved most");
 });

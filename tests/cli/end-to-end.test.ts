@@ -121,10 +121,10 @@ print(json.dumps({"rows": len(rows), "columns": list(rows.columns), "labels": so
       moescope(["compare", ggufOf("qwen3_moe"), other, "--threads", "1", "--", "The router", "1 + 2 = 3"]);
     const same = await compare(ggufOf("qwen3_moe"));
     expect(same).toMatchObject({ code: 0, stderr: "" });
-    expect(same.stdout).toContain("in 3 MoE layers; 100 % keep all their experts");
+    expect(same.stdout).toContain("in 3 MoE layers\n100 % of the tokens keep their experts");
     const different = await compare(perturbed);
     expect(different.stdout).toContain("Tokens that moved most");
-    expect(different.stdout).not.toContain("; 100 % keep");
+    expect(different.stdout).not.toContain("\n100 % of the tokens");
   });
 
   it("exits with 2 for wrong use, 1 for what fails, 0 for help and version", async () => {

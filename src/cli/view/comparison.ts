@@ -56,8 +56,8 @@ function whatWasCompared({ rows, layers, onlyA, onlyB, parted, exact }: CaptureC
     ...(onlyB > 0 ? [`${plural(onlyB, "token")} only in B`] : []),
   ];
   return [
-    `Compared ${plural(rows.length, "token")} of ${plural(samples, "sample")} in ${plural(layers.size, "MoE layer")}; ` +
-      `${percent(exact)} keep all their experts`,
+    `Compared ${plural(rows.length, "token")} of ${plural(samples, "sample")} in ${plural(layers.size, "MoE layer")}`,
+    `${percent(exact)} of the tokens keep their experts in every layer`,
     ...(alone.length > 0 ? [`Left out: ${alone.join(", ")}`] : []),
     ...(parted.length > 0
       ? [`Left out: what follows where ${plural(parted.length, "generated text")} part`]

@@ -12,9 +12,9 @@ export function bytes(n: number): string {
   return withStep(n, 1000, ["B", "kB", "MB", "GB", "TB"]);
 }
 
-/** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. */
+/** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. Nearly all is `<100 %`: only all is 100 %. */
 export function percent(share: number): string {
-  return `${significant(share * 100)} %`;
+  return share >= 0.9995 && share < 1 ? "<100 %" : `${significant(share * 100)} %`;
 }
 
 /** `+3.25 points`, `-0.4 points`: a difference of shares, in points of a hundred. */
