@@ -1,3 +1,4 @@
+export type { Parting } from "./analysis/alignment.ts";
 export {
   coefficientOfVariation,
   type LoadBalance,
@@ -9,6 +10,14 @@ export {
   underusedExperts,
 } from "./analysis/balance.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
+export {
+  type CaptureComparison,
+  type CompareOptions,
+  compareCaptures,
+  type LayerComparison,
+} from "./analysis/compare.ts";
+export { compareLabels, type LabelComparison, type LayerLabelComparison } from "./analysis/compare-labels.ts";
+export type { ComparedRows, FirstDisagreement, MovedToken, TokenPlace } from "./analysis/compared-rows.ts";
 export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
 export {
   type ExpertSpecialization,
@@ -20,6 +29,7 @@ export {
 } from "./analysis/specialization.ts";
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
 export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
+export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
 export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";

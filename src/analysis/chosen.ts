@@ -6,7 +6,7 @@ import { CaptureError } from "../errors.ts";
 import { route } from "../routing/route.ts";
 
 /** Rows read at a time: 8 MB of logits with 512 experts, so a capture of any length passes through a little memory. */
-const CHUNK_ROWS = 4096;
+export const CHUNK_ROWS = 4096;
 
 /** The chosen experts of rows `[from, from + rows)`. */
 export interface ChosenRows {
@@ -59,22 +59,24 @@ export function chosenIn(
   return { ids: routing.ids.data, weights: routing.weights.data };
 }
 
+/** The experts chosen in one layer, chunk by chunk; see {@link chosenRows}. */
+export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
+  if (!capture.model.moe) return;
+  for (const [from, to] of rowChunks(capture.rows.length)) yield chosenRows(capture, layer, from, to);
+}
+
 /**
- * The experts chosen in one layer of a capture, chunk by chunk.
+ * The experts chosen in rows `[from, to)` of an MoE layer of a capture.
  *
  * @throws as {@link chosenIn}.
  */
-export function* chosenExperts(capture: Capture, layer: number): Generator<ChosenRows> {
-  const { moe } = capture.model;
-  if (!moe) return;
-  for (const [from, to] of rowChunks(capture.rows.length)) {
-    const values: LayerValues = (stream) =>
-      has(capture, stream, layer) ? capture.stream(stream).rows(layer, from, to).data : null;
-    yield { from, rows: to - from, ...chosenIn(moe, layer, values) };
-  }
+export function chosenRows(capture: Capture, layer: number, from: number, to: number): ChosenRows {
+  const values: LayerValues = (stream) =>
+    hasStream(capture, stream, layer) ? capture.stream(stream).rows(layer, from, to).data : null;
+  return { from, rows: to - from, ...chosenIn(capture.model.moe!, layer, values) };
 }
 
-const has = (capture: Capture, stream: StreamName, layer: number) =>
+export const hasStream = (capture: Capture, stream: StreamName, layer: number) =>
   capture.streams.includes(stream) && capture.stream(stream).has(layer);
 
 /** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */

@@ -35,7 +35,7 @@ export interface ExpertUsage {
  * Counts the captured `expert_ids`, or, where only router logits were captured, what the model's own gating rule
  * chooses from them.
  *
- * @throws RequestError `UNKNOWN_STREAM` when the capture has neither; see {@link chosenExperts}.
+ * @throws RequestError `UNKNOWN_STREAM` when the capture has neither; see {@link chosenRows}.
  * @example
  * const usage = expertUsage(capture);
  * const python = usage.layers.get(3)!.byLabel.get("python")!;

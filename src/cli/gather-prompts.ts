@@ -3,6 +3,7 @@ import type { CommandContext } from "./command.ts";
 import { readPrompts, readTokenIds } from "./prompt-files.ts";
 import { UsageError } from "./usage-error.ts";
 
+/** Where prompts come from, besides the texts of the command line. */
 export interface PromptFlags {
   readonly prompts?: readonly string[];
   readonly tokenIds?: string;

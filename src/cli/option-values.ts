@@ -51,6 +51,14 @@ export function parseStreamList(text: string): StreamName[] {
   return parseStreams(text.split(",").map((name) => name.trim()));
 }
 
+/** `math,code`; a label may hold spaces, not commas. */
+export function parseLabelPair(text: string): [a: string, b: string] {
+  const labels = text.split(",").map((label) => label.trim());
+  if (labels.length !== 2 || labels.includes(""))
+    throw new UsageError(`"${text}" is not two labels; write them as in math,code`);
+  return labels as [string, string];
+}
+
 /** A parser of whole numbers from `least` to `most`. */
 export function parseWhole(least: number, most = 0x7fffffff): (text: string) => number {
   return (text) => {

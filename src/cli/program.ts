@@ -3,7 +3,15 @@ import { MoescopeError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
-import { parseLayers, parseNumber, parseSelect, parseStreamList, parseWhole } from "./option-values.ts";
+import type { CompareFlags } from "./compare.ts";
+import {
+  parseLabelPair,
+  parseLayers,
+  parseNumber,
+  parseSelect,
+  parseStreamList,
+  parseWhole,
+} from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
@@ -17,7 +25,8 @@ Examples:
   moescope inspect model.gguf                          what the file says
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1
-  moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts`;
+  moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
+  moescope compare run1 run2                           where routing differs`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -44,6 +53,17 @@ const SET_BY_THE_RUN = (
   "topK topP minP stop flashAttention"
 ).split(" ");
 
+const COMPARE_EXAMPLES = `
+A and B are capture folders, or models that run the same prompts one after the
+other. Tokens are compared with the same token at the same position; models that
+split the text into other tokens cannot be compared.
+
+Examples:
+  moescope compare run1 run2
+  moescope compare full.gguf q4.gguf --prompts texts.jsonl
+  moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
+  moescope compare run1 --labels math,code      two labels of one capture`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -54,6 +74,7 @@ export function program(context: CommandContext): Command {
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
+  root.addCommand(compareCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -131,13 +152,40 @@ function profileCommand(context: CommandContext): Command {
 
 /** A command that loads a model and runs prompts, with the options of both. */
 function runCommand(name: string): Command {
-  return new Command(name)
-    .argument("[model]", MODEL)
-    .argument("[text...]", "prompts")
+  const command = new Command(name).argument("[model]", MODEL).argument("[text...]", "prompts");
+  promptOptions(command).option(
+    "--max-tokens <n>",
+    "tokens to generate after each prompt (default: 0)",
+    value(parseWhole(0)),
+  );
+  return modelOptions(command);
+}
+
+function compareCommand(context: CommandContext): Command {
+  const command = new Command("compare")
+    .description("compare the routing of two captures, two models or two labels")
+    .argument("<a>", "a capture folder or a model")
+    .argument("[b]", "another of the same kind")
+    .argument("[text...]", "prompts, for models")
+    .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
+    .option("--json", "print one JSON document");
+  return modelOptions(promptOptions(command))
+    .addHelpText("after", COMPARE_EXAMPLES)
+    .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
+      (await import("./compare.ts")).compare(a, b, texts, flags, context),
+    );
+}
+
+/** Where prompts come from, for commands that run them. */
+const promptOptions = (command: Command): Command =>
+  command
     .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
     .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template")
-    .option("--max-tokens <n>", "tokens to generate after each prompt (default: 0)", value(parseWhole(0)))
+    .option("--chat", "each text is a user's message, put through the model's template");
+
+/** How a model is loaded, for commands that run one. */
+const modelOptions = (command: Command): Command =>
+  command
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
@@ -153,7 +201,6 @@ function runCommand(name: string): Command {
       'tensors to a device, e.g. "exps=CPU"; may repeat',
       appended(value(parseOverride)),
     );
-}
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];
 

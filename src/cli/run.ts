@@ -36,7 +36,7 @@ export async function run(
     }
     if (error instanceof CommandFailed) return EXIT.failed;
     if (error instanceof UsageError) {
-      context.output.note(`moescope: ${error.message}\n(moescope capture --help shows examples)`);
+      context.output.note(`moescope: ${error.message}\n(moescope ${args[0]} --help shows examples)`);
       return EXIT.usage;
     }
     context.output.note(describe(error, env));

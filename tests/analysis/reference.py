@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import torch
 from scipy import stats
+from scipy.spatial import distance
 
 rng = np.random.default_rng(20240828)
 
@@ -262,6 +263,47 @@ def exact_permutation_case():
     return {"lengths": lengths, "used": used, "label": label, "shareP": exact(share), "informationP": exact(information)}
 
 
+def comparison_case():
+    """Eight samples through one layer of 6 experts, top-2, by a model and by a disturbed copy of it."""
+    experts, k = 6, 2
+    lengths = rng.integers(3, 9, 8)
+    a = rng.normal(0, 2, (lengths.sum(), experts)).astype(np.float32)
+    b = (a + rng.normal(0, 0.7, a.shape) + np.array([1.5, 0, 0, -1, 0, 0])).astype(np.float32)
+    b[:3] = a[:3]
+    p, q = (torch.softmax(torch.from_numpy(x).double(), -1).numpy() for x in (a, b))
+    ids_a, ids_b = (np.argsort(-x, axis=1, kind="stable")[:, :k] for x in (a, b))
+    shared = np.array([len(np.intersect1d(x, y)) for x, y in zip(ids_a, ids_b)])
+    sample = np.repeat(np.arange(len(lengths)), lengths)
+
+    def uses(ids):
+        return np.array([np.bincount(ids[sample == s].ravel(), minlength=experts) for s in range(len(lengths))])
+
+    test = stats.permutation_test(
+        (uses(ids_a), uses(ids_b)),
+        lambda x, y, axis: np.sum(y - x, axis=axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+        axis=0,
+    )
+    return {
+        "experts": experts,
+        "topK": k,
+        "lengths": lengths,
+        "a": a,
+        "b": b,
+        "kl": stats.entropy(p, q, axis=1),
+        "js": distance.jensenshannon(p, q, axis=1) ** 2,
+        "overlap": shared / k,
+        "exact": np.mean(shared == k),
+        "top1": np.mean(ids_a[:, 0] == ids_b[:, 0]),
+        "shareA": uses(ids_a).sum(0) / len(a),
+        "shareB": uses(ids_b).sum(0) / len(a),
+        "p": test.pvalue,
+        "q": stats.false_discovery_control(test.pvalue, method="bh"),
+    }
+
+
 p_values = np.concatenate([rng.uniform(0, 1, 20), rng.uniform(0, 0.005, 5), [0.01, 0.01, 1.0]])
 reference = {
     "softmax": softmax_cases(),
@@ -272,6 +314,7 @@ reference = {
     "wilson": wilson_cases(),
     "benjaminiHochberg": {"p": p_values, "q": stats.false_discovery_control(p_values, method="bh")},
     "permutation": exact_permutation_case(),
+    "comparison": comparison_case(),
 }
 json.dump(plain(reference), sys.stdout, separators=(",", ":"))
 sys.stdout.write("\n")

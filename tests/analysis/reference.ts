@@ -56,6 +56,22 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
   wilson: { count: number; rows: number; confidence: number; interval: [number, number] }[];
   benjaminiHochberg: { p: number[]; q: number[] };
   permutation: { lengths: number[]; used: number[]; label: number[]; shareP: number; informationP: number };
+  comparison: {
+    experts: number;
+    topK: number;
+    lengths: number[];
+    a: Matrix;
+    b: Matrix;
+    kl: number[];
+    js: number[];
+    overlap: number[];
+    exact: number;
+    top1: number;
+    shareA: number[];
+    shareB: number[];
+    p: number[];
+    q: number[];
+  };
 };
 
 /** All numbers of a matrix, row after row. */

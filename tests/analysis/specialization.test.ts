@@ -112,7 +112,14 @@ describe("standOuts", () => {
       Array.from({ length: n }, (_, i) => [0, i % 2 === 0 ? 3 + (i % 5) : s < 8 ? 1 : 2]).flat(),
     ),
   );
-  const made = captureOf({ experts: 8, topK: 2, labels, lengths, layer: 5, streams: { expert_ids: chosen } });
+  const made = captureOf({
+    experts: 8,
+    topK: 2,
+    labels,
+    lengths,
+    layers: [5],
+    streams: { expert_ids: chosen },
+  });
 
   test("are the experts of a label, not those that serve everyone", () => {
     const found = standOuts(specialization(made));

@@ -33,50 +33,68 @@ export function modelInfo(
   };
 }
 
-/** One layer's values by stream, row after row in the order of the samples. */
+/** Values by stream: layer after layer, and in each row after row in the order of the samples. */
 interface SyntheticCapture {
   readonly experts: number;
   readonly topK: number;
   readonly labels: readonly (string | null)[];
   /** Rows of each sample. */
   readonly lengths: readonly number[];
-  readonly layer?: number;
+  /** Tokens of each sample's prompt; default: all its rows. */
+  readonly promptTokens?: readonly number[];
+  /** Per row; default: 0, 1, ... in each sample. */
+  readonly positions?: readonly number[];
+  /** Per row; default: the position. */
+  readonly tokenIds?: readonly number[];
+  readonly tokenText?: (tokenId: number) => string;
+  /** Default: layer 0. */
+  readonly layers?: readonly number[];
   readonly gating?: Gating;
   readonly streams: Partial<Record<StreamName, Float32Array | Uint16Array>>;
 }
 
 /** A real capture made of given numbers; its rows arrive in two batches, the later half first. */
 export function captureOf(given: SyntheticCapture): Capture {
-  const layer = given.layer ?? 0;
+  const layers = given.layers ?? [0];
   const names = Object.keys(given.streams) as StreamName[];
   const sink = new MemorySink();
   sink.open({
     engine: { kind: "llama.cpp", version: "0" },
-    model: modelInfo(given.experts, given.topK, [layer], given.gating),
-    streams: names.map((name) => ({ name, layers: [layer] })),
-    samples: given.labels.map((label, i) => ({ label, promptTokens: given.lengths[i]! })),
-    tokenText: String,
+    model: modelInfo(given.experts, given.topK, layers, given.gating),
+    streams: names.map((name) => ({ name, layers })),
+    samples: given.labels.map((label, i) => ({
+      label,
+      promptTokens: (given.promptTokens ?? given.lengths)[i]!,
+    })),
+    tokenText: given.tokenText ?? String,
   });
   const sample = Int32Array.from(given.lengths.flatMap((n, i) => new Array<number>(n).fill(i)));
-  const position = Int32Array.from(given.lengths.flatMap((n) => Array.from({ length: n }, (_, p) => p)));
+  const position = Int32Array.from(
+    given.positions ?? given.lengths.flatMap((n) => Array.from({ length: n }, (_, p) => p)),
+  );
+  const tokenId = Int32Array.from(given.tokenIds ?? position);
   const half = sample.length >> 1;
   for (const [from, to] of [
     [half, sample.length],
     [0, half],
   ] as const) {
     if (from === to) continue;
+    const rowsOf = (data: Float32Array | Uint16Array, layer: number) => {
+      const width = data.length / layers.length / sample.length;
+      const first = layer * sample.length;
+      return data.slice((first + from) * width, (first + to) * width);
+    };
     sink.write({
       rows: to - from,
       sample: sample.slice(from, to),
       position: position.slice(from, to),
-      tokenId: position.slice(from, to),
+      tokenId: tokenId.slice(from, to),
       phase: new Uint8Array(to - from),
       streams: new Map(
-        names.map((name) => {
-          const data = given.streams[name]!;
-          const width = data.length / sample.length;
-          return [name, new Map([[layer, data.slice(from * width, to * width)]])];
-        }),
+        names.map((name) => [
+          name,
+          new Map(layers.map((layer, i) => [layer, rowsOf(given.streams[name]!, i)])),
+        ]),
       ),
     });
   }

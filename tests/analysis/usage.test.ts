@@ -15,7 +15,7 @@ const mean = (values: readonly number[]) => values.reduce((sum, x) => sum + x, 0
 
 describe("expertUsage", () => {
   test("from logits, by the model's own gating", () => {
-    const usage = expertUsage(captureOf({ ...shape, layer: 3, streams: { router_logits: logits.data } }));
+    const usage = expertUsage(captureOf({ ...shape, layers: [3], streams: { router_logits: logits.data } }));
     expect(usage.fairShare).toBe(0.25);
     expect([...usage.layers.keys()]).toEqual([3]);
     const layer = usage.layers.get(3)!;

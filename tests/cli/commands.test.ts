@@ -182,6 +182,7 @@ test.each([
   [["--help"], 0],
   [["--version"], 0],
   [["capture", "--help"], 0],
+  [["compare", "--help"], 0],
   [["frobnicate"], 2],
   [["profile", "--help"], 0],
   [["capture"], 2],

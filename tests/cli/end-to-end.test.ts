@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, inject, it } from "vitest";
 import { packageRoot, packageVersion } from "../../src/package-root.ts";
 import { ggufOf } from "../fixtures/families.ts";
+import { perturbedGguf } from "../fixtures/perturbed-gguf.ts";
 
 const main = join(packageRoot, "dist", "cli", "main.js");
 const folder = mkdtempSync(join(tmpdir(), "moescope-cli-"));
@@ -111,6 +112,19 @@ print(json.dumps({"rows": len(rows), "columns": list(rows.columns), "labels": so
     const again = await moescope(["capture", ggufOf("deepseek_v3"), "x", "--out", out]);
     expect(again.code).toBe(1);
     expect(again.stderr).toContain(out);
+  });
+
+  it("compares real models, one after the other", async () => {
+    const perturbed = join(folder, "perturbed.gguf");
+    await perturbedGguf(ggufOf("qwen3_moe"), perturbed, 0.3);
+    const compare = (other: string) =>
+      moescope(["compare", ggufOf("qwen3_moe"), other, "--threads", "1", "--", "The router", "1 + 2 = 3"]);
+    const same = await compare(ggufOf("qwen3_moe"));
+    expect(same).toMatchObject({ code: 0, stderr: "" });
+    expect(same.stdout).toContain("in 3 MoE layers\n100 % of the tokens keep their experts");
+    const different = await compare(perturbed);
+    expect(different.stdout).toContain("Tokens that moved most");
+    expect(different.stdout).not.toContain("\n100 % of the tokens");
   });
 
   it("exits with 2 for wrong use, 1 for what fails, 0 for help and version", async () => {

@@ -47,10 +47,16 @@ export class FakeEngine implements Engine {
   readonly chatTemplate = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
   readonly specialTokens = { bos: "", eos: "" };
   readonly model: ModelInfo;
+  readonly #disturbed: (token: number, layer: number) => boolean;
   closed = 0;
 
-  constructor(model: ModelInfo = modelInfo()) {
+  /** @param disturbed which tokens a layer routes as it would the next one. */
+  constructor(
+    model: ModelInfo = modelInfo(),
+    disturbed: (token: number, layer: number) => boolean = () => false,
+  ) {
     this.model = model;
+    this.#disturbed = disturbed;
   }
 
   async tokenize(text: string): Promise<Int32Array> {
@@ -110,14 +116,15 @@ export class FakeEngine implements Engine {
   #values(name: StreamName, layer: number, tokens: Int32Array) {
     const { experts, topK } = this.model.moe!;
     const width = { experts, top_k: topK, hidden: this.model.hiddenSize }[STREAMS[name].axis];
-    const values = Array.from(tokens, (token) =>
-      Array.from({ length: width }, (_, i) => {
+    const values = Array.from(tokens, (given) => {
+      const token = this.#disturbed(given, layer) ? given + 1 : given;
+      return Array.from({ length: width }, (_, i) => {
         // Squares bunch up on some experts, so the load is uneven; distinct within the top-k by the odd stride.
         if (name === "expert_ids") return (((token * token) % 11) + layer * 3 + i * 7) % experts;
         if (name === "expert_weights") return 1 / topK;
         return Math.sin(token * 7 + layer * 13 + i);
-      }),
-    ).flat();
+      });
+    }).flat();
     return name === "expert_ids" ? Uint16Array.from(values) : Float32Array.from(values);
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  parseLabelPair,
   parseLayers,
   parseNumber,
   parseSelect,
@@ -22,6 +23,11 @@ test("selections", () => {
   expect(parseSelect("last=1")).toEqual({ last: 1 });
   for (const bad of ["", "last", "last=0", "phase=both", "rows=3", "last=1,last=2", "positions=-1"])
     expect(() => parseSelect(bad)).toThrow();
+});
+
+test("two labels", () => {
+  expect(parseLabelPair("math, source code")).toEqual(["math", "source code"]);
+  for (const bad of ["math", "math,", "a,b,c"]) expect(() => parseLabelPair(bad)).toThrow(/as in math,code/);
 });
 
 test("streams and numbers", () => {

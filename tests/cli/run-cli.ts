@@ -6,6 +6,8 @@ import { FakeEngine } from "./fake-engine.ts";
 
 export interface CliOptions {
   readonly engine?: FakeEngine;
+  /** By model reference; {@link engine} serves the others. */
+  readonly engines?: Readonly<Record<string, FakeEngine>>;
   readonly env?: NodeJS.ProcessEnv;
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -28,6 +30,7 @@ export async function runCli(
   args: readonly string[],
   {
     engine = new FakeEngine(),
+    engines = {},
     env = {},
     isTTY = false,
     columns,
@@ -53,7 +56,7 @@ export async function runCli(
       signal: signal ?? new AbortController().signal,
       load: async (reference, { signal: _, onProgress: __, ...options }) => {
         loads.push({ reference, ...options });
-        return new LanguageModel(engine);
+        return new LanguageModel(engines[reference] ?? engine);
       },
       inspectModel: async () => engine.model,
       diagnose: async () => diagnosis,

@@ -11,16 +11,30 @@ const VIRIDIS: readonly Rgb[] = [
 ].map(rgb);
 
 /**
+ * ColorBrewer's RdBu, blue first (Cynthia Brewer, Apache-2.0): red and blue are told apart by colour-blind eyes, and
+ * the middle is no colour at all.
+ */
+// biome-ignore format: a table
+const RED_BLUE: readonly Rgb[] = [
+  "053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f",
+].map(rgb);
+
+/**
  * Okabe and Ito's colours for labels: those that stay readable as text on dark and on light terminals. Their black,
  * blue and yellow do not.
  */
 export const LABEL_COLOURS: readonly Rgb[] = ["e69f00", "56b4e9", "009e73", "d55e00", "cc79a7"].map(rgb);
 
 /** The colour of an amount from 0 to 1; values outside are held at the ends. */
-export function viridis(amount: number): Rgb {
-  const at = Math.min(1, Math.max(0, amount)) * (VIRIDIS.length - 1);
-  const from = VIRIDIS[Math.floor(at)]!;
-  const to = VIRIDIS[Math.ceil(at)]!;
+export const viridis = (amount: number): Rgb => between(VIRIDIS, amount);
+
+/** The colour of a difference from -1 (blue) over 0 (neutral) to 1 (red). */
+export const diverging = (difference: number): Rgb => between(RED_BLUE, (difference + 1) / 2);
+
+function between(colours: readonly Rgb[], amount: number): Rgb {
+  const at = Math.min(1, Math.max(0, amount)) * (colours.length - 1);
+  const from = colours[Math.floor(at)]!;
+  const to = colours[Math.ceil(at)]!;
   const part = at - Math.floor(at);
   return from.map((value, i) => Math.round(value + (to[i]! - value) * part)) as unknown as Rgb;
 }

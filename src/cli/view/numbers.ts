@@ -12,9 +12,19 @@ export function bytes(n: number): string {
   return withStep(n, 1000, ["B", "kB", "MB", "GB", "TB"]);
 }
 
-/** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. */
+/** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. Nearly all is `<100 %`: only all is 100 %. */
 export function percent(share: number): string {
-  return `${significant(share * 100)} %`;
+  return share >= 0.9995 && share < 1 ? "<100 %" : `${significant(share * 100)} %`;
+}
+
+/** `+3.25 points`, `-0.4 points`: a difference of shares, in points of a hundred. */
+export function points(difference: number): string {
+  return `${difference > 0 ? "+" : ""}${significant(difference * 100)} points`;
+}
+
+/** `0.693`, `1.2e-5`, `0`: information in nats or bits, with no unit. */
+export function information(amount: number): string {
+  return amount > 0 && amount < 1e-3 ? amount.toExponential(1) : significant(amount);
 }
 
 /** `2.4×`. */

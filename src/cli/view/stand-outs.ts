@@ -1,8 +1,9 @@
 import type { StandOut } from "../../analysis/stand-outs.ts";
 import type { Terminal } from "../terminal.ts";
+import { alignColumns } from "./columns.ts";
 import { percent, probability, times } from "./numbers.ts";
 import { bold } from "./paint.ts";
-import { clip, displayWidth, padLeft, padRight, safeText } from "./text.ts";
+import { clip, padLeft, padRight, safeText } from "./text.ts";
 
 /** Experts that serve one label far more than their fair share, one a line; `found` in the order to show. */
 export function standOutList(
@@ -11,21 +12,16 @@ export function standOutList(
   { width, depth }: Terminal,
 ): string[] {
   if (found.length === 0) return [];
-  const column = (text: (found: StandOut) => string, pad: (text: string, width: number) => string) => {
-    const texts = found.map(text);
-    const widest = Math.max(...texts.map(displayWidth));
-    return texts.map((each) => pad(each, widest));
-  };
-  const columns = [
-    column(({ layer, expert }) => `L${layer} E${expert}`, padRight),
-    column(({ label }) => clip(safeText(label), 14), padRight),
-    column(({ share }) => `${Math.round(100 * share)} % of its tokens`, padLeft),
-    column(({ timesFair }) => `${times(timesFair)} fair`, padLeft),
-    column(({ pValue }) => probability(pValue), padRight),
-  ];
+  const lines = alignColumns(
+    found.map(({ layer, expert, label, share, timesFair, pValue }) => [
+      `L${layer} E${expert}`,
+      clip(safeText(label), 14),
+      `${Math.round(100 * share)} % of its tokens`,
+      `${times(timesFair)} fair`,
+      probability(pValue),
+    ]),
+    [padRight, padRight, padLeft, padLeft, padRight],
+  );
   const title = `Experts that stand out (fair share ${percent(fairShare)})`;
-  return [
-    bold(depth, title),
-    ...found.map((_, i) => clip(`  ${columns.map((texts) => texts[i]).join("   ")}`, width)),
-  ];
+  return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width))];
 }

@@ -1,0 +1,91 @@
+import { statSync } from "node:fs";
+import { compareCaptures } from "../analysis/compare.ts";
+import { compareLabels } from "../analysis/compare-labels.ts";
+import type { Capture } from "../capture/capture.ts";
+import type { Prompt } from "../prompt.ts";
+import { openCapture } from "../store/folder-source.ts";
+import type { CommandContext } from "./command.ts";
+import { comparisonReport, labelReport } from "./compare-report.ts";
+import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
+import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
+import { captureWithProgress, withModel } from "./run-capture.ts";
+import { UsageError } from "./usage-error.ts";
+import { comparisonView } from "./view/comparison.ts";
+import { labelComparisonView } from "./view/label-comparison.ts";
+
+/** The options of `moescope compare`, parsed. */
+export interface CompareFlags extends PromptFlags, LoadFlags {
+  readonly labels?: readonly [a: string, b: string];
+  readonly json?: boolean;
+}
+
+/** `moescope compare A B [TEXT...]`, or `moescope compare A --labels x,y`. */
+export async function compare(
+  a: string,
+  b: string | undefined,
+  texts: readonly string[],
+  flags: CompareFlags,
+  context: CommandContext,
+): Promise<void> {
+  const { print, terminal } = context.output;
+  if (flags.labels) {
+    if (b !== undefined)
+      throw new UsageError(
+        "--labels compares two labels of one capture: leave out B, give texts by --prompts",
+      );
+    const [capture] = await captures([a], texts, flags, context);
+    const found = compareLabels(capture!, ...flags.labels);
+    if (flags.json) print(JSON.stringify(labelReport(capture!, found)));
+    else print(...labelComparisonView(capture!, found, terminal));
+    return;
+  }
+  if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
+  const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
+  const found = compareCaptures(left, right);
+  if (flags.json) print(JSON.stringify(comparisonReport(left, right, found)));
+  else {
+    const sides = [
+      { reference: a, capture: left },
+      { reference: b, capture: right },
+    ] as const;
+    print(...comparisonView(...sides, found, terminal));
+  }
+}
+
+/** Capture folders are opened; models run the same prompts one after the other, so that only one is in memory. */
+async function captures(
+  references: readonly string[],
+  texts: readonly string[],
+  flags: CompareFlags,
+  context: CommandContext,
+): Promise<Capture[]> {
+  const folders = references.filter(isFolder);
+  if (folders.length === references.length) {
+    if (texts.length > 0 || flags.prompts || flags.tokenIds !== undefined)
+      throw new UsageError("prompts are for models; these captures have theirs");
+    return Promise.all(folders.map(openCapture));
+  }
+  if (folders.length > 0)
+    throw new UsageError(
+      `${folders[0]} is a capture and the other a model; capture the model first: ` +
+        "moescope capture MODEL --prompts FILE --out run2",
+    );
+  const prompts = await gatherPrompts(texts, flags, context.stdin);
+  const found: Capture[] = [];
+  for (const model of references) found.push(await captureModel(model, prompts, flags, context));
+  return found;
+}
+
+// No reference to a model is a folder; what is wrong with a folder that is no capture, opening it tells.
+const isFolder = (reference: string) =>
+  statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false;
+
+const captureModel = (
+  model: string,
+  prompts: readonly Prompt[],
+  flags: CompareFlags,
+  context: CommandContext,
+) =>
+  withModel(model, loadOptionsOf(flags), context, (llm) =>
+    captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
+  );
