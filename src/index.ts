@@ -45,8 +45,8 @@ export type {
   MoeInfo,
   Sampling,
 } from "./engines/engine.ts";
-export type { LlamaOptions } from "./engines/llama/engine.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
+export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export {

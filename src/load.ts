@@ -1,6 +1,7 @@
 import type { ModelInfo } from "./engines/engine.ts";
-import { LlamaEngine, type LlamaOptions } from "./engines/llama/engine.ts";
+import { LlamaEngine } from "./engines/llama/engine.ts";
 import { inspectFile } from "./engines/llama/gguf.ts";
+import type { LlamaOptions } from "./engines/llama/options.ts";
 import { RequestError } from "./errors.ts";
 import { LanguageModel } from "./model.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";

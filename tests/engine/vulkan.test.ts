@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, inject, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
 import { STREAM_NAMES } from "../../src/capture/streams.ts";
-import type { LlamaOptions } from "../../src/engines/llama/engine.ts";
+import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import { load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
 import type { Prompt } from "../../src/prompt.ts";

@@ -1,16 +1,16 @@
 /**
- * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is in this file and
- * in `device-bindings.ts`, and belongs to {@link LLAMA_VERSION}. Nothing is called before {@link openLlama} has checked version, symbols and
- * layouts; callers pass checked values only.
+ * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is here, in
+ * `device-bindings.ts`, `tensor-reader.ts` and `abi.ts`, and belongs to the version in `library.ts`. Nothing is called
+ * before {@link openLlama} has checked version, symbols and layouts; callers pass checked values only.
  *
  * One instance per thread: koffi's handles and callbacks are bound to the thread that made them.
  */
 import koffi from "koffi";
 import { EngineError } from "../../errors.ts";
-import { makeAbort, raiseAbort } from "./abort.ts";
-import { type BufferPointer, bindDevices, graphOf } from "./device-bindings.ts";
-import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
-import { addressOf, Memory } from "./memory.ts";
+import { checkAbi } from "./abi.ts";
+import { bindDevices } from "./device-bindings.ts";
+import type { LibraryFiles } from "./library.ts";
+import { Memory } from "./memory.ts";
 
 /** An address in this process. */
 export type Pointer = bigint;
@@ -22,22 +22,6 @@ export const GGML_TYPE = { F32: 0, F16: 1, Q8_0: 8, I32: 26 } as const;
 /** `GGML_TENSOR_FLAG_OUTPUT`: kernels that fuse operations still write a tensor that carries it. */
 export const GGML_TENSOR_FLAG_OUTPUT = 2;
 export const FLASH_ATTENTION = { auto: -1, off: 0, on: 1 } as const;
-
-/** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */
-const TENSOR = {
-  type: 0,
-  buffer: 8,
-  ne: 16,
-  nb: 48,
-  op: 80,
-  flags: 148,
-  src: 152,
-  viewSrc: 232,
-  viewOffset: 240,
-  data: 248,
-  name: 256,
-  size: 336,
-} as const;
 
 /** What the eval callback is called with: `ask` true before, false after the tensor's computation. */
 type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
@@ -380,126 +364,5 @@ function optional<T>(open: () => T): T | null {
     return open();
   } catch {
     return null;
-  }
-}
-
-/** Compare what the library says of itself with what this file assumes, without running a model. */
-function checkAbi(llama: Llama, files: LibraryFiles): void {
-  const must = (ok: boolean, what: string) => {
-    if (!ok)
-      throw new EngineError(
-        "ENGINE_INCOMPATIBLE",
-        `llama.cpp in ${files.folder}: ${what}; moescope needs ${LLAMA_VERSION}. Reinstall moescope, or point ` +
-          "MOESCOPE_LLAMA_DIR at a build of that version",
-      );
-  };
-  const version = llama.version();
-  must(`v${version.replace(/^v|-dev$/g, "")}` === LLAMA_VERSION, `it is version ${version}`);
-  const context = llama.contextDefaults();
-  must(
-    context.n_ctx === 512 && context.n_batch === 2048 && context.n_ubatch === 512 && context.n_seq_max === 1,
-    "llama_context_params has another layout",
-  );
-  must(
-    context.flash_attn_type === FLASH_ATTENTION.auto &&
-      context.type_k === GGML_TYPE.F16 &&
-      !context.kv_unified,
-    "llama_context_params has another layout",
-  );
-  checkTensorLayout(llama, must);
-  const flag = makeAbort();
-  const seen = [false, true].map((raised) => {
-    raiseAbort(flag, raised);
-    const address = addressOf(new Uint8Array(flag));
-    return { empty: llama.isEmpty(address), scalar: llama.isScalar(address) };
-  });
-  must(!seen[0]!.empty && seen[1]!.empty, "ggml_is_empty reads another layout");
-  must(seen[0]!.scalar && !seen[1]!.scalar, "ggml_is_scalar reads another layout");
-}
-
-function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => void): void {
-  // A graph takes most of it.
-  const context = llama.ggmlInit({ mem_size: 512 * 1024, mem_buffer: null, no_alloc: false });
-  try {
-    const graph = llama.newGraph(context);
-    const name = "moescope-layout-check-0123456789";
-    const root = llama.setName(llama.newTensor2d(context, GGML_TYPE.I32, 3, 5), name);
-    const view = llama.view1d(context, root, 2, 12);
-    const t = new TensorReader(llama.memory);
-    const [viewSource, viewOffset] = [t.viewSource(view), t.viewOffset(view)];
-    must(
-      t.type(root) === GGML_TYPE.I32 &&
-        t.ne(root, 0) === 3 &&
-        t.ne(root, 1) === 5 &&
-        t.nb(root, 1) === 12 &&
-        t.name(root) === name &&
-        llama.opName(t.op(root)) === "NONE" &&
-        llama.opName(t.op(view)) === "VIEW" &&
-        viewSource === root &&
-        viewOffset === 12 &&
-        t.source(view) === root &&
-        t.data(view) === t.data(root) + 12,
-      "ggml_tensor has another layout",
-    );
-    llama.expandGraph(graph, view);
-    for (const tensor of [root, view]) {
-      const nodes = graphOf(llama, llama.memory, tensor);
-      must(nodes?.length === 1 && nodes[0] === view, "ggml_object has another layout");
-    }
-  } finally {
-    llama.ggmlFree(context);
-  }
-}
-
-/** Fields of a `ggml_tensor` in place. */
-export class TensorReader {
-  readonly #memory: Memory;
-
-  constructor(memory: Memory) {
-    this.#memory = memory;
-  }
-
-  type(t: TensorPointer): number {
-    return this.#memory.int32(t + TENSOR.type);
-  }
-  ne(t: TensorPointer, axis: number): number {
-    return this.#memory.uint64(t + TENSOR.ne + 8 * axis);
-  }
-  nb(t: TensorPointer, axis: number): number {
-    return this.#memory.uint64(t + TENSOR.nb + 8 * axis);
-  }
-  op(t: TensorPointer): number {
-    return this.#memory.int32(t + TENSOR.op);
-  }
-  buffer(t: TensorPointer): BufferPointer {
-    return this.#memory.uint64(t + TENSOR.buffer);
-  }
-  setBuffer(t: TensorPointer, buffer: BufferPointer): void {
-    this.#memory.setUint64(t + TENSOR.buffer, buffer);
-  }
-  setOp(t: TensorPointer, op: number): void {
-    this.#memory.setInt32(t + TENSOR.op, op);
-  }
-  /** First operand, or 0. */
-  source(t: TensorPointer): TensorPointer {
-    return this.#memory.uint64(t + TENSOR.src);
-  }
-  viewSource(t: TensorPointer): TensorPointer {
-    return this.#memory.uint64(t + TENSOR.viewSrc);
-  }
-  viewOffset(t: TensorPointer): number {
-    return this.#memory.uint64(t + TENSOR.viewOffset);
-  }
-  data(t: TensorPointer): number {
-    return this.#memory.uint64(t + TENSOR.data);
-  }
-  setData(t: TensorPointer, address: number): void {
-    this.#memory.setUint64(t + TENSOR.data, address);
-  }
-  addFlag(t: TensorPointer, flag: number): void {
-    this.#memory.setInt32(t + TENSOR.flags, this.#memory.int32(t + TENSOR.flags) | flag);
-  }
-  name(t: TensorPointer): string {
-    return this.#memory.text(t + TENSOR.name, 64);
   }
 }

@@ -1,4 +1,5 @@
-import type { TensorPointer, TensorReader } from "./bindings.ts";
+import type { TensorPointer } from "./bindings.ts";
+import type { TensorReader } from "./tensor-reader.ts";
 
 /** Name of the tensor with the model's output, the logits over the vocabulary. */
 export const OUTPUT = "result_output";

@@ -6,12 +6,12 @@ import {
   type Llama,
   type Pointer,
   type TensorPointer,
-  TensorReader,
 } from "./bindings.ts";
 import { DeviceArenas } from "./device-arena.ts";
 import { type BufferTypePointer, graphOf } from "./device-bindings.ts";
 import { OUTPUT, OutputHead } from "./output-head.ts";
 import type { TapTarget } from "./taps.ts";
+import { TensorReader } from "./tensor-reader.ts";
 
 /**
  * - `redirect`: the kernels write captured tensors straight into our memory;

@@ -1,0 +1,142 @@
+import { availableParallelism, totalmem } from "node:os";
+import { EngineError, RequestError } from "../../errors.ts";
+import type { EngineSettings, ModelInfo } from "../engine.ts";
+import type { GgufHeader } from "./gguf.ts";
+import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
+import { findLibrary } from "./library.ts";
+import type { Isolation } from "./load-host.ts";
+import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
+import type { HostOptions } from "./protocol.ts";
+import type { Strategy } from "./tap.ts";
+
+/** How to load a model into the embedded llama.cpp. */
+export interface LlamaOptions {
+  /** Tokens the key-value cache holds for all samples that run together; the longest sample. Default: 4096, or less if the model was trained for less. */
+  readonly contextSize?: number;
+  /** Samples run together at most. Default 4. */
+  readonly parallel?: number;
+  /** Tokens a step holds at most (llama.cpp's ubatch). Default 512. */
+  readonly batchSize?: number;
+  /** Threads that compute. Default: one a core. */
+  readonly threads?: number;
+  /** Element type of the key-value cache. Default f16, as llama.cpp; f32 for comparisons against references. */
+  readonly kvType?: "f32" | "f16" | "q8_0";
+  /** Default: as llama.cpp decides; false for comparisons against references. */
+  readonly flashAttention?: boolean;
+  /** What computes. Default `auto`: the first kind of GPU that is installed and works, else the CPU. */
+  readonly gpu?: GpuChoice;
+  /** Layers on the GPU, counted from the last, and one more for the output. Default: all. Means nothing without a GPU. */
+  readonly gpuLayers?: number;
+  /** The routed experts of all layers (true) or of the first n stay in the CPU's memory. Default false. */
+  readonly cpuMoe?: boolean | number;
+  /** Where tensors go by name; the first that matches counts, and before `cpuMoe`. */
+  readonly overrideTensors?: readonly TensorOverride[];
+  /** How captured tensors leave the graph. Default `auto`. */
+  readonly strategy?: Strategy;
+  /** Where llama.cpp runs: a `thread` (default) or a `process`, which may crash without taking this one along. */
+  readonly isolate?: Isolation;
+}
+
+/**
+ * What the host is started with.
+ *
+ * @throws RequestError `INVALID_ARGUMENT`; EngineError when llama.cpp is missing or the cache cannot exist.
+ */
+export function hostOptions(header: GgufHeader, model: ModelInfo, options: LlamaOptions): HostOptions {
+  const whole = (name: keyof LlamaOptions, value: number, max: number, min = 1): number => {
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${name} must be a whole number from ${min} to ${max}, got ${value}`,
+    );
+  };
+  const { gpu = "auto", gpuLayers, cpuMoe = false, overrideTensors = [] } = options;
+  overrideTensors.forEach(checkPattern);
+  const contextSize = whole(
+    "contextSize",
+    options.contextSize ?? Math.min(4096, model.contextLength || 4096),
+    1 << 30,
+  );
+  const kvType = options.kvType ?? "f16";
+  const isolate = options.isolate ?? "thread";
+  // A misspelt "process" must not quietly be less safe.
+  if (isolate !== "thread" && isolate !== "process")
+    throw new RequestError("INVALID_ARGUMENT", `isolate must be "thread" or "process", got "${isolate}"`);
+  if (!["f32", "f16", "q8_0"].includes(kvType))
+    throw new RequestError("INVALID_ARGUMENT", `kvType must be f32, f16 or q8_0, got ${kvType}`);
+  checkMemory(header, model, contextSize, kvType);
+  return {
+    files: findLibrary(),
+    gpu,
+    gpuLibraries: findGpuLibraries(gpu),
+    placement: {
+      gpuLayers: gpuLayers === undefined ? null : whole("gpuLayers", gpuLayers, 1 << 16, 0),
+      overrides: [
+        ...overrideTensors,
+        ...cpuMoeOverrides(typeof cpuMoe === "boolean" ? cpuMoe : whole("cpuMoe", cpuMoe, model.layers, 0)),
+      ],
+    },
+    path: header.files[0]!,
+    contextSize,
+    // llama.cpp's LLAMA_MAX_SEQ is 256.
+    parallel: whole("parallel", options.parallel ?? 4, 256),
+    batchSize: whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16),
+    threads: whole("threads", options.threads ?? availableParallelism(), 512),
+    kvType,
+    flashAttention: options.flashAttention ?? "auto",
+    strategy: options.strategy ?? "auto",
+    layers: model.layers,
+  };
+}
+
+/** A pattern that is none would be an exception in native code. */
+function checkPattern({ pattern }: TensorOverride): void {
+  try {
+    new RegExp(pattern);
+    if (!pattern.includes("\0")) return;
+  } catch {
+    // Said below.
+  }
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `overrideTensors: ${JSON.stringify(pattern)} is no regular expression`,
+  );
+}
+
+/** Threads and the way tensors leave the graph change no value. */
+export function settingsOf({
+  contextSize,
+  parallel,
+  batchSize,
+  kvType,
+  flashAttention,
+}: HostOptions): EngineSettings {
+  const left = flashAttention === "auto" ? {} : { flashAttention };
+  return { contextSize, parallel, batchSize, kvType, ...left };
+}
+
+/** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */
+function checkMemory(
+  header: GgufHeader,
+  model: ModelInfo,
+  contextSize: number,
+  kvType: "f32" | "f16" | "q8_0",
+): void {
+  const key = (name: string) => {
+    const value = header.metadata[`${model.architecture}.${name}`];
+    return Number(Array.isArray(value) ? Math.max(...value.map(Number)) : (value ?? 0));
+  };
+  const heads = key("attention.head_count_kv") || key("attention.head_count");
+  const headSize = key("attention.key_length") || model.hiddenSize / Math.max(1, key("attention.head_count"));
+  // MLA caches one compressed vector per token.
+  const values = key("attention.kv_lora_rank") || 2 * heads * headSize;
+  const bytes = model.layers * contextSize * values * { f32: 4, f16: 2, q8_0: 34 / 32 }[kvType];
+  const memory = Math.min(totalmem(), process.constrainedMemory?.() || Number.POSITIVE_INFINITY);
+  const gib = (n: number) => `${(n / 2 ** 30).toFixed(1)} GiB`;
+  if (bytes > memory)
+    throw new EngineError(
+      "OUT_OF_MEMORY",
+      `a context of ${contextSize} tokens needs about ${gib(bytes)} for the key-value cache, the machine has ` +
+        `${gib(memory)}; use a smaller contextSize or kvType q8_0`,
+    );
+}

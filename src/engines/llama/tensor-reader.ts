@@ -1,0 +1,72 @@
+import type { TensorPointer } from "./bindings.ts";
+import type { BufferPointer } from "./device-bindings.ts";
+import type { Memory } from "./memory.ts";
+
+/** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */
+const TENSOR = {
+  type: 0,
+  buffer: 8,
+  ne: 16,
+  nb: 48,
+  op: 80,
+  flags: 148,
+  src: 152,
+  viewSrc: 232,
+  viewOffset: 240,
+  data: 248,
+  name: 256,
+  size: 336,
+} as const;
+
+/** Fields of a `ggml_tensor` in place. */
+export class TensorReader {
+  readonly #memory: Memory;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+  }
+
+  type(t: TensorPointer): number {
+    return this.#memory.int32(t + TENSOR.type);
+  }
+  ne(t: TensorPointer, axis: number): number {
+    return this.#memory.uint64(t + TENSOR.ne + 8 * axis);
+  }
+  nb(t: TensorPointer, axis: number): number {
+    return this.#memory.uint64(t + TENSOR.nb + 8 * axis);
+  }
+  op(t: TensorPointer): number {
+    return this.#memory.int32(t + TENSOR.op);
+  }
+  buffer(t: TensorPointer): BufferPointer {
+    return this.#memory.uint64(t + TENSOR.buffer);
+  }
+  setBuffer(t: TensorPointer, buffer: BufferPointer): void {
+    this.#memory.setUint64(t + TENSOR.buffer, buffer);
+  }
+  setOp(t: TensorPointer, op: number): void {
+    this.#memory.setInt32(t + TENSOR.op, op);
+  }
+  /** First operand, or 0. */
+  source(t: TensorPointer): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.src);
+  }
+  viewSource(t: TensorPointer): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.viewSrc);
+  }
+  viewOffset(t: TensorPointer): number {
+    return this.#memory.uint64(t + TENSOR.viewOffset);
+  }
+  data(t: TensorPointer): number {
+    return this.#memory.uint64(t + TENSOR.data);
+  }
+  setData(t: TensorPointer, address: number): void {
+    this.#memory.setUint64(t + TENSOR.data, address);
+  }
+  addFlag(t: TensorPointer, flag: number): void {
+    this.#memory.setInt32(t + TENSOR.flags, this.#memory.int32(t + TENSOR.flags) | flag);
+  }
+  name(t: TensorPointer): string {
+    return this.#memory.text(t + TENSOR.name, 64);
+  }
+}
