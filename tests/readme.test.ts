@@ -23,13 +23,38 @@ const EXPECTED: readonly [first: string, output: RegExp][] = [
   ["normalize: true });\nfor", /^(layer \d: CV \d\.\d\d, expert 0 serves \d\.\d\d\n){6,}$/],
   ["getAllHiddenStates", /^sample 1, layer 2: \[ \d+, \d+ \] router, both samples: \[ \d+, 16 \]\n$/],
   [
-    "const math",
+    "splitBySamples",
     /^most mathematical: \{ expert: \d+, difference: 0\.\d+ \} most code: \{ expert: \d+, difference: -0\.\d+ \}\n$/,
   ],
   ["hs.softmax", /^(layer \d: entropy [0-2]\.\d\d of 2\.77 nats, unused: [\d ]*\n){6,}$/],
 ];
 
+const folder = join(packageRoot, ".cache", "readme");
+
 describe("the README's examples", () => {
+  it("are strict TypeScript", async () => {
+    const typed = join(folder, "typed");
+    mkdirSync(typed, { recursive: true });
+    // The package's own name resolves from inside it, through its `exports`, as it does for a user.
+    const checks = { strict: true, noUncheckedIndexedAccess: true, noEmit: true, skipLibCheck: true };
+    const modern = {
+      target: "es2023",
+      lib: ["es2023", "esnext.disposable", "dom"],
+      module: "nodenext",
+      types: [],
+    };
+    const config = { compilerOptions: { ...checks, ...modern }, include: ["*.mts"] };
+    writeFileSync(join(typed, "tsconfig.json"), JSON.stringify(config));
+    examples.forEach((code, i) => {
+      writeFileSync(join(typed, `example-${i}.mts`), code);
+    });
+    const tsc = join(packageRoot, "node_modules", "typescript", "bin", "tsc");
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, "-p", typed]).catch(
+      (error) => error,
+    );
+    expect(stdout).toBe("");
+  });
+
   it("are all here", () => {
     expect(examples).toHaveLength(EXPECTED.length);
   });
@@ -37,7 +62,6 @@ describe("the README's examples", () => {
   it.each(EXPECTED)("%s", async (first, output) => {
     const code = examples.filter((example) => example.includes(first));
     expect(code).toHaveLength(1);
-    const folder = join(packageRoot, ".cache", "readme");
     mkdirSync(folder, { recursive: true });
     const file = join(folder, `${first.replace(/\W+/g, "-")}.mjs`);
     writeFileSync(file, code[0]!);
