@@ -177,14 +177,6 @@ describe("a thread that dies", () => {
     expect((await rowsOf("thread")).outputs).toHaveLength(2);
   });
 
-  it("killed while it loads rejects the load", async () => {
-    const loading = load(ggufOf("mixtral"), small).catch((error) => error);
-    await expect.poll(() => hosts.workers.length).toBe(1);
-    await hosts.workers[0]!.terminate();
-    expect(await loading).toMatchObject({ code: "ENGINE_CRASHED" });
-    expect((await rowsOf("thread")).outputs).toHaveLength(2);
-  });
-
   it("of its heap's limit rejects with what happened", async () => {
     hosts.resourceLimits = { maxOldGenerationSizeMb: 3 };
     const error = await load(ggufOf("mixtral"), { ...small, contextSize: 8192 })

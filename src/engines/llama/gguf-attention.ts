@@ -25,12 +25,15 @@ const FULL_ROTARY = new Set([
   "qwen3vlmoe",
 ]);
 
+const WITHOUT_ATTENTION = /^(mamba2?|a?rwkv\w*)$/;
+
 /** What is wrong with the heads of a model's attention, or `null`: llama.cpp reshapes by these numbers. */
 export function attentionFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): string | null {
   const fault = of.range(["attention.head_count", "attention.head_count_kv"], 0, MAX_WIDTH);
   if (fault) return fault;
   const counts = of.all("attention.head_count");
-  // Layers without attention have 0 heads; a model has some.
+  // Layers without attention have 0 heads; a model has some, unless it has no attention at all.
+  if (WITHOUT_ATTENTION.test(of.architecture)) return null;
   if (counts.every((count) => count === 0)) return `${of.key("attention.head_count")} is 0`;
   const heads = headsOf(of, counts);
   for (const { count, kv } of heads.layers)

@@ -11,8 +11,8 @@ import { vocabularyFault } from "./gguf-vocabulary.ts";
 /** llama.cpp's `LLAMA_MAX_LAYERS` and `LLAMA_MAX_EXPERTS`. */
 const MAX_LAYERS = 512;
 const MAX_EXPERTS = 512;
-/** `llama_expert_gating_func_type`: softmax, sigmoid, softmax of the chosen. */
-const GATING = { first: 1, last: 3 };
+/** `llama_expert_gating_func_type`: softmax, sigmoid, softmax of the chosen, square root of softplus. */
+const GATING = { first: 1, last: 4 };
 /** Architectures whose graph takes the gating function from the file and has no default. */
 const NEEDS_GATING = new Set(["dots1", "lfm2moe", "minimax-m2"]);
 
