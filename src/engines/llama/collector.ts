@@ -38,13 +38,12 @@ export class RowCollector {
   #columns: Column[] | null = null;
   #staging: Staging | null = null;
   #rows = 0;
+  /** Those of the last step, and the same by column. */
+  #slots: readonly Slot[] | null = null;
+  #ordered: readonly Slot[] = [];
 
   constructor(plan: Plan) {
     this.#plan = plan;
-  }
-
-  get rows(): number {
-    return this.#rows;
   }
 
   /** Whether `rows` more fit; if not, {@link take} comes first. */
@@ -67,15 +66,9 @@ export class RowCollector {
       staging.tokenId[at + i] = row.tokenId;
       staging.phase[at + i] = row.phase;
     });
-    const slots = new Map(step.slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot]));
-    this.#columns.forEach((column, index) => {
-      copyRows(
-        slots.get(`${column.stream}-${column.layer}`)!,
-        step,
-        column.width,
-        staging.values[index]!,
-        at,
-      );
+    const ordered = this.#inColumnOrder(step.slots);
+    this.#columns.forEach(({ width }, index) => {
+      copyRows(ordered[index]!, step, width, staging.values[index]!, at);
     });
     this.#rows += selected.length;
   }
@@ -97,6 +90,16 @@ export class RowCollector {
     });
     const { sample, position, tokenId, phase } = staging;
     return { rows, sample, position, tokenId, phase, streams };
+  }
+
+  /** The slots in the order of the columns; looked up again only when a new graph brought others. */
+  #inColumnOrder(slots: readonly Slot[]): readonly Slot[] {
+    if (slots !== this.#slots) {
+      const found = new Map(slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot]));
+      this.#slots = slots;
+      this.#ordered = this.#columns!.map(({ stream, layer }) => found.get(`${stream}-${layer}`)!);
+    }
+    return this.#ordered;
   }
 
   #findColumns(slots: readonly Slot[]): Column[] {

@@ -6,7 +6,7 @@ import { RowCollector } from "./collector.ts";
 import { Generation } from "./generation.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import type { Steps } from "./protocol.ts";
-import { selectRows } from "./selection.ts";
+import { rowSelector } from "./selection.ts";
 import type { Session } from "./session.ts";
 import { needsOutputRows, targetsOf } from "./taps.ts";
 
@@ -40,6 +40,7 @@ export function* run(
   };
   const scheduler = new Scheduler(requests, limits);
   const collector = new RowCollector(plan);
+  const selectRows = rowSelector(plan.select);
   const generations = new Map<Running, Generation>();
   const tokens = new NativeTokens(context.batchSize, session.parallel);
   const keepLast = needsOutputRows(plan, context.layers);
@@ -57,7 +58,7 @@ export function* run(
   session.invalidateGraph();
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
-      const selected = selectRows(chunks, plan.select);
+      const selected = selectRows(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
       const step = tokens.fill(chunks, capturedTokens);
       if (context.aborted()) return;

@@ -13,23 +13,26 @@ export interface SelectedRow {
   readonly phase: 0 | 1;
 }
 
-/** Which of a step's tokens a plan keeps, in the order of the step. */
-export function selectRows(chunks: readonly Chunk[], select: Plan["select"]): SelectedRow[] {
-  const rows: SelectedRow[] = [];
+/** Tells which of a step's tokens a plan keeps, in the order of the step. */
+export function rowSelector(select: Plan["select"]): (chunks: readonly Chunk[]) => SelectedRow[] {
+  // Made once a run: a corpus has many steps, and the list may be long.
   const positions = select.positions && new Set(select.positions);
-  let token = 0;
-  for (const { running, from, count } of chunks) {
-    const first = firstPosition(running.request, select);
-    for (let i = 0; i < count; i++, token++) {
-      const position = from + i;
-      const phase = position < running.request.tokens.length ? 0 : 1;
-      if (position < first) continue;
-      if (select.phase !== null && select.phase !== (phase === 0 ? "prompt" : "generated")) continue;
-      if (positions && !positions.has(position)) continue;
-      rows.push({ token, sample: running.sample, position, tokenId: running.tokens[position]!, phase });
+  return (chunks) => {
+    const rows: SelectedRow[] = [];
+    let token = 0;
+    for (const { running, from, count } of chunks) {
+      const first = firstPosition(running.request, select);
+      for (let i = 0; i < count; i++, token++) {
+        const position = from + i;
+        const phase = position < running.request.tokens.length ? 0 : 1;
+        if (position < first) continue;
+        if (select.phase !== null && select.phase !== (phase === 0 ? "prompt" : "generated")) continue;
+        if (positions && !positions.has(position)) continue;
+        rows.push({ token, sample: running.sample, position, tokenId: running.tokens[position]!, phase });
+      }
     }
-  }
-  return rows;
+    return rows;
+  };
 }
 
 /**
