@@ -14,6 +14,7 @@ import {
 } from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
+import type { SetupFlags } from "./setup.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -95,6 +96,18 @@ export function program(context: CommandContext): Command {
       // The report has said why.
       if (!works) throw new CommandFailed();
     });
+  root
+    .command("setup")
+    .description("install the vLLM engine in an environment of its own")
+    .argument("<engine>", "vllm")
+    .option("--cpu", "the build for CPUs")
+    .option("--cuda", "the build for NVIDIA GPUs (default on Linux)")
+    .option("--dir <dir>", "where to (default: moescope's folder in your data folder)")
+    .option("--yes", "do not ask")
+    .option("--dry-run", "say what would be installed, and how large it is")
+    .action(async (engine: string, flags: SetupFlags) =>
+      (await import("./setup.ts")).setup(engine, flags, context),
+    );
   return root;
 }
 
