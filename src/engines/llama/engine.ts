@@ -1,6 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
 import { EngineError, RequestError } from "../../errors.ts";
 import type { Engine, EngineRequest, EngineSettings, ModelInfo, Step } from "../engine.ts";
+import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { modelInfo, readHeader } from "./gguf.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
@@ -33,8 +34,7 @@ export class LlamaEngine implements Engine {
   readonly #ended = new Promise<void>((resolve) => {
     this.#end = resolve;
   });
-  /** Resolves when the run before has ended: one at a time. */
-  #lastRun: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns();
 
   private constructor(
     channel: HostChannel,
@@ -114,12 +114,7 @@ export class LlamaEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
-    const before = this.#lastRun;
-    let release!: () => void;
-    this.#lastRun = new Promise((resolve) => {
-      release = resolve;
-    });
-    await before;
+    const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
       yield* this.#exchange(requests, plan, signal);
