@@ -103,13 +103,9 @@ export class LanguageModel implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
-    const { list, requests, plan } = await this.#prepare(prompts, options);
+    const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    const samples = list.map((prompt, i) => ({
-      label: promptLabel(prompt),
-      promptTokens: requests[i]!.tokens.length,
-    }));
     return this.#drive(sink, this.#header(requests, plan, samples), requests, plan, options);
   }
 
@@ -168,9 +164,10 @@ export class LanguageModel implements AsyncDisposable {
     this.#warnIfDense(plan);
     const generation = checkGeneration(options);
     const requests: EngineRequest[] = [];
+    const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
       const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
-      const tokens = await encodePrompt(this.#engine, prompt, where);
+      const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
       const needed = tokens.length + generation.maxTokens;
       if (needed > this.contextSize)
         throw new RequestError(
@@ -179,9 +176,14 @@ export class LanguageModel implements AsyncDisposable {
             `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
             `(trained for ${this.info.contextLength}) or shorten the prompt`,
         );
-      requests.push({ tokens, ...generation });
+      requests.push({ tokens, ...(media && { media }), ...generation });
+      samples.push({
+        label: promptLabel(prompt),
+        promptTokens: tokens.length,
+        ...(spans && { media: spans }),
+      });
     }
-    return { list, requests, plan };
+    return { samples, requests, plan };
   }
 
   #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {

@@ -11,7 +11,14 @@ import type {
 } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { engineArguments, settingsOf, type VllmOptions } from "./options.ts";
-import { encoded, fromWire, type ReadyMessage, type RunMessage, type WorkerMessage } from "./protocol.ts";
+import {
+  encoded,
+  fromWire,
+  type ReadyMessage,
+  type RunMessage,
+  type WorkerMessage,
+  wirePlan,
+} from "./protocol.ts";
 import { findPython } from "./python.ts";
 import { takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
@@ -289,11 +296,6 @@ const wireRequest = ({ tokens, media, maxTokens, sampling }: EngineRequest) => (
   ...(media ?? { tokens: [...tokens] }),
   maxTokens,
   sampling,
-});
-
-const wirePlan = ({ streams, select }: Plan) => ({
-  streams,
-  select: { ...select, positions: select.positions && [...select.positions] },
 });
 
 const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");

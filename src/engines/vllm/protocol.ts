@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Plan } from "../../capture/plan.ts";
 import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
 import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
 import { FINISH_REASONS } from "../engine.ts";
@@ -99,6 +100,11 @@ export const workerMessage = z.discriminatedUnion("type", [
 ]);
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "end" | "error" | "accepted" }>;
+
+export const wirePlan = ({ streams, select }: Plan) => ({
+  streams,
+  select: { ...select, positions: select.positions && [...select.positions] },
+});
 
 const CLASSES: Readonly<Record<string, new (code: never, message: string) => MoescopeError>> = {
   MODEL_NOT_FOUND: ModelError,

@@ -11,6 +11,7 @@ const FORMAT = "moescope.rows/1";
 
 /**
  * Read the rows that vLLM has handed over in a file, and delete it: that tells the plugin that they have arrived.
+ * A file that holds no rows stays: whoever named it may have been wrong, or lying.
  *
  * @throws EngineError `ENGINE_FAILED` for a file that is not what the protocol says.
  */
@@ -18,8 +19,9 @@ export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
   const bytes = await readFile(path).catch((cause) => {
     throw new EngineError("ENGINE_FAILED", `rows from vLLM cannot be read: ${cause.message}`, { cause });
   });
+  const batch = parseRows(bytes, path, plan);
   await rm(path, { force: true });
-  return parseRows(bytes, path, plan);
+  return batch;
 }
 
 /** The rows in the bytes of such a file. Values are float32 whatever the model computes in. */
