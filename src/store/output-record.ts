@@ -1,17 +1,17 @@
-import { z } from "zod";
 import { FINISH_REASONS, type Finished } from "../engines/engine.ts";
-
-const count = z.int().nonnegative();
+import { type Parsed, schema } from "../schema.ts";
 
 /** The end of a sample as JSON: in the manifest, and in the shard that holds its last row. */
-export const outputRecord = z.object({
-  sample: count,
-  tokens: z.array(count),
-  text: z.string(),
-  reason: z.enum(FINISH_REASONS),
-});
+export const outputRecord = schema((z) =>
+  z.object({
+    sample: z.int().nonnegative(),
+    tokens: z.array(z.int().nonnegative()),
+    text: z.string(),
+    reason: z.enum(FINISH_REASONS),
+  }),
+);
 
-export type OutputRecord = z.infer<typeof outputRecord>;
+export type OutputRecord = Parsed<typeof outputRecord>;
 
 export const recordOfOutput = ({ tokens, ...rest }: Finished): OutputRecord => ({
   ...rest,
