@@ -151,12 +151,36 @@ export async function readManifest(folder: string): Promise<Manifest> {
   return parseManifest(text, path);
 }
 
+/** The manifest is written in pieces of about this many characters: a corpus' outputs in one string take as much again. */
+const PIECE = 2 ** 18;
+
 /** The manifest as JSON, a line a key: people look into it, and a line a generated token would bury the rest. */
-export function formatManifest(manifest: Manifest): string {
-  const lines = Object.entries(manifest).map(
-    ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
-  );
-  return `{\n${lines.join(",\n")}\n}\n`;
+export function* manifestBytes(manifest: Manifest): Generator<Uint8Array> {
+  let text = "";
+  for (const part of manifestParts(manifest)) {
+    text += part;
+    if (text.length < PIECE) continue;
+    yield Buffer.from(text);
+    text = "";
+  }
+  yield Buffer.from(text);
+}
+
+function* manifestParts(manifest: Manifest): Generator<string> {
+  let before = "{\n";
+  for (const [key, value] of Object.entries(manifest)) {
+    yield `${before}${JSON.stringify(key)}: `;
+    if (Array.isArray(value)) yield* listParts(value);
+    else yield JSON.stringify(value);
+    before = ",\n";
+  }
+  yield "\n}\n";
+}
+
+function* listParts(list: readonly unknown[]): Generator<string> {
+  yield "[";
+  for (const [i, entry] of list.entries()) yield `${i > 0 ? "," : ""}${JSON.stringify(entry)}`;
+  yield "]";
 }
 
 /** @throws CaptureError `CAPTURE_INVALID` naming the place in the text. */

@@ -18,13 +18,19 @@ export const recordOfOutput = ({ tokens, ...rest }: Finished): OutputRecord => (
   tokens: [...tokens],
 });
 
-const outputOfRecord = ({ tokens, ...rest }: OutputRecord): Finished => ({
-  ...rest,
-  tokens: Int32Array.from(tokens),
+/** One for all samples that generated nothing: a typed array takes some 200 bytes, and a corpus has many samples. */
+const NO_TOKENS = new Int32Array(0);
+
+const outputOfRecord = ({ sample, tokens, text, reason }: OutputRecord): Finished => ({
+  sample,
+  tokens: tokens.length > 0 ? Int32Array.from(tokens) : NO_TOKENS,
+  text,
+  reason,
 });
 
 /** The ends that several lists name, each sample once and in order; the later list wins. */
 export function mergeOutputs(...lists: readonly (readonly OutputRecord[])[]): Finished[] {
-  const bySample = new Map(lists.flat().map((output) => [output.sample, output]));
+  const bySample = new Map<number, OutputRecord>();
+  for (const list of lists) for (const output of list) bySample.set(output.sample, output);
   return [...bySample.values()].sort((a, b) => a.sample - b.sample).map(outputOfRecord);
 }
