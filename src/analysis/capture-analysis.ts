@@ -162,7 +162,7 @@ export interface GroupUsage {
     /** Benjamini-Hochberg over all layers, experts and groups. */
     readonly qValues: readonly (readonly number[])[];
   };
-  /** Rows the p-values rest on: large captures are tested on a part of their samples. */
+  /** Rows that information and p-values rest on: of large captures some samples, where the counts are of all. */
   readonly testedRows: number;
 }
 
@@ -173,6 +173,8 @@ export interface Drift {
   readonly mutualInformation: number;
   readonly chanceInformation: number;
   readonly pValue: number;
+  /** Rows the tests, divergences and this information rest on; see {@link GroupUsage.testedRows}. */
+  readonly testedRows: number;
 }
 
 export interface DriftGroup {
