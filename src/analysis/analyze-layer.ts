@@ -19,7 +19,10 @@ import { groupByLabel, UsageTally } from "./usage.ts";
 
 /** How the random parts of an analysis are made. */
 export interface TestSettings {
+  /** Of labels between samples. */
   readonly permutations: number;
+  /** Of groups within samples; see `testRotations`. */
+  readonly rotations: number;
   readonly seed: number;
 }
 
@@ -45,7 +48,7 @@ export function analyzeLayer(
   capture: Capture,
   layer: number,
   context: RowContext,
-  { permutations, seed }: TestSettings,
+  { permutations, rotations, seed }: TestSettings,
 ): LayerFindings {
   const { experts } = capture.model.moe!;
   const { labels, labelOfSample, tokenClasses, positions, phases } = context;
@@ -57,13 +60,7 @@ export function analyzeLayer(
       ? null
       : {
           counts,
-          test: testRotatedDivergence(
-            tally.tested.in(groups),
-            groups.names.length,
-            experts,
-            permutations,
-            seed,
-          ),
+          test: testRotatedDivergence(tally.tested.in(groups), groups.names.length, experts, rotations, seed),
           testedRows: tally.tested.rows,
         };
   return {
@@ -87,7 +84,7 @@ export function analyzeLayer(
               tally.tested.in(tokenClasses),
               tokenClasses.names.length,
               experts,
-              permutations,
+              rotations,
               seed,
             ),
             testedRows: tally.tested.rows,

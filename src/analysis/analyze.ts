@@ -16,7 +16,9 @@ export interface AnalyzeOptions {
   readonly layers?: readonly number[];
   /** Only samples with one of these labels. Default: all samples. */
   readonly labels?: readonly string[];
-  /** Random permutations of each test. Default 4999: p-values down to 0.0002. */
+  /**
+   * Random permutations of labels. Default 4999: p-values down to 0.0002. Tests within texts make no more than 999.
+   */
   readonly permutations?: number;
   /** Same seed, same numbers. Default 0. */
   readonly seed?: number;
@@ -39,6 +41,8 @@ export interface AnalyzeProgress {
   readonly total: number;
 }
 
+/** Each counts some thousand rows again, where a permutation of labels counts samples. */
+const MAX_ROTATIONS = 999;
 /** Below this many rows times layers a thread costs more to start than it saves; a second's work or two. */
 const WORTH_THREADS = 100_000;
 
@@ -75,7 +79,7 @@ export async function analyzeCapture(
   const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
   const fairShare = experts === 0 ? 0 : topK / experts;
   const analysed = capture.model.moe ? chooseLayers(subject, layers) : [];
-  const settings = { permutations, seed };
+  const settings = { permutations, rotations: Math.min(permutations, MAX_ROTATIONS), seed };
   const tasks = analysisTasks(analysed, experts);
   const results = await run(subject, tasks, threads ?? threadsFor(subject, analysed.length));
   const found = <K extends TaskResult["kind"]>(kind: K) =>

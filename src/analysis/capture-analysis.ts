@@ -28,7 +28,7 @@ export interface CaptureAnalysis {
   /** Some samples token by token: the first of each label, then others in order. */
   readonly texts: readonly TextStrip[];
   /** What the random parts were made with; the same settings give the same numbers. */
-  readonly settings: { readonly permutations: number; readonly seed: number };
+  readonly settings: { readonly permutations: number; readonly rotations: number; readonly seed: number };
 }
 
 /** What was analysed, and what of the run is not in the capture. */
