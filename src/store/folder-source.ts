@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Capture, type CaptureSource } from "../capture/capture.ts";
 import type { RowLabels } from "../capture/rows.ts";
 import { STREAMS, type StreamName } from "../capture/streams.ts";
@@ -38,7 +38,7 @@ export function captureIn(folder: string, manifest: Manifest): Capture {
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(manifest, rows, shards));
+  return new Capture(new FolderSource(folder, manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
@@ -47,6 +47,7 @@ class FolderSource implements CaptureSource {
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
+  readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #entries: Manifest["streams"];
@@ -54,6 +55,7 @@ class FolderSource implements CaptureSource {
   readonly #order: StoredOrder | null;
 
   constructor(
+    folder: string,
     manifest: Manifest,
     { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
@@ -61,6 +63,7 @@ class FolderSource implements CaptureSource {
     const { engine, model, samples, streams, complete, missing } = manifest;
     this.complete = complete;
     this.missing = missing;
+    this.origin = { folder: resolve(folder), samples: null };
     this.header = { engine: { kind: engine.name, version: engine.version }, model, samples };
     this.finished = mergeOutputs(outputs, manifest.outputs);
     const names = Object.keys(streams) as StreamName[];
