@@ -74,9 +74,11 @@ function check(schema: z.ZodType | undefined, value: unknown, where: string): un
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
+  const param = path.join(".");
   throw new ServerError(
     "INVALID_REQUEST",
-    `the ${where} is wrong${path.length > 0 ? ` at ${path.join(".")}` : ""}: ${message}`,
+    `the ${where} is wrong${param === "" ? "" : ` at ${param}`}: ${message}`,
+    param === "" ? {} : { param },
   );
 }
 

@@ -1,16 +1,23 @@
+import { once } from "node:events";
 import { realpath } from "node:fs/promises";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { createAdaptorServer } from "@hono/node-server";
 import { RequestError } from "../errors.ts";
+import type { LanguageModel } from "../model.ts";
 import { packageRoot } from "../package-root.ts";
+import type { Prompt } from "../prompt.ts";
 import { createApp } from "./app.ts";
-import type { Root } from "./capture-folders.ts";
+import { type Root, versionOf } from "./capture-folders.ts";
 import { CaptureLibrary } from "./capture-library.ts";
 import { loadExplorer } from "./explorer.ts";
 import { isLoopback } from "./guard.ts";
+import { Jobs } from "./jobs.ts";
+import { Models } from "./models.ts";
+import { Recordings } from "./recordings.ts";
 
 export interface ServeOptions {
   /** Folders whose captures are served: capture folders, or folders that have some in them. */
@@ -19,7 +26,13 @@ export interface ServeOptions {
   readonly host?: string;
   /** Default 0: any that is free. */
   readonly port?: number;
+  /** Take any other port when that one is in use. */
+  readonly anyPort?: boolean;
   readonly token?: string;
+  /** Models that are loaded, by the id they are asked for under; whoever loaded them closes them. */
+  readonly models?: ReadonlyMap<string, LanguageModel>;
+  /** The labelled texts that come with the demo model. */
+  readonly demoPrompts?: () => Promise<Prompt[]>;
   /** Further names the server is reached under. */
   readonly allowHosts?: readonly string[];
 }
@@ -28,6 +41,8 @@ export interface RunningServer {
   /** To open in a browser, with the token where there is one. */
   readonly url: string;
   readonly port: number;
+  /** The folder that new captures go to; `null`: they live as long as the server. */
+  readonly capturesInto: string | null;
   /** Ends what is going on and closes everything. */
   close(): Promise<void>;
 }
@@ -44,10 +59,17 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   if (!isLoopback(host) && token === null)
     throw new RequestError("INVALID_ARGUMENT", `${host} can be reached by others: a token is needed there`);
   const roots = await Promise.all(options.folders.map(folderRoot));
-  const library = new CaptureLibrary(roots, workerScript());
+  const recordings = await Recordings.create();
+  const library = new CaptureLibrary([...roots, recordings.root], workerScript());
+  const jobs = new Jobs(library, recordings);
+  const capturesInto = await folderForCaptures(roots);
   const app = createApp({
     access: { host, token, names: allowHosts.map((name) => name.toLowerCase()) },
     library,
+    jobs,
+    models: new Models(options.models ?? new Map()),
+    capturesInto,
+    demoPrompts: options.demoPrompts ?? (async () => []),
     explorer: await loadExplorer(join(packageRoot, "dist", "web")),
   });
   const server = createAdaptorServer({
@@ -59,16 +81,21 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     },
   }) as Server;
   server.maxConnections = MAX_CONNECTIONS;
-  await listen(server, host, port);
+  await listen(server, host, port, options.anyPort ?? false);
   const address = server.address() as AddressInfo;
   return {
     url: addressOf(host, address.port, token),
     port: address.port,
+    capturesInto,
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
+      // Jobs end and tell their clients so; what is still open then is cut off.
+      await jobs.close();
+      await settle();
       server.closeAllConnections();
       await closed;
       await library.close();
+      await recordings.close();
     },
   };
 }
@@ -81,18 +108,28 @@ async function folderRoot(folder: string): Promise<Root> {
   }
 }
 
+/** The first folder that is no capture itself: others can lie in it. */
+async function folderForCaptures(roots: readonly Root[]): Promise<string | null> {
+  for (const { path } of roots) if ((await versionOf(path)) === null) return path;
+  return null;
+}
+
+/** Time (ms) for last words to go out. */
+const settle = () => setTimeout(50);
+
 /** The worker runs from the build: also when this file runs from its source, as in tests. */
 const workerScript = () => pathToFileURL(join(packageRoot, "dist", "server", "worker.js"));
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => {
-      const why =
-        cause.code === "EADDRINUSE" ? `port ${port} is in use; choose another with --port` : cause.message;
-      reject(new RequestError("INVALID_ARGUMENT", `cannot listen on ${host}: ${why}`, { cause }));
-    });
-    server.listen(port, host, resolve);
-  });
+async function listen(server: Server, host: string, port: number, anyPort: boolean): Promise<void> {
+  try {
+    server.listen(port, host);
+    await once(server, "listening");
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE" && anyPort) return listen(server, host, 0, false);
+    const why = code === "EADDRINUSE" ? `port ${port} is in use; choose another` : message;
+    throw new RequestError("INVALID_ARGUMENT", `cannot listen on ${host}: ${why}`, { cause });
+  }
 }
 
 function addressOf(host: string, port: number, token: string | null): string {

@@ -18,11 +18,14 @@ export class ServerError extends Error {
   readonly code: ServerErrorCode;
   readonly status: (typeof SERVER_ERRORS)[ServerErrorCode];
   readonly retryable: boolean;
+  /** What of the request is wrong, e.g. `messages.0.role`. */
+  readonly param: string | null;
 
-  constructor(code: ServerErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ServerErrorCode, message: string, options?: ErrorOptions & { param?: string }) {
     super(message, options);
     this.code = code;
     this.status = SERVER_ERRORS[code];
+    this.param = options?.param ?? null;
     this.retryable = code === "BUSY" || code === "FAILED";
   }
 }

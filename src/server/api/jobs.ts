@@ -64,7 +64,7 @@ export const model = z
     engine: z.object({ kind: z.string(), version: z.string() }),
     devices: z.array(z.string()),
     contextSize: count,
-    waiting: count.meta({ description: "runs in the engine's queue, the one that goes on included" }),
+    waiting: count.meta({ description: "jobs in the engine's queue, the one that goes on included" }),
   })
   .meta({ id: "Model" });
 export type ServedModel = z.infer<typeof model>;
@@ -72,30 +72,30 @@ export type ServedModel = z.infer<typeof model>;
 export const modelList = z.object({ models: z.array(model) });
 export type ModelList = z.infer<typeof modelList>;
 
-export const RUN_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
-export const RUN_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
+export const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
+export const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
 
 /** One use of an engine, from its place in the queue to its end. */
-export const run = z
+export const job = z
   .object({
     id: z.string(),
-    kind: z.enum(RUN_KINDS),
+    kind: z.enum(JOB_KINDS),
     model: z.string(),
-    state: z.enum(RUN_STATES),
+    state: z.enum(JOB_STATES),
     createdAt: z.string(),
-    ahead: count.meta({ description: "runs that come before it" }),
+    ahead: count.meta({ description: "jobs that come before it" }),
     progress: z.object({ samples: count, totalSamples: count, tokens: count, totalTokens: count }).nullable(),
     /** The rows, once there are any. */
     capture: z.string().nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
   })
-  .meta({ id: "Run" });
-export type Run = z.infer<typeof run>;
+  .meta({ id: "Job" });
+export type Job = z.infer<typeof job>;
 
-export const runList = z.object({ runs: z.array(run) });
-export type RunList = z.infer<typeof runList>;
+export const jobList = z.object({ jobs: z.array(job) });
+export type JobList = z.infer<typeof jobList>;
 
-/** A token that went through the model, with its routing in the layers of the run's `start`. */
+/** A token that went through the model, with its routing in the layers of the job's `start`. */
 export const tokenEvent = z
   .object({
     sample: count,
@@ -105,30 +105,32 @@ export const tokenEvent = z
     phase,
     experts: z.array(z.array(count)).meta({ description: "[layers, topK], best first" }),
     weights: z.array(z.array(z.number())).meta({ description: "[layers, topK], 4 digits" }),
-    entropy: z.array(z.number()).meta({ description: "[layers], nats, 4 digits" }),
+    entropy: z
+      .array(z.number().nullable())
+      .meta({ description: "[layers], nats, 4 digits; null without router logits" }),
   })
   .meta({ id: "Token" });
 export type TokenEvent = z.infer<typeof tokenEvent>;
 
-/** What a run tells, by the event's name. */
-export const runEvents = {
-  /** First of a run that began: which layers the tokens' arrays are of. */
+/** What a job tells, by the event's name. */
+export const jobEvents = {
+  /** First of a job that began: which layers the tokens' arrays are of. */
   start: z.object({
-    run,
+    job,
     layers: z.array(count),
     experts: count,
     topK: count,
     samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count })),
   }),
-  tokens: z.object({ run: z.string(), tokens: z.array(tokenEvent) }),
-  /** New state or progress. */
-  run,
-  /** Last of a run; of a sample that ended, its text. */
+  tokens: z.object({ job: z.string(), tokens: z.array(tokenEvent) }),
+  /** New state, place in the queue or progress. */
+  job,
+  /** Last of a job, with the texts of the samples that ended. */
   end: z.object({
-    run,
+    job,
     outputs: z.array(z.object({ sample: count, text: z.string(), reason: z.enum(FINISH_REASONS) })),
   }),
   /** This reader was too slow: so many events were left out. Of the live view only. */
   dropped: z.object({ events: count }),
 } as const;
-export type RunEvents = { [K in keyof typeof runEvents]: z.infer<(typeof runEvents)[K]> };
+export type JobEvents = { [K in keyof typeof jobEvents]: z.infer<(typeof jobEvents)[K]> };
