@@ -55,7 +55,13 @@ export {
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
 export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
 export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
-export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capture/capture.ts";
+export {
+  Capture,
+  type CaptureOrigin,
+  type CaptureSource,
+  type MissingRows,
+  type Rows,
+} from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
