@@ -7,6 +7,7 @@ export default defineConfig({
     "cli/main": "src/cli/main.ts",
     "engines/llama/worker": "src/engines/llama/worker.ts",
     "engines/llama/relay": "src/engines/llama/relay.ts",
+    "server/worker": "src/server/worker.ts",
   },
   format: "esm",
   platform: "node",

@@ -1,4 +1,5 @@
 export type { Parting } from "./analysis/alignment.ts";
+export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
 export {
   coefficientOfVariation,
   type LoadBalance,
@@ -9,6 +10,30 @@ export {
   type UnderusedOptions,
   underusedExperts,
 } from "./analysis/balance.ts";
+export type {
+  CaptureAnalysis,
+  CoactivationPair,
+  CoactivationSummary,
+  Completeness,
+  Drift,
+  DriftGroup,
+  ExpertLoad,
+  ExpertTaste,
+  FlowEdge,
+  GroupUsage,
+  HiddenRelation,
+  LabelSummary,
+  LabelUsage,
+  LayerAnalysis,
+  LayerFlow,
+  LinearProbe,
+  RoutingPaths,
+  RowSummary,
+  StandOutExpert,
+  TextStrip,
+  TokenInContext,
+  TokenPreference,
+} from "./analysis/capture-analysis.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
 export {
   type CaptureComparison,

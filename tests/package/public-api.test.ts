@@ -14,6 +14,7 @@ describe("the public API", () => {
         "MoescopeError",
         "RequestError",
         "STREAMS",
+        "analyzeCapture",
         "coactivation",
         "coactivationReducer",
         "coefficientOfVariation",
