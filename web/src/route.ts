@@ -26,9 +26,7 @@ export function parse(hash: string): Route {
 }
 
 export function format({ view, params }: Route): string {
-  const query = new URLSearchParams(
-    Object.entries(params).filter(([, value]) => value !== ""),
-  ).toString();
+  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== "")).toString();
   return `#/${view}${query && `?${query}`}`;
 }
 

@@ -1,14 +1,6 @@
 import { token } from "../theme.ts";
 import type { Cells } from "./cells.ts";
-import {
-  clampSpan,
-  levelFor,
-  panSpan,
-  revealCell,
-  type Span,
-  tickStep,
-  zoomSpan,
-} from "./viewport.ts";
+import { clampSpan, levelFor, panSpan, revealCell, type Span, tickStep, zoomSpan } from "./viewport.ts";
 
 export interface Cell {
   readonly row: number;
@@ -38,7 +30,9 @@ export interface Picture {
   readonly zoom: "none" | "columns" | "both";
   readonly groups?: readonly ColumnGroup[];
   /** Written into cells that have the room, in `ink`. */
-  readonly cellText?: ((cell: Cell, value: number) => { readonly text: string; readonly ink: string }) | undefined;
+  readonly cellText?:
+    | ((cell: Cell, value: number) => { readonly text: string; readonly ink: string })
+    | undefined;
 }
 
 /** Marks on the map. */
@@ -189,7 +183,12 @@ export class HeatmapView {
     const ratio = devicePixelRatio || 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.#width, this.#height);
-    const colours = { text: token("text"), muted: token("muted"), accent: token("accent"), gap: token("surface") };
+    const colours = {
+      text: token("text"),
+      muted: token("muted"),
+      accent: token("accent"),
+      gap: token("surface"),
+    };
     const { left, top, width, height } = this.plot;
     context.save();
     context.beginPath();
@@ -253,7 +252,11 @@ export class HeatmapView {
     const h = height / this.down.length;
     context.fillStyle = colour;
     if (w >= GAP_FROM)
-      for (let column = Math.ceil(this.across.start); column <= this.across.start + this.across.length; column++)
+      for (
+        let column = Math.ceil(this.across.start);
+        column <= this.across.start + this.across.length;
+        column++
+      )
         context.fillRect(left + (column - this.across.start) * w - 0.5, top, 1, height);
     if (h >= GAP_FROM)
       for (let row = Math.ceil(this.down.start); row <= this.down.start + this.down.length; row++)
@@ -268,7 +271,11 @@ export class HeatmapView {
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (let row = Math.floor(this.down.start); row < this.down.start + this.down.length; row++)
-      for (let column = Math.floor(this.across.start); column < this.across.start + this.across.length; column++) {
+      for (
+        let column = Math.floor(this.across.start);
+        column < this.across.start + this.across.length;
+        column++
+      ) {
         const value = cells.value(row, column);
         if (value === undefined) continue;
         const { text, ink } = cellText({ row, column }, value);
@@ -280,7 +287,10 @@ export class HeatmapView {
 
   #drawMarks(context: CanvasRenderingContext2D, { text, accent }: { text: string; accent: string }): void {
     const { left, top, width, height } = this.plot;
-    const frame = ({ row, column }: { row?: number | undefined; column?: number | undefined }, strong: boolean) => {
+    const frame = (
+      { row, column }: { row?: number | undefined; column?: number | undefined },
+      strong: boolean,
+    ) => {
       const rect = this.rectOf({ row: row ?? 0, column: column ?? 0 });
       const x = column === undefined ? left : rect.x;
       const y = row === undefined ? top : rect.y;
@@ -323,7 +333,11 @@ export class HeatmapView {
     context.textAlign = "right";
     context.textBaseline = "middle";
     const rowStep = tickStep(h, 14);
-    for (let row = Math.ceil(this.down.start / rowStep) * rowStep; row < this.down.start + this.down.length && row < cells.rows; row += rowStep) {
+    for (
+      let row = Math.ceil(this.down.start / rowStep) * rowStep;
+      row < this.down.start + this.down.length && row < cells.rows;
+      row += rowStep
+    ) {
       context.fillStyle = row === hovered?.row || row === chosen?.row ? strong : muted;
       context.fillText(rows.label(row), left - 8, top + (row + 0.5 - this.down.start) * h);
     }

@@ -18,10 +18,7 @@ export const forgetAnswers = () => answers.clear();
  *
  * @param key everything the answer depends on; `null` loads nothing yet.
  */
-export function useResource<T>(
-  key: string | null,
-  load: (signal: AbortSignal) => Promise<T>,
-): Resource<T> {
+export function useResource<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>): Resource<T> {
   const [, redraw] = useState(0);
   const [attempt, setAttempt] = useState(0);
   const current = useRef<{ key: string | null; value: Resource<T> }>({

@@ -1,13 +1,13 @@
+import type { ExpertAtlas } from "../../../src/analysis/expert-atlas.ts";
 import type {
   AnalysisOverview,
   BalanceReport,
   ComparisonReport,
   LayerAnalysis,
   MapFacts,
-  TokenRouting,
   Usage,
 } from "../../../src/server/api/analysis.ts";
-import type { CaptureSummary, RowColumns } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary, RowColumns, TokenRouting } from "../../../src/server/api/captures.ts";
 import { captureKey } from "./captures.ts";
 import { getBuffer, getJson, request } from "./request.ts";
 import { type Resource, useResource } from "./resource.ts";
@@ -107,7 +107,10 @@ export async function loadStream(
   to: number,
   signal: AbortSignal,
 ): Promise<Float32Array | Uint16Array> {
-  const buffer = await getBuffer(`captures/${capture.id}/streams/${stream}/${layer}${query({ from, to })}`, signal);
+  const buffer = await getBuffer(
+    `captures/${capture.id}/streams/${stream}/${layer}${query({ from, to })}`,
+    signal,
+  );
   return stream === "expert_ids" ? new Uint16Array(buffer) : new Float32Array(buffer);
 }
 
@@ -128,3 +131,8 @@ export const useTokenRouting = (capture: Id, row: number | null) =>
   useAnswer<TokenRouting>(capture, row === null ? null : `tokens/${row}`);
 
 export type { TokenRouting };
+
+export const useAtlas = (capture: Id) =>
+  useResource(captureKey(capture, "atlas"), (signal) =>
+    patient<ExpertAtlas>(`captures/${capture.id}/atlas`, signal),
+  );

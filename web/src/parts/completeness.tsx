@@ -27,7 +27,8 @@ export function Completeness({
         </span>
         <strong>{whole ? "Complete" : "Incomplete"}</strong>
         <span>
-          {plural(rows, "token")} of {plural(samples, "sample")}, {layers.length} of {plural(all, "MoE layer")}
+          {plural(rows, "token")} of {plural(samples, "sample")}, {layers.length} of{" "}
+          {plural(all, "MoE layer")}
         </span>
         {!whole && <span>{reason(summary, details)}</span>}
         <span class="muted">
@@ -41,7 +42,9 @@ export function Completeness({
             {model.architecture}, {plural(model.layers, "layer")}, {parameters(model.parameters)} parameters,{" "}
             {model.quantization}, {bytes(model.bytes)}
           </Fact>
-          <Fact name="SHA-256">{model.sha256 ? <code class="hash">{model.sha256}</code> : "not recorded"}</Fact>
+          <Fact name="SHA-256">
+            {model.sha256 ? <code class="hash">{model.sha256}</code> : "not recorded"}
+          </Fact>
           <Fact name="Captured">
             {new Date(summary.createdAt).toLocaleString()} with {engine.kind} {engine.version}
           </Fact>
@@ -53,7 +56,11 @@ export function Completeness({
           <Fact name="Not captured">{notCaptured(summary)}</Fact>
           {details?.run && (
             <Fact name="Settings">
-              {Object.entries({ maxTokens: details.run.maxTokens, ...details.run.sampling, ...details.run.settings })
+              {Object.entries({
+                maxTokens: details.run.maxTokens,
+                ...details.run.sampling,
+                ...details.run.settings,
+              })
                 .filter(([, value]) => value !== null && value !== undefined && `${value}` !== "")
                 .map(([name, value]) => `${name} ${Array.isArray(value) ? JSON.stringify(value) : value}`)
                 .join(", ")}

@@ -7,8 +7,4 @@ export const ExpertName = ({
   readonly layer: number;
   readonly expert: number;
   readonly short?: boolean;
-}) => (
-  <span class="expert-name">
-    {short ? `L${layer} E${expert}` : `Layer ${layer}, expert ${expert}`}
-  </span>
-);
+}) => <span class="expert-name">{short ? `L${layer} E${expert}` : `Layer ${layer}, expert ${expert}`}</span>;

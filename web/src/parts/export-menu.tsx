@@ -30,7 +30,9 @@ export function ExportMenu() {
   const save = async (kind: "png" | "csv") => {
     if (!exports) return;
     const blob =
-      kind === "png" ? await exports.png() : new Blob([await exports.csv()], { type: "text/csv;charset=utf-8" });
+      kind === "png"
+        ? await exports.png()
+        : new Blob([await exports.csv()], { type: "text/csv;charset=utf-8" });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${exports.name}.${kind}`;
@@ -44,13 +46,30 @@ export function ExportMenu() {
   };
   return (
     <div class="exports">
-      <button type="button" class="quiet" title="Copy the address of exactly this view" onClick={() => void share()}>
+      <button
+        type="button"
+        class="quiet"
+        title="Copy the address of exactly this view"
+        onClick={() => void share()}
+      >
         Link
       </button>
-      <button type="button" class="quiet" disabled={!exports} title="Save as a picture" onClick={() => void save("png")}>
+      <button
+        type="button"
+        class="quiet"
+        disabled={!exports}
+        title="Save as a picture"
+        onClick={() => void save("png")}
+      >
         PNG
       </button>
-      <button type="button" class="quiet" disabled={!exports} title="Save the numbers" onClick={() => void save("csv")}>
+      <button
+        type="button"
+        class="quiet"
+        disabled={!exports}
+        title="Save the numbers"
+        onClick={() => void save("csv")}
+      >
         CSV
       </button>
     </div>

@@ -1,5 +1,5 @@
-import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { type ColourScale, pixelCss } from "../colour/palette.ts";
 import { amount } from "./numbers.ts";
 

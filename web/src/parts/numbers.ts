@@ -10,7 +10,8 @@ export const count = (value: number): string => WHOLE.format(value);
 
 export const percent = (part: number): string => (Number.isNaN(part) ? "–" : `${amount(100 * part)} %`);
 
-export const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${count(n)} ${n === 1 ? one : many}`;
 
 /** A p- or q-value; a permutation test has a least value it can give. */
 export const probability = (value: number): string =>

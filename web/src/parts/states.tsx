@@ -2,7 +2,13 @@ import type { ComponentChildren } from "preact";
 import { ApiError } from "../data/request.ts";
 
 /** The room of what is on its way, so that nothing jumps when it comes. */
-export const Skeleton = ({ height, label = "Loading" }: { readonly height: number; readonly label?: string }) => (
+export const Skeleton = ({
+  height,
+  label = "Loading",
+}: {
+  readonly height: number;
+  readonly label?: string;
+}) => (
   <div class="skeleton" style={{ height: `${height}px` }} role="status">
     <span class="hidden-text">{label}</span>
   </div>

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
-import { hideTooltip, showTooltip } from "./tooltip.tsx";
 import { TERMS, type TermName, type TermText } from "./terms.ts";
+import { hideTooltip, showTooltip } from "./tooltip.tsx";
 
 /** A word that explains itself on hover, focus and tap, with its formula and where that comes from. */
 export function Term({ name, children }: { readonly name: TermName; readonly children?: ComponentChildren }) {

@@ -7,7 +7,13 @@ export function ThemeSwitch() {
   const now = theme.value;
   const text = `Colours: ${now === "system" ? "as the system" : now}`;
   return (
-    <button type="button" class="quiet icon" aria-label={text} title={text} onClick={() => setTheme(NEXT[now])}>
+    <button
+      type="button"
+      class="quiet icon"
+      aria-label={text}
+      title={text}
+      onClick={() => setTheme(NEXT[now])}
+    >
       {SIGN[now]}
     </button>
   );

@@ -20,7 +20,8 @@ export function TokenCard({ capture, row, locked }: Props) {
       <div class="card hint">
         <h2>Choose a token</h2>
         <p class="muted">
-          Hover a token to see who serves it in each layer; click to keep it here. <kbd>/</kbd> finds tokens by text.
+          Hover a token to see who serves it in each layer; click to keep it here. <kbd>/</kbd> finds tokens
+          by text.
         </p>
       </div>
     );

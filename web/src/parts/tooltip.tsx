@@ -2,7 +2,9 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-const shown = signal<{ readonly x: number; readonly y: number; readonly content: ComponentChildren } | null>(null);
+const shown = signal<{ readonly x: number; readonly y: number; readonly content: ComponentChildren } | null>(
+  null,
+);
 
 export const showTooltip = (x: number, y: number, content: ComponentChildren): void => {
   shown.value = { x, y, content };

@@ -4,7 +4,11 @@ import type { TermName } from "../parts/terms.ts";
 
 export type MeasureName = "entropy" | "margin" | "top_weight" | "top_expert";
 
-export const MEASURES: readonly { readonly name: MeasureName; readonly title: string; readonly needs: string }[] = [
+export const MEASURES: readonly {
+  readonly name: MeasureName;
+  readonly title: string;
+  readonly needs: string;
+}[] = [
   { name: "entropy", title: "entropy", needs: "router_logits" },
   { name: "margin", title: "margin", needs: "router_logits" },
   { name: "top_weight", title: "top weight", needs: "expert_weights" },
@@ -69,9 +73,9 @@ export function sayMeasure(name: MeasureName, value: number | undefined): string
   return `${value.toPrecision(3)}${unit}`;
 }
 
-
 function quantile(values: ArrayLike<number>, part: number): number {
-  const finite = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+  const finite = Array.from(values)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
   return finite[Math.floor(part * (finite.length - 1))] || 1;
 }
-

@@ -155,7 +155,8 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
     };
   }, [cells]);
 
-  const layer = chosenLayer.value !== null && layers.includes(chosenLayer.value) ? chosenLayer.value : layers[0]!;
+  const layer =
+    chosenLayer.value !== null && layers.includes(chosenLayer.value) ? chosenLayer.value : layers[0]!;
   const line = layers.indexOf(layer);
   const row = chosenRow.value !== null && chosenRow.value < rows ? chosenRow.value : null;
   const cursor = row === null ? null : { row: line, column: row };
@@ -190,7 +191,10 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
           ) : (
             <CategoryLegend
               title={<Term name="top_expert">Top expert</Term>}
-              categories={colours.shown.map((expert) => ({ name: `${expert}`, colour: colours.colours[expert]! }))}
+              categories={colours.shown.map((expert) => ({
+                name: `${expert}`,
+                colour: colours.colours[expert]!,
+              }))}
               more={Math.max(0, facts.experts - colours.shown.length)}
             />
           )}
@@ -216,7 +220,12 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
           busy={cells.loading}
           cursor={cursor}
           chosen={cursor}
-          hovered={hover && { row: hover.layer === undefined ? undefined : layers.indexOf(hover.layer), column: hover.row }}
+          hovered={
+            hover && {
+              row: hover.layer === undefined ? undefined : layers.indexOf(hover.layer),
+              column: hover.row,
+            }
+          }
           onHover={(cell) => {
             hovered.value = cell && { layer: layers[cell.row]!, row: cell.column };
           }}
@@ -276,7 +285,8 @@ function SampleJump({ capture }: ViewProps) {
   const { samples, sampleLabels, firstRows, rows } = capture;
   const jump = (text: string) => {
     const sample = Number(text);
-    if (text === "" || firstRows[sample] === undefined) show({ sample: null, x: null, w: null }, { replace: false });
+    if (text === "" || firstRows[sample] === undefined)
+      show({ sample: null, x: null, w: null }, { replace: false });
     else {
       const from = firstRows[sample];
       show({ sample, x: from, w: Math.max(1, (firstRows[sample + 1] ?? rows) - from) }, { replace: false });
@@ -314,7 +324,8 @@ function SampleJump({ capture }: ViewProps) {
 /** A bar for each sample, in its label's colour; neighbouring samples of a label are one where there are many. */
 function sampleGroups({ sampleLabels, firstRows, labels, rows }: CaptureDetails) {
   if (sampleLabels.length > 5000) return [];
-  const colour = (label: string | null) => (label === null ? OTHER_COLOUR : categoryColour(labels.indexOf(label)));
+  const colour = (label: string | null) =>
+    label === null ? OTHER_COLOUR : categoryColour(labels.indexOf(label));
   return sampleLabels.map((label, sample) => ({
     from: firstRows[sample]!,
     to: firstRows[sample + 1] ?? rows,
@@ -405,7 +416,8 @@ function Strip({ capture, span, rows, focus, line, layer, cells, colours, measur
 const setHoveredRow = (row: number | null): void => {
   hovered.value = row === null ? null : { row };
 };
-const pickRow = (row: number): void => show({ row: chosenRow.peek() === row ? null : row }, { replace: false });
+const pickRow = (row: number): void =>
+  show({ row: chosenRow.peek() === row ? null : row }, { replace: false });
 
 interface ExpertsProps extends ViewProps {
   readonly facts: Facts;
@@ -467,7 +479,9 @@ function ExpertsOfLayer({ capture, facts, layer, span, onSpan, row }: ExpertsPro
         onSpan={onSpan}
         keyboard={false}
         cursor={null}
-        chosen={row === null && expert === null ? null : { row: expert ?? undefined, column: row ?? undefined }}
+        chosen={
+          row === null && expert === null ? null : { row: expert ?? undefined, column: row ?? undefined }
+        }
         hovered={hover && { row: hover.layer === layer ? hover.expert : undefined, column: hover.row }}
         onHover={(cell) => {
           hovered.value = cell && { layer, expert: cell.row, row: cell.column };
@@ -498,4 +512,3 @@ function ExpertsOfLayer({ capture, facts, layer, span, onSpan, row }: ExpertsPro
     </figure>
   );
 }
-

@@ -7,8 +7,8 @@ import { colourOf, inkOn } from "../colour/palette.ts";
 import { useAnalysis, useUsage } from "../data/routing.ts";
 import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
-import { useExports } from "../parts/export-menu.tsx";
 import { ExpertName } from "../parts/expert-name.tsx";
+import { useExports } from "../parts/export-menu.tsx";
 import { RampLegend } from "../parts/legend.tsx";
 import { amount, count, percent, plural, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
@@ -54,7 +54,10 @@ export function UsageView({ capture }: ViewProps) {
     },
   ]);
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
-  const rows = useMemo(() => ({ name: "layer", label: (line: number) => `${data?.layers[line]?.layer ?? ""}` }), [data]);
+  const rows = useMemo(
+    () => ({ name: "layer", label: (line: number) => `${data?.layers[line]?.layer ?? ""}` }),
+    [data],
+  );
   const cellText = useMemo(
     () => (_: Cell, value: number) => ({
       text: value === 0 ? "never" : Number.isNaN(value) ? "" : amount(Number(value.toFixed(1))),
@@ -67,7 +70,11 @@ export function UsageView({ capture }: ViewProps) {
       ? {
           name: `${capture.name}-usage`,
           png: () =>
-            canvasPng(view.current!.canvas, "Expert usage against fair share", `${capture.name} · ${said(filter)}`),
+            canvasPng(
+              view.current!.canvas,
+              "Expert usage against fair share",
+              `${capture.name} · ${said(filter)}`,
+            ),
           csv: () =>
             csv(
               ["layer", "expert", "rows", "count", "share", "times_fair_share"],
@@ -79,7 +86,11 @@ export function UsageView({ capture }: ViewProps) {
       : null,
   );
   if (!capture.model.moe)
-    return <EmptyNote>{capture.model.name} is a dense model: it has no experts to map. Its tokens are under Tokens.</EmptyNote>;
+    return (
+      <EmptyNote>
+        {capture.model.name} is a dense model: it has no experts to map. Its tokens are under Tokens.
+      </EmptyNote>
+    );
   const height = mapHeight(capture.model.moe.layers.length);
   const pick = ({ row, column }: Cell) =>
     show({ layer: data!.layers[row]!.layer, expert: column }, { replace: false });
@@ -242,31 +253,35 @@ function StandOuts({ capture }: ViewProps) {
       ) : !analysis.data ? (
         <Skeleton height={SHOWN * 40} label="Testing which experts serve which label" />
       ) : analysis.data.standOuts.length === 0 ? (
-        <p class="muted">No expert serves a label more than chance explains. More samples of each label may tell.</p>
+        <p class="muted">
+          No expert serves a label more than chance explains. More samples of each label may tell.
+        </p>
       ) : (
         <ol class="list">
-          {analysis.data.standOuts.slice(0, SHOWN).map(({ layer, expert, label, share, timesFair, qValue }) => (
-            <li key={`${layer}/${expert}/${label}`}>
-              <button
-                type="button"
-                class="row"
-                onPointerEnter={() => {
-                  hovered.value = { layer, expert };
-                }}
-                onPointerLeave={() => {
-                  hovered.value = null;
-                }}
-                onClick={() => go("expert", { layer, expert })}
-              >
-                <span>
-                  <ExpertName layer={layer} expert={expert} short /> <strong>{label}</strong>
-                </span>
-                <span class="muted">
-                  {percent(share)}, {amount(timesFair)} × fair, q {probability(qValue)}
-                </span>
-              </button>
-            </li>
-          ))}
+          {analysis.data.standOuts
+            .slice(0, SHOWN)
+            .map(({ layer, expert, label, share, timesFair, qValue }) => (
+              <li key={`${layer}/${expert}/${label}`}>
+                <button
+                  type="button"
+                  class="row"
+                  onPointerEnter={() => {
+                    hovered.value = { layer, expert };
+                  }}
+                  onPointerLeave={() => {
+                    hovered.value = null;
+                  }}
+                  onClick={() => go("expert", { layer, expert })}
+                >
+                  <span>
+                    <ExpertName layer={layer} expert={expert} short /> <strong>{label}</strong>
+                  </span>
+                  <span class="muted">
+                    {percent(share)}, {amount(timesFair)} × fair, q {probability(qValue)}
+                  </span>
+                </button>
+              </li>
+            ))}
         </ol>
       )}
     </div>
