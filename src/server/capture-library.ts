@@ -16,13 +16,15 @@ const ANALYSE_MS = 30 * 60_000;
 /** How long a list of folders is taken for true, ms. */
 const LIST_MS = 500;
 
-/** Questions that compute over whole captures; the others read a part. */
+/**
+ * Questions that may take minutes. The others wait for none of them: a map of usage reads a whole capture too, but in
+ * seconds, and is what people look at while the analysis runs.
+ */
 const HEAVY: ReadonlySet<QuestionName> = new Set([
-  "usage",
-  "balance",
   "attraction",
   "analysis",
   "analysisLayer",
+  "atlas",
   "comparison",
 ]);
 

@@ -12,6 +12,7 @@ export interface Questions {
   details: { readonly capture: FoundCapture };
   rows: { readonly capture: FoundCapture; readonly query: RowsQuery };
   column: { readonly capture: FoundCapture; readonly column: RowColumn };
+  token: { readonly capture: FoundCapture; readonly row: number };
   vocabulary: { readonly capture: FoundCapture };
   shape: { readonly capture: FoundCapture; readonly stream: StreamName; readonly layer: number };
   stream: {
@@ -28,11 +29,18 @@ export interface Questions {
     readonly level: number;
     readonly tile: number;
   };
+  expertTile: {
+    readonly capture: FoundCapture;
+    readonly layer: number;
+    readonly level: number;
+    readonly tile: number;
+  };
   usage: { readonly capture: FoundCapture; readonly filter: RowFilter };
   balance: { readonly capture: FoundCapture; readonly filter: RowFilter };
   attraction: { readonly capture: FoundCapture; readonly layer: number };
   analysis: { readonly capture: FoundCapture };
   analysisLayer: { readonly capture: FoundCapture; readonly layer: number };
+  atlas: { readonly capture: FoundCapture };
   comparison: { readonly a: FoundCapture; readonly b: FoundCapture };
 }
 

@@ -1,3 +1,4 @@
+import { chosenRows, hasStream, rowChunks } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
 import type { RowFilter } from "./api/values.ts";
@@ -5,9 +6,45 @@ import type { RowFilter } from "./api/values.ts";
 /**
  * The rows that meet the conditions, ascending; `null`: all of them.
  *
- * @throws RequestError `INVALID_ARGUMENT` for a sample or label the capture has not.
+ * @throws RequestError `INVALID_ARGUMENT` for a sample, label or expert the capture has not, `UNKNOWN_LAYER`.
  */
-export function rowsWhere(capture: Capture, { label, sample, phase }: RowFilter): Uint32Array | null {
+export function rowsWhere(capture: Capture, { layer, expert, ...labels }: RowFilter): Uint32Array | null {
+  const rows = labelledWhere(capture, labels);
+  if (layer === undefined && expert === undefined) return rows;
+  if (layer === undefined || expert === undefined)
+    throw new RequestError("INVALID_ARGUMENT", "layer and expert belong together");
+  requireRouting(capture, layer, expert);
+  const used = usedBy(capture, layer, expert);
+  return (rows ?? Uint32Array.from(used, (_, row) => row)).filter((row) => used[row] === 1);
+}
+
+/** @throws RequestError naming what there is. */
+export function requireRouting(capture: Capture, layer: number, expert: number | null): void {
+  const { moe } = capture.model;
+  if (!hasStream(capture, "expert_ids", layer) && !hasStream(capture, "router_logits", layer))
+    throw new RequestError("UNKNOWN_LAYER", `the capture has no routing of layer ${layer}`);
+  if (expert !== null && expert >= moe!.experts)
+    throw new RequestError("INVALID_ARGUMENT", `no expert ${expert}; there are ${moe!.experts}`);
+}
+
+/** 1 for each row that used the expert. */
+function usedBy(capture: Capture, layer: number, expert: number): Uint8Array {
+  const used = new Uint8Array(capture.rows.length);
+  for (const [from, to] of rowChunks(used.length)) {
+    const { ids } = chosenRows(capture, layer, from, to);
+    const topK = ids.length / (to - from);
+    ids.forEach((id, i) => {
+      if (id === expert) used[from + Math.floor(i / topK)] = 1;
+    });
+  }
+  return used;
+}
+
+/** The rows of some samples and a phase; `null`: all. */
+function labelledWhere(
+  capture: Capture,
+  { label, sample, phase }: Pick<RowFilter, "label" | "sample" | "phase">,
+): Uint32Array | null {
   if (label === undefined && sample === undefined && phase === undefined) return null;
   const { rows, samples } = capture;
   if (sample !== undefined && sample >= samples.length)

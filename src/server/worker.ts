@@ -8,14 +8,17 @@ import { OpenCaptures } from "./open-captures.ts";
 import {
   analysisOfLayer,
   analysisOverview,
+  atlasAnswer,
   attractionAnswer,
   balanceAnswer,
   comparisonAnswer,
   usageAnswer,
 } from "./operations/analysis.ts";
 import { describeAll, details } from "./operations/describe.ts";
+import { expertTile } from "./operations/expert-map.ts";
 import { RowMap } from "./operations/row-map.ts";
 import { rowColumn, rowPage, streamRows, streamShape, vocabularyAnswer } from "./operations/rows.ts";
+import { tokenAnswer } from "./operations/token.ts";
 import type { Asked, QuestionName, Questions, Replied } from "./protocol.ts";
 
 /** A thread that reads captures and computes, so that the one that answers clients never waits for either. */
@@ -33,6 +36,7 @@ const answers: { [Q in QuestionName]: (question: Questions[Q], onProgress: Progr
   rows: async ({ capture, query }) => rowPage(await captures.get(capture), query),
   column: async ({ capture, column }) => rowColumn(await captures.get(capture), column),
   vocabulary: async ({ capture }) => vocabularyAnswer(await captures.get(capture)),
+  token: async ({ capture, row }) => tokenAnswer(await captures.get(capture), row),
   shape: async ({ capture, stream, layer }) =>
     jsonAnswer(streamShape(await captures.get(capture), stream, layer)),
   stream: async ({ capture, stream, layer, from, to }) =>
@@ -40,6 +44,8 @@ const answers: { [Q in QuestionName]: (question: Questions[Q], onProgress: Progr
   mapFacts: async ({ capture }) => rowMap.facts(await captures.get(capture)),
   mapTile: async ({ capture, measure, level, tile }) =>
     rowMap.tile(await captures.get(capture), measure, level, tile),
+  expertTile: async ({ capture, layer, level, tile }) =>
+    expertTile(await captures.get(capture), layer, level, tile),
   usage: async ({ capture, filter }) => usageAnswer(await captures.get(capture), filter),
   balance: async ({ capture, filter }) => balanceAnswer(await captures.get(capture), filter),
   attraction: async ({ capture, layer }) => attractionAnswer(await captures.get(capture), layer),
@@ -47,6 +53,8 @@ const answers: { [Q in QuestionName]: (question: Questions[Q], onProgress: Progr
     analysisOverview(await analyses.get(await captures.get(capture), onProgress)),
   analysisLayer: async ({ capture, layer }, onProgress) =>
     analysisOfLayer(await analyses.get(await captures.get(capture), onProgress), layer),
+  atlas: async ({ capture }, onProgress) =>
+    atlasAnswer(await analyses.get(await captures.get(capture), onProgress)),
   comparison: async ({ a, b }) => comparisonAnswer(await captures.get(a), await captures.get(b)),
 };
 

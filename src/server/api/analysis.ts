@@ -72,6 +72,32 @@ export const mapFacts = z
   .meta({ id: "MapFacts" });
 export type MapFacts = z.infer<typeof mapFacts>;
 
+export const atlasReport = z
+  .object({
+    by: z.enum(["label", "token class"]).meta({ description: "what the mix is of" }),
+    groups: z.array(z.string()),
+    explained: z
+      .tuple([z.number(), z.number()])
+      .meta({ description: "part of the variance that each axis of the plane shows" }),
+    corners: z
+      .array(z.object({ group: z.string(), x: z.number(), y: z.number() }))
+      .meta({ description: "where an expert that serves this group alone would be" }),
+    points: z.array(
+      z.object({
+        layer: count,
+        expert: count,
+        x: z.number(),
+        y: z.number(),
+        timesFair: z.number(),
+        group: count.meta({ description: "the group it serves most, by index" }),
+        part: z.number().meta({ description: "of that group in its mix, groups of equal size assumed" }),
+        certain: z.boolean().meta({ description: "whether it serves that group beyond chance, q <= 0.05" }),
+      }),
+    ),
+    dead: z.array(z.object({ layer: count, expert: count })),
+  })
+  .meta({ id: "Atlas" });
+
 const tokenPlace = { sample: count, position: count, tokenId: z.int(), text: z.string() };
 
 export const comparisonReport = z

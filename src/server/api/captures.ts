@@ -86,3 +86,25 @@ export const vocabulary = z
   .object({ tokenId: z.array(z.int()), text: z.array(z.string()) })
   .meta({ id: "Vocabulary" });
 export type Vocabulary = z.infer<typeof vocabulary>;
+
+export const tokenRouting = z
+  .object({
+    row: count,
+    sample: count,
+    position: count,
+    tokenId: z.int(),
+    text: z.string(),
+    phase,
+    label: z.string().nullable(),
+    layers: z.array(
+      z.object({
+        layer: count,
+        experts: z.array(count).meta({ description: "best first" }),
+        weights: z.array(z.number()).nullable(),
+        entropy: z.number().nullable().meta({ description: "nats; null without router logits" }),
+        margin: z.number().nullable().meta({ description: "logits; null without router logits" }),
+      }),
+    ),
+  })
+  .meta({ id: "TokenRouting" });
+export type TokenRouting = z.infer<typeof tokenRouting>;

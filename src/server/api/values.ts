@@ -27,6 +27,8 @@ export const rowFilter = z.object({
   label: z.string().optional().meta({ description: "samples of this label" }),
   sample: whole.optional(),
   phase: phase.optional(),
+  layer: layer.optional(),
+  expert: expert.optional().meta({ description: "rows that used this expert of `layer`" }),
 });
 export type RowFilter = z.infer<typeof rowFilter>;
 

@@ -2,6 +2,7 @@ import { loadBalance, underusedExperts } from "../../analysis/balance.ts";
 import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { layerCoactivation } from "../../analysis/coactivation.ts";
 import { compareCaptures } from "../../analysis/compare.ts";
+import { expertAtlas } from "../../analysis/expert-atlas.ts";
 import { type ExpertUsage, expertUsage } from "../../analysis/usage.ts";
 import { usageOfRows } from "../../analysis/usage-of-rows.ts";
 import { RequestError } from "../../errors.ts";
@@ -9,8 +10,7 @@ import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";
 import type { AnalysisOverview, BalanceReport, ComparisonReport, Usage } from "../api/analysis.ts";
 import type { RowFilter } from "../api/values.ts";
 import type { OpenedCapture } from "../open-captures.ts";
-import { rowsWhere } from "../row-filter.ts";
-import { requireRouting } from "./rows.ts";
+import { requireRouting, rowsWhere } from "../row-filter.ts";
 
 /** Usage of each expert in the rows that meet the conditions. */
 export function usageAnswer(opened: OpenedCapture, filter: RowFilter): Answer {
@@ -58,7 +58,7 @@ export function balanceAnswer(opened: OpenedCapture, filter: RowFilter): Answer 
 
 /** How much each pair of a layer's experts seeks each other's company, `[experts, experts]`; see `CoactivationPair`. */
 export function attractionAnswer(opened: OpenedCapture, layer: number): Answer {
-  requireRouting(opened, layer, null);
+  requireRouting(opened.capture, layer, null);
   const { experts, neutralLift, lift } = layerCoactivation(opened.capture, layer);
   return arrayAnswer(
     Float32Array.from(lift, (value) => value / neutralLift),
@@ -82,6 +82,9 @@ export function analysisOfLayer({ layers }: CaptureAnalysis, layer: number): Ans
     throw new RequestError("UNKNOWN_LAYER", `the capture does not tell which experts layer ${layer} chose`);
   return jsonAnswer(found);
 }
+
+/** The experts as points; see `expertAtlas`. */
+export const atlasAnswer = (analysis: CaptureAnalysis): Answer => jsonAnswer(expertAtlas(analysis));
 
 /** Two captures side by side. */
 export function comparisonAnswer(a: OpenedCapture, b: OpenedCapture): Answer {

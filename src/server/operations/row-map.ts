@@ -9,7 +9,7 @@ import { ByteCache } from "../byte-cache.ts";
 import type { OpenedCapture } from "../open-captures.ts";
 
 /** Cells of a tile: with 48 layers 192 KiB of floats, a screen wide. */
-const TILE_CELLS = 1024;
+export const TILE_CELLS = 1024;
 /** Tiles of full detail that are kept: those of 390,000 rows x 48 layers. */
 const MAX_BYTES = 256 << 20;
 /** Stands for "no expert is known here" in a tile of experts. */
@@ -81,7 +81,7 @@ export class RowMap {
   }
 }
 
-const levelsOf = (capture: Capture) =>
+export const levelsOf = (capture: Capture) =>
   1 + Math.max(0, Math.ceil(Math.log2(Math.max(1, capture.rows.length) / TILE_CELLS)));
 
 function detailOf(capture: Capture, layers: readonly number[], from: number, to: number): Detail {

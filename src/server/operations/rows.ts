@@ -1,4 +1,3 @@
-import { chosenRows, hasStream, rowChunks } from "../../analysis/chosen.ts";
 import { PHASES } from "../../capture/rows.ts";
 import { STREAMS, type StreamName } from "../../capture/streams.ts";
 import { RequestError } from "../../errors.ts";
@@ -14,9 +13,6 @@ export interface RowsQuery extends RowFilter {
   readonly limit: number;
   /** Rows whose token's text holds this, letters of either case. */
   readonly search?: string | undefined;
-  /** Rows that used an expert of a layer. */
-  readonly layer?: number | undefined;
-  readonly expert?: number | undefined;
 }
 
 /** A page of the rows that meet the conditions, as columns. */
@@ -44,7 +40,7 @@ export function rowPage({ capture, vocabulary }: OpenedCapture, query: RowsQuery
 
 function refine(
   { capture, vocabulary }: Pick<OpenedCapture, "capture" | "vocabulary">,
-  { search, layer, expert, ...filter }: RowsQuery,
+  { search, ...filter }: RowsQuery,
 ): Uint32Array | null {
   let rows = rowsWhere(capture, filter);
   const all = () => rows ?? Uint32Array.from({ length: capture.rows.length }, (_, row) => row);
@@ -55,38 +51,7 @@ function refine(
     );
     rows = all().filter((row) => hit.has(capture.rows.tokenId[row]!));
   }
-  if (layer !== undefined && expert !== undefined) {
-    requireRouting({ capture }, layer, expert);
-    const using = usedBy(capture, layer, expert);
-    rows = all().filter((row) => using[row] === 1);
-  }
   return rows;
-}
-
-/** @throws RequestError naming what there is. */
-export function requireRouting(
-  { capture }: Pick<OpenedCapture, "capture">,
-  layer: number,
-  expert: number | null,
-): void {
-  const { moe } = capture.model;
-  if (!hasStream(capture, "expert_ids", layer) && !hasStream(capture, "router_logits", layer))
-    throw new RequestError("UNKNOWN_LAYER", `the capture has no routing of layer ${layer}`);
-  if (expert !== null && expert >= moe!.experts)
-    throw new RequestError("INVALID_ARGUMENT", `no expert ${expert}; there are ${moe!.experts}`);
-}
-
-/** 1 for each row that used the expert. */
-function usedBy(capture: OpenedCapture["capture"], layer: number, expert: number): Uint8Array {
-  const used = new Uint8Array(capture.rows.length);
-  for (const [from, to] of rowChunks(used.length)) {
-    const { ids } = chosenRows(capture, layer, from, to);
-    const topK = ids.length / (to - from);
-    ids.forEach((id, i) => {
-      if (id === expert) used[from + Math.floor(i / topK)] = 1;
-    });
-  }
-  return used;
 }
 
 export const ROW_COLUMNS = ["sample", "position", "token_id", "phase"] as const;

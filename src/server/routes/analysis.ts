@@ -2,6 +2,7 @@ import { z } from "zod";
 import {
   analysisOverview,
   analysisPending,
+  atlasReport,
   balanceReport,
   comparisonReport,
   layerAnalysis,
@@ -94,6 +95,20 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
     route(
       {
         method: "get",
+        path: "/api/captures/{id}/experts/{layer}/{level}/{tile}",
+        tag,
+        summary: "A tile of a layer's token x expert map, [experts, cells]: mean weights, 0 where not used",
+        params: params.extend({ layer, level: whole.max(40), tile: whole }),
+        responses: ARRAY,
+      },
+      async ({ params: { id, ...place }, c }) => {
+        const capture = await library.capture(id);
+        return respond(c, await library.ask("expertTile", { capture, ...place }), capture.version);
+      },
+    ),
+    route(
+      {
+        method: "get",
         path: "/api/captures/{id}/attraction/{layer}",
         tag,
         summary: "How much each pair of experts seeks each other's company, [experts, experts]; 1: neutral",
@@ -132,6 +147,21 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
       async ({ params: { id, layer }, c }) => {
         const capture = await library.capture(id);
         const answer = await library.askPatiently("analysisLayer", { capture, layer }, PATIENCE_MS);
+        return "body" in answer ? respond(c, answer, capture.version) : json(answer, 202);
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/api/captures/{id}/atlas",
+        tag,
+        summary: "All experts as points in a plane, near each other where they serve a similar mix",
+        params,
+        responses: { 200: { description: "the points", schema: atlasReport }, ...PENDING },
+      },
+      async ({ params, c }) => {
+        const capture = await library.capture(params.id);
+        const answer = await library.askPatiently("atlas", { capture }, PATIENCE_MS);
         return "body" in answer ? respond(c, answer, capture.version) : json(answer, 202);
       },
     ),

@@ -1,15 +1,6 @@
 import { z } from "zod";
-import { capture, captureList, rowColumns, vocabulary } from "../api/captures.ts";
-import {
-  captureId,
-  type Dtype,
-  expert,
-  layer,
-  rowBytes,
-  rowFilter,
-  streamName,
-  whole,
-} from "../api/values.ts";
+import { capture, captureList, rowColumns, tokenRouting, vocabulary } from "../api/captures.ts";
+import { captureId, type Dtype, layer, rowBytes, rowFilter, streamName, whole } from "../api/values.ts";
 import type { CaptureLibrary } from "../capture-library.ts";
 import { ROW_COLUMNS } from "../operations/rows.ts";
 import { parseRange, respond } from "../respond.ts";
@@ -71,16 +62,26 @@ export function captureRoutes(library: CaptureLibrary): Route[] {
           from: whole.default(0),
           limit: whole.max(MAX_PAGE).default(1000),
           search: z.string().min(1).max(200).optional().meta({ description: "the token's text holds this" }),
-          layer: layer.optional(),
-          expert: expert.optional().meta({ description: "rows that used this expert of `layer`" }),
         }),
         responses: { 200: { description: "a page", schema: rowColumns } },
       },
       async ({ params, query, c }) => {
-        if ((query.layer === undefined) !== (query.expert === undefined))
-          throw new ServerError("INVALID_REQUEST", "layer and expert belong together");
         const found = await library.capture(params.id);
         return respond(c, await library.ask("rows", { capture: found, query }), found.version);
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/api/captures/{id}/tokens/{row}",
+        tag,
+        summary: "One row: who served it in every layer",
+        params: params.extend({ row: whole }),
+        responses: { 200: { description: "the token", schema: tokenRouting } },
+      },
+      async ({ params: { id, row }, c }) => {
+        const found = await library.capture(id);
+        return respond(c, await library.ask("token", { capture: found, row }), found.version);
       },
     ),
     route(
