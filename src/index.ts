@@ -55,7 +55,13 @@ export {
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
 export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
 export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
-export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capture/capture.ts";
+export {
+  Capture,
+  type CaptureOrigin,
+  type CaptureSource,
+  type MissingRows,
+  type Rows,
+} from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
@@ -85,7 +91,7 @@ export {
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions } from "./load.ts";
+export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,

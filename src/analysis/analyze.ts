@@ -1,12 +1,12 @@
-import { setImmediate } from "node:timers/promises";
+import { availableParallelism } from "node:os";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
-import { analyzeLayer, type LayerFindings, type TestSettings } from "./analyze-layer.ts";
-import { benjaminiHochberg } from "./benjamini-hochberg.ts";
-import type { CaptureAnalysis, GroupUsage, LayerAnalysis, StandOutExpert } from "./capture-analysis.ts";
+import { type AnalysisTask, analysisTasks, type TaskResult } from "./analysis-tasks.ts";
+import type { CaptureAnalysis } from "./capture-analysis.ts";
 import { routedLayers } from "./chosen.ts";
 import { completenessOf, labelSummaries } from "./completeness.ts";
-import type { LayerTest } from "./permutation-test.ts";
+import { standOutExperts, withQValues } from "./group-usage.ts";
+import { runHere, runOnThreads } from "./run-tasks.ts";
 import { textStrips } from "./text-strips.ts";
 import { labelledSamples } from "./units.ts";
 import { checkPermutations } from "./usage-shift.ts";
@@ -14,12 +14,21 @@ import { checkPermutations } from "./usage-shift.ts";
 export interface AnalyzeOptions {
   /** 0-based layers; negative ones count from the last. Default: all whose chosen experts are known. */
   readonly layers?: readonly number[];
-  /** Random permutations of each test. Default 4999: p-values down to 0.0002. */
+  /** Only samples with one of these labels. Default: all samples. */
+  readonly labels?: readonly string[];
+  /**
+   * Random permutations of labels. Default 4999: p-values down to 0.0002. Tests within texts make no more than 999.
+   */
   readonly permutations?: number;
-  /** Same seed, same p-values. Default 0. */
+  /** Same seed, same numbers. Default 0. */
   readonly seed?: number;
   /** Samples in {@link CaptureAnalysis.texts}. Default 8. */
   readonly texts?: number;
+  /**
+   * Threads to work on. Default: one a core for a folder, where the work is worth it. A capture in memory is always
+   * analysed in the calling thread.
+   */
+  readonly threads?: number;
   /** Aborting rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Called as parts of the work end. */
@@ -27,62 +36,101 @@ export interface AnalyzeOptions {
 }
 
 export interface AnalyzeProgress {
-  /** Parts that are done, of so many. */
+  /** Parts that are done, of so many; about one per layer takes long. */
   readonly done: number;
   readonly total: number;
 }
 
-/** Accepted part of false ones among the stand-outs. */
-const ALPHA = 0.05;
+/** Each counts some thousand rows again, where a permutation of labels counts samples. */
+const MAX_ROTATIONS = 999;
+/** Below this many rows times layers a thread costs more to start than it saves; a second's work or two. */
+const WORTH_THREADS = 100_000;
 
 /**
  * Find everything there is to see in a capture: usage and balance per layer, what experts specialise in and like, which
  * of them work together, how routing flows from layer to layer and changes along the text. Definitions and sources:
  * docs/analysis.md.
  *
- * A few thousand rows of a layer are in memory at a time, and counts per expert.
+ * Of each layer a few thousand rows are in memory at a time, besides counts per expert; a capture folder of any size
+ * is analysed on all cores.
  *
  * @throws RequestError `UNKNOWN_LAYER` for a layer whose chosen experts are not in the capture, `UNKNOWN_STREAM` when
- *   it has neither expert ids nor router logits, `INVALID_ARGUMENT` for permutations that are no whole number from 1.
+ *   it has neither expert ids nor router logits, `INVALID_ARGUMENT` for an unknown label or an option out of range.
  * @example
  * const { layers, standOuts } = await analyzeCapture(await openCapture("run1"));
  * console.log(layers[0]?.balance?.cv, standOuts[0]);
  */
 export async function analyzeCapture(
   capture: Capture,
-  { layers, permutations = 4999, seed = 0, texts = 8, signal, onProgress }: AnalyzeOptions = {},
+  {
+    layers,
+    labels,
+    permutations = 4999,
+    seed = 0,
+    texts = 8,
+    threads,
+    signal,
+    onProgress,
+  }: AnalyzeOptions = {},
 ): Promise<CaptureAnalysis> {
   checkPermutations(permutations);
-  const settings: TestSettings = { permutations, seed };
-  const { moe } = capture.model;
-  const analysed = moe ? chooseLayers(capture, layers) : [];
-  const findings: LayerFindings[] = [];
-  for (const layer of analysed) {
-    signal?.throwIfAborted();
-    onProgress?.({ done: findings.length, total: analysed.length });
-    findings.push(analyzeLayer(capture, layer, settings));
-    // Lets an abort and the reader of the progress come through.
-    await setImmediate();
-  }
-  onProgress?.({ done: findings.length, total: analysed.length });
-  const done = layerAnalyses(capture, findings);
-  const { experts, topK } = moe ?? { experts: 0, topK: 0 };
+  checkThreads(threads);
+  const subject = labels ? withLabels(capture, labels) : capture;
+  const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
+  const fairShare = experts === 0 ? 0 : topK / experts;
+  const analysed = capture.model.moe ? chooseLayers(subject, layers) : [];
+  const settings = { permutations, rotations: Math.min(permutations, MAX_ROTATIONS), seed };
+  const tasks = analysisTasks(analysed, experts);
+  const results = await run(subject, tasks, threads ?? threadsFor(subject, analysed.length));
+  const found = <K extends TaskResult["kind"]>(kind: K) =>
+    results.flatMap((result) =>
+      result.kind === kind ? [result.found as Extract<TaskResult, { kind: K }>["found"]] : [],
+    );
+  const done = withQValues(found("layer"), labelledSamples(subject).labels);
   return {
     format: "moescope.analysis/1",
     model: capture.model,
     engine: capture.engine,
     experts,
     topK,
-    fairShare: experts === 0 ? 0 : topK / experts,
-    completeness: completenessOf(capture, analysed),
-    labels: labelSummaries(capture),
+    fairShare,
+    completeness: completenessOf(subject, analysed),
+    labels: labelSummaries(subject),
     layers: done,
-    standOuts: standOutsOf(done, experts === 0 ? 0 : topK / experts),
-    flows: [],
-    paths: [],
-    texts: analysed.length === 0 ? [] : textStrips(capture, analysed, texts),
+    standOuts: standOutExperts(done, fairShare),
+    flows: found("flow"),
+    paths: found("paths"),
+    texts: analysed.length === 0 ? [] : textStrips(subject, analysed, texts),
     settings,
   };
+
+  function run(of: Capture, all: readonly AnalysisTask[], workers: number): Promise<TaskResult[]> {
+    const onDone = (count: number) => onProgress?.({ done: count, total: all.length });
+    onDone(0);
+    const options = { signal, onDone };
+    return of.origin && workers > 1
+      ? runOnThreads(of.origin, all, settings, workers, options)
+      : runHere(of, all, settings, options);
+  }
+}
+
+const threadsFor = ({ rows }: Capture, layers: number) =>
+  rows.length * layers < WORTH_THREADS ? 1 : availableParallelism();
+
+function withLabels(capture: Capture, labels: readonly string[]): Capture {
+  const having = new Set(capture.samples.map(({ label }) => label));
+  for (const label of labels)
+    if (!having.has(label)) {
+      const known = [...having].filter((name) => name !== null);
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        `no sample has the label "${label}"; ` +
+          (known.length > 0 ? `the labels are ${known.join(", ")}` : "this capture has no labels"),
+      );
+    }
+  return capture.only(
+    capture.samples.flatMap(({ label }, i) => (label !== null && labels.includes(label) ? [i] : [])),
+  );
 }
 
 function chooseLayers(capture: Capture, wanted: readonly number[] | undefined): number[] {
@@ -98,69 +146,7 @@ function chooseLayers(capture: Capture, wanted: readonly number[] | undefined): 
   return having.filter((layer) => resolved.includes(layer));
 }
 
-function layerAnalyses(capture: Capture, findings: readonly LayerFindings[]): LayerAnalysis[] {
-  const { labels } = labelledSamples(capture);
-  const specialization = groupUsages(
-    labels,
-    findings.map((found) => found.labels),
-  );
-  return findings.map(({ analysis }, i) => ({
-    ...analysis,
-    specialization: specialization[i]!,
-    tokenClasses: null,
-    positions: null,
-    phases: null,
-  }));
-}
-
-/** Tests by layer as they are shown, with q-values over all of them. */
-function groupUsages(groups: readonly string[], tests: readonly (LayerTest | null)[]): (GroupUsage | null)[] {
-  const expertQ = [...benjaminiHochberg(tests.flatMap((test) => [...(test?.experts.pValues ?? [])]))];
-  const shareQ = [...benjaminiHochberg(tests.flatMap((test) => [...(test?.shares.pValues ?? [])]))];
-  return tests.map((test): GroupUsage | null => {
-    if (!test) return null;
-    const { counts, rows, layer, experts, shares } = test;
-    const width = experts.observed.length;
-    const byGroup = (values: ArrayLike<number>) =>
-      groups.map((_, group) => Array.from({ length: width }, (_, expert) => values[group * width + expert]!));
-    return {
-      groups,
-      rows: [...rows],
-      counts: byGroup(counts),
-      mutualInformation: layer.observed[0]!,
-      chanceInformation: layer.chance[0]!,
-      pValue: layer.pValues[0]!,
-      experts: {
-        mutualInformation: [...experts.observed],
-        chanceInformation: [...experts.chance],
-        pValues: [...experts.pValues],
-        qValues: expertQ.splice(0, width),
-      },
-      shares: { pValues: byGroup(shares.pValues), qValues: byGroup(shareQ.splice(0, counts.length)) },
-      testedRows: rows.reduce((sum, n) => sum + n, 0),
-    };
-  });
-}
-
-function standOutsOf(layers: readonly LayerAnalysis[], fairShare: number): StandOutExpert[] {
-  return layers
-    .flatMap(({ layer, specialization }) =>
-      (specialization?.groups ?? []).flatMap((label, group) =>
-        specialization!.counts[group]!.map((count, expert): StandOutExpert => {
-          const share = count / specialization!.rows[group]!;
-          return {
-            layer,
-            expert,
-            label,
-            count,
-            share,
-            timesFair: share / fairShare,
-            pValue: specialization!.shares.pValues[group]![expert]!,
-            qValue: specialization!.shares.qValues[group]![expert]!,
-          };
-        }),
-      ),
-    )
-    .filter(({ timesFair, qValue }) => timesFair > 1 && qValue <= ALPHA)
-    .sort((a, b) => b.timesFair - a.timesFair || a.layer - b.layer || a.expert - b.expert);
+function checkThreads(threads: number | undefined): void {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1))
+    throw new RequestError("INVALID_ARGUMENT", `threads must be a whole number from 1, got ${threads}`);
 }

@@ -28,7 +28,7 @@ export interface CaptureAnalysis {
   /** Some samples token by token: the first of each label, then others in order. */
   readonly texts: readonly TextStrip[];
   /** What the random parts were made with; the same settings give the same numbers. */
-  readonly settings: { readonly permutations: number; readonly seed: number };
+  readonly settings: { readonly permutations: number; readonly rotations: number; readonly seed: number };
 }
 
 /** What was analysed, and what of the run is not in the capture. */
@@ -162,7 +162,7 @@ export interface GroupUsage {
     /** Benjamini-Hochberg over all layers, experts and groups. */
     readonly qValues: readonly (readonly number[])[];
   };
-  /** Rows the p-values rest on: large captures are tested on a part of their samples. */
+  /** Rows that information and p-values rest on: of large captures some samples, where the counts are of all. */
   readonly testedRows: number;
 }
 
@@ -173,6 +173,8 @@ export interface Drift {
   readonly mutualInformation: number;
   readonly chanceInformation: number;
   readonly pValue: number;
+  /** Rows the tests, divergences and this information rest on; see {@link GroupUsage.testedRows}. */
+  readonly testedRows: number;
 }
 
 export interface DriftGroup {
