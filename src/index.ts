@@ -72,6 +72,7 @@ export type {
   EngineSettings,
   Finished,
   FinishReason,
+  MediaSpan,
   ModelInfo,
   MoeInfo,
   Sampling,
@@ -100,7 +101,7 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
 export { coactivationReducer } from "./reducers/coactivation.ts";
 export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";

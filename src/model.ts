@@ -84,8 +84,8 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError `INVALID_ARGUMENT` as {@link capture}.
    */
-  encode(prompt: Prompt): Promise<Int32Array> {
-    return encodePrompt(this.#engine, prompt, "the prompt");
+  async encode(prompt: Prompt): Promise<Int32Array> {
+    return (await encodePrompt(this.#engine, prompt, "the prompt")).tokens;
   }
 
   detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
