@@ -81,6 +81,8 @@ export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
+export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
+export type { ServerOptions } from "./engines/vllm/server-engine.ts";
 export {
   CaptureError,
   EngineError,
@@ -92,7 +94,16 @@ export {
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
+export {
+  inspectModel,
+  type LlamaLoadOptions,
+  type LoadOptions,
+  load,
+  type ReferenceOptions,
+  type ServerLoadOptions,
+  selectionBias,
+  type VllmLoadOptions,
+} from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,
