@@ -7,7 +7,10 @@ it is cheap: vLLM is imported inside :func:`register`.
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "register"]
+#: Of docs/vllm-protocol.md.
+PROTOCOL = 1
+
+__all__ = ["PROTOCOL", "__version__", "register"]
 
 
 def register() -> None:

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from typing import Any
 
-from . import __version__, graphs, process
+from . import __version__, graphs, lifetime, process
 from .layout import OPTIONAL, missing_here
 from .recorder import LENGTHS
 from .requests import KEY_ARG
@@ -27,6 +27,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    lifetime.follow_owner()
     missing = missing_here()
     if missing:
         logger.error("moescope: this vLLM is not known, nothing can be captured: it has no %s", ", ".join(missing))

@@ -33,7 +33,7 @@ def start(runner: Any) -> Recorder | None:
     why = refusal(config)
     refused = refused_streams(config)
     streams = {stream for stream in settings().streams if stream not in refused} if why is None else set()
-    TAPS.layers = attach(model, config, streams)
+    TAPS.reset(attach(model, config, streams))
     TAPS.delivers = get_tp_group().rank_in_group == 0
     TAPS.graph_tokens = graph_tokens(config)
     parallel = config.parallel_config
@@ -42,6 +42,7 @@ def start(runner: Any) -> Recorder | None:
     if runners and any(stream not in TAPS.layers for stream in (EXPERT_IDS, EXPERT_WEIGHTS) if stream in streams):
         refused |= dict.fromkeys((EXPERT_IDS, EXPERT_WEIGHTS), "this model's MoE kernel chooses experts inside itself")
     stage = get_pp_group().rank_in_group
+    _info.clear()
     _info.update(describe(config, model, runners), refusal=why, refused=refused, stage=stage, delivers=TAPS.delivers)
     if why is not None:
         logger.warning("moescope: nothing can be captured: %s", why)

@@ -83,9 +83,11 @@ class Requests:
     def retire(self, request: str) -> Tracked | None:
         """A request has ended; the caller says so to the capture."""
         tracked = self.tracked.pop(request, None)
-        if tracked is not None and len(tracked.capture.samples) == tracked.capture.plan.samples:
-            if not any(other.capture is tracked.capture for other in self.tracked.values()):
-                self._captures.pop(tracked.capture.key, None)
+        if tracked is not None:
+            capture = tracked.capture
+            everyone = len(capture.samples) == capture.plan.samples
+            if everyone and all(other.capture is not capture for other in self.tracked.values()):
+                self._captures.pop(capture.key, None)
         return tracked
 
     def wanted(self, order: Iterable[str], scheduled: Mapping[str, int], starts: Mapping[str, int]) -> list[Group]:
@@ -121,9 +123,7 @@ class Requests:
         folder = self._spool / key
         return folder if key.isalnum() and folder.is_dir() else None
 
-    def _group(
-        self, capture: Capture, parts: list[tuple[Tracked, int, np.ndarray | None, int]], certain: dict[int, int]
-    ) -> Group:
+    def _group(self, capture: Capture, parts: list[tuple[Tracked, int, np.ndarray | None, int]], certain: dict[int, int]) -> Group:
         if all(positions is None for _, _, positions, _ in parts):  # a decode step: one row each
             rows = np.array([row for _, row, _, _ in parts], dtype=np.int64)
             sample = np.array([tracked.sample for tracked, *_ in parts], dtype=np.int32)

@@ -24,7 +24,9 @@ _DTYPES = {
 
 def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]], metadata: dict[str, Any]) -> int:
     """Writes aside and renames, so that a reader meets whole files only. A list is stacked along a new first axis, without a copy in
-    memory. Wide elements come first, so that all are aligned. metadata: values become JSON. Returns the file's bytes; raises OSError."""
+    memory. Wide elements come first, so that all are aligned. metadata: values become JSON.
+
+    Returns the file's bytes; raises OSError."""
     header: dict[str, Any] = {"__metadata__": {"format": FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}}
     parts: list[torch.Tensor] = []
     offset = 0
@@ -43,7 +45,9 @@ def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]]
     with temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for part in parts:
-            file.write(part.contiguous().view(torch.uint8).numpy())
+            # A tensor of one element may have any stride, and only 1 can be viewed as bytes.
+            plain = part.contiguous() if part.numel() != 1 else part.clone().reshape(1).as_strided((1,), (1,))
+            file.write(plain.view(torch.uint8).numpy())
     os.replace(temporary, path)
     return 8 + len(text) + offset
 

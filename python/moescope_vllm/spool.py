@@ -197,7 +197,6 @@ def alive(capture: Capture) -> bool:
 
 def write_failure(folder: Path, rank: str, error: BaseException) -> None:
     """Says in the capture's folder why it is over. Best effort: the folder may be gone or the disk full."""
-    import json
 
     try:
         temporary = folder / f"failed.{rank}.tmp"

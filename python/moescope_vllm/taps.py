@@ -37,9 +37,11 @@ class Taps:
         self.step: StepTaps | None = None
         self._buffers: dict[str, torch.Tensor] = {}
 
-    def saw(
-        self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None = None, lasting: bool = False
-    ) -> None:
+    def reset(self, layers: dict[str, list[int]]) -> None:
+        """Another model has been loaded."""
+        self.layers, self.step, self._buffers = layers, None, {}
+
+    def saw(self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None = None, lasting: bool = False) -> None:
         """x: [tokens, width], the step's tokens of this process (padding behind them). With a residual the value is x + residual.
 
         lasting: nothing writes into x's memory before the step ends, if x is held."""
@@ -67,9 +69,7 @@ class Taps:
         if self.step is not None:
             self.step.replayed(seen)
 
-    def _keep(
-        self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None, lasting: bool
-    ) -> torch.Tensor | None:
+    def _keep(self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None, lasting: bool) -> torch.Tensor | None:
         tokens = x.shape[0]
         if residual is None and lasting and tokens <= HOLD_TOKENS:
             return x
