@@ -45,8 +45,8 @@ def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]]
     with temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for part in parts:
-            # A tensor of one element may have any stride, and only 1 can be viewed as bytes.
-            plain = part.contiguous() if part.numel() != 1 else part.clone().reshape(1).as_strided((1,), (1,))
+            # An empty tensor or one of one element may have any stride, and only 1 can be viewed as bytes.
+            plain = part.contiguous() if part.numel() > 1 else torch.empty(part.shape, dtype=part.dtype).copy_(part)
             file.write(plain.view(torch.uint8).numpy())
     os.replace(temporary, path)
     return 8 + len(text) + offset
