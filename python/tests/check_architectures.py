@@ -1,7 +1,7 @@
 """Every architecture against Hugging Face transformers: batches, chunked prefill, a warm prefix cache, generated tokens.
 
-usage: python check_architectures.py CHECKPOINTS [family ...]
-CHECKPOINTS: the folder of `fixtures/make_fixtures.py --hf-out`. `family+compiled` runs a family with torch.compile.
+usage: python check_architectures.py [family ...]
+`family+compiled` runs a family with torch.compile.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
-from pathlib import Path
 
 import harness
 
@@ -25,11 +24,11 @@ PROMPTS = [SHARED, [*SHARED, *range(100, 120)], [*SHARED[:32], *range(200, 230)]
 GENERATED = 6
 
 
-def check(checkpoints: Path, choice: str) -> None:
+def check(choice: str) -> None:
     name, _, mode = choice.partition("+")
     expected = harness.reference(name)
     compiled = {"enforce_eager": False} if mode == "compiled" else {}
-    llm = harness.load(checkpoints / name, enable_prefix_caching=True, **compiled)
+    llm = harness.load(expected.checkpoint, enable_prefix_caching=True, **compiled)
     try:
         from vllm import SamplingParams
 
@@ -39,7 +38,7 @@ def check(checkpoints: Path, choice: str) -> None:
         differences = []
         for number, (prompt, sample, output) in enumerate(zip(PROMPTS, got.samples, got.outputs, strict=True)):
             tokens = [*prompt, *output[:-1]]
-            differences.append(harness.check_sample(sample, expected(tokens), tokens, len(prompt), f"{choice} sample {number}"))
+            differences.append(harness.check_sample(sample, expected.values(tokens), tokens, len(prompt), f"{choice} sample {number}"))
         harness.judge(choice, harness.worst(differences))
     finally:
         llm.llm_engine.engine_core.shutdown()
@@ -48,11 +47,11 @@ def check(checkpoints: Path, choice: str) -> None:
 
 
 def main() -> None:
-    checkpoints, wanted = Path(sys.argv[1]), sys.argv[2:] or FAMILIES
+    wanted = sys.argv[1:] or FAMILIES
     failed = []
     for choice in wanted:
         try:
-            check(checkpoints, choice)
+            check(choice)
         except Exception:  # noqa: BLE001
             traceback.print_exc()
             failed.append(choice)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ sys.path[:0] = [str(REPOSITORY / "python"), str(REPOSITORY / "fixtures")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "python"), os.environ.get("PYTHONPATH", "")])
 os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-SPOOL = Path(tempfile.mkdtemp(prefix="moescope-check-"))
+FOLDER = tempfile.TemporaryDirectory(prefix="moescope-check-")
+SPOOL = Path(FOLDER.name) / "spool"
+SPOOL.mkdir()
 os.environ["MOESCOPE_SPOOL"] = str(SPOOL)
 
 import torch  # noqa: E402
@@ -96,20 +101,35 @@ def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:
     return found
 
 
-def reference(name: str) -> Any:
-    """tokens -> the values of transformers, for a fixture family (fixtures/reference.py)."""
-    import json
+@dataclass
+class Reference:
+    """A fixture family as a Hugging Face model, and the folder it was saved in."""
 
-    import reference as fixtures_reference
+    checkpoint: Path
+    values: Callable[[list[int]], dict[str, torch.Tensor]]
+
+
+def reference(name: str) -> Reference:
+    """Builds the family's model from its seed and saves it. `values` runs it on tokens (fixtures/reference.py)."""
+    import byte_bpe
+    import configurations
+    import make_fixtures
+    import reference as run_reference
     import transformers
     import weights
     from families import FAMILIES
 
     transformers.logging.set_verbosity_error()
     family = next(family for family in FAMILIES if family.name == name)
-    seed = next(entry["seed"] for entry in json.loads((REPOSITORY / "fixtures/families.json").read_text()) if entry["name"] == name)
-    model = weights.build(family, seed)
-    return lambda tokens: fixtures_reference.run(family, model, tokens).tensors
+    if name == "deepseek_v2":
+        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only.
+        latent = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "routed_scaling_factor": 2.0}
+        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**latent))
+    entries = json.loads((REPOSITORY / "fixtures/families.json").read_text())
+    model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
+    checkpoint = Path(FOLDER.name) / name
+    make_fixtures.save_checkpoint(family, model, byte_bpe.train(), checkpoint)
+    return Reference(checkpoint, lambda tokens: run_reference.run(family, model, tokens).tensors)
 
 
 def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:
