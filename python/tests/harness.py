@@ -1,0 +1,166 @@
+"""Runs captures inside this process and compares them with Hugging Face transformers. Imported by the checks beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "python"), str(REPOSITORY / "fixtures")]
+# Processes that vLLM starts find the plugin the way users' do.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "python"), os.environ.get("PYTHONPATH", "")])
+os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+FOLDER = tempfile.TemporaryDirectory(prefix="moescope-check-")
+SPOOL = Path(FOLDER.name) / "spool"
+SPOOL.mkdir()
+os.environ["MOESCOPE_SPOOL"] = str(SPOOL)
+
+import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+ROUTED = ("router_logits", "expert_ids", "expert_weights")
+TOLERANCE = {"router_logits": 1e-4, "expert_weights": 1e-4, "hidden_states": 1e-4}
+
+#: Rows of one sample: "position", "token_id", "phase" [rows], and "<stream>.<layer>" [rows, width].
+Sample = dict[str, torch.Tensor]
+
+
+def load(checkpoint: str | Path, **arguments: Any) -> Any:
+    """An offline engine in float32, as small as a tiny model needs it."""
+    from vllm import LLM
+
+    small = {"dtype": "float32", "max_model_len": 256, "max_num_batched_tokens": 64, "max_num_seqs": 8, "enforce_eager": True}
+    started = time.monotonic()
+    llm = LLM(model=str(checkpoint), **{**small, **arguments})
+    print(f"# {Path(checkpoint).name}: loaded in {time.monotonic() - started:.0f} s", flush=True)
+    return llm
+
+
+@dataclass
+class Captured:
+    samples: list[Sample]
+    outputs: list[list[int]]
+
+
+def capture(
+    llm: Any,
+    prompts: list[Any],
+    max_tokens: int,
+    streams: dict[str, list[int]] | None = None,
+    select: dict[str, Any] | None = None,
+    stages: int = 1,
+    **sampling: Any,
+) -> Captured:
+    """prompts: token ids, or prompts as vLLM takes them. streams: default all the model has."""
+    from vllm import SamplingParams
+
+    from moescope_vllm.collector import Collector, RowsReady
+    from moescope_vllm.model_info import stage_infos, streams_of
+    from moescope_vllm.plan import parse_plan
+    from moescope_vllm.requests import write_plan
+
+    if streams is None:
+        every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
+        streams = {name: stream["layers"] for name, stream in every.items()}
+    raw = {"streams": [{"name": name, "layers": layers} for name, layers in streams.items()], "select": select}
+    plan, key = parse_plan(raw, len(prompts)), uuid.uuid4().hex
+    folder = write_plan(SPOOL, key, plan)
+    params = [
+        SamplingParams(**{"max_tokens": max_tokens, "temperature": 0.0, "ignore_eos": True, "detokenize": False, **sampling},
+                       extra_args={"moescope": key, "moescope_sample": sample})
+        for sample in range(len(prompts))
+    ]  # fmt: skip
+    whole = [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
+    outputs = llm.generate(whole, params, use_tqdm=False)
+    llm.llm_engine.step()  # tells the runner that the last request has ended
+    collector, parts, deadline = Collector(folder, plan, stages), [], time.monotonic() + 60
+    while not collector.complete:
+        parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
+        assert time.monotonic() < deadline, "the last rows did not come"
+        time.sleep(0.01)
+    samples = [sample_of(parts, plan, sample) for sample in range(len(prompts))]
+    return Captured(samples, [list(output.outputs[0].token_ids) for output in outputs])
+
+
+def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:
+    masks = [(part, part["sample"] == sample) for part in parts]
+    found = {name: torch.cat([part[name][mask] for part, mask in masks]) for name in ("position", "token_id", "phase")}
+    for stream, layers in plan.streams.items():
+        for index, layer in enumerate(layers):
+            found[f"{stream}.{layer}"] = torch.cat([part[stream][index][mask] for part, mask in masks])
+    return found
+
+
+@dataclass
+class Reference:
+    """A fixture family as a Hugging Face model, and the folder it was saved in."""
+
+    checkpoint: Path
+    values: Callable[[list[int]], dict[str, torch.Tensor]]
+
+
+def reference(name: str) -> Reference:
+    """Builds the family's model from its seed and saves it. `values` runs it on tokens (fixtures/reference.py)."""
+    import byte_bpe
+    import configurations
+    import make_fixtures
+    import reference as run_reference
+    import transformers
+    import weights
+    from families import FAMILIES
+
+    transformers.logging.set_verbosity_error()
+    family = next(family for family in FAMILIES if family.name == name)
+    if name == "deepseek_v2":
+        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only.
+        latent = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "routed_scaling_factor": 2.0}
+        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**latent))
+    entries = json.loads((REPOSITORY / "fixtures/families.json").read_text())
+    model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
+    checkpoint = Path(FOLDER.name) / name
+    make_fixtures.save_checkpoint(family, model, byte_bpe.train(), checkpoint)
+    return Reference(checkpoint, lambda tokens: run_reference.run(family, model, tokens).tensors)
+
+
+def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:
+    """Every row there, once, in order, labelled, and equal to transformers. Returns the largest differences."""
+    rows = len(tokens)
+    assert got["position"].tolist() == list(range(rows)), f"{what}: positions {got['position'].tolist()}"
+    assert got["token_id"].tolist() == tokens, f"{what}: token ids {got['token_id'].tolist()} for {tokens}"
+    assert got["phase"].tolist() == [0] * prompt + [1] * (rows - prompt), f"{what}: phases"
+    differences: dict[str, float] = {}
+    for name in got:
+        stream, _, layer = name.partition(".")
+        if not layer:
+            continue
+        ours, theirs = got[name], expected[name]
+        if stream == "expert_ids":
+            same = (ours.long().sort(-1).values == theirs.long().sort(-1).values).all(-1)
+            assert same.all(), f"{what}: {name} differs in rows {(~same).nonzero().flatten().tolist()}"
+            continue
+        if stream == "expert_weights":  # by expert: engines order them differently
+            ours = ours.gather(1, got[f"expert_ids.{layer}"].long().argsort(-1))
+            theirs = theirs.gather(1, expected[f"expert_ids.{layer}"].long().argsort(-1))
+        difference = (ours.float() - theirs.float()).abs().max().item()
+        differences[stream] = max(differences.get(stream, 0.0), difference)
+    return differences
+
+
+def judge(what: str, differences: dict[str, float]) -> None:
+    print(f"{what}: " + ", ".join(f"{stream} {value:.1e}" for stream, value in sorted(differences.items())), flush=True)
+    for stream, value in differences.items():
+        assert value < TOLERANCE[stream], f"{what}: {stream} differs by {value}"
+
+
+def worst(all_differences: list[dict[str, float]]) -> dict[str, float]:
+    return {stream: max(d[stream] for d in all_differences) for stream in all_differences[0]}
