@@ -5,6 +5,7 @@ import type { RowBatch } from "../capture/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
 import type { Finished } from "../engines/engine.ts";
 import { CaptureError } from "../errors.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError, type WriteBytes } from "./atomic-file.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
 import { makeFolder } from "./make-folder.ts";
@@ -32,7 +33,8 @@ const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
  * `LanguageModel.resume`.
  *
  * @throws CaptureError `CAPTURE_EXISTS` when the folder holds something, `CAPTURE_IN_USE` while another run writes to
- * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept.
+ * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept;
+ * RequestError `CAPTURE_TOO_LARGE` before any of it, when the disk has no room for the run's rows.
  */
 export class FolderSink implements Sink<Capture> {
   readonly #folder: string;
@@ -50,14 +52,16 @@ export class FolderSink implements Sink<Capture> {
   }
 
   async open(header: RunHeader): Promise<void> {
+    const { request } = header;
+    const manifest = newManifest(header, {
+      dtype: this.#dtype,
+      shardBytes: this.#shardBytes,
+      modelSha256: null,
+    });
+    await assertDiskFits(this.#folder, header, manifest.streams);
     const lock = await claimFolder(this.#folder);
     try {
-      const { request } = header;
-      const manifest = newManifest(header, {
-        dtype: this.#dtype,
-        shardBytes: this.#shardBytes,
-        modelSha256: (await request?.modelHash()) ?? null,
-      });
+      manifest.model.sha256 = (await request?.modelHash()) ?? null;
       if (request) await writePromptTokens(this.#folder, request.prompts, this.#write);
       const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
       const open = { folder, lock, manifest, shardBytes, write, tokens: new Map(), outputs: [] };

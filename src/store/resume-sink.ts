@@ -4,6 +4,7 @@ import type { Capture } from "../capture/capture.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
 import type { Finished } from "../engines/engine.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError } from "./atomic-file.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { readFolderRows } from "./folder-rows.ts";
@@ -19,7 +20,8 @@ import { removeStrays, withoutSamples } from "./unfinished-rows.ts";
  * from their start: the rows they had are taken out. Keeping those would need the second run to draw the same tokens
  * to the last one, and rounding differs with what shares a batch.
  *
- * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`.
+ * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`; RequestError
+ * `CAPTURE_TOO_LARGE`.
  */
 export class ResumeSink implements Sink<Capture> {
   readonly #folder: string;
@@ -45,6 +47,7 @@ export class ResumeSink implements Sink<Capture> {
       const done = mergeOutputs(outputs, manifest.outputs).filter(({ sample }) => !lacking.has(sample));
       const isDone = new Set(done.map(({ sample }) => sample));
       this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
+      await assertDiskFits(folder, header, manifest.streams, this.#unfinished);
       const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
       const inShards = new Set(outputs.map(({ sample }) => sample));
       const next = {

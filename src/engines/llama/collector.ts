@@ -1,6 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import { type StreamName, streamSpec } from "../../capture/streams.ts";
+import { TENSOR_ARRAYS } from "../../capture/tensor.ts";
 import { EngineError } from "../../errors.ts";
 import { attentionRows, plainRows, type RowCopy, topAttentionRows, type Values } from "./row-copy.ts";
 import type { SelectedRow } from "./selection.ts";
@@ -143,18 +144,17 @@ function slotOf(slots: readonly Slot[], stream: StreamName, layer: number): Slot
 /** At least one; as many as are worth a message. */
 function gatheredRows(columns: readonly Column[]): number {
   const bytes = columns.reduce(
-    (sum, { stream, width }) => sum + width * ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
+    (sum, { stream, width }) => sum + width * TENSOR_ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
     0,
   );
   return Math.max(1, Math.min(GATHERED_ROWS, Math.floor(GATHERED_BYTES / Math.max(1, bytes))));
 }
 
-const ARRAYS = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array } as const;
 const typeOf = (stream: StreamName) => streamSpec(stream).type;
 
 function makeStaging(columns: readonly Column[], capacity: number): Staging {
   const sizes = columns.map(
-    ({ stream, width }) => capacity * width * ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
+    ({ stream, width }) => capacity * width * TENSOR_ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
   );
   // Every part starts at a multiple of 8 bytes, whatever the sizes before it.
   const align = (bytes: number) => (bytes + 7) & ~7;
@@ -178,7 +178,7 @@ function makeStaging(columns: readonly Column[], capacity: number): Staging {
     tokenId: part(Int32Array<ArrayBuffer>, capacity, 4 * capacity),
     phase: part(Uint8Array<ArrayBuffer>, capacity, capacity),
     values: columns.map(({ stream, width }, i) =>
-      part<Values>(ARRAYS[typeOf(stream)], capacity * width, sizes[i]!),
+      part<Values>(TENSOR_ARRAYS[typeOf(stream)], capacity * width, sizes[i]!),
     ),
   };
 }
