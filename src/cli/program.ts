@@ -5,6 +5,7 @@ import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
 import {
+  parseBytes,
   parseLabelPair,
   parseLayers,
   parseNumber,
@@ -12,6 +13,7 @@ import {
   parseStreamList,
   parseWhole,
 } from "./option-values.ts";
+import type { PlaceFlags } from "./place.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
@@ -26,7 +28,8 @@ Examples:
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
-  moescope compare run1 run2                           where routing differs`;
+  moescope compare run1 run2                           where routing differs
+  moescope place model.gguf --profile run1 --vram 12GiB`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -64,6 +67,11 @@ Examples:
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
   moescope compare run1 --labels math,code      two labels of one capture`;
 
+const PLACE_EXAMPLES = `
+Examples:
+  moescope profile model.gguf --prompts texts.jsonl --out a.json
+  moescope place model.gguf --profile a.json --vram 12GiB`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -75,6 +83,7 @@ export function program(context: CommandContext): Command {
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
   root.addCommand(compareCommand(context));
+  root.addCommand(placeCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -173,6 +182,22 @@ function compareCommand(context: CommandContext): Command {
     .addHelpText("after", COMPARE_EXAMPLES)
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
       (await import("./compare.ts")).compare(a, b, texts, flags, context),
+    );
+}
+
+function placeCommand(context: CommandContext): Command {
+  return new Command("place")
+    .description("which layers' experts to keep on the GPU, with llama.cpp's arguments")
+    .argument("<model>", MODEL)
+    .requiredOption("--profile <path>", "a capture folder, or the JSON of moescope profile")
+    .requiredOption("--vram <size>", "GPU memory llama.cpp may use, e.g. 12GiB", value(parseBytes))
+    .option("--context <n>", "tokens of the key-value cache (default: up to 4096)", value(parseWhole(1)))
+    .addOption(new Option("--kv-type <type>", "of the key-value cache").choices(["f32", "f16", "q8_0"]))
+    .option("--ubatch <n>", "llama.cpp's --ubatch-size (default: 512)", value(parseWhole(1)))
+    .option("--json", "print one JSON document")
+    .addHelpText("after", PLACE_EXAMPLES)
+    .action(async (model: string, flags: PlaceFlags) =>
+      (await import("./place.ts")).place(model, flags, context),
     );
 }
 
