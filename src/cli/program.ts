@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
+import { EXPORT_FORMATS } from "../export/formats.ts";
 import { packageVersion } from "../package-root.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
@@ -72,6 +73,17 @@ Examples:
   moescope profile model.gguf --prompts texts.jsonl --out a.json
   moescope place model.gguf --profile a.json --vram 12GiB`;
 
+const EXPORT_EXAMPLES = `
+Formats:
+  routed-experts  [token, layer, k] ids, as vLLM and SGLang return them
+  expert-load     JSON [layers, experts], for SGLang's --init-expert-location
+  usage-csv, usage-parquet    a line per layer, label and expert
+  npy             every stream as numpy arrays [rows, layers, width]
+
+Examples:
+  moescope export run1 --format npy -o arrays
+  moescope export run1 --format usage-csv -o usage.csv`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -84,6 +96,14 @@ export function program(context: CommandContext): Command {
   root.addCommand(profileCommand(context));
   root.addCommand(compareCommand(context));
   root.addCommand(placeCommand(context));
+  root
+    .command("prune-candidates")
+    .description("experts by what they contribute, those that carry least first")
+    .argument("<dir>", "a capture folder")
+    .option("--limit <n>", "experts listed", value(parseWhole(1)), 20)
+    .option("--json", "print one JSON document with every expert")
+    .action(async (dir, flags) => (await import("./prune-candidates.ts")).prune(dir, flags, context));
+  root.addCommand(exportCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -183,6 +203,16 @@ function compareCommand(context: CommandContext): Command {
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
       (await import("./compare.ts")).compare(a, b, texts, flags, context),
     );
+}
+
+function exportCommand(context: CommandContext): Command {
+  return new Command("export")
+    .description("write a capture in a format of others: numpy, CSV, Parquet, vLLM's, SGLang's")
+    .argument("<dir>", "a capture folder")
+    .addOption(new Option("--format <format>", "what to write").choices(EXPORT_FORMATS).makeOptionMandatory())
+    .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
+    .addHelpText("after", EXPORT_EXAMPLES)
+    .action(async (dir, flags) => (await import("./export.ts")).exportFolder(dir, flags, context));
 }
 
 function placeCommand(context: CommandContext): Command {
