@@ -1,6 +1,7 @@
 import type { ModelInfo } from "./engines/engine.ts";
 import { LlamaEngine } from "./engines/llama/engine.ts";
 import { inspectFile } from "./engines/llama/gguf.ts";
+import { readSelectionBias } from "./engines/llama/gguf-selection-bias.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
 import { RequestError } from "./errors.ts";
 import { LanguageModel } from "./model.ts";
@@ -50,4 +51,23 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
   const { path, source } = await resolveModel(reference, options);
   return inspectFile(path, source);
+}
+
+/**
+ * Read the learned biases that a model adds to its routers' scores before it chooses (`Gating.selectionBias`), by
+ * layer, one number per expert: what `route` needs beside the logits. Empty for a model without. Takes the same
+ * references as {@link load}.
+ *
+ * @throws ModelError as {@link load}.
+ * @example
+ * const biases = await selectionBias("deepseek.gguf");
+ * const { gating, topK } = capture.model.moe!;
+ * const { ids } = route(capture.routerLogits.get(5)!, gating, topK, biases.get(5));
+ */
+export async function selectionBias(
+  reference: string,
+  options: ReferenceOptions = {},
+): Promise<ReadonlyMap<number, Float32Array>> {
+  const { path } = await resolveModel(reference, options);
+  return readSelectionBias(path);
 }

@@ -37,6 +37,7 @@ class MemorySource implements CaptureSource {
   // An incomplete run rejects: there is no such capture in memory.
   readonly complete = true;
   readonly missing = [];
+  readonly origin = null;
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>;

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
 import { packageVersion } from "../package-root.ts";
+import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
@@ -29,6 +30,7 @@ Examples:
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
+  moescope analyze run1                                what a capture shows
   moescope compare run1 run2                           where routing differs
   moescope place model.gguf --profile run1 --vram 12GiB`;
 
@@ -56,6 +58,13 @@ const SET_BY_THE_RUN = (
   "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
+
+const ANALYZE_EXAMPLES = `
+Examples:
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope analyze run1
+  moescope analyze run1 --layer 3 --label math --label code
+  moescope analyze run1 --json                         every number`;
 
 const COMPARE_EXAMPLES = `
 A and B are capture folders, or models that run the same prompts one after the
@@ -94,6 +103,7 @@ export function program(context: CommandContext): Command {
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
+  root.addCommand(analyzeCommand(context));
   root.addCommand(compareCommand(context));
   root.addCommand(placeCommand(context));
   root
@@ -188,6 +198,20 @@ function runCommand(name: string): Command {
     value(parseWhole(0)),
   );
   return modelOptions(command);
+}
+
+function analyzeCommand(context: CommandContext): Command {
+  return new Command("analyze")
+    .description("what a capture shows: usage, balance, specialization, what experts like")
+    .argument("<dir>", "a capture folder")
+    .option("--label <name>", "only samples with this label; may repeat", append)
+    .option("--layer <list>", "only these layers, e.g. 3 or 0,2-5,-1", value(parseLayers))
+    .option("--threads <n>", "threads that work (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--json", "print one JSON document")
+    .addHelpText("after", ANALYZE_EXAMPLES)
+    .action(async (folder: string, flags: AnalyzeFlags) =>
+      (await import("./analyze.ts")).analyze(folder, flags, context),
+    );
 }
 
 function compareCommand(context: CommandContext): Command {

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Capture, type CaptureSource } from "../capture/capture.ts";
 import type { RowLabels } from "../capture/rows.ts";
 import { STREAMS, type StreamName } from "../capture/streams.ts";
@@ -34,7 +34,7 @@ export async function openCapture(folder: string): Promise<Capture> {
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(manifest, rows, shards));
+  return new Capture(new FolderSource(folder, manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
@@ -43,6 +43,7 @@ class FolderSource implements CaptureSource {
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
+  readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #entries: Manifest["streams"];
@@ -50,6 +51,7 @@ class FolderSource implements CaptureSource {
   readonly #order: StoredOrder | null;
 
   constructor(
+    folder: string,
     manifest: Manifest,
     { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
@@ -57,6 +59,7 @@ class FolderSource implements CaptureSource {
     const { engine, model, samples, streams, complete, missing } = manifest;
     this.complete = complete;
     this.missing = missing;
+    this.origin = { folder: resolve(folder), samples: null };
     this.header = { engine: { kind: engine.name, version: engine.version }, model, samples };
     this.finished = mergeOutputs(outputs, manifest.outputs);
     const names = Object.keys(streams) as StreamName[];
