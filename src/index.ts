@@ -91,7 +91,7 @@ export {
   MoescopeError,
   RequestError,
 } from "./errors.ts";
-export { type ExpertLoad, expertLoad } from "./export/expert-load.ts";
+export { type ExpertLoadTable, expertLoad } from "./export/expert-load.ts";
 export { exportCapture } from "./export/export-capture.ts";
 export { EXPORT_FORMATS, type ExportFormat } from "./export/formats.ts";
 export type { NpyArray, NpyType } from "./export/npy.ts";

@@ -1,7 +1,7 @@
 import type { ExpertUsage } from "../analysis/usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 
-export interface ExpertLoad {
+export interface ExpertLoadTable {
   readonly format: "moescope.expert-load/1";
   readonly model: string;
   /** Tokens counted. */
@@ -17,7 +17,7 @@ export interface ExpertLoad {
  * `--init-expert-location load.json` (its key is `logical_count`), and the `weight` of DeepSeek's
  * `eplb.rebalance_experts` when the rows of dense layers are left out.
  */
-export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): ExpertLoad {
+export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): ExpertLoadTable {
   const counted = [...usage.layers.values()].map(({ rows }) => rows);
   return {
     format: "moescope.expert-load/1",
