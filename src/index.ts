@@ -117,6 +117,7 @@ export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";
 export type { Reducer } from "./reducers/reducer.ts";
 export { usageReducer } from "./reducers/usage.ts";
+export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";

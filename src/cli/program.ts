@@ -31,6 +31,7 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
   moescope analyze run1                                what a capture shows
+  moescope report run1 -o report.html                  the same to share
   moescope compare run1 run2                           where routing differs
   moescope place model.gguf --profile run1 --vram 12GiB`;
 
@@ -104,6 +105,14 @@ export function program(context: CommandContext): Command {
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
   root.addCommand(analyzeCommand(context));
+  root
+    .command("report")
+    .description("what a capture shows, as one HTML file to share")
+    .argument("<dir>", "a capture folder")
+    .requiredOption("-o, --out <file>", "the HTML file")
+    .option("--title <text>", "default: the model's name")
+    .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
+    .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
   root.addCommand(placeCommand(context));
   root

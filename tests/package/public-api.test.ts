@@ -39,6 +39,7 @@ describe("the public API", () => {
         "openCapture",
         "printMoeRouterLogitsSummary",
         "pruneCandidates",
+        "reportHtml",
         "route",
         "routedExperts",
         "routingEntropy",
