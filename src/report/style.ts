@@ -72,6 +72,6 @@ footer{padding:48px 24px 32px;font-size:13px;color:var(--soft)}
 @media (max-width:640px){header,main,footer{padding-left:16px;padding-right:16px}h1{font-size:22px}h2{margin-top:40px}
 .facts{grid-template-columns:1fr 1fr}dl.terms{grid-template-columns:1fr}dl.terms dd{margin-bottom:8px}.bar{width:40px}}
 @media print{:root,:root[data-theme=dark],:root:not([data-theme=light]){${LIGHT}}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-body{font-size:11px}nav,button,.readout{display:none}h2{break-after:avoid;margin-top:24px}.map,.maps>*,tr,.facts,.legend{break-inside:avoid}
+body,table,tbody th,.legend,.map .x,.map .y,.strip,.tok,.ctx{font-size:10px}th{white-space:normal;font-size:9px}td,th{padding:1px 8px 1px 0}.bar{width:32px;margin:0}nav,button,.readout{display:none}h2{break-after:avoid;margin-top:24px}.map,.maps>*,tr,.facts,.legend{break-inside:avoid}
 .scroll{overflow:visible}main{max-width:none}}
 `;
