@@ -39,7 +39,7 @@ const KINDS: readonly Kind[] = [
     device: /^CUDA0 \(/,
     env: () => ({}),
     // CUDA multiplies float32 matrices as TF32, with 10 bits of mantissa.
-    tolerance: { routerLogits: 2e-2, hiddenStates: 2e-2, expertWeights: 1e-2 },
+    tolerance: { routerLogits: 5e-2, hiddenStates: 5e-2, expertWeights: 1e-2 },
   },
 ];
 
@@ -175,13 +175,13 @@ describe.each(KINDS)("on $gpu", { timeout: 240_000 }, (kind) => {
   );
 
   // The step that draws has the same graph as those before it, in which the output matrix was left out.
-  it("draws the same tokens whether the prompt goes in whole or in equal parts", async () => {
+  it("draws the same tokens whether the prompt goes in whole or token by token", async () => {
     const prompt = new Reference("qwen3_moe").tokens.subarray(0, 32);
     const run = { maxTokens: 6, ignoreEos: true };
     const whole = await capture("qwen3_moe", prompt, { batchSize: 32 }, run);
-    const parts = await capture("qwen3_moe", prompt, { batchSize: 4 }, run);
-    expect(parts.outputs).toEqual(whole.outputs);
-    expectNear(whole, parts, kind);
+    const single = await capture("qwen3_moe", prompt, { batchSize: 1, parallel: 1 }, run);
+    expect(single.outputs).toEqual(whole.outputs);
+    expectNear(single, await onCpu("qwen3_moe", single.rows.tokenId), kind);
   });
 
   it("ends at once when it is cancelled, and captures again", async () => {
