@@ -1,5 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
+import { expBelow } from "../routing/exp.ts";
 import { chosenExperts, rowChunks } from "./chosen.ts";
 
 /**
@@ -16,13 +17,13 @@ export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
   for (let row = 0; row < entropy.length; row++) {
     const from = row * experts;
     let max = -Infinity;
-    for (let i = from; i < from + experts; i++) max = Math.max(max, data[i]!);
+    for (let i = from; i < from + experts; i++) if (data[i]! > max) max = data[i]!;
     // With d = logit - max and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p.
     let z = 0;
     let weighted = 0;
     for (let i = from; i < from + experts; i++) {
       const d = data[i]! - max;
-      const e = Math.exp(d);
+      const e = expBelow(d);
       z += e;
       if (e > 0) weighted += d * e;
     }

@@ -42,6 +42,9 @@ export function checkK(k: number, width: number): void {
     throw new RequestError("INVALID_ARGUMENT", `k must be a whole number from 1 to ${width}, got ${k}`);
 }
 
+/** The values held by {@link topkRow}, best first; it is used again for every row and grows to the greatest k. */
+let held = new Float64Array(16);
+
 /**
  * Write the places (from 0 at `from`) of the k greatest of `values[from, to)` to `out[at, at + k)`, best first.
  *
@@ -55,17 +58,25 @@ export function topkRow(
   out: Int32Array | Uint16Array,
   at: number,
 ): void {
-  let held = 0;
-  for (let i = from; i < to; i++) {
+  if (held.length < k) held = new Float64Array(k);
+  for (let i = 0; i < k; i++) insert(values[from + i]!, i, i, out, at);
+  for (let i = from + k; i < to; i++) {
     const value = values[i]!;
-    if (held === k && !above(value, values[from + out[at + k - 1]!]!)) continue;
-    let place = held < k ? held++ : k - 1;
-    while (place > 0 && above(value, values[from + out[at + place - 1]!]!)) {
-      out[at + place] = out[at + place - 1]!;
-      place--;
-    }
-    out[at + place] = i - from;
+    // Most end here.
+    if (value <= held[k - 1]!) continue;
+    if (above(value, held[k - 1]!)) insert(value, k - 1, i - from, out, at);
   }
+}
+
+/** Move those below `value` down, the one at `place` out, and put it in. */
+function insert(value: number, from: number, id: number, out: Int32Array | Uint16Array, at: number): void {
+  let place = from;
+  for (; place > 0 && above(value, held[place - 1]!); place--) {
+    held[place] = held[place - 1]!;
+    out[at + place] = out[at + place - 1]!;
+  }
+  held[place] = value;
+  out[at + place] = id;
 }
 
 /** Strictly greater, with NaN above every number. */
