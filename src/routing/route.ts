@@ -1,6 +1,6 @@
 import type { Tensor } from "../capture/tensor.ts";
 import { RequestError } from "../errors.ts";
-import { expBelow } from "./exp.ts";
+import { fastExp } from "./exp.ts";
 import type { Gating } from "./gating.ts";
 import { softmaxRow } from "./softmax.ts";
 import { checkK, topkRow } from "./topk.ts";
@@ -59,7 +59,7 @@ export function route(
         // Weights that are divided by their own sum do not need that of all experts.
         const sum = gating.normalize ? 1 : sumOfExp(logits.data, from, from + experts, weights[at]!);
         const best = weights[at]!;
-        for (let i = at; i < at + topK; i++) weights[i] = expBelow(weights[i]! - best) / sum;
+        for (let i = at; i < at + topK; i++) weights[i] = fastExp(weights[i]! - best) / sum;
       }
     } else {
       scores.set(logits.data.subarray(from, from + experts));
@@ -79,7 +79,7 @@ export function route(
 /** Sum of e^(logit - max). */
 function sumOfExp(logits: Float32Array, from: number, to: number, max: number): number {
   let sum = 0;
-  for (let i = from; i < to; i++) sum += expBelow(logits[i]! - max);
+  for (let i = from; i < to; i++) sum += fastExp(logits[i]! - max);
   return sum;
 }
 

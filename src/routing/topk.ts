@@ -59,23 +59,33 @@ export function topkRow(
   at: number,
 ): void {
   if (held.length < k) held = new Float64Array(k);
-  for (let i = 0; i < k; i++) insert(values[from + i]!, i, i, out, at);
+  const best = held;
+  for (let i = 0; i < k; i++) insert(values[from + i]!, i, i, best, out, at);
+  let least = best[k - 1]!;
   for (let i = from + k; i < to; i++) {
     const value = values[i]!;
     // Most end here.
-    if (value <= held[k - 1]!) continue;
-    if (above(value, held[k - 1]!)) insert(value, k - 1, i - from, out, at);
+    if (value <= least || !above(value, least)) continue;
+    insert(value, k - 1, i - from, best, out, at);
+    least = best[k - 1]!;
   }
 }
 
-/** Move those below `value` down, the one at `place` out, and put it in. */
-function insert(value: number, from: number, id: number, out: Int32Array | Uint16Array, at: number): void {
+/** Put a value at or above place `from`, and move those below it down; the one at `from` goes. */
+function insert(
+  value: number,
+  from: number,
+  id: number,
+  best: Float64Array,
+  out: Int32Array | Uint16Array,
+  at: number,
+): void {
   let place = from;
-  for (; place > 0 && above(value, held[place - 1]!); place--) {
-    held[place] = held[place - 1]!;
+  for (; place > 0 && above(value, best[place - 1]!); place--) {
+    best[place] = best[place - 1]!;
     out[at + place] = out[at + place - 1]!;
   }
-  held[place] = value;
+  best[place] = value;
   out[at + place] = id;
 }
 
