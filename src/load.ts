@@ -53,3 +53,23 @@ export async function inspectModel(reference: string, options: ReferenceOptions 
   const { inspectFile } = await import("./engines/llama/gguf.ts");
   return inspectFile(path, source);
 }
+
+/**
+ * Read the learned biases that a model adds to its routers' scores before it chooses (`Gating.selectionBias`), by
+ * layer, one number per expert: what `route` needs beside the logits. Empty for a model without. Takes the same
+ * references as {@link load}.
+ *
+ * @throws ModelError as {@link load}.
+ * @example
+ * const biases = await selectionBias("deepseek.gguf");
+ * const { gating, topK } = capture.model.moe!;
+ * const { ids } = route(capture.routerLogits.get(5)!, gating, topK, biases.get(5));
+ */
+export async function selectionBias(
+  reference: string,
+  options: ReferenceOptions = {},
+): Promise<ReadonlyMap<number, Float32Array>> {
+  const { path } = await resolveModel(reference, options);
+  const { readSelectionBias } = await import("./engines/llama/gguf-selection-bias.ts");
+  return readSelectionBias(path);
+}

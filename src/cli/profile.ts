@@ -7,6 +7,8 @@ import { usageReducer } from "../reducers/usage.ts";
 import { type Parsed, schema } from "../schema.ts";
 import { replaceFile } from "../store/atomic-file.ts";
 import { modelRecord } from "../store/manifest.ts";
+import { count } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
@@ -14,9 +16,7 @@ import type { Output } from "./output.ts";
 import { watched, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
 import { header } from "./view/header.ts";
-import { count } from "./view/numbers.ts";
 import { dim } from "./view/paint.ts";
-import { safeText } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope profile`, parsed. */
