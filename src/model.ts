@@ -79,6 +79,15 @@ export class LanguageModel implements AsyncDisposable {
     return this.#engine.tokenize(text, options);
   }
 
+  /**
+   * The token ids a prompt goes into the model as, with what the tokenizer or the chat template adds.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` as {@link capture}.
+   */
+  encode(prompt: Prompt): Promise<Int32Array> {
+    return encodePrompt(this.#engine, prompt, "the prompt");
+  }
+
   detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
     return this.#engine.detokenize(Int32Array.from(tokens));
   }

@@ -5,12 +5,14 @@ import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
 import { CaptureError, RequestError } from "../errors.ts";
+import { given } from "../given.ts";
 import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { storedRun } from "../store/stored-run.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
-import { given, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
+import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
 import { captureReport } from "./report.ts";
 import { captureWithProgress, watched, withModel } from "./run-capture.ts";
@@ -19,7 +21,7 @@ import { UsageError } from "./usage-error.ts";
 import { captureSummary } from "./view/capture-summary.ts";
 import { header } from "./view/header.ts";
 import { dim } from "./view/paint.ts";
-import { clip, safeText } from "./view/text.ts";
+import { clip } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */

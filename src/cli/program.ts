@@ -15,6 +15,7 @@ import {
 } from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
+import type { ServeFlags } from "./serve.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -28,7 +29,8 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
   moescope analyze run1                                what a capture shows
-  moescope compare run1 run2                           where routing differs`;
+  moescope compare run1 run2                           where routing differs
+  moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
@@ -73,6 +75,19 @@ Examples:
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
   moescope compare run1 --labels math,code      two labels of one capture`;
 
+const SERVE_EXAMPLES = `
+A folder is a capture, or has captures in it; new ones go into the first that has.
+Without a model and a folder the bundled demo model is served.
+
+The server is for this machine only. Another --host needs a token, which is made
+unless --token names one; programs send it as Authorization: Bearer TOKEN.
+
+Examples:
+  moescope serve                                       the demo model
+  moescope serve model.gguf runs/
+  moescope serve run1 run2 --no-open
+  moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -85,6 +100,7 @@ export function program(context: CommandContext): Command {
   root.addCommand(profileCommand(context));
   root.addCommand(analyzeCommand(context));
   root.addCommand(compareCommand(context));
+  root.addCommand(serveCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -197,6 +213,22 @@ function compareCommand(context: CommandContext): Command {
     .addHelpText("after", COMPARE_EXAMPLES)
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
       (await import("./compare.ts")).compare(a, b, texts, flags, context),
+    );
+}
+
+function serveCommand(context: CommandContext): Command {
+  const command = new Command("serve")
+    .description("open the explorer: live models and stored captures in the browser")
+    .argument("[model-or-dir...]", "models and folders of captures")
+    .option("--port <n>", "port (default: 7878, or another when that is in use)", value(parseWhole(0, 65535)))
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--token <secret>", "ask everybody for it")
+    .option("--allow-host <name>", "another name the server is reached under; may repeat", append)
+    .option("--no-open", "do not open the browser");
+  return modelOptions(command)
+    .addHelpText("after", SERVE_EXAMPLES)
+    .action(async (references: string[], flags: ServeFlags) =>
+      (await import("./serve.ts")).serve(references, flags, context),
     );
 }
 
