@@ -33,6 +33,10 @@ Examples:
   moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
+Streams: router_logits, expert_ids, expert_weights (these three by default),
+expert_outputs, shared_expert_output, hidden_states, attention, and
+activation:<name> for the tensors that inspect --tensors lists.
+
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
 token_ids or messages, and optionally a label; other files have a prompt a line.
 
@@ -43,6 +47,8 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
+  moescope capture model.gguf "def f(x):" --streams attention --select last=1
+  moescope capture model.gguf "def f(x):" --streams activation:ffn_norm
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
   moescope capture --resume run1                       after a kill or Ctrl-C`;
 
@@ -53,7 +59,7 @@ Examples:
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
 
@@ -105,6 +111,8 @@ export function program(context: CommandContext): Command {
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
     .argument("<model>", MODEL)
+    .option("--tensors", "load it and list what can be captured as activation:<name>")
+    .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
     .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
   root
@@ -128,6 +136,7 @@ function captureCommand(context: CommandContext): Command {
   return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
+    .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
