@@ -1,11 +1,11 @@
 /**
  * Time and peak memory of `analyzeCapture` over a large folder, on one thread and on all:
  *
- *     npm run bench:analysis -- [GiB, default 2] [threads, default one a core]
+ *     npm run bench:analysis -- [GiB, default 2] [threads, default one a core] [permutations, default 4999]
  *
  * Writes a folder of that size for a model of 24 layers, 128 experts, top-8, and removes it. Each run is a process of
- * its own, as a peak never falls. `nothing` opens the folder and does no more: what memory the labels take. Prints one
- * JSON document.
+ * its own, as a peak never falls. `nothing` opens the folder and does no more: what memory the labels take. Fewer
+ * permutations show what reading and counting cost. Prints one JSON document.
  */
 
 import { execFileSync } from "node:child_process";
@@ -88,18 +88,19 @@ async function make(folder, gib) {
   return samples * TOKENS;
 }
 
-async function measure(kind, folder) {
+async function measure(kind, folder, permutations) {
   const began = performance.now();
   const capture = await openCapture(folder);
-  if (kind !== "nothing") await analyzeCapture(capture, { threads: Number(kind) });
+  if (kind !== "nothing") await analyzeCapture(capture, { threads: Number(kind), permutations });
   const seconds = (performance.now() - began) / 1000;
   // Kilobytes on Linux and macOS, says libuv.
   const peak = process.resourceUsage().maxRSS / 1024;
   console.log(JSON.stringify({ seconds: Math.round(seconds * 10) / 10, peakMiB: Math.round(peak) }));
 }
 
-const [first, second] = process.argv.slice(2);
-if (second?.startsWith("/")) await measure(first, second);
+const [first, second, third] = process.argv.slice(2);
+const permutations = Number(third ?? 4999);
+if (second?.startsWith("/")) await measure(first, second, permutations);
 else {
   const gib = Number(first ?? 2);
   const threads = Number(second ?? availableParallelism());
@@ -108,10 +109,16 @@ else {
     const folder = join(temporary, "run");
     const rows = await make(folder, gib);
     const run = (kind) =>
-      JSON.parse(execFileSync(process.execPath, [fileURLToPath(import.meta.url), String(kind), folder]));
+      JSON.parse(
+        execFileSync(process.execPath, [
+          ...[fileURLToPath(import.meta.url), `${kind}`, folder, `${permutations}`],
+        ]),
+      );
     const [nothing, one, all] = [run("nothing"), run(1), run(threads)];
     const speedUp = Math.round((one.seconds / all.seconds) * 100) / 100;
-    console.log(JSON.stringify({ gib, rows, layers: LAYERS, threads, nothing, one, all, speedUp }));
+    console.log(
+      JSON.stringify({ gib, rows, layers: LAYERS, threads, permutations, nothing, one, all, speedUp }),
+    );
   } finally {
     rmSync(temporary, { recursive: true });
   }
