@@ -24,7 +24,7 @@ export interface GgufHeader {
   readonly bytes: number;
 }
 
-export interface GgufPart {
+interface GgufPart {
   readonly tensors: readonly GGUFTensorInfo[];
   readonly dataOffset: bigint;
 }
