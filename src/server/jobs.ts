@@ -35,7 +35,7 @@ export interface StartedJob {
 /** Jobs that have ended are told about for so long. */
 const MAX_ENDED = 200;
 /** A recording is written in files of this size, which memory holds while it runs. */
-const RECORDING_SHARD = 4 << 20;
+const RECORDING_SHARD = 1 << 20;
 
 /** Everything that runs here, or did a while ago. */
 export class Jobs {

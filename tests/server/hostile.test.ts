@@ -28,19 +28,8 @@ describe("other sites", () => {
   it("do not get in under a name of their own", async () => {
     const { url } = await serving();
     const { host } = new URL(url);
-    for (const bad of [
-      "evil.example",
-      "evil.example:80",
-      "127.0.0.1.evil.example",
-      "",
-      "[::1",
-      "a b",
-      "0x7f.1",
-    ])
-      expect([bad, (await raw(url, "/api/captures", { host: bad })).status]).toEqual([
-        bad,
-        bad === "" ? 400 : 403,
-      ]);
+    for (const bad of ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", "a b", "0x7f.1"])
+      expect([bad, (await raw(url, "/api/captures", { host: bad })).status]).toEqual([bad, 403]);
     for (const good of [host, "localhost:1", "127.0.0.1", "[::1]:80", "LOCALHOST"])
       expect([good, (await raw(url, "/api/captures", { host: good })).status]).toEqual([good, 200]);
   });

@@ -52,8 +52,7 @@ describe("a generation", () => {
     for await (const { event } of events(response)) if (event === "tokens") break;
     leave.abort();
     await until(() => engine.running === 0);
-    const { jobs } = await json<JobList>("/api/jobs");
-    expect(jobs).toMatchObject([{ state: "cancelled" }]);
+    await until(async () => (await json<JobList>("/api/jobs")).jobs[0]!.state === "cancelled");
     const next = await allEvents(await post("/api/generate", { prompt: { prompt: "b" }, maxTokens: 2 }));
     expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
   });
