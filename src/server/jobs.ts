@@ -136,7 +136,7 @@ export class Jobs {
 
   async #keep(job: Job, folder: string, recording: boolean): Promise<void> {
     if (recording) await this.#recordings.keep(folder, job.rows);
-    if (job.rows > 0) job.capture = await this.#library.idOf(folder);
+    if (job.rows > 0) job.capture = await this.#library.add(folder);
   }
 
   #forgetOldest(): void {
