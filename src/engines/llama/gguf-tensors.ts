@@ -57,7 +57,7 @@ export function tensorFault(
     if (fault) return `tensor ${name} ${fault}`;
     if (tensor.offset % BigInt(alignment) !== 0n)
       return `tensor ${name} is not aligned to ${alignment} bytes`;
-    if (dataOffset + tensor.offset + bytesOf(tensor) > BigInt(fileBytes))
+    if (dataOffset + tensor.offset + tensorBytes(tensor) > BigInt(fileBytes))
       return `the file ends at ${fileBytes} bytes, before the end of tensor ${name}: it is cut off`;
   }
   return null;
@@ -82,7 +82,7 @@ function typeFault({ name, dtype, shape }: GGUFTensorInfo): string | null {
 }
 
 /** Size of the data; at least a byte where the type's layout is not known. */
-function bytesOf({ dtype, shape }: GGUFTensorInfo): bigint {
+export function tensorBytes({ dtype, shape }: GGUFTensorInfo): bigint {
   const block = BLOCKS.get(dtype);
   if (!block) return 1n;
   return (shape.reduce((product, n) => product * n, 1n) / BigInt(block[0])) * BigInt(block[1]);

@@ -8,9 +8,9 @@ const count = z.int().nonnegative();
 const streamFacts = z.object({
   name: streamName,
   type: z.enum(["float32", "uint16", "int32"]).meta({ description: "element type of answers" }),
-  axis: z.string().meta({ description: "name of the axis behind rows" }),
+  axis: z.string().meta({ description: "name of the axis behind rows, or of several as in heads × keys" }),
   layers: z.array(count),
-  widths: z.array(count).meta({ description: "length of that axis, by layer" }),
+  widths: z.array(count).meta({ description: "values of a row, by layer" }),
 });
 
 /** A capture in the list. */
@@ -27,7 +27,7 @@ const captureSummary = z
     /** Changes with the contents. */
     version: z.string(),
     engine: z.object({ kind: z.string(), version: z.string() }),
-    model: modelRecord.extend({ sha256: z.string().nullable() }),
+    model: modelRecord().extend({ sha256: z.string().nullable() }),
     streams: z.array(streamFacts),
     rows: count,
     samples: count,

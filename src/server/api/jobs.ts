@@ -58,7 +58,7 @@ export const captureRequest = z
 const model = z
   .object({
     id: z.string(),
-    info: modelRecord,
+    info: modelRecord(),
     engine: z.object({ kind: z.string(), version: z.string() }),
     devices: z.array(z.string()),
     contextSize: count,

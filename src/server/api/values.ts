@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
+import { isStreamName, type StreamName } from "../../capture/streams.ts";
 
 /** Whole numbers as they stand in a URL. */
 export const whole = z.coerce.number().int().nonnegative();
@@ -12,7 +12,10 @@ export const captureId = z
 
 export const layer = whole.meta({ description: "0-based index of a decoder layer" });
 const expert = whole.meta({ description: "0-based index of a routed expert" });
-export const streamName = z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]);
+export const streamName = z
+  .string()
+  .refine(isStreamName, "is no stream")
+  .meta({ description: "name of a stream" }) as z.ZodType<StreamName, string>;
 export const phase = z.enum(["prompt", "generated"]);
 
 /** Element types of binary answers, little-endian, as numpy and JavaScript name them. */
