@@ -34,7 +34,13 @@ export interface GenerateInput {
 }
 
 /** Run a prompt; tokens come as they are computed. */
-export async function generate({ model, prompt, messages, maxTokens, temperature }: GenerateInput): Promise<string | null> {
+export async function generate({
+  model,
+  prompt,
+  messages,
+  maxTokens,
+  temperature,
+}: GenerateInput): Promise<string | null> {
   cancelRun();
   const own = new AbortController();
   controller = own;
@@ -130,7 +136,10 @@ async function follow(response: Response, stop: AbortSignal): Promise<void> {
       }
       case "dropped":
         if (run)
-          liveRun.value = { ...run, dropped: run.dropped + (JSON.parse(data) as JobEvents["dropped"]).events };
+          liveRun.value = {
+            ...run,
+            dropped: run.dropped + (JSON.parse(data) as JobEvents["dropped"]).events,
+          };
         break;
     }
   }

@@ -139,6 +139,7 @@ export const useAtlas = (capture: Id) =>
 
 /** How much each pair of a layer's experts seeks each other's company, `[experts, experts]`; 1 is the usual pair. */
 export const useAttraction = (capture: Id, layer: number) =>
-  useResource(captureKey(capture, `attraction/${layer}`), async (signal) =>
-    new Float32Array(await getBuffer(`captures/${capture.id}/attraction/${layer}`, signal)),
+  useResource(
+    captureKey(capture, `attraction/${layer}`),
+    async (signal) => new Float32Array(await getBuffer(`captures/${capture.id}/attraction/${layer}`, signal)),
   );

@@ -45,7 +45,10 @@ export function ExpertSteps({ capture, layers, layer, expert }: Props) {
     <div class="filters">
       <label>
         <span>Layer</span>
-        <select value={layer} onChange={(event) => show({ layer: event.currentTarget.value }, { replace: false })}>
+        <select
+          value={layer}
+          onChange={(event) => show({ layer: event.currentTarget.value }, { replace: false })}
+        >
           {layers.map((of) => (
             <option key={of} value={of}>
               {of}

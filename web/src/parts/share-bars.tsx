@@ -14,7 +14,15 @@ export interface ShareBar {
 const ALPHA = 0.05;
 
 /** An expert's share of each group's tokens, with the fair share as a line. */
-export function ShareBars({ bars, fairShare, kind }: { readonly bars: readonly ShareBar[]; readonly fairShare: number; readonly kind: string }) {
+export function ShareBars({
+  bars,
+  fairShare,
+  kind,
+}: {
+  readonly bars: readonly ShareBar[];
+  readonly fairShare: number;
+  readonly kind: string;
+}) {
   const shares = bars.map(({ used, rows }) => (rows === 0 ? 0 : used / rows));
   const most = Math.max(2 * fairShare, ...shares);
   return (
@@ -24,7 +32,8 @@ export function ShareBars({ bars, fairShare, kind }: { readonly bars: readonly S
           <tr>
             <th>{kind}</th>
             <th class="wide">
-              <Term name="share">Share</Term>, line: <Term name="fairShare">fair share</Term> {percent(fairShare)}
+              <Term name="share">Share</Term>, line: <Term name="fairShare">fair share</Term>{" "}
+              {percent(fairShare)}
             </th>
             <th class="number">× fair</th>
             <th class="number">
@@ -38,7 +47,10 @@ export function ShareBars({ bars, fairShare, kind }: { readonly bars: readonly S
               <th scope="row">{name}</th>
               <td class="wide">
                 <span class="bar" title={`${count(used)} of ${count(rows)} tokens`}>
-                  <span class="bar-fill" style={{ width: `${(100 * shares[i]!) / most}%`, background: colour }} />
+                  <span
+                    class="bar-fill"
+                    style={{ width: `${(100 * shares[i]!) / most}%`, background: colour }}
+                  />
                   <span class="bar-fair" style={{ left: `${(100 * fairShare) / most}%` }} />
                 </span>
                 <span class="bar-value">{percent(shares[i]!)}</span>

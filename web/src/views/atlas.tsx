@@ -65,7 +65,11 @@ export function AtlasView({ capture }: ViewProps) {
   );
 }
 
-function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAtlas; readonly layer: number }) {
+function Atlas({
+  capture,
+  atlas,
+  layer,
+}: ViewProps & { readonly atlas: ExpertAtlas; readonly layer: number }) {
   const [box, width] = useWidth();
   const canvas = useRef<HTMLCanvasElement>(null);
   const { groups, points, corners, dead, explained, by } = atlas;
@@ -86,9 +90,10 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
     canvas.current!.height = HEIGHT * ratio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, HEIGHT);
-    drawCorners(context, atlas, place, colour);
+    drawSpokes(context, atlas, place);
     for (const point of shown) drawPoint(context, point, place, colour(point.group));
     for (const point of [hover, chosen]) if (point) drawRing(context, point, place, point === chosen);
+    drawCorners(context, atlas, place, colour);
   }, [atlas, width, shown.length, layer, chosen, hover, version]);
 
   const nearest = (event: PointerEvent | MouseEvent): AtlasPoint | null => {
@@ -111,8 +116,26 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
     png: () => canvasPng(canvas.current!, "Atlas of experts", `${capture.name}, by ${by}`),
     csv: () =>
       csv(
-        ["layer", "expert", "x", "y", "times_fair_share", `top_${by.replace(" ", "_")}`, "part", "beyond_chance"],
-        points.map((p) => [p.layer, p.expert, p.x, p.y, p.timesFair, groups[p.group]!, p.part, p.certain ? 1 : 0]),
+        [
+          "layer",
+          "expert",
+          "x",
+          "y",
+          "times_fair_share",
+          `top_${by.replace(" ", "_")}`,
+          "part",
+          "beyond_chance",
+        ],
+        points.map((p) => [
+          p.layer,
+          p.expert,
+          p.x,
+          p.y,
+          p.timesFair,
+          groups[p.group]!,
+          p.part,
+          p.certain ? 1 : 0,
+        ]),
       ),
   });
   const focus = hover ?? chosen ?? null;
@@ -134,7 +157,12 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
           onPointerMove={(event) => {
             const point = nearest(event);
             hovered.value = point && { layer: point.layer, expert: point.expert };
-            if (point) showTooltip(event.clientX, event.clientY, <PointText point={point} group={groups[point.group]!} />);
+            if (point)
+              showTooltip(
+                event.clientX,
+                event.clientY,
+                <PointText point={point} group={groups[point.group]!} />,
+              );
             else hideTooltip();
           }}
           onPointerLeave={() => {
@@ -149,8 +177,8 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
           <canvas ref={canvas} aria-hidden="true" />
         </div>
         <p class="axis-names muted small">
-          filled: serves that {by} beyond chance (q ≤ 0.05) · hollow: may be chance · larger: works more · the plane
-          shows {percent(explained[0] + explained[1])} of how experts differ
+          filled: serves that {by} beyond chance (q ≤ 0.05) · hollow: may be chance · larger: works more · the
+          plane shows {percent(explained[0] + explained[1])} of how experts differ
           {dead.length > 0 ? ` · ${plural(dead.length, "dead expert")} not shown` : ""}
         </p>
       </div>
@@ -161,7 +189,11 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
               <ExpertName layer={focus.layer} expert={focus.expert} />
             </h2>
             <PointText point={focus} group={groups[focus.group]!} />
-            <button type="button" class="primary" onClick={() => go("expert", { layer: focus.layer, expert: focus.expert })}>
+            <button
+              type="button"
+              class="primary"
+              onClick={() => go("expert", { layer: focus.layer, expert: focus.expert })}
+            >
               Open the expert
             </button>
           </div>
@@ -178,8 +210,8 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
               <>
                 <dt key={group}>{group}</dt>
                 <dd>
-                  {points.filter((p) => p.group === g).length}, {points.filter((p) => p.group === g && p.certain).length}{" "}
-                  beyond chance
+                  {points.filter((p) => p.group === g).length},{" "}
+                  {points.filter((p) => p.group === g && p.certain).length} beyond chance
                 </dd>
               </>
             ))}
@@ -193,7 +225,8 @@ function Atlas({ capture, atlas, layer }: ViewProps & { readonly atlas: ExpertAt
 const PointText = ({ point, group }: { readonly point: AtlasPoint; readonly group: string }) => (
   <>
     <p>
-      <strong>{group}</strong> is {percent(point.part)} of its mix{point.certain ? "" : ", which may be chance"}
+      <strong>{group}</strong> is {percent(point.part)} of its mix
+      {point.certain ? "" : ", which may be chance"}
     </p>
     <p class="muted">
       layer {point.layer}, expert {point.expert} · {amount(point.timesFair)} × fair share
@@ -219,6 +252,18 @@ function placing({ points, corners }: ExpertAtlas, width: number): Place {
 
 const radius = ({ timesFair }: AtlasPoint) => 3.5 + 4 * Math.sqrt(Math.min(4, timesFair));
 
+function drawSpokes(context: CanvasRenderingContext2D, { corners }: ExpertAtlas, place: Place): void {
+  context.strokeStyle = token("line");
+  context.lineWidth = 1;
+  for (const corner of corners) {
+    context.beginPath();
+    context.moveTo(...place({ x: 0, y: 0 }));
+    context.lineTo(...place(corner));
+    context.stroke();
+  }
+}
+
+/** Names last, with a rim in the page's colour: they are read across points. */
 function drawCorners(
   context: CanvasRenderingContext2D,
   { corners }: ExpertAtlas,
@@ -227,20 +272,19 @@ function drawCorners(
 ): void {
   const [cx, cy] = place({ x: 0, y: 0 });
   context.font = "600 12px Inter, system-ui, sans-serif";
+  context.lineJoin = "round";
   corners.forEach((corner, group) => {
     const [x, y] = place(corner);
-    context.strokeStyle = token("line");
-    context.lineWidth = 1;
-    context.beginPath();
-    context.moveTo(cx, cy);
-    context.lineTo(x, y);
-    context.stroke();
     context.fillStyle = colour(group);
     context.fillRect(x - 4, y - 4, 8, 8);
-    context.fillStyle = token("text");
     context.textAlign = x < cx ? "right" : "left";
     context.textBaseline = y < cy ? "bottom" : "top";
-    context.fillText(corner.group, x + (x < cx ? -8 : 8), y);
+    const at = x + (x < cx ? -8 : 8);
+    context.lineWidth = 4;
+    context.strokeStyle = token("surface");
+    context.strokeText(corner.group, at, y);
+    context.fillStyle = token("text");
+    context.fillText(corner.group, at, y);
   });
 }
 

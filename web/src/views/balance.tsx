@@ -32,7 +32,8 @@ export function BalanceView({ capture }: ViewProps) {
   );
   if (balance.state === "error") return <ErrorNote error={balance.error} retry={balance.retry} />;
   if (!data) return <Skeleton height={560} />;
-  if (data.layers.length === 0) return <EmptyNote>This capture does not tell which experts were used.</EmptyNote>;
+  if (data.layers.length === 0)
+    return <EmptyNote>This capture does not tell which experts were used.</EmptyNote>;
   const layers = data.layers.map(({ layer }) => layer);
   const { layer } = currentExpert(layers, data.experts);
   const chosen = data.layers.find((of) => of.layer === layer)!;
@@ -82,7 +83,9 @@ export function BalanceView({ capture }: ViewProps) {
         <h2>
           All layers{" "}
           <span class="muted">
-            {dead === 0 ? "· no dead expert" : `· ${count(dead)} dead of ${count(data.layers.length * data.experts)} experts`}
+            {dead === 0
+              ? "· no dead expert"
+              : `· ${count(dead)} dead of ${count(data.layers.length * data.experts)} experts`}
           </span>
         </h2>
         <div class="scroll-x">
@@ -111,7 +114,12 @@ export function BalanceView({ capture }: ViewProps) {
             </thead>
             <tbody>
               {data.layers.map((of) => (
-                <LayerRow key={of.layer} of={of} most={Math.max(...data.layers.map(({ cv }) => cv ?? 0))} chosen={of.layer === layer} />
+                <LayerRow
+                  key={of.layer}
+                  of={of}
+                  most={Math.max(...data.layers.map(({ cv }) => cv ?? 0))}
+                  chosen={of.layer === layer}
+                />
               ))}
             </tbody>
           </table>
@@ -123,7 +131,15 @@ export function BalanceView({ capture }: ViewProps) {
 
 const isDead = ({ count: used }: { readonly count: number }) => used === 0;
 
-function LayerRow({ of, most, chosen }: { readonly of: LayerBalance; readonly most: number; readonly chosen: boolean }) {
+function LayerRow({
+  of,
+  most,
+  chosen,
+}: {
+  readonly of: LayerBalance;
+  readonly most: number;
+  readonly chosen: boolean;
+}) {
   const { layer, cv, maxVio, entropy, underused, sorted, shares } = of;
   return (
     <tr class={chosen ? "chosen" : ""}>
@@ -135,7 +151,10 @@ function LayerRow({ of, most, chosen }: { readonly of: LayerBalance; readonly mo
       <td class="number">{amount(cv ?? Number.NaN)}</td>
       <td class="wide">
         <span class="bar">
-          <span class="bar-fill" style={{ width: `${(100 * (cv ?? 0)) / (most || 1)}%`, background: "var(--muted)" }} />
+          <span
+            class="bar-fill"
+            style={{ width: `${(100 * (cv ?? 0)) / (most || 1)}%`, background: "var(--muted)" }}
+          />
         </span>
       </td>
       <td class="number">{amount(maxVio ?? Number.NaN)}</td>
@@ -193,7 +212,12 @@ function LoadCurves({
   const x = (rank: number) => LEFT + ((rank + 0.5) / experts) * (width - LEFT - 8);
   const y = (times: number) => TOP + (1 - times / top) * (HEIGHT - TOP - BOTTOM);
   const path = ({ sorted, shares }: LayerBalance) =>
-    sorted.map((expert, rank) => `${rank === 0 ? "M" : "L"}${x(rank).toFixed(1)} ${y(shares[expert]! / fairShare).toFixed(1)}`).join("");
+    sorted
+      .map(
+        (expert, rank) =>
+          `${rank === 0 ? "M" : "L"}${x(rank).toFixed(1)} ${y(shares[expert]! / fairShare).toFixed(1)}`,
+      )
+      .join("");
   const ticks = [0, 1, 2, 4, 8, 16].filter((tick) => tick <= top);
   const barWidth = Math.max(1, (width - LEFT - 8) / experts - 2);
   return (
@@ -269,6 +293,15 @@ const balanceCsv = ({ layers, fairShare }: BalanceReport): string =>
   csv(
     ["layer", "rank", "expert", "share", "times_fair_share", "layer_cv", "layer_max_vio", "layer_evenness"],
     layers.flatMap(({ layer, sorted, shares, cv, maxVio, entropy }) =>
-      sorted.map((expert, rank) => [layer, rank, expert, shares[expert]!, shares[expert]! / fairShare, cv, maxVio, entropy]),
+      sorted.map((expert, rank) => [
+        layer,
+        rank,
+        expert,
+        shares[expert]!,
+        shares[expert]! / fairShare,
+        cv,
+        maxVio,
+        entropy,
+      ]),
     ),
   );

@@ -4,8 +4,8 @@ import type { CaptureSummary } from "../../../src/server/api/captures.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
-import type { HeatmapView } from "../canvas/heatmap-view.ts";
-import { type ColourScale, DIVERGING_RAMP, hexPixel } from "../colour/palette.ts";
+import type { Cell, HeatmapView } from "../canvas/heatmap-view.ts";
+import { type ColourScale, colourOf, DIVERGING_RAMP, hexPixel, inkOn } from "../colour/palette.ts";
 import { captureList } from "../data/captures.ts";
 import { ApiError } from "../data/request.ts";
 import { useComparison, useUsage } from "../data/routing.ts";
@@ -35,7 +35,9 @@ export function CompareView({ capture }: ViewProps) {
   const others = captureList.value?.captures ?? [];
   const other = others.find(({ id }) => id === otherId.value) ?? capture;
   const same =
-    other.id === capture.id && filterLabel.value === otherLabel.value && filterSample.value === otherSample.value;
+    other.id === capture.id &&
+    filterLabel.value === otherLabel.value &&
+    filterSample.value === otherSample.value;
   return (
     <section class="view">
       <div class="view-head">
@@ -61,14 +63,17 @@ export function CompareView({ capture }: ViewProps) {
       </div>
       {same ? (
         <EmptyNote>
-          A and B are the same. Choose another capture for B, such as the same prompts through a quantised model
+          A and B are the same. Choose another capture for B, such as the same prompts through a quantised
+          model
           {capture.labels.length > 1 ? ", or another label of this one:" : "."}
           {capture.labels.length > 1 && (
             <p>
               <button
                 type="button"
                 class="primary"
-                onClick={() => show({ label: capture.labels[0]!, blabel: capture.labels[1]! }, { replace: false })}
+                onClick={() =>
+                  show({ label: capture.labels[0]!, blabel: capture.labels[1]! }, { replace: false })
+                }
               >
                 Compare {capture.labels[0]} with {capture.labels[1]}
               </button>
@@ -78,9 +83,10 @@ export function CompareView({ capture }: ViewProps) {
       ) : (
         <Maps a={capture} b={other} />
       )}
-      {other.id !== capture.id && filterLabel.value === null && otherLabel.value === null && filterSample.value === null && (
-        <TokenByToken a={capture} b={other} />
-      )}
+      {other.id !== capture.id &&
+        filterLabel.value === null &&
+        otherLabel.value === null &&
+        filterSample.value === null && <TokenByToken a={capture} b={other} />}
     </section>
   );
 }
@@ -162,7 +168,12 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
   const version = themeVersion.value;
   const scales = useMemo(() => {
     const missing = hexPixel(dark ? "#1e2226" : "#f1f1ee");
-    const difference: ColourScale = { ramp: DIVERGING_RAMP, min: -DIFFERENCE_TOP, max: DIFFERENCE_TOP, missing };
+    const difference: ColourScale = {
+      ramp: DIVERGING_RAMP,
+      min: -DIFFERENCE_TOP,
+      max: DIFFERENCE_TOP,
+      missing,
+    };
     return { usage: usageScale(dark), difference };
   }, [dark, version]);
   const ready = usageA.data && usageB.data;
@@ -179,7 +190,12 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
     maps
       ? {
           name: `${a.name}-against-${b.name}`,
-          png: () => canvasPng(view.current!.canvas, "Difference of usage, B − A, in fair shares", `A ${a.name}, B ${b.name}`),
+          png: () =>
+            canvasPng(
+              view.current!.canvas,
+              "Difference of usage, B − A, in fair shares",
+              `A ${a.name}, B ${b.name}`,
+            ),
           csv: () => {
             const { layers, experts } = usageA.data!;
             return csv(
@@ -202,9 +218,9 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
   if (!comparable || !maps)
     return (
       <EmptyNote>
-        The models differ: {a.model.name} has {a.model.moe?.layers.length ?? 0} MoE layers of {a.model.moe?.experts ?? 0}{" "}
-        experts, {b.model.name} {b.model.moe?.layers.length ?? 0} of {b.model.moe?.experts ?? 0}. Only like can be
-        compared cell by cell.
+        The models differ: {a.model.name} has {a.model.moe?.layers.length ?? 0} MoE layers of{" "}
+        {a.model.moe?.experts ?? 0} experts, {b.model.name} {b.model.moe?.layers.length ?? 0} of{" "}
+        {b.model.moe?.experts ?? 0}. Only like can be compared cell by cell.
       </EmptyNote>
     );
   const shared = { usage: usageA.data!, maps, height };
@@ -213,18 +229,36 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
       <div class="pair">
         <div class="panel">
           <h2>A</h2>
-          <RampLegend scale={scales.usage} title={<Term name="usage">Usage</Term>} unit="× fair share" open mark={{ value: 1, text: "fair" }} />
+          <RampLegend
+            scale={scales.usage}
+            title={<Term name="usage">Usage</Term>}
+            unit="× fair share"
+            open
+            mark={{ value: 1, text: "fair" }}
+          />
           <SideMap {...shared} values={maps.left} scale={scales.usage} name="A" />
         </div>
         <div class="panel">
           <h2>B</h2>
-          <RampLegend scale={scales.usage} title={<Term name="usage">Usage</Term>} unit="× fair share" open mark={{ value: 1, text: "fair" }} />
+          <RampLegend
+            scale={scales.usage}
+            title={<Term name="usage">Usage</Term>}
+            unit="× fair share"
+            open
+            mark={{ value: 1, text: "fair" }}
+          />
           <SideMap {...shared} values={maps.right} scale={scales.usage} name="B" />
         </div>
       </div>
       <div class="panel">
         <h2>Difference, B − A</h2>
-        <RampLegend scale={scales.difference} title="" unit="fair shares; red: more in B" open mark={{ value: 0, text: "same" }} />
+        <RampLegend
+          scale={scales.difference}
+          title=""
+          unit="fair shares; red: more in B"
+          open
+          mark={{ value: 0, text: "same" }}
+        />
         <SideMap
           {...shared}
           values={maps.difference}
@@ -241,7 +275,11 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
 
 interface SideMapProps {
   readonly usage: Usage;
-  readonly maps: { readonly left: Float32Array; readonly right: Float32Array; readonly difference: Float32Array };
+  readonly maps: {
+    readonly left: Float32Array;
+    readonly right: Float32Array;
+    readonly difference: Float32Array;
+  };
   readonly values: Float32Array;
   readonly scale: ColourScale;
   readonly name: string;
@@ -253,8 +291,18 @@ interface SideMapProps {
 function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapProps) {
   const { layers, experts } = usage;
   const cells = useMemo(() => matrixCells(values, layers.length, experts, scale), [values, scale]);
-  const rows = useMemo(() => ({ name: "layer", label: (line: number) => `${layers[line]!.layer}` }), [layers]);
+  const rows = useMemo(
+    () => ({ name: "layer", label: (line: number) => `${layers[line]!.layer}` }),
+    [layers],
+  );
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
+  const cellText = useMemo(
+    () => (_: Cell, value: number) => ({
+      text: Number.isNaN(value) ? "" : amount(Number(value.toFixed(1))),
+      ink: inkOn(colourOf(scale, value)),
+    }),
+    [scale],
+  );
   const hover = hovered.value;
   const said = (at: number) =>
     `A ${amount(maps.left[at]!)}, B ${amount(maps.right[at]!)}, B − A ${amount(maps.difference[at]!)} fair shares`;
@@ -267,6 +315,7 @@ function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapPr
       zoom="none"
       keyboard={name === "the difference"}
       height={height}
+      cellText={cellText}
       cursor={null}
       chosen={null}
       hovered={
@@ -287,7 +336,9 @@ function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapPr
           <p>{said(row * experts + column)}</p>
         </>
       )}
-      sayCell={({ row, column }) => `Layer ${layers[row]!.layer}, expert ${column}: ${said(row * experts + column)}`}
+      sayCell={({ row, column }) =>
+        `Layer ${layers[row]!.layer}, expert ${column}: ${said(row * experts + column)}`
+      }
     />
   );
 }

@@ -1,5 +1,10 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { ExpertLoad, ExpertTaste, GroupUsage, LayerAnalysis } from "../../../src/analysis/capture-analysis.ts";
+import type {
+  ExpertLoad,
+  ExpertTaste,
+  GroupUsage,
+  LayerAnalysis,
+} from "../../../src/analysis/capture-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
@@ -71,7 +76,9 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
   );
   if (analysis.state === "error") return <ErrorNote error={analysis.error} retry={analysis.retry} />;
   if (!data || data.layer !== layer)
-    return <Skeleton height={720} label="Analysing the layer: what each expert serves, and whether it is chance" />;
+    return (
+      <Skeleton height={720} label="Analysing the layer: what each expert serves, and whether it is chance" />
+    );
   const fairShare = capture.model.moe!.topK / capture.model.moe!.experts;
   return (
     <div class="cards">
@@ -85,7 +92,9 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
           <ShareBars
             kind="Label"
             fairShare={fairShare}
-            bars={barsOf(data.specialization, expert, (_, i, name) => categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)))}
+            bars={barsOf(data.specialization, expert, (_, i, name) =>
+              categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)),
+            )}
           />
           <p class="muted small">
             <Term name="information">Mutual information</Term> with the label{" "}
@@ -105,8 +114,10 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
           />
         </div>
       )}
-      <Partners layer={data} expert={expert} />
-      <Flows capture={capture} layer={layer} expert={expert} />
+      <div class="stack">
+        <Partners layer={data} expert={expert} />
+        <Flows capture={capture} layer={layer} expert={expert} />
+      </div>
       <Alike
         capture={capture}
         layer={layer}
@@ -171,7 +182,11 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
   );
 }
 
-function Tastes({ capture, layer, taste }: ViewProps & { readonly layer: number; readonly taste: ExpertTaste | undefined }) {
+function Tastes({
+  capture,
+  layer,
+  taste,
+}: ViewProps & { readonly layer: number; readonly taste: ExpertTaste | undefined }) {
   if (!taste || (taste.byWeight.length === 0 && taste.byLift.length === 0))
     return (
       <div class="card span-2">
@@ -199,7 +214,9 @@ function Tastes({ capture, layer, taste }: ViewProps & { readonly layer: number;
                 >
                   <span class="context-text mono">
                     <span class="muted">
-                      <TokenText text={before} />
+                      <span>
+                        <TokenText text={before} />
+                      </span>
                     </span>
                     <mark>
                       <TokenText text={text} />
@@ -256,7 +273,9 @@ function Partners({ layer, expert }: { readonly layer: LayerAnalysis; readonly e
   if (!coactivation) return null;
   const row = coactivation.attraction?.[expert];
   const pairs = row
-    ? row.map((attraction, other) => ({ other, attraction })).filter(({ other, attraction }) => other !== expert && attraction !== null)
+    ? row
+        .map((attraction, other) => ({ other, attraction }))
+        .filter(({ other, attraction }) => other !== expert && attraction !== null)
     : [...coactivation.together, ...coactivation.apart]
         .filter(({ a, b }) => a === expert || b === expert)
         .map(({ a, b, attraction }) => ({ other: a === expert ? b : a, attraction }));
@@ -326,7 +345,12 @@ function Flows({ capture, layer, expert }: CardProps) {
 }
 
 /** Experts of all layers by how far they serve the same tokens. */
-function Alike({ capture, layer, expert, onView }: CardProps & { readonly onView: (view: HeatmapView) => void }) {
+function Alike({
+  capture,
+  layer,
+  expert,
+  onView,
+}: CardProps & { readonly onView: (view: HeatmapView) => void }) {
   const all = useUsage(capture, {});
   const own = useUsage(capture, { layer, expert });
   const dark = isDark();
@@ -343,11 +367,23 @@ function Alike({ capture, layer, expert, onView }: CardProps & { readonly onView
       const shared = own.data!.layers[line]!.counts;
       for (let e = 0; e < experts; e++)
         values[line * experts + e] =
-          of === layer ? Number.NaN : counts[e] === 0 || used === 0 ? 0 : shared[e]! / Math.sqrt(counts[e]! * used);
+          of === layer
+            ? Number.NaN
+            : counts[e] === 0 || used === 0
+              ? 0
+              : shared[e]! / Math.sqrt(counts[e]! * used);
     });
-    return { values, layers: layers.map((of) => of.layer), experts, cells: matrixCells(values, layers.length, experts, scale) };
+    return {
+      values,
+      layers: layers.map((of) => of.layer),
+      experts,
+      cells: matrixCells(values, layers.length, experts, scale),
+    };
   }, [all.data, own.data, scale, layer]);
-  const rows = useMemo(() => ({ name: "layer", label: (line: number) => `${found?.layers[line] ?? ""}` }), [found]);
+  const rows = useMemo(
+    () => ({ name: "layer", label: (line: number) => `${found?.layers[line] ?? ""}` }),
+    [found],
+  );
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
   const best = found
     ? Array.from(found.values, (value, i) => ({ value, i }))
@@ -376,7 +412,10 @@ function Alike({ capture, layer, expert, onView }: CardProps & { readonly onView
               cursor={null}
               chosen={{ row: found.layers.indexOf(layer), column: expert }}
               hovered={
-                hovered.value && { row: found.layers.indexOf(hovered.value.layer ?? -1), column: hovered.value.expert }
+                hovered.value && {
+                  row: found.layers.indexOf(hovered.value.layer ?? -1),
+                  column: hovered.value.expert,
+                }
               }
               onHover={(cell) => {
                 hovered.value = cell && { layer: found.layers[cell.row]!, expert: cell.column };
@@ -405,10 +444,17 @@ function Alike({ capture, layer, expert, onView }: CardProps & { readonly onView
                   type="button"
                   class="row"
                   onClick={() =>
-                    go("expert", { layer: found.layers[Math.floor(i / found.experts)]!, expert: i % found.experts })
+                    go("expert", {
+                      layer: found.layers[Math.floor(i / found.experts)]!,
+                      expert: i % found.experts,
+                    })
                   }
                 >
-                  <ExpertName layer={found.layers[Math.floor(i / found.experts)]!} expert={i % found.experts} short />
+                  <ExpertName
+                    layer={found.layers[Math.floor(i / found.experts)]!}
+                    expert={i % found.experts}
+                    short
+                  />
                   <span class="muted">{amount(value)}</span>
                 </button>
               </li>
@@ -422,7 +468,11 @@ function Alike({ capture, layer, expert, onView }: CardProps & { readonly onView
   );
 }
 
-function cardCsv({ specialization, tokenClasses, tastes, experts }: LayerAnalysis, layer: number, expert: number): string {
+function cardCsv(
+  { specialization, tokenClasses, tastes, experts }: LayerAnalysis,
+  layer: number,
+  expert: number,
+): string {
   const groups = (kind: string, usage: GroupUsage | null) =>
     (usage?.groups ?? []).map((name, g) => [
       layer,
@@ -448,7 +498,15 @@ function cardCsv({ specialization, tokenClasses, tastes, experts }: LayerAnalysi
         of,
         null,
       ]),
-      ...(tastes[expert]?.byWeight ?? []).map(({ text, weight }) => [layer, expert, "top weight", text, weight, null, null]),
+      ...(tastes[expert]?.byWeight ?? []).map(({ text, weight }) => [
+        layer,
+        expert,
+        "top weight",
+        text,
+        weight,
+        null,
+        null,
+      ]),
     ],
   );
 }

@@ -56,8 +56,8 @@ export function LiveView() {
     return (
       <EmptyNote>
         <p>
-          <strong>This server has no model to run.</strong> It shows stored captures only. To watch a model think, start
-          it with one:
+          <strong>This server has no model to run.</strong> It shows stored captures only. To watch a model
+          think, start it with one:
         </p>
         <pre>{`npx moescope serve model.gguf
 npx moescope serve hf:org/repo:Q4_K_M`}</pre>
@@ -81,7 +81,9 @@ function LivePage({ models }: { readonly models: readonly ServedModel[] }) {
     {
       keys: [",", "."],
       does: "previous, next token",
-      run: (key) => run && setKept(Math.max(0, Math.min(run.tokens.length - 1, (kept ?? last ?? 0) + (key === "," ? -1 : 1)))),
+      run: (key) =>
+        run &&
+        setKept(Math.max(0, Math.min(run.tokens.length - 1, (kept ?? last ?? 0) + (key === "," ? -1 : 1)))),
     },
   ]);
   useExports(
@@ -148,7 +150,9 @@ function LivePage({ models }: { readonly models: readonly ServedModel[] }) {
           ) : (
             <div class="card hint">
               <h2>Who serves a token</h2>
-              <p class="muted">Hover a token for its experts and weights in every layer; click to keep it here.</p>
+              <p class="muted">
+                Hover a token for its experts and weights in every layer; click to keep it here.
+              </p>
             </div>
           )}
         </aside>
@@ -248,7 +252,9 @@ function Composer({
             min={1}
             max={4096}
             value={maxTokens}
-            onChange={(event) => setMaxTokens(Math.max(1, Number(event.currentTarget.value) || DEFAULT_TOKENS))}
+            onChange={(event) =>
+              setMaxTokens(Math.max(1, Number(event.currentTarget.value) || DEFAULT_TOKENS))
+            }
           />
         </label>
         <label class="inline">
@@ -304,7 +310,11 @@ function RunState({ run: { job, tokens, dropped, text } }: { readonly run: LiveR
       {text !== null && job.capture && (
         <>
           {" · "}
-          <button type="button" class="link" onClick={() => go("tokens", { c: job.capture, row: null, x: null, w: null })}>
+          <button
+            type="button"
+            class="link"
+            onClick={() => go("tokens", { c: job.capture, row: null, x: null, w: null })}
+          >
             open as a capture
           </button>
         </>
@@ -376,7 +386,10 @@ function LiveTokens({ run, hover, kept, onKeep }: TokensProps) {
         </label>
         <label class="inline">
           <span>of layer</span>
-          <select value={line >= 0 ? layers[line] : ""} onChange={(event) => show({ layer: event.currentTarget.value })}>
+          <select
+            value={line >= 0 ? layers[line] : ""}
+            onChange={(event) => show({ layer: event.currentTarget.value })}
+          >
             <option value="">{byExpert ? `${layers[expertLine]} (middle)` : "all, mean"}</option>
             {layers.map((layer) => (
               <option key={layer}>{layer}</option>
@@ -464,7 +477,11 @@ function LiveMap({
             zero="never used"
           />
         ) : (
-          <RampLegend scale={scale} title={<Term name="weight">Weight</Term>} unit="fading from token to token" />
+          <RampLegend
+            scale={scale}
+            title={<Term name="weight">Weight</Term>}
+            unit="fading from token to token"
+          />
         )}
       </div>
       <Heatmap
@@ -496,7 +513,9 @@ function LiveMap({
             </p>
           </>
         )}
-        sayCell={({ row, column }) => `Layer ${layers[row]}, expert ${column}: ${amount(values[row * experts + column]!)}`}
+        sayCell={({ row, column }) =>
+          `Layer ${layers[row]}, expert ${column}: ${amount(values[row * experts + column]!)}`
+        }
       />
     </div>
   );

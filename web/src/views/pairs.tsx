@@ -39,7 +39,9 @@ export function PairsView({ capture }: ViewProps) {
         <ExpertSteps capture={capture} layers={layers} layer={layer} expert={null} />
       </div>
       {capture.model.moe!.topK < 2 ? (
-        <EmptyNote>This model uses one expert a token: no two experts of a layer serve the same token.</EmptyNote>
+        <EmptyNote>
+          This model uses one expert a token: no two experts of a layer serve the same token.
+        </EmptyNote>
       ) : (
         <Pairs capture={capture} layer={layer} />
       )}
@@ -86,7 +88,12 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
             csv(
               ["layer", "a", "b", "lift_over_usual"],
               order.flatMap((a, row) =>
-                order.map((b, column) => [layer, a, b, a === b ? null : 2 ** map.values[row * order.length + column]!]),
+                order.map((b, column) => [
+                  layer,
+                  a,
+                  b,
+                  a === b ? null : 2 ** map.values[row * order.length + column]!,
+                ]),
               ),
             ),
         }
@@ -99,7 +106,11 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
   const n = order.length;
   const hover = hovered.value;
   const cellText = (_: unknown, value: number) => ({
-    text: Number.isNaN(value) ? "" : value === Number.NEGATIVE_INFINITY ? "0" : amount(Number((2 ** value).toPrecision(2))),
+    text: Number.isNaN(value)
+      ? ""
+      : value === Number.NEGATIVE_INFINITY
+        ? "0"
+        : amount(Number((2 ** value).toPrecision(2))),
     ink: inkOn(colourOf(scale, value)),
   });
   return (
@@ -110,7 +121,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
             <Term name="lift">Lift</Term>
           </span>
           <span class="muted">¼</span>
-          <span class="ramp steps">
+          <span class="ramp ramp-steps">
             {[-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2].map((value) => (
               <span key={value} style={{ background: pixelCss(colourOf(scale, value)) }} />
             ))}
@@ -149,7 +160,8 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
           sayCell={() => ""}
         />
         <p class="axis-names muted small">
-          experts in the order of a clustering: blocks along the diagonal are groups that serve the same tokens
+          experts in the order of a clustering: blocks along the diagonal are groups that serve the same
+          tokens
         </p>
       </div>
       <aside class="side">
@@ -199,7 +211,8 @@ function PairLists({ layer, found }: { readonly layer: number; readonly found: C
         <h2>Groups in layer {layer}</h2>
         {silhouette === null || silhouette < WEAK || groups.length === 0 ? (
           <p class="muted">
-            No groups to speak of{silhouette === null ? "" : ` (silhouette ${amount(silhouette)}, below ${WEAK})`}.
+            No groups to speak of
+            {silhouette === null ? "" : ` (silhouette ${amount(silhouette)}, below ${WEAK})`}.
           </p>
         ) : (
           <ol class="list">
@@ -221,7 +234,8 @@ const FLOW_LEFT = 24;
 function Flow({ capture, layer }: ViewProps & { readonly layer: number }) {
   const analysis = useAnalysis(capture);
   if (analysis.state === "error") return <ErrorNote error={analysis.error} retry={analysis.retry} />;
-  if (!analysis.data) return <Skeleton height={FLOW_HEIGHT} label="Finding how tokens flow from layer to layer" />;
+  if (!analysis.data)
+    return <Skeleton height={FLOW_HEIGHT} label="Finding how tokens flow from layer to layer" />;
   const { flows, paths, experts } = analysis.data;
   if (flows.length === 0) return null;
   return (
@@ -255,7 +269,15 @@ function FlowChart({
   const most = Math.max(1, ...flows.flatMap(({ edges }) => edges.map((edge) => edge.count)));
   const hover = hovered.value;
   const bands = flows.flatMap(({ from, to, edges }) =>
-    edges.map(({ a, b, count: tokens, lift, probability }) => ({ from, to, a, b, tokens, lift, probability })),
+    edges.map(({ a, b, count: tokens, lift, probability }) => ({
+      from,
+      to,
+      a,
+      b,
+      tokens,
+      lift,
+      probability,
+    })),
   );
   const lit = ({ from, to, a, b }: (typeof bands)[number]) =>
     hover?.expert !== undefined &&
@@ -281,7 +303,8 @@ function FlowChart({
               key={`${from}/${a}/${b}`}
               class={lit(band) ? "band lit" : "band"}
               d={`M${x(from)} ${y(a)}C${middle} ${y(a)} ${middle} ${y(b)} ${x(to)} ${y(b)}`}
-              stroke-width={1 + 9 * Math.sqrt(tokens / most)}
+              stroke-width={1 + 11 * (tokens / most)}
+              stroke-opacity={0.15 + 0.6 * (tokens / most)}
               onPointerMove={(event) =>
                 showTooltip(
                   event.clientX,
