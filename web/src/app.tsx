@@ -76,9 +76,9 @@ export function App() {
   ]);
   return (
     <>
-      <a class="skip" href="#main" onClick={skipToMain}>
+      <button type="button" class="skip" onClick={() => document.getElementById("main")?.focus()}>
         Skip to the view
-      </a>
+      </button>
       <header class="top">
         <a class="brand" href={href("usage")}>
           <img src="./icon.svg" alt="" width="24" height="24" /> moescope
@@ -140,11 +140,6 @@ function CapturePage({
       )}
     </>
   );
-}
-
-function skipToMain(event: Event): void {
-  event.preventDefault();
-  document.getElementById("main")?.focus();
 }
 
 function searchTokens(): void {

@@ -105,7 +105,7 @@ async function follow(response: Response, stop: AbortSignal): Promise<void> {
   for await (const { event, data } of streamEvents(response)) {
     if (stop.aborted) return;
     const run = liveRun.peek();
-    switch (event as keyof JobEvents) {
+    switch (event) {
       case "start": {
         const { job, layers, experts, topK } = JSON.parse(data) as JobEvents["start"];
         waiting = [];

@@ -35,7 +35,6 @@ export function useResource<T>(key: string | null, load: (signal: AbortSignal) =
           : { state: "loading", data: current.current.value.data },
     };
   }
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key names everything that `load` reads
   useEffect(() => {
     if (key === null || current.current.value.state === "ready") return;
     const controller = new AbortController();

@@ -64,7 +64,6 @@ export function ExpertSteps({ capture, layers, layer, expert }: Props) {
             onChange={(event) => show({ expert: event.currentTarget.value }, { replace: false })}
           >
             {Array.from({ length: experts }, (_, of) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: experts are numbered
               <option key={of} value={of}>
                 {of}
               </option>

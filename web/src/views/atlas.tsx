@@ -82,7 +82,6 @@ function Atlas({
   const hover = points.find((p) => p.layer === hovered.value?.layer && p.expert === hovered.value?.expert);
   const version = themeVersion.value;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: drawn again when any of what is drawn changes
   useEffect(() => {
     const ratio = devicePixelRatio || 1;
     const context = canvas.current!.getContext("2d")!;

@@ -200,7 +200,6 @@ function Composer({
       {chat && messages.value.length > 0 && (
         <ol class="messages">
           {messages.value.map(({ role, content }, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: messages are only added
             <li key={i} class={role}>
               <strong>{role === "user" ? "You" : info.name}</strong> {content}
             </li>

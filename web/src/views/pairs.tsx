@@ -332,7 +332,6 @@ function FlowChart({
             </text>
             {Array.from({ length: experts }, (_, expert) => (
               <circle
-                // biome-ignore lint/suspicious/noArrayIndexKey: experts are numbered
                 key={expert}
                 class={hover?.layer === of && hover.expert === expert ? "node lit" : "node"}
                 cx={x(of)}

@@ -114,7 +114,6 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
   // The address may change from outside: a shared link, a sample that was jumped to, the way back.
   const asked = `${route.value.params.x}/${route.value.params.w}`;
   const written = useRef(asked);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only a new address moves the map
   useEffect(() => {
     if (asked === written.current) return;
     written.current = asked;
@@ -248,8 +247,11 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
         />
         <p class="axis-names muted small">
           tokens across, layers down · {plural(Math.round(span.length), "token")} of {count(rows)} in view
-          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""} · wheel or <kbd>w</kbd>{" "}
-          <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""}
+          <span class="by-keys">
+            {" "}
+            · wheel or <kbd>w</kbd> <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          </span>
         </p>
         <ExpertsOfLayer capture={capture} facts={facts} layer={layer} span={span} onSpan={moved} row={row} />
         <Strip
@@ -300,7 +302,6 @@ function SampleJump({ capture }: ViewProps) {
         <select value={filterSample.value ?? ""} onChange={(event) => jump(event.currentTarget.value)}>
           <option value="">all {count(samples)}</option>
           {sampleLabels.map((label, sample) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: samples are numbered
             <option key={sample} value={sample}>
               {sample}
               {label === null ? "" : ` · ${label}`}
