@@ -91,7 +91,7 @@ export {
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions } from "./load.ts";
+export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,

@@ -9,6 +9,7 @@ import { given } from "../given.ts";
 import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { storedRun } from "../store/stored-run.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
@@ -20,7 +21,7 @@ import { UsageError } from "./usage-error.ts";
 import { captureSummary } from "./view/capture-summary.ts";
 import { header } from "./view/header.ts";
 import { dim } from "./view/paint.ts";
-import { clip, safeText } from "./view/text.ts";
+import { clip } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */

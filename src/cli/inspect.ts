@@ -1,11 +1,12 @@
 import { ranges } from "../capture/plan.ts";
 import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
+import { bytes, count, percent } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { resolving } from "./run-capture.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytes, count, percent } from "./view/numbers.ts";
 import { bold, dim } from "./view/paint.ts";
-import { clip, padRight, safeText } from "./view/text.ts";
+import { clip, padRight } from "./view/text.ts";
 
 /** `moescope inspect MODEL`: what the file says, without loading its weights. */
 export async function inspect(

@@ -1,7 +1,7 @@
+import { viridis } from "../view/colours.ts";
+import { bytes, count, duration } from "../view/numbers.ts";
 import type { WritableOutput } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
-import { viridis } from "./view/colours.ts";
-import { bytes, count, duration } from "./view/numbers.ts";
 import { dim, foreground } from "./view/paint.ts";
 import { clip } from "./view/text.ts";
 

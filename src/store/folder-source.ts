@@ -29,7 +29,11 @@ interface StreamShard {
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
  */
 export async function openCapture(folder: string): Promise<Capture> {
-  const manifest = await readManifest(folder);
+  return captureIn(folder, await readManifest(folder));
+}
+
+/** {@link openCapture} for whoever has the manifest. */
+export function captureIn(folder: string, manifest: Manifest): Capture {
   const rows = readFolderRows(folder, manifest);
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
@@ -67,7 +71,7 @@ class FolderSource implements CaptureSource {
     this.tokenText = (id) => tokens.get(id) ?? `<token ${id}>`;
     this.#entries = streams;
     this.#shards = shards;
-    this.#order = storedOrder(labels);
+    this.#order = storedOrder(labels, samples.length);
     this.labels = {
       sample: inOrder(labels.sample, this.#order),
       position: inOrder(labels.position, this.#order),

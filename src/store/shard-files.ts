@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { STREAMS, type StreamName } from "../capture/streams.ts";
 import { replaceFile, storageError, type WriteBytes } from "./atomic-file.ts";
-import { FORMAT, formatManifest, MANIFEST_FILE, type Manifest, ROWS } from "./manifest.ts";
+import { FORMAT, MANIFEST_FILE, type Manifest, manifestBytes, ROWS } from "./manifest.ts";
 import { safetensorsBytes, type TensorData } from "./safetensors.ts";
 
 /** Write the files of a shard. It counts once a manifest names it. */
@@ -32,7 +32,7 @@ export function nextShardNumber(shards: Manifest["shards"]): number {
 export async function writeManifest(folder: string, manifest: Manifest, write?: WriteBytes): Promise<void> {
   // The names of the shards must be on the disk before the manifest that lists them.
   await syncFolder(folder);
-  await replaceFile(join(folder, MANIFEST_FILE), [Buffer.from(formatManifest(manifest))], write);
+  await replaceFile(join(folder, MANIFEST_FILE), manifestBytes(manifest), write);
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { Finished } from "../engines/engine.ts";
 import type { WriteBytes } from "./atomic-file.ts";
 import type { FolderLock } from "./folder-lock.ts";
 import { readRowsOf } from "./folder-rows.ts";
-import { openCapture } from "./folder-source.ts";
+import { captureIn } from "./folder-source.ts";
 import { type Manifest, ROWS, storedStreams } from "./manifest.ts";
 import { SampleProgress } from "./missing-rows.ts";
 import { type OutputRecord, recordOfOutput } from "./output-record.ts";
@@ -118,7 +118,7 @@ export class ShardWriter {
     }
     // After an error of the run the caller has that one to report.
     if (this.#failure && error === undefined) throw this.#failure;
-    return openCapture(this.#folder);
+    return captureIn(this.#folder, this.#manifest);
   }
 
   #bufferFor(batch: RowBatch): ShardBuffer {

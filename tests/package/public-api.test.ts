@@ -38,6 +38,7 @@ describe("the public API", () => {
         "routingMargin",
         "rowEntropy",
         "rowMargin",
+        "selectionBias",
         "softmax",
         "specialization",
         "standOuts",

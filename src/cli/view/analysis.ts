@@ -1,5 +1,6 @@
 import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
 import type { ExpertUsage, UsageCounts } from "../../analysis/usage.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { companyView, flowView } from "./company.ts";
 import { completenessView } from "./completeness.ts";
@@ -10,7 +11,7 @@ import { layerTable, probeTable } from "./layer-table.ts";
 import { dim } from "./paint.ts";
 import { standOutList } from "./stand-outs.ts";
 import { tasteList, tokenClassMap } from "./tastes.ts";
-import { clip, safeText } from "./text.ts";
+import { clip } from "./text.ts";
 import { underusedList } from "./underused.ts";
 import { usageByLabel, usageMap } from "./usage-map.ts";
 

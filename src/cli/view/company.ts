@@ -1,9 +1,10 @@
 import type { CaptureAnalysis, CoactivationPair, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import { count, percent, times } from "../../view/numbers.ts";
+import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
-import { count, percent, times } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
-import { clip, padLeft, padRight, safeToken } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 const MAX_PAIRS = 5;
 const MAX_FLOWS = 8;

@@ -1,9 +1,10 @@
 import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { ranges } from "../../capture/plan.ts";
+import { count, plural } from "../../view/numbers.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
-import { count, plural } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
-import { clip, safeText } from "./text.ts";
+import { clip } from "./text.ts";
 
 /** Reasons listed for rows that are missing. */
 const MAX_REASONS = 3;

@@ -1,7 +1,7 @@
 import type { Drift, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import { information, plural, probability } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
-import { information, plural, probability } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
 import { padLeft, padRight } from "./text.ts";
 

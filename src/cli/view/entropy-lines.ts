@@ -1,9 +1,10 @@
 import type { CaptureAnalysis, TextStrip } from "../../analysis/capture-analysis.ts";
+import { viridis } from "../../view/colours.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
-import { viridis } from "./colours.ts";
 import { mean } from "./layer-groups.ts";
 import { bold, dim, foreground } from "./paint.ts";
-import { clip, padLeft, padRight, safeText } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 const MAX_TEXTS = 8;
 const NAME_WIDTH = 22;

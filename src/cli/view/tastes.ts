@@ -1,10 +1,11 @@
 import { coefficientOfVariation } from "../../analysis/balance.ts";
 import type { CaptureAnalysis, ExpertTaste, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import { count } from "../../view/numbers.ts";
+import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { heatTable } from "./heat-table.ts";
-import { count } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
-import { clip, displayWidth, padRight, safeToken } from "./text.ts";
+import { clip, displayWidth, padRight } from "./text.ts";
 import { USAGE_SCALE } from "./usage-scale.ts";
 
 /** Experts listed: those whose taste is clearest. */

@@ -1,7 +1,7 @@
 import type { CaptureAnalysis, ExpertLoad } from "../../analysis/capture-analysis.ts";
+import { count, percent, plural, times } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
-import { count, percent, plural, times } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
 import { padLeft, padRight } from "./text.ts";
 

@@ -1,7 +1,8 @@
 import { EngineError, ModelError } from "../../errors.ts";
-import { FLASH_ATTENTION, GGML_TYPE, type Llama, openLlama, type Pointer } from "./bindings.ts";
+import { FLASH_ATTENTION, GGML_TYPE, type Llama, type Pointer } from "./bindings.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
 import { addressOf } from "./memory.ts";
+import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { Tap } from "./tap.ts";

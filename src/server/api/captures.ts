@@ -27,7 +27,7 @@ export const captureSummary = z
     /** Changes with the contents. */
     version: z.string(),
     engine: z.object({ kind: z.string(), version: z.string() }),
-    model: modelRecord.extend({ sha256: z.string().nullable() }),
+    model: modelRecord().extend({ sha256: z.string().nullable() }),
     streams: z.array(streamFacts),
     rows: count,
     samples: count,

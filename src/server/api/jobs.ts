@@ -60,7 +60,7 @@ export type CaptureRequest = z.infer<typeof captureRequest>;
 export const model = z
   .object({
     id: z.string(),
-    info: modelRecord,
+    info: modelRecord(),
     engine: z.object({ kind: z.string(), version: z.string() }),
     devices: z.array(z.string()),
     contextSize: count,
