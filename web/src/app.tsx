@@ -143,8 +143,8 @@ function CapturePage({
 }
 
 function searchTokens(): void {
-  const here = () => document.querySelector<HTMLInputElement>("input[type=search]");
-  if (!here()) go("tokens");
-  // The tokens view may have to come first.
-  requestAnimationFrame(() => requestAnimationFrame(() => here()?.focus()));
+  const field = document.querySelector<HTMLInputElement>("input[type=search]");
+  // Where there is none the tokens view comes first, and looks for this.
+  if (field) field.focus();
+  else go("tokens", { find: 1 });
 }

@@ -10,8 +10,6 @@ export type Resource<T> =
 /** Answers kept, so that going back is immediate. A view's data is some KB to some MB; 64 of them are a long visit. */
 const answers = new Lru<unknown>(64);
 
-export const forgetAnswers = () => answers.clear();
-
 /**
  * Load what a key names and load again when the key changes; what is no longer wanted is aborted. While the next
  * answer is under way the last one stays in `data`, so that a view can keep its picture instead of jumping.

@@ -24,7 +24,7 @@ export interface RowFilter {
   readonly expert?: number | null;
 }
 
-export function query(parts: Readonly<Record<string, string | number | null | undefined>>): string {
+function query(parts: Readonly<Record<string, string | number | null | undefined>>): string {
   const set = Object.entries(parts).filter(([, value]) => value !== null && value !== undefined);
   return set.length === 0 ? "" : `?${new URLSearchParams(set.map(([key, value]) => [key, String(value)]))}`;
 }
@@ -96,22 +96,6 @@ export async function loadTile(
 ): Promise<Float32Array | Uint16Array> {
   const path = `captures/${capture.id}/map/${measure.name}/${level}/${tile}?v=${capture.version}`;
   return new ARRAYS[measure.dtype](await getBuffer(path, signal));
-}
-
-/** Rows `[from, to)` of a stream in a layer, `[to - from, width]`. */
-export async function loadStream(
-  capture: Id,
-  stream: "router_logits" | "expert_ids" | "expert_weights",
-  layer: number,
-  from: number,
-  to: number,
-  signal: AbortSignal,
-): Promise<Float32Array | Uint16Array> {
-  const buffer = await getBuffer(
-    `captures/${capture.id}/streams/${stream}/${layer}${query({ from, to })}`,
-    signal,
-  );
-  return stream === "expert_ids" ? new Uint16Array(buffer) : new Float32Array(buffer);
 }
 
 /** A tile of the token x expert map of a layer: mean weights, `[experts, cells]`. */

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ServedModel, TokenEvent } from "../../../src/server/api/jobs.ts";
+import { count as short } from "../../../src/view/numbers.ts";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
@@ -23,7 +24,7 @@ import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
 import { useExports } from "../parts/export-menu.tsx";
 import { CategoryLegend, RampLegend } from "../parts/legend.tsx";
-import { amount, count, parameters, plural } from "../parts/numbers.ts";
+import { amount, count, plural } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
@@ -280,7 +281,7 @@ function Composer({
           </label>
         ) : (
           <span class="muted small">
-            {info.name} · {parameters(info.parameters)} · {engine.kind}
+            {info.name} · {short(info.parameters)} · {engine.kind}
           </span>
         )}
         <button
