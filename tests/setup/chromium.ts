@@ -35,7 +35,9 @@ async function findOrInstall(): Promise<{ path: string } | { missing: string }> 
   if (named) return { missing: `MOESCOPE_TEST_CHROMIUM names ${named}, which is not there` };
   const command = `apt-get install ${PACKAGE}`;
   if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
-    return { missing: `there is no Chromium; on Debian: sudo ${command}, or name one in MOESCOPE_TEST_CHROMIUM` };
+    return {
+      missing: `there is no Chromium; on Debian: sudo ${command}, or name one in MOESCOPE_TEST_CHROMIUM`,
+    };
   console.log(`tests: ${command} (once, the browser that shows the explorer)`);
   const options = { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
   try {

@@ -414,9 +414,27 @@ function LiveTokens({ run, hover, kept, onKeep }: TokensProps) {
         label="Tokens of the run"
         onHover={hoverRow}
         onPick={keep}
-        after={liveBusy.value ? <li class="caret" aria-hidden="true" /> : null}
+        after={liveBusy.value ? <li class="caret" aria-hidden="true" /> : <LastToken run={run} />}
       />
     </div>
+  );
+}
+
+/** The token that was chosen last did not go through the model: it has a text and no routing. */
+function LastToken({ run: { text, tokens } }: { readonly run: LiveRun }) {
+  if (text === null) return null;
+  const shown = tokens
+    .filter(({ phase }) => phase === "generated")
+    .map((token) => token.text)
+    .join("");
+  const last = text.startsWith(shown) ? text.slice(shown.length) : "";
+  if (last === "") return null;
+  return (
+    <li>
+      <span class="token unrouted" title="Chosen last and not run through the model: it has no routing.">
+        <TokenText text={last} />
+      </span>
+    </li>
   );
 }
 

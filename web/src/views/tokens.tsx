@@ -88,7 +88,13 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
       {overview.state === "error" ? (
         <ErrorNote error={overview.error} retry={overview.retry} />
       ) : colours ? (
-        <MapsBody capture={capture} facts={facts} measure={measure.name} colours={colours} />
+        <MapsBody
+          capture={capture}
+          facts={facts}
+          measure={measure.name}
+          overview={overview.data!}
+          colours={colours}
+        />
       ) : (
         <Skeleton height={560} label="Computing the overview" />
       )}
@@ -99,10 +105,12 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
 interface BodyProps extends ViewProps {
   readonly facts: Facts;
   readonly measure: MeasureName;
+  /** Values of the coarsest tile. */
+  readonly overview: Float32Array | Uint16Array;
   readonly colours: MeasureColours;
 }
 
-function MapsBody({ capture, facts, measure, colours }: BodyProps) {
+function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
   const { layers, rows } = facts;
   const view = useRef<HeatmapView | null>(null);
   const dark = isDark();
@@ -144,6 +152,7 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
       tileTexels: facts.tileCells,
       load: (level, tile, signal) => loadTile(capture, of, level, tile, signal),
       colour: pixelOf(colours, dark),
+      overview,
     });
   }, [capture, facts, measure, colours]);
   useEffect(() => {
