@@ -21,6 +21,7 @@ export interface LoadFlags {
   readonly cpuMoe?: boolean;
   readonly nCpuMoe?: number;
   readonly overrideTensor?: readonly TensorOverride[];
+  readonly isolate?: boolean;
 }
 
 /**
@@ -51,6 +52,7 @@ export function loadOptionsOf(flags: LoadFlags, model: string): LoadOptions {
     gpuLayers,
     cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
     overrideTensors: flags.overrideTensor,
+    isolate: flags.isolate ? "process" : undefined,
     // Left to llama.cpp unless it was switched off.
     flashAttention: flashAttention ? undefined : false,
   });

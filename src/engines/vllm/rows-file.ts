@@ -1,7 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
-import { STREAMS, type StreamName } from "../../capture/streams.ts";
+import { type StreamName, streamSpec } from "../../capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../capture/tensor.ts";
 import { EngineError } from "../../errors.ts";
 import { fromBfloat16, fromFloat16 } from "../../store/float-formats.ts";
@@ -63,7 +63,7 @@ export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Pl
 
   function asStream(name: StreamName, data: DtypeArray): TensorDataTypes[TensorType] {
     const { dtype } = tensors.get(name)!;
-    if (STREAMS[name].type === "float32") {
+    if (streamSpec(name).type === "float32") {
       if (dtype === "F32") return data as Float32Array;
       if (dtype === "BF16") return fromBfloat16(data as Uint16Array);
       if (dtype === "F16") return fromFloat16(data as Uint16Array);
