@@ -6,6 +6,7 @@ usage: python check_server.py [further arguments of vllm serve, e.g. --data-para
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -24,8 +25,6 @@ CLIENTS = 20
 
 
 def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen:
-    from moescope_vllm.layout import TESTED  # noqa: F401  the plugin imports without vLLM
-
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint), "--served-model-name", "m", "--port", str(port)),
         *("--dtype", "float32", "--max-model-len", "256", "--max-num-batched-tokens", "64", "--max-num-seqs", "8", "--enforce-eager"),
@@ -100,10 +99,8 @@ async def check(base: str, expected: harness.Reference) -> None:
             got, through = harness.sample_of(files, plan, 1), tokens[:-1]
             differences.append(harness.check_sample(got, expected.values(through), through, 22, f"client {number}"))
         harness.judge(f"{CLIENTS} clients", harness.worst(differences))
-        for body, code in (
-            ({"samples": 1, "plan": {"streams": [{"name": "router_logits", "layers": [77]}]}}, "UNKNOWN_LAYER"),
-            ({}, "INVALID_ARGUMENT"),
-        ):
+        far = {"samples": 1, "plan": {"streams": [{"name": "router_logits", "layers": [77]}]}}
+        for body, code in ((far, "UNKNOWN_LAYER"), ({}, "INVALID_ARGUMENT")):
             answer = await client.post("/v1/moescope/captures", json=body)
             assert (answer.status_code, answer.json()["error"]["code"]) == (400, code), answer.text
         assert (await client.get("/v1/moescope/captures/nobody")).status_code == 404
@@ -142,10 +139,8 @@ def main() -> None:
         assert not left and not list(Path(tempfile.gettempdir()).glob(f"moescope-{server.pid}-*")), left
         print("server: all good", flush=True)
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 if __name__ == "__main__":
