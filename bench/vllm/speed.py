@@ -112,6 +112,7 @@ def run(llm, prompts: list[list[int]], generated: int, streams: tuple[str, ...])
     arguments = [None] * len(prompts)
     if streams:
         from moescope_vllm.collector import Collector
+        from moescope_vllm.run import settle
 
         folder, plan, arguments = announce(llm, len(prompts), streams)
     started = time.perf_counter()
@@ -119,7 +120,7 @@ def run(llm, prompts: list[list[int]], generated: int, streams: tuple[str, ...])
     engine = time.perf_counter() - started
     if not streams:
         return engine, engine
-    llm.llm_engine.step()  # tells the runner that the last request has ended
+    settle(llm.llm_engine)
     collector = Collector(folder, plan)
     while not collector.complete:
         collector.poll()
@@ -158,9 +159,9 @@ def remove(folder: Path) -> None:
 def check_rows(llm, options: argparse.Namespace) -> None:
     """Rows of six prompts, batched and alone; in eager mode against those of the graphs."""
     import torch
-    from safetensors.torch import load_file, save_file
-
     from moescope_vllm.collector import Collector, RowsReady
+    from moescope_vllm.run import settle
+    from safetensors.torch import load_file, save_file
 
     numbers = random.Random(0)
     shared = [numbers.randrange(5, 150000) for _ in range(48)]
@@ -169,7 +170,7 @@ def check_rows(llm, options: argparse.Namespace) -> None:
     for batch in (prompts, [prompts[2]]):
         folder, plan, arguments = announce(llm, len(batch), streams)
         outputs = generate(llm, batch, 24, arguments)
-        llm.llm_engine.step()
+        settle(llm.llm_engine)
         collector, parts = Collector(folder, plan), []
         while not collector.complete:
             parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
@@ -179,7 +180,7 @@ def check_rows(llm, options: argparse.Namespace) -> None:
                 name: torch.cat([part[name][mask] for part, mask in zip(parts, masks, strict=True)])
                 for name in ("position", "token_id")
             }
-            rows |= {name: torch.cat([part[name][:, mask] for part, mask in zip(parts, masks, strict=True)], 1) for name in streams}
+            rows |= {name: torch.cat([part[name][:, mask] for part, mask in pairs], 1) for name in streams}
             tokens = [*prompt, *output.outputs[0].token_ids][:-1]
             assert rows["position"].tolist() == list(range(len(tokens))), "rows are missing or out of order"
             assert rows["token_id"].tolist() == tokens, "rows carry the wrong tokens"

@@ -68,6 +68,7 @@ def capture(
     from moescope_vllm.model_info import stage_infos, streams_of
     from moescope_vllm.plan import parse_plan
     from moescope_vllm.requests import write_plan
+    from moescope_vllm.run import settle
 
     if streams is None:
         every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
@@ -82,7 +83,7 @@ def capture(
     ]  # fmt: skip
     whole = [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
     outputs = llm.generate(whole, params, use_tqdm=False)
-    llm.llm_engine.step()  # tells the runner that the last request has ended
+    settle(llm.llm_engine)
     collector, parts, deadline = Collector(folder, plan, stages), [], time.monotonic() + 60
     while not collector.complete:
         parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
