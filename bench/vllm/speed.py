@@ -99,10 +99,18 @@ def load(options: argparse.Namespace):
     (folder / "config.json").write_text(json.dumps(QWEN3_30B_A3B | {"num_hidden_layers": options.layers}))
     started = time.monotonic()
     llm = LLM(
-        model=str(folder), load_format="dummy", skip_tokenizer_init=True, max_model_len=4096, max_num_batched_tokens=8192, max_num_seqs=128,
-        gpu_memory_utilization=0.85, enable_prefix_caching=False, async_scheduling=True, enforce_eager=options.kind == "eager",
+        model=str(folder),
+        load_format="dummy",
+        skip_tokenizer_init=True,
+        max_model_len=4096,
+        max_num_batched_tokens=8192,
+        max_num_seqs=128,
+        gpu_memory_utilization=0.85,
+        enable_prefix_caching=False,
+        async_scheduling=True,
+        enforce_eager=options.kind == "eager",
         attention_config={"backend": "TRITON_ATTN"},
-    )  # fmt: skip
+    )
     print(f"# {options.kind}: loaded in {time.monotonic() - started:.0f} s", flush=True)
     return llm
 
@@ -176,10 +184,8 @@ def check_rows(llm, options: argparse.Namespace) -> None:
             parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
         for sample, (prompt, output) in enumerate(zip(batch, outputs, strict=True)):
             masks = [part["sample"] == sample for part in parts]
-            rows = {
-                name: torch.cat([part[name][mask] for part, mask in zip(parts, masks, strict=True)])
-                for name in ("position", "token_id")
-            }
+            pairs = list(zip(parts, masks, strict=True))
+            rows = {name: torch.cat([part[name][mask] for part, mask in pairs]) for name in ("position", "token_id")}
             rows |= {name: torch.cat([part[name][:, mask] for part, mask in pairs], 1) for name in streams}
             tokens = [*prompt, *output.outputs[0].token_ids][:-1]
             assert rows["position"].tolist() == list(range(len(tokens))), "rows are missing or out of order"
