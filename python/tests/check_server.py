@@ -25,8 +25,19 @@ CLIENTS = 20
 
 
 def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen:
+    # What `vllm serve` runs. The command itself asks for a distribution named vllm, which the one for CPUs is not.
     command = [
-        *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint), "--served-model-name", "m", "--port", str(port)),
+        *(
+            sys.executable,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            "--model",
+            str(checkpoint),
+            "--served-model-name",
+            "m",
+            "--port",
+            str(port),
+        ),
         *("--dtype", "float32", "--max-model-len", "256", "--max-num-batched-tokens", "64", "--max-num-seqs", "8", "--enforce-eager"),
         *("--api-key", KEY, *arguments),
     ]
