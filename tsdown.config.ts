@@ -1,12 +1,14 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  // The worker and the relay are entries of their own: they are started by path, never imported.
+  // Workers and the relay are entries of their own: they are started by path, never imported.
   entry: {
     index: "src/index.ts",
     "cli/main": "src/cli/main.ts",
+    "analysis/worker": "src/analysis/worker.ts",
     "engines/llama/worker": "src/engines/llama/worker.ts",
     "engines/llama/relay": "src/engines/llama/relay.ts",
+    "server/worker": "src/server/worker.ts",
   },
   format: "esm",
   platform: "node",

@@ -6,7 +6,6 @@
  */
 import { parseArgs } from "node:util";
 import type { RunEnd, Sink } from "../src/capture/sink.ts";
-import { STREAM_NAMES } from "../src/capture/streams.ts";
 import { load } from "../src/load.ts";
 import { BareLoop } from "./bare-loop.ts";
 
@@ -32,7 +31,7 @@ const decode = (what: object) => () =>
   llm.capture(short, { maxTokens: generated, ignoreEos: true, into: drop, ...what });
 const prefill = (what: object) => () => llm.capture(long, { into: drop, ...what });
 const logits = { streams: ["router_logits"] };
-const four = { streams: STREAM_NAMES };
+const four = { streams: ["router_logits", "expert_ids", "expert_weights", "hidden_states"] };
 const cases: Record<string, () => unknown> = {
   "bare loop": () => bare.generate(short, generated),
   "decode, no capture": decode(nothing),

@@ -1,4 +1,5 @@
 export type { Parting } from "./analysis/alignment.ts";
+export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
 export {
   coefficientOfVariation,
   type LoadBalance,
@@ -9,6 +10,30 @@ export {
   type UnderusedOptions,
   underusedExperts,
 } from "./analysis/balance.ts";
+export type {
+  CaptureAnalysis,
+  CoactivationPair,
+  CoactivationSummary,
+  Completeness,
+  Drift,
+  DriftGroup,
+  ExpertLoad,
+  ExpertTaste,
+  FlowEdge,
+  GroupUsage,
+  HiddenRelation,
+  LabelSummary,
+  LabelUsage,
+  LayerAnalysis,
+  LayerFlow,
+  LinearProbe,
+  RoutingPaths,
+  RowSummary,
+  StandOutExpert,
+  TextStrip,
+  TokenInContext,
+  TokenPreference,
+} from "./analysis/capture-analysis.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
 export {
   type CaptureComparison,
@@ -30,17 +55,24 @@ export {
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
 export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
 export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
-export { Capture, type CaptureSource, type MissingRows, type Rows } from "./capture/capture.ts";
+export {
+  Capture,
+  type CaptureOrigin,
+  type CaptureSource,
+  type MissingRows,
+  type Rows,
+} from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
-export type { RowSelection } from "./capture/plan.ts";
+export type { AttentionOptions, PlannedStream, RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
-export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
+export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
 export type {
   EngineSettings,
   Finished,
   FinishReason,
+  GraphTensor,
   ModelInfo,
   MoeInfo,
   Sampling,
@@ -60,7 +92,7 @@ export {
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions } from "./load.ts";
+export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,

@@ -1,9 +1,7 @@
 import type { ModelInfo } from "./engines/engine.ts";
-import { LlamaEngine } from "./engines/llama/engine.ts";
-import { inspectFile } from "./engines/llama/gguf.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
 import { RequestError } from "./errors.ts";
-import { LanguageModel } from "./model.ts";
+import type { LanguageModel } from "./model.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
 
 /** How to get at a model that is not a local file. */
@@ -39,6 +37,9 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
   if (engine !== "llama.cpp")
     throw new RequestError("INVALID_ARGUMENT", `unknown engine "${engine}"; the engine is llama.cpp`);
   const { path, source } = await resolveModel(reference, { signal, onProgress });
+  // Loaded when needed: importing the library should be quick, and many only read captures.
+  const { LanguageModel } = await import("./model.ts");
+  const { LlamaEngine } = await import("./engines/llama/engine.ts");
   return new LanguageModel(await LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) }));
 }
 
@@ -49,5 +50,26 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
   const { path, source } = await resolveModel(reference, options);
+  const { inspectFile } = await import("./engines/llama/gguf.ts");
   return inspectFile(path, source);
+}
+
+/**
+ * Read the learned biases that a model adds to its routers' scores before it chooses (`Gating.selectionBias`), by
+ * layer, one number per expert: what `route` needs beside the logits. Empty for a model without. Takes the same
+ * references as {@link load}.
+ *
+ * @throws ModelError as {@link load}.
+ * @example
+ * const biases = await selectionBias("deepseek.gguf");
+ * const { gating, topK } = capture.model.moe!;
+ * const { ids } = route(capture.routerLogits.get(5)!, gating, topK, biases.get(5));
+ */
+export async function selectionBias(
+  reference: string,
+  options: ReferenceOptions = {},
+): Promise<ReadonlyMap<number, Float32Array>> {
+  const { path } = await resolveModel(reference, options);
+  const { readSelectionBias } = await import("./engines/llama/gguf-selection-bias.ts");
+  return readSelectionBias(path);
 }

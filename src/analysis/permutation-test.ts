@@ -15,8 +15,8 @@ export interface Units {
   readonly counts: Uint32Array;
 }
 
-/** A statistic, what permuted labels gave on average, and how often they gave as much. */
-interface Tested {
+/** A statistic, what permutations gave on average, and how often they gave as much. */
+export interface Tested {
   readonly observed: Float64Array;
   /** Mean over the permutations: what chance alone brings. */
   readonly chance: Float64Array;
@@ -37,11 +37,31 @@ export interface LayerTest {
 }
 
 /**
- * Test one layer against its labels being permuted over the units.
+ * Compare statistics of the data as they are with those of permuted data.
  *
  * p = (1 + permutations that gave as much) / (1 + permutations), which is never 0 (Phipson & Smyth, Stat. Appl.
  * Genet. Mol. Biol. 9, 2010).
+ *
+ * @param statistics arrays that `compute` fills from the data as they stand.
+ * @param permute puts the data in another order that the null hypothesis holds to be as likely.
  */
+export function permutationTest<S extends readonly Float64Array[]>(
+  statistics: S,
+  compute: () => void,
+  permute: () => void,
+  permutations: number,
+): { readonly [K in keyof S]: Tested } {
+  compute();
+  const tests = statistics.map((current) => new Tally(current));
+  for (let i = 0; i < permutations; i++) {
+    permute();
+    compute();
+    for (const test of tests) test.add();
+  }
+  return tests.map((test) => test.result(permutations)) as { [K in keyof S]: Tested };
+}
+
+/** Test one layer against its labels being permuted over the units. */
 export function testLayer(
   units: Units,
   labels: number,
@@ -49,29 +69,50 @@ export function testLayer(
   permutations: number,
   seed: number,
 ): LayerTest {
-  const counts = new Float64Array(labels * experts);
-  const rows = new Float64Array(labels);
-  const statistics = () => {
-    countByLabel(units, label, experts, counts, rows);
+  const label = units.label.slice();
+  const random = seededRandom(seed);
+  return testUsage(
+    labels,
+    experts,
+    (counts, rows) => countByLabel(units, label, experts, counts, rows),
+    () => shuffle(label, random),
+    permutations,
+  );
+}
+
+/**
+ * Test how groups of rows use the experts of a layer.
+ *
+ * @param count fills `counts` (`[groups, experts]`: rows of the group that used the expert) and `rows` (of each group).
+ * @param permute see {@link permutationTest}.
+ */
+export function testUsage(
+  groups: number,
+  experts: number,
+  count: (counts: Float64Array, rows: Float64Array) => void,
+  permute: () => void,
+  permutations: number,
+): LayerTest {
+  const counts = new Float64Array(groups * experts);
+  const rows = new Float64Array(groups);
+  const whole = new Float64Array(1);
+  const perExpert = new Float64Array(experts);
+  const shares = new Float64Array(groups * experts);
+  const compute = () => {
+    count(counts, rows);
     expertInformation(counts, rows, perExpert);
-    whole[0] = choiceInformation(counts, labels, experts);
+    whole[0] = choiceInformation(counts, groups, experts);
     for (let i = 0; i < shares.length; i++) shares[i] = counts[i]! / rows[Math.floor(i / experts)]!;
   };
-  const label = units.label.slice();
-  const perExpert = new Float64Array(experts);
-  const whole = new Float64Array(1);
-  const shares = new Float64Array(labels * experts);
-  statistics();
+  compute();
   const observed = { counts: counts.slice(), rows: rows.slice() };
-  const tests = [whole, perExpert, shares].map((current) => new Tally(current));
-  const random = seededRandom(seed);
-  for (let i = 0; i < permutations; i++) {
-    shuffle(label, random);
-    statistics();
-    for (const test of tests) test.add();
-  }
-  const [layer, expert, share] = tests.map((test) => test.result(permutations));
-  return { ...observed, layer: layer!, experts: expert!, shares: share! };
+  const [layer, expert, share] = permutationTest(
+    [whole, perExpert, shares] as const,
+    compute,
+    permute,
+    permutations,
+  );
+  return { ...observed, layer, experts: expert, shares: share };
 }
 
 /** Compares the numbers in `current`, which change with every permutation, with those at the start. */

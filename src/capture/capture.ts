@@ -2,8 +2,9 @@ import type { Finished, ModelInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
 import { LayerTensors } from "./layer-tensors.ts";
 import { PHASES, type Phase, type RowLabels } from "./rows.ts";
+import { SelectedSource } from "./selected-source.ts";
 import type { RunHeader, SampleInfo } from "./sink.ts";
-import type { StreamName, StreamType } from "./streams.ts";
+import { activationStream, type StreamName, type StreamType } from "./streams.ts";
 import type { TensorDataTypes, TensorType } from "./tensor.ts";
 
 /**
@@ -16,12 +17,20 @@ export interface CaptureSource {
   readonly finished: readonly Finished[];
   readonly complete: boolean;
   readonly missing: readonly MissingRows[];
+  /** Where another thread can open the same rows; `null` for what lies in this one's memory. */
+  readonly origin: CaptureOrigin | null;
   readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
   readonly tokenText: (tokenId: number) => string;
-  /** Rows `[from, to)` of one layer, `[to - from, width]` row-major; without a copy where that is possible. */
+  /** Rows `[from, to)` of one layer, row-major; without a copy where that is possible. */
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType];
-  /** Width of a stream in a layer, e.g. the number of experts. */
-  width(stream: StreamName, layer: number): number;
+  /** Sizes of the axes behind `rows` in a layer, e.g. the number of experts. */
+  dims(stream: StreamName, layer: number): readonly number[];
+}
+
+/** A capture folder, and the samples of it that were selected; `null`: all. */
+export interface CaptureOrigin {
+  readonly folder: string;
+  readonly samples: readonly number[] | null;
 }
 
 /** Rows that a run did not bring to its end: positions `[from, to)` of a sample; `to` is `null` where it is not known. */
@@ -99,13 +108,23 @@ export class Capture {
     this.missing = source.missing;
   }
 
+  /** Text of a token that occurs in the rows; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
+  tokenText(tokenId: number): string {
+    return this.#source.tokenText(tokenId);
+  }
+
+  /** Where the rows can be opened again; `null` when they are in memory only, or are a part of one sample. */
+  get origin(): CaptureOrigin | null {
+    return this.#from === 0 && this.#to === this.#source.labels.sample.length ? this.#source.origin : null;
+  }
+
   /** The streams that were captured. */
   get streams(): StreamName[] {
     return this.#source.streams.map(({ name }) => name);
   }
 
   /**
-   * One stream as a Map from layer to tensor `[rows, width]`. Empty when no layer has it.
+   * One stream as a Map from layer to tensor `[rows, ...]`. Empty when no layer has it.
    *
    * @throws RequestError `UNKNOWN_STREAM` when the capture was made without it.
    */
@@ -134,9 +153,38 @@ export class Capture {
     return this.stream("expert_weights");
   }
 
+  /** What each of {@link expertIds} put out, before its weight, `[rows, topK, hiddenSize]` per MoE layer. */
+  get expertOutputs(): LayerTensors<"float32"> {
+    return this.stream("expert_outputs");
+  }
+
+  /** What the shared experts added, `[rows, hiddenSize]` per MoE layer that has them. */
+  get sharedExpertOutput(): LayerTensors<"float32"> {
+    return this.stream("shared_expert_output");
+  }
+
   /** The residual stream after each layer, `[rows, hiddenSize]`. */
   get hiddenStates(): LayerTensors<"float32"> {
     return this.stream("hidden_states");
+  }
+
+  /**
+   * Attention weights, `[rows, heads, keys]` per layer with attention. A key is a position of the row's sample; those
+   * after the row's own are 0. Captured with `topKeys`: the largest weights, at the positions in
+   * {@link attentionKeys}.
+   */
+  get attention(): LayerTensors<"float32"> {
+    return this.stream("attention");
+  }
+
+  /** Positions of the weights in {@link attention} where those were captured with `topKeys`; -1: none. */
+  get attentionKeys(): LayerTensors<"int32"> {
+    return this.stream("attention_keys");
+  }
+
+  /** A tensor of the computation by the engine's name for it, `[rows, ...]`: the stream `activation:<tensor>`. */
+  activation(tensor: string): LayerTensors<"float32"> {
+    return this.stream(activationStream(tensor));
   }
 
   /**
@@ -153,6 +201,22 @@ export class Capture {
       lowerBound(column, index, this.#from, this.#to),
       lowerBound(column, index + 1, this.#from, this.#to),
     );
+  }
+
+  /**
+   * The rows of some samples, which keep their indices. Values stay where they are.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` when one of them does not exist.
+   */
+  only(samples: Iterable<number>): Capture {
+    const spans = [...new Set(samples)]
+      .sort((a, b) => a - b)
+      .map((index) => {
+        const { length } = this.sample(index).rows;
+        const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
+        return { sample: index, from, to: from + length };
+      });
+    return new Capture(new SelectedSource(this.#source, spans));
   }
 }
 

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import type { Device } from "../engines/llama/devices.ts";
 import type { GpuDiagnosis, LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
+import { bytes } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytes } from "./view/numbers.ts";
 import { bold, dim } from "./view/paint.ts";
-import { padRight, safeText, wrap } from "./view/text.ts";
+import { padRight, wrap } from "./view/text.ts";
 
 /** A real capture, from the bundled model. */
 interface SelfTest {

@@ -1,12 +1,14 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
 import { RequestError } from "../errors.ts";
 import { combine } from "../reducers/combine.ts";
 import { entropyReducer } from "../reducers/entropy.ts";
 import { parseJson } from "../reducers/json.ts";
 import { usageReducer } from "../reducers/usage.ts";
+import { type Parsed, schema } from "../schema.ts";
 import { replaceFile } from "../store/atomic-file.ts";
 import { modelRecord } from "../store/manifest.ts";
+import { count } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
@@ -14,9 +16,7 @@ import type { Output } from "./output.ts";
 import { watched, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
 import { header } from "./view/header.ts";
-import { count } from "./view/numbers.ts";
 import { dim } from "./view/paint.ts";
-import { safeText } from "./view/text.ts";
 import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope profile`, parsed. */
@@ -29,20 +29,22 @@ export interface ProfileFlags extends PromptFlags, LoadFlags {
 
 const FORMAT = "moescope.profile/1";
 
-const HEAD = z.object({
-  format: z.literal(FORMAT),
-  model: modelRecord,
-  engine: z.object({ kind: z.string(), version: z.string() }),
-  samples: z.int().nonnegative(),
-  results: z.unknown(),
-});
+const HEAD = schema((z) =>
+  z.object({
+    format: z.literal(FORMAT),
+    model: modelRecord(),
+    engine: z.object({ kind: z.string(), version: z.string() }),
+    samples: z.int().nonnegative(),
+    results: z.unknown(),
+  }),
+);
 
 const reducer = () => combine({ usage: usageReducer(), entropy: entropyReducer() });
 
 type Results = ReturnType<ReturnType<typeof reducer>["fromJson"]>;
 
 /** What a corpus did with a model's experts. */
-type Profile = Omit<z.infer<typeof HEAD>, "format" | "results"> & { readonly results: Results };
+type Profile = Omit<Parsed<typeof HEAD>, "format" | "results"> & { readonly results: Results };
 
 /** `moescope profile MODEL --prompts FILE`, or `moescope profile --merge FILES`. */
 export async function profile(
@@ -102,7 +104,7 @@ async function readProfile(path: string): Promise<Profile> {
       { cause },
     );
   }
-  const { model, engine, samples, results } = parseJson(HEAD, json, `profile ${path}`);
+  const { model, engine, samples, results } = parseJson(HEAD(), json, `profile ${path}`);
   return { model, engine, samples, results: reducer().fromJson(results) };
 }
 

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
+import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
@@ -14,6 +15,7 @@ import {
 } from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
+import type { ServeFlags } from "./serve.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -26,9 +28,15 @@ Examples:
   moescope capture model.gguf "The sky is"             which experts serve it
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
-  moescope compare run1 run2                           where routing differs`;
+  moescope analyze run1                                what a capture shows
+  moescope compare run1 run2                           where routing differs
+  moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
+Streams: router_logits, expert_ids, expert_weights (these three by default),
+expert_outputs, shared_expert_output, hidden_states, attention, and
+activation:<name> for the tensors that inspect --tensors lists.
+
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
 token_ids or messages, and optionally a label; other files have a prompt a line.
 
@@ -39,6 +47,8 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
+  moescope capture model.gguf "def f(x):" --streams attention --select last=1
+  moescope capture model.gguf "def f(x):" --streams activation:ffn_norm
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
   moescope capture --resume run1                       after a kill or Ctrl-C`;
 
@@ -49,9 +59,16 @@ Examples:
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
+
+const ANALYZE_EXAMPLES = `
+Examples:
+  moescope capture model.gguf --prompts texts.jsonl --out run1
+  moescope analyze run1
+  moescope analyze run1 --layer 3 --label math --label code
+  moescope analyze run1 --json                         every number`;
 
 const COMPARE_EXAMPLES = `
 A and B are capture folders, or models that run the same prompts one after the
@@ -64,6 +81,19 @@ Examples:
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
   moescope compare run1 --labels math,code      two labels of one capture`;
 
+const SERVE_EXAMPLES = `
+A folder is a capture, or has captures in it; new ones go into the first that has.
+Without a model and a folder the bundled demo model is served.
+
+The server is for this machine only. Another --host needs a token, which is made
+unless --token names one; programs send it as Authorization: Bearer TOKEN.
+
+Examples:
+  moescope serve                                       the demo model
+  moescope serve model.gguf runs/
+  moescope serve run1 run2 --no-open
+  moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -74,11 +104,15 @@ export function program(context: CommandContext): Command {
     .showHelpAfterError("(--help shows the options)");
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
+  root.addCommand(analyzeCommand(context));
   root.addCommand(compareCommand(context));
+  root.addCommand(serveCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
     .argument("<model>", MODEL)
+    .option("--tensors", "load it and list what can be captured as activation:<name>")
+    .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
     .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
   root
@@ -102,6 +136,7 @@ function captureCommand(context: CommandContext): Command {
   return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
+    .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
@@ -161,6 +196,20 @@ function runCommand(name: string): Command {
   return modelOptions(command);
 }
 
+function analyzeCommand(context: CommandContext): Command {
+  return new Command("analyze")
+    .description("what a capture shows: usage, balance, specialization, what experts like")
+    .argument("<dir>", "a capture folder")
+    .option("--label <name>", "only samples with this label; may repeat", append)
+    .option("--layer <list>", "only these layers, e.g. 3 or 0,2-5,-1", value(parseLayers))
+    .option("--threads <n>", "threads that work (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--json", "print one JSON document")
+    .addHelpText("after", ANALYZE_EXAMPLES)
+    .action(async (folder: string, flags: AnalyzeFlags) =>
+      (await import("./analyze.ts")).analyze(folder, flags, context),
+    );
+}
+
 function compareCommand(context: CommandContext): Command {
   const command = new Command("compare")
     .description("compare the routing of two captures, two models or two labels")
@@ -173,6 +222,22 @@ function compareCommand(context: CommandContext): Command {
     .addHelpText("after", COMPARE_EXAMPLES)
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
       (await import("./compare.ts")).compare(a, b, texts, flags, context),
+    );
+}
+
+function serveCommand(context: CommandContext): Command {
+  const command = new Command("serve")
+    .description("open the explorer: live models and stored captures in the browser")
+    .argument("[model-or-dir...]", "models and folders of captures")
+    .option("--port <n>", "port (default: 7878, or another when that is in use)", value(parseWhole(0, 65535)))
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--token <secret>", "ask everybody for it")
+    .option("--allow-host <name>", "another name the server is reached under; may repeat", append)
+    .option("--no-open", "do not open the browser");
+  return modelOptions(command)
+    .addHelpText("after", SERVE_EXAMPLES)
+    .action(async (references: string[], flags: ServeFlags) =>
+      (await import("./serve.ts")).serve(references, flags, context),
     );
 }
 

@@ -1,7 +1,7 @@
+import { viridis } from "../view/colours.ts";
+import { bytes, count, duration } from "../view/numbers.ts";
 import type { WritableOutput } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
-import { viridis } from "./view/colours.ts";
-import { bytes, count, duration } from "./view/numbers.ts";
 import { dim, foreground } from "./view/paint.ts";
 import { clip } from "./view/text.ts";
 
@@ -11,9 +11,11 @@ const DELAY_MS = 500;
 const INTERVAL_MS = 100;
 const BAR = 16;
 
+type ProgressUnit = "tokens" | "bytes" | "parts";
+
 export interface ProgressLine {
   /** `total: null` while the end is not known. */
-  update(what: string, done: number, total: number | null, unit?: "tokens" | "bytes"): void;
+  update(what: string, done: number, total: number | null, unit?: ProgressUnit): void;
   /** Take the line away; what follows starts in an empty one. */
   done(): void;
 }
@@ -63,7 +65,7 @@ export function progressText(
   total: number | null,
   seconds: number,
   { depth, width }: Terminal,
-  unit: "tokens" | "bytes" = "tokens",
+  unit: ProgressUnit = "tokens",
 ): string {
   if (total === null || total === 0) return `${what} …`;
   const part = Math.min(1, done / total);
@@ -74,10 +76,10 @@ export function progressText(
   const amount = unit === "bytes" ? bytes : count;
   const rate = done / seconds;
   const pace =
-    rate > 0 && Number.isFinite(rate)
+    unit !== "parts" && rate > 0 && Number.isFinite(rate)
       ? `  ${amount(Math.round(rate))}/s  ${duration((total - done) / rate)} left`
       : "";
-  const figures = `${`${Math.floor(part * 100)}`.padStart(4)} %  ${amount(done)} of ${amount(total)}${unit === "tokens" ? " tokens" : ""}${pace}`;
+  const figures = `${`${Math.floor(part * 100)}`.padStart(4)} %  ${amount(done)} of ${amount(total)}${unit === "bytes" ? "" : ` ${unit}`}${pace}`;
   // A full line would make the cursor wrap, and the next redraw would start one line below.
   return `${what} ${bar}${clip(figures, width - what.length - BAR - 2)}`;
 }

@@ -1,9 +1,10 @@
 import { chosenExperts, routedLayers } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
+import { plural } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { Terminal } from "./terminal.ts";
-import { plural } from "./view/numbers.ts";
 import { bold, dim } from "./view/paint.ts";
-import { clip, safeText } from "./view/text.ts";
+import { clip } from "./view/text.ts";
 import { type StripToken, tokenStrip } from "./view/token-strip.ts";
 
 /** Lines all strips together may take, and the least one needs to be worth its heading. */

@@ -111,7 +111,8 @@ function check(gating: Gating, experts: number, topK: number, bias: ArrayLike<nu
   };
   if (gating.selectionBias && !bias)
     refuse(
-      "this model adds a learned bias to its scores before it chooses; pass it, or capture expert_ids instead",
+      "this model adds a learned bias to its scores before it chooses; pass it (selectionBias() reads it from the " +
+        "model's file), or capture expert_ids instead",
     );
   if (bias && bias.length !== experts)
     refuse(`the selection bias has ${bias.length} numbers, the logits ${experts} experts`);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { terminalOf } from "../../src/cli/terminal.ts";
-import { viridis } from "../../src/cli/view/colours.ts";
 import { foreground, nearest256 } from "../../src/cli/view/paint.ts";
+import { viridis } from "../../src/view/colours.ts";
 
 const depth = (isTTY: boolean, env: NodeJS.ProcessEnv) => terminalOf({ isTTY }, env).depth;
 

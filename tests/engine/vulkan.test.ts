@@ -1,12 +1,11 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, inject, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import { STREAM_NAMES } from "../../src/capture/streams.ts";
 import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import { load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
 import type { Prompt } from "../../src/prompt.ts";
-import { ggufOf, maxDifference, Reference } from "../fixtures/families.ts";
+import { ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 
 const vulkan = inject("vulkan");
 const before = process.cwd();
@@ -43,7 +42,7 @@ async function capture(
   const llm = await load(ggufOf(family), { ...EXACT, ...options });
   try {
     expect(llm.devices).toEqual([expect.stringMatching(/^Vulkan0 \(llvmpipe/)]);
-    return await llm.capture(prompts, { streams: STREAM_NAMES, ...run });
+    return await llm.capture(prompts, { streams: PLAIN_STREAMS, ...run });
   } finally {
     await llm.close();
   }
@@ -51,14 +50,14 @@ async function capture(
 
 function expectSameBits(a: Capture, b: Capture): void {
   expect(b.rows.tokenId).toEqual(a.rows.tokenId);
-  for (const name of STREAM_NAMES)
+  for (const name of PLAIN_STREAMS)
     for (const [layer, { data }] of a.stream(name))
       expect(Buffer.compare(bytes(data), bytes(b.stream(name).get(layer)!.data)), `${name} ${layer}`).toBe(0);
 }
 
 function expectClose(a: Capture, b: Capture, tolerance: number): void {
   expect(b.rows.tokenId).toEqual(a.rows.tokenId);
-  for (const name of STREAM_NAMES)
+  for (const name of PLAIN_STREAMS)
     for (const [layer, { data }] of a.stream(name))
       expect(maxDifference(data, b.stream(name).get(layer)!.data), `${name} ${layer}`).toBeLessThan(
         tolerance,
@@ -158,7 +157,7 @@ async function onCpu(tokens: Int32Array): Promise<Capture> {
   const llm = await load(ggufOf("qwen3_moe"), { ...EXACT, gpu: false });
   try {
     expect(llm.devices).toEqual([]);
-    return await llm.capture(tokens, { streams: STREAM_NAMES });
+    return await llm.capture(tokens, { streams: PLAIN_STREAMS });
   } finally {
     await llm.close();
   }

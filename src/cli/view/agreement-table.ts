@@ -1,9 +1,9 @@
 import type { CaptureComparison, LayerComparison } from "../../analysis/compare.ts";
+import { viridis } from "../../view/colours.ts";
+import { information, percent } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { bar } from "./bar.ts";
-import { viridis } from "./colours.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
-import { information, percent } from "./numbers.ts";
 import { bold, dim, foreground } from "./paint.ts";
 import { displayWidth, padLeft, padRight } from "./text.ts";
 

@@ -2,14 +2,15 @@ import type { CaptureComparison } from "../../analysis/compare.ts";
 import type { FirstDisagreement } from "../../analysis/compared-rows.ts";
 import { largestShifts } from "../../analysis/usage-shift.ts";
 import type { Capture } from "../../capture/capture.ts";
+import { information, percent, plural } from "../../view/numbers.ts";
+import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { agreementTable } from "./agreement-table.ts";
 import { alignColumns } from "./columns.ts";
 import { header } from "./header.ts";
-import { information, percent, plural } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
 import { shiftList, shiftMap } from "./shifts.ts";
-import { clip, padLeft, padRight, safeToken } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 /** Lines of the lists; `--json` has all. */
 const MAX_FIRST = 5;

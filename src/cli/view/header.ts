@@ -1,8 +1,9 @@
 import type { ModelInfo, MoeInfo } from "../../engines/engine.ts";
+import { count } from "../../view/numbers.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
-import { count } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
-import { clip, displayWidth, safeText } from "./text.ts";
+import { clip, displayWidth } from "./text.ts";
 
 /** What was run and with what: one line, or two where the model's name and facts need more. */
 export function header(model: ModelInfo, engine: string, { width, depth }: Terminal): string[] {

@@ -1,5 +1,6 @@
+import type { Rgb } from "../../view/colours.ts";
 import type { ColourDepth, Terminal } from "../terminal.ts";
-import { background, dim, type Rgb } from "./paint.ts";
+import { background, dim } from "./paint.ts";
 import { clip, displayWidth, padLeft, padRight } from "./text.ts";
 
 /** One line of a map: an amount per expert. */

@@ -1,14 +1,15 @@
 import type { LabelComparison } from "../../analysis/compare-labels.ts";
 import { largestShifts } from "../../analysis/usage-shift.ts";
 import type { Capture } from "../../capture/capture.ts";
+import { information, plural, probability } from "../../view/numbers.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
 import { header } from "./header.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
-import { information, plural, probability } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
 import { shiftList, shiftMap } from "./shifts.ts";
-import { clip, padLeft, padRight, safeText } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 /** Below this many texts a label, swapping labels between them gives few other ways: 70 with four and four. */
 const FEW_SAMPLES = 4;

@@ -1,6 +1,5 @@
+import type { Rgb } from "../../view/colours.ts";
 import type { ColourDepth } from "../terminal.ts";
-
-export type Rgb = readonly [red: number, green: number, blue: number];
 
 /** The parts of a line that carry no amount: what a reader looks for first, and what may stay in the background. */
 export const bold = (depth: ColourDepth, text: string) => style(depth, "1", "22", text);

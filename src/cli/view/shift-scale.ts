@@ -1,6 +1,6 @@
-import { diverging } from "./colours.ts";
+import { diverging } from "../../view/colours.ts";
+import { points } from "../../view/numbers.ts";
 import type { Scale } from "./heat-table.ts";
-import { points } from "./numbers.ts";
 import { background, dim } from "./paint.ts";
 
 /** Shifts below this part of the largest are left blank: the map's pale middle would shout on a dark terminal. */

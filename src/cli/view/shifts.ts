@@ -1,10 +1,10 @@
 import type { LayerShift, UsageShift } from "../../analysis/usage-shift.ts";
+import { diverging } from "../../view/colours.ts";
+import { percent, points, probability } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
-import { diverging } from "./colours.ts";
 import { alignColumns } from "./columns.ts";
 import { heatTable } from "./heat-table.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
-import { percent, points, probability } from "./numbers.ts";
 import { background, bold, dim } from "./paint.ts";
 import { shiftScale } from "./shift-scale.ts";
 import { clip, padLeft, padRight } from "./text.ts";

@@ -1,9 +1,10 @@
 import type { StandOut } from "../../analysis/stand-outs.ts";
+import { percent, probability, times } from "../../view/numbers.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
-import { percent, probability, times } from "./numbers.ts";
 import { bold } from "./paint.ts";
-import { clip, padLeft, padRight, safeText } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 /** Experts that serve one label far more than their fair share, one a line; `found` in the order to show. */
 export function standOutList(

@@ -1,8 +1,9 @@
+import { LABEL_COLOURS } from "../../view/colours.ts";
+import { count } from "../../view/numbers.ts";
+import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
-import { LABEL_COLOURS } from "./colours.ts";
-import { count } from "./numbers.ts";
 import { bold, dim, foreground } from "./paint.ts";
-import { clip, displayWidth, padLeft, padRight, safeToken } from "./text.ts";
+import { clip, displayWidth, padLeft, padRight } from "./text.ts";
 
 export interface StripToken {
   readonly position: number;

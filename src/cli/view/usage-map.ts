@@ -1,11 +1,11 @@
 import { coefficientOfVariation } from "../../analysis/balance.ts";
 import type { ExpertUsage, UsageCounts } from "../../analysis/usage.ts";
+import { count, percent } from "../../view/numbers.ts";
+import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { type HeatRow, heatTable } from "./heat-table.ts";
 import { type LayerGroup, layerGroups, mean } from "./layer-groups.ts";
-import { count, percent } from "./numbers.ts";
 import { bold, dim } from "./paint.ts";
-import { safeText } from "./text.ts";
 import { USAGE_SCALE } from "./usage-scale.ts";
 
 /** Labels shown; the rest are in the capture. */

@@ -17,9 +17,16 @@ const MIN_TENSOR_BYTES = 32;
 export interface GgufHeader {
   readonly metadata: Record<string, unknown>;
   readonly tensors: readonly GGUFTensorInfo[];
+  /** The tensors of each of {@link files}, and where their data begin, in bytes. */
+  readonly parts: readonly GgufPart[];
   /** All parts of a split model, in order; one path otherwise. */
   readonly files: readonly string[];
   readonly bytes: number;
+}
+
+export interface GgufPart {
+  readonly tensors: readonly GGUFTensorInfo[];
+  readonly dataOffset: bigint;
 }
 
 /**
@@ -43,6 +50,7 @@ export async function readHeader(path: string): Promise<GgufHeader> {
   return {
     metadata,
     tensors,
+    parts,
     files,
     bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
   };
@@ -83,6 +91,7 @@ async function readPart(file: string, parts: number) {
   return {
     metadata,
     tensors: header.tensorInfos,
+    dataOffset: header.tensorDataOffset,
     bytes: info.size - Number(header.tensorDataOffset),
   };
 }

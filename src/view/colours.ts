@@ -1,4 +1,6 @@
-import type { Rgb } from "./paint.ts";
+/** The colour maps of everything moescope draws: the same quantity has the same colour in terminal, report and explorer. */
+
+export type Rgb = readonly [red: number, green: number, blue: number];
 
 /**
  * Viridis (Smith and van der Walt, matplotlib, CC0), sampled evenly: even steps in amount look like even steps in
@@ -19,11 +21,17 @@ const RED_BLUE: readonly Rgb[] = [
   "053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f",
 ].map(rgb);
 
-/**
- * Okabe and Ito's colours for labels: those that stay readable as text on dark and on light terminals. Their black,
- * blue and yellow do not.
- */
-export const LABEL_COLOURS: readonly Rgb[] = ["e69f00", "56b4e9", "009e73", "d55e00", "cc79a7"].map(rgb);
+/** Okabe and Ito's colours for categories, told apart by colour-blind eyes; their black is left to the text. */
+// biome-ignore format: a table
+export const OKABE_ITO: readonly Rgb[] = [
+  "e69f00", "56b4e9", "009e73", "d55e00", "cc79a7", "0072b2", "f0e442",
+].map(rgb);
+
+/** Those that stay readable as text on dark and on light grounds. */
+export const LABEL_COLOURS = OKABE_ITO.slice(0, 5);
+
+/** Usage at which the colours end, in fair shares. Twice and three times the fair share are common, much more is rare. */
+export const USAGE_TOP = 4;
 
 /** The colour of an amount from 0 to 1; values outside are held at the ends. */
 export const viridis = (amount: number): Rgb => between(VIRIDIS, amount);
@@ -42,3 +50,7 @@ function between(colours: readonly Rgb[], amount: number): Rgb {
 function rgb(hex: string): Rgb {
   return [0, 2, 4].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)) as unknown as Rgb;
 }
+
+/** As CSS and SVG write it: `#440154`. */
+export const hex = (colour: Rgb): string =>
+  `#${colour.map((value) => value.toString(16).padStart(2, "0")).join("")}`;

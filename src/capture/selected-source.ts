@@ -1,0 +1,87 @@
+import type { CaptureSource } from "./capture.ts";
+import type { RowLabels } from "./rows.ts";
+import { type StreamName, streamSpec } from "./streams.ts";
+import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "./tensor.ts";
+
+/** The rows `[from, to)` of a sample. */
+interface Span {
+  readonly sample: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The rows of some samples of another source. Labels are copied, values are read when they are asked for. */
+export class SelectedSource implements CaptureSource {
+  readonly header: CaptureSource["header"];
+  readonly labels: RowLabels;
+  readonly finished: CaptureSource["finished"];
+  readonly complete: boolean;
+  readonly missing: CaptureSource["missing"];
+  readonly origin: CaptureSource["origin"];
+  readonly streams: CaptureSource["streams"];
+  readonly tokenText: CaptureSource["tokenText"];
+  readonly #source: CaptureSource;
+  /** Spans in order; neighbours are one. */
+  readonly #spans: readonly Span[];
+
+  /** @param spans each sample's rows in `source`, in order. */
+  constructor(source: CaptureSource, spans: readonly Span[]) {
+    const kept = new Set(spans.map(({ sample }) => sample));
+    this.#source = source;
+    this.#spans = joined(spans);
+    this.header = source.header;
+    this.finished = source.finished.filter(({ sample }) => kept.has(sample));
+    this.complete = source.complete;
+    this.missing = source.missing.filter(({ sample }) => kept.has(sample));
+    this.origin = source.origin && { folder: source.origin.folder, samples: [...kept] };
+    this.streams = source.streams;
+    this.tokenText = source.tokenText;
+    const length = spans.reduce((sum, { from, to }) => sum + to - from, 0);
+    const pick = <A extends Int32Array | Uint8Array>(column: A): A => {
+      const picked = new (column.constructor as new (length: number) => A)(length);
+      let at = 0;
+      for (const { from, to } of spans) {
+        picked.set(column.subarray(from, to), at);
+        at += to - from;
+      }
+      return picked;
+    };
+    const { sample, position, tokenId, phase } = source.labels;
+    this.labels = {
+      sample: pick(sample),
+      position: pick(position),
+      tokenId: pick(tokenId),
+      phase: pick(phase),
+    };
+  }
+
+  dims(stream: StreamName, layer: number): readonly number[] {
+    return this.#source.dims(stream, layer);
+  }
+
+  read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
+    const width = this.dims(stream, layer).reduce((product, size) => product * size, 1);
+    const out = new TENSOR_ARRAYS[streamSpec(stream).type]((to - from) * width);
+    let first = 0;
+    for (const span of this.#spans) {
+      const begin = Math.max(from, first);
+      const end = Math.min(to, first + span.to - span.from);
+      if (begin < end) {
+        const at = span.from - first;
+        out.set(this.#source.read(stream, layer, begin + at, end + at), (begin - from) * width);
+      }
+      first += span.to - span.from;
+    }
+    return out;
+  }
+}
+
+function joined(spans: readonly Span[]): Span[] {
+  const all: Span[] = [];
+  for (const span of spans) {
+    const last = all.at(-1);
+    if (last?.to === span.from) all[all.length - 1] = { ...last, to: span.to };
+    else all.push(span);
+  }
+  return all;
+}

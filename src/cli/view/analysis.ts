@@ -1,0 +1,99 @@
+import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { ExpertUsage, UsageCounts } from "../../analysis/usage.ts";
+import { safeText } from "../../view/safe-text.ts";
+import type { Terminal } from "../terminal.ts";
+import { companyView, flowView } from "./company.ts";
+import { completenessView } from "./completeness.ts";
+import { driftView } from "./drift.ts";
+import { entropyLines } from "./entropy-lines.ts";
+import { header } from "./header.ts";
+import { layerTable, probeTable } from "./layer-table.ts";
+import { dim } from "./paint.ts";
+import { standOutList } from "./stand-outs.ts";
+import { tasteList, tokenClassMap } from "./tastes.ts";
+import { clip } from "./text.ts";
+import { underusedList } from "./underused.ts";
+import { usageByLabel, usageMap } from "./usage-map.ts";
+
+/** Stand-outs listed; `--json` has all. */
+const MAX_STAND_OUTS = 8;
+
+/** Everything an analysis found: the whole model first, then one layer closely. */
+export function analysisView(analysis: CaptureAnalysis, folder: string, terminal: Terminal): string[] {
+  const { layers } = analysis;
+  const close = layers[layers.length >> 1];
+  const usage = usageOf(analysis);
+  const sections = [
+    header(analysis.model, analysis.engine.kind, terminal),
+    completenessView(analysis, terminal),
+    ...(close
+      ? [
+          usageMap(usage, terminal),
+          underusedList(analysis, terminal),
+          layerTable(analysis, terminal),
+          usageByLabel(usage, close.layer, terminal),
+          standOutList(spread(analysis.standOuts), analysis.fairShare, terminal),
+          tokenClassMap(analysis, close, terminal),
+          tasteList(close, terminal),
+          companyView(close, terminal),
+          flowView(analysis, terminal),
+          driftView(close, terminal),
+          probeTable(analysis, terminal),
+          entropyLines(analysis, terminal),
+        ]
+      : []),
+    nextSteps(close, folder, terminal),
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .flatMap((lines, i) => (i === 0 ? lines : ["", ...lines]));
+}
+
+/** The strongest of each label first: else the label with the most extreme experts takes every line. */
+function spread(standOuts: CaptureAnalysis["standOuts"]): CaptureAnalysis["standOuts"] {
+  const seen = new Map<string, number>();
+  const ranked = standOuts.map((found) => {
+    const rank = seen.get(found.label) ?? 0;
+    seen.set(found.label, rank + 1);
+    return { found, rank };
+  });
+  return ranked
+    .sort((a, b) => a.rank - b.rank || b.found.timesFair - a.found.timesFair)
+    .slice(0, MAX_STAND_OUTS)
+    .map(({ found }) => found)
+    .sort((a, b) => b.timesFair - a.timesFair);
+}
+
+/** The counts as the usage maps take them. */
+function usageOf({ experts, topK, fairShare, layers }: CaptureAnalysis): ExpertUsage {
+  const counts = (rows: number, of: readonly number[]): UsageCounts => ({
+    rows,
+    counts: Float64Array.from(of),
+    weights: null,
+  });
+  return {
+    experts,
+    topK,
+    fairShare,
+    layers: new Map(
+      layers.map(({ layer, rows, experts: loads, byLabel }) => [
+        layer,
+        {
+          ...counts(
+            rows,
+            loads.map(({ count }) => count),
+          ),
+          byLabel: new Map(byLabel.map((of) => [of.label, counts(of.rows, of.counts)])),
+        },
+      ]),
+    ),
+  };
+}
+
+function nextSteps(close: LayerAnalysis | undefined, folder: string, { width, depth }: Terminal): string[] {
+  const dir = safeText(folder);
+  const steps = close
+    ? [`moescope analyze ${dir} --layer ${close.layer}   one layer`, "--json   all"]
+    : ["a dense model has no experts; capture a mixture-of-experts model"];
+  return [dim(depth, clip(`Next: ${steps.join(" · ")}`, width))];
+}
