@@ -99,10 +99,18 @@ def load(options: argparse.Namespace):
     (folder / "config.json").write_text(json.dumps(QWEN3_30B_A3B | {"num_hidden_layers": options.layers}))
     started = time.monotonic()
     llm = LLM(
-        model=str(folder), load_format="dummy", skip_tokenizer_init=True, max_model_len=4096, max_num_batched_tokens=8192, max_num_seqs=128,
-        gpu_memory_utilization=0.85, enable_prefix_caching=False, async_scheduling=True, enforce_eager=options.kind == "eager",
+        model=str(folder),
+        load_format="dummy",
+        skip_tokenizer_init=True,
+        max_model_len=4096,
+        max_num_batched_tokens=8192,
+        max_num_seqs=128,
+        gpu_memory_utilization=0.85,
+        enable_prefix_caching=False,
+        async_scheduling=True,
+        enforce_eager=options.kind == "eager",
         attention_config={"backend": "TRITON_ATTN"},
-    )  # fmt: skip
+    )
     print(f"# {options.kind}: loaded in {time.monotonic() - started:.0f} s", flush=True)
     return llm
 
@@ -112,6 +120,7 @@ def run(llm, prompts: list[list[int]], generated: int, streams: tuple[str, ...])
     arguments = [None] * len(prompts)
     if streams:
         from moescope_vllm.collector import Collector
+        from moescope_vllm.run import settle
 
         folder, plan, arguments = announce(llm, len(prompts), streams)
     started = time.perf_counter()
@@ -119,7 +128,7 @@ def run(llm, prompts: list[list[int]], generated: int, streams: tuple[str, ...])
     engine = time.perf_counter() - started
     if not streams:
         return engine, engine
-    llm.llm_engine.step()  # tells the runner that the last request has ended
+    settle(llm.llm_engine)
     collector = Collector(folder, plan)
     while not collector.complete:
         collector.poll()
@@ -158,9 +167,9 @@ def remove(folder: Path) -> None:
 def check_rows(llm, options: argparse.Namespace) -> None:
     """Rows of six prompts, batched and alone; in eager mode against those of the graphs."""
     import torch
-    from safetensors.torch import load_file, save_file
-
     from moescope_vllm.collector import Collector, RowsReady
+    from moescope_vllm.run import settle
+    from safetensors.torch import load_file, save_file
 
     numbers = random.Random(0)
     shared = [numbers.randrange(5, 150000) for _ in range(48)]
@@ -169,17 +178,15 @@ def check_rows(llm, options: argparse.Namespace) -> None:
     for batch in (prompts, [prompts[2]]):
         folder, plan, arguments = announce(llm, len(batch), streams)
         outputs = generate(llm, batch, 24, arguments)
-        llm.llm_engine.step()
+        settle(llm.llm_engine)
         collector, parts = Collector(folder, plan), []
         while not collector.complete:
             parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
         for sample, (prompt, output) in enumerate(zip(batch, outputs, strict=True)):
             masks = [part["sample"] == sample for part in parts]
-            rows = {
-                name: torch.cat([part[name][mask] for part, mask in zip(parts, masks, strict=True)])
-                for name in ("position", "token_id")
-            }
-            rows |= {name: torch.cat([part[name][:, mask] for part, mask in zip(parts, masks, strict=True)], 1) for name in streams}
+            pairs = list(zip(parts, masks, strict=True))
+            rows = {name: torch.cat([part[name][mask] for part, mask in pairs]) for name in ("position", "token_id")}
+            rows |= {name: torch.cat([part[name][:, mask] for part, mask in pairs], 1) for name in streams}
             tokens = [*prompt, *output.outputs[0].token_ids][:-1]
             assert rows["position"].tolist() == list(range(len(tokens))), "rows are missing or out of order"
             assert rows["token_id"].tolist() == tokens, "rows carry the wrong tokens"

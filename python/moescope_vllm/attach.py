@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES, ROUTER_LOGITS
-from .taps import tap, tap_sum
+from .taps import Place, tap
 
 logger = logging.getLogger("vllm.moescope")
 
@@ -41,20 +41,31 @@ def in_tower(name: str) -> bool:
     return any(part.startswith(TOWERS) for part in name.split("."))
 
 
-def attach(model: torch.nn.Module, config: Any, streams: set[str]) -> dict[str, list[int]]:
-    """Marks the layers whose taps are to speak: everything else stays silent. Returns stream -> layers of this process."""
+def attach(model: torch.nn.Module, config: Any, streams: set[str]) -> list[Place]:
+    """Marks the layers whose taps are to speak: everything else stays silent."""
     device = next(model.parameters()).device
-    # One for all taps: a graph that writes to it once for each layer keeps their order.
-    anchor = torch.zeros(1, dtype=torch.uint8, device=device)
-    layers: dict[str, list[int]] = {}
-    if streams & {ROUTER_LOGITS, EXPERT_IDS, EXPERT_WEIGHTS} and not is_transformers_backend(model):
+    places: list[Place] = []
+
+    def place(stream: str, layer: int) -> Place | None:
+        if stream not in streams:
+            return None
+        places.append(Place(stream, layer, device))
+        return places[-1]
+
+    if not is_transformers_backend(model):
         for runner in moe_runners(config):
-            mark_runner(runner, anchor, streams, layers)
-    if HIDDEN_STATES in streams:
-        for number, layer in decoder_layers(model, config):
-            mark_layer(layer, number, anchor)
-            layers.setdefault(HIDDEN_STATES, []).append(number)
-    return layers
+            number = runner.layer_id
+            runner._moescope_logits = logits = place(ROUTER_LOGITS, number)
+            if logits is not None:
+                runner.register_buffer("_moescope_anchor", logits.anchor, persistent=False)
+            if not runner._quant_method.is_monolithic:  # such a kernel chooses experts inside itself: there is nothing to tap
+                runner.router._moescope_ids = place(EXPERT_IDS, number)
+                runner.router._moescope_weights = place(EXPERT_WEIGHTS, number)
+    for number, layer in decoder_layers(model, config) if HIDDEN_STATES in streams else ():
+        wrap_forward(type(layer))
+        layer._moescope_hidden = hidden = place(HIDDEN_STATES, number)
+        layer.register_buffer("_moescope_anchor", hidden.anchor, persistent=False)
+    return places
 
 
 def is_transformers_backend(model: torch.nn.Module) -> bool:
@@ -62,40 +73,19 @@ def is_transformers_backend(model: torch.nn.Module) -> bool:
     return any("Transformers" in cls.__name__ and cls.__module__.startswith("vllm.") for cls in type(model).__mro__)
 
 
-def mark_runner(runner: Any, anchor: torch.Tensor, streams: set[str], layers: dict[str, list[int]]) -> None:
-    number = runner.layer_id
-    runner.register_buffer("_moescope_anchor", anchor, persistent=False)
-    if ROUTER_LOGITS in streams:
-        runner._moescope_layer = number
-        layers.setdefault(ROUTER_LOGITS, []).append(number)
-    if not runner._quant_method.is_monolithic and streams & {EXPERT_IDS, EXPERT_WEIGHTS}:
-        # A monolithic kernel chooses experts inside itself: there is nothing to tap.
-        runner.router._moescope_anchor = anchor
-        runner.router._moescope_layer = number
-        for stream in (EXPERT_IDS, EXPERT_WEIGHTS):
-            if stream in streams:
-                layers.setdefault(stream, []).append(number)
-
-
-def mark_layer(layer: torch.nn.Module, number: int, anchor: torch.Tensor) -> None:
+def wrap_forward(cls: Any) -> None:
     """Classes are wrapped, not instances: torch.compile looks methods up there."""
-    cls = type(layer)
     if "_moescope_forward" not in cls.__dict__:
-        cls._moescope_forward = cls.forward
-        cls._moescope_layer = -1
+        cls._moescope_forward, cls._moescope_hidden = cls.forward, None
         cls.forward = functools.wraps(cls.forward)(layer_forward)
-    layer._moescope_layer = number
-    layer.register_buffer("_moescope_anchor", anchor, persistent=False)
 
 
 def layer_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
     """A decoder layer's forward with its tap. vLLM's layers return the residual stream whole, or as (output, residual)."""
     out = self._moescope_forward(*args, **kwargs)
-    if self._moescope_layer >= 0:
+    if self._moescope_hidden is not None:
         if isinstance(out, torch.Tensor):
-            tap(HIDDEN_STATES, self._moescope_layer, out, self._moescope_anchor)
-        elif len(out) == 2 and out[1] is not None:
-            tap_sum(self._moescope_layer, out[0], out[1], self._moescope_anchor)
+            tap(self._moescope_hidden, self._moescope_anchor, out)
         elif len(out) <= 2:
-            tap(HIDDEN_STATES, self._moescope_layer, out[0], self._moescope_anchor)
+            tap(self._moescope_hidden, self._moescope_anchor, *out)
     return out

@@ -9,7 +9,7 @@ from .errors import CaptureError
 _CODES = (
     ("OUT_OF_MEMORY", "out of memory|No available memory for the cache|Free memory on device|larger than the available KV cache"),
     ("MODEL_NOT_FOUND", "not a valid model identifier|does not appear to have a file named|Repo(sitory)? ?Not ?Found"),
-    ("MODEL_NOT_FOUND", "Invalid repository ID|No such file"),
+    ("MODEL_NOT_FOUND", "Invalid repository ID|Repo id must|No such file|LocalEntryNotFound|OfflineModeIsEnabled"),
     ("MODEL_UNSUPPORTED", "architectures .* (are|is) not supported|does not recognize this architecture|Cannot find model module"),
     ("MODEL_INVALID", "SafetensorError|HeaderTooLarge|Error while deserializing|not a valid JSON"),
 )

@@ -13,7 +13,6 @@ from .layout import OPTIONAL, missing_here
 from .recorder import LENGTHS
 from .requests import KEY_ARG
 from .settings import settings
-from .streams import EXPERT_IDS, EXPERT_WEIGHTS, ROUTER_LOGITS
 from .taps import TAPS, tap
 
 logger = logging.getLogger("vllm.moescope")
@@ -107,23 +106,25 @@ def patch_router() -> None:
     dispatch, select, to_replicas = MoERunner._maybe_dispatch, BaseRouter._select_experts, BaseRouter._apply_eplb_mapping
 
     def _maybe_dispatch(self: Any, hidden_states: Any, router_logits: Any) -> Any:
-        if self._moescope_layer >= 0:
-            # A gate inside the layer allocates its output itself, outside of what torch.compile plans the memory of.
-            tap(ROUTER_LOGITS, self._moescope_layer, router_logits, self._moescope_anchor, self.gate is not None)
+        if self._moescope_logits is not None:
+            # A gate inside the layer allocates its output itself, outside of what torch.compile plans the memory of. Shared experts'
+            # gates may be fused behind it.
+            experts = self.moe_config.num_logical_experts
+            tap(self._moescope_logits, self._moescope_anchor, router_logits[:, :experts], lasting=self.gate is not None)
         return dispatch(self, hidden_states, router_logits)
 
     def _apply_eplb_mapping(self: Any, topk_ids: Any) -> Any:
-        if self._moescope_layer >= 0:
-            tap(EXPERT_IDS, self._moescope_layer, topk_ids, self._moescope_anchor, True)
+        if self._moescope_ids is not None:
+            tap(self._moescope_ids, self._moescope_ids.anchor, topk_ids, lasting=True)
         return to_replicas(self, topk_ids)
 
     def _select_experts(self: Any, *args: Any, **kwargs: Any) -> Any:
         weights, ids = select(self, *args, **kwargs)
-        if self._moescope_layer >= 0:
-            tap(EXPERT_WEIGHTS, self._moescope_layer, weights, self._moescope_anchor, True)
+        if self._moescope_weights is not None:
+            tap(self._moescope_weights, self._moescope_weights.anchor, weights, lasting=True)
         return weights, ids
 
-    MoERunner._moescope_layer = BaseRouter._moescope_layer = -1
+    MoERunner._moescope_logits = BaseRouter._moescope_ids = BaseRouter._moescope_weights = None
     MoERunner._maybe_dispatch = _maybe_dispatch
     BaseRouter._apply_eplb_mapping = _apply_eplb_mapping
     BaseRouter._select_experts = _select_experts

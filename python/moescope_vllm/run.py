@@ -60,7 +60,7 @@ class Run:
                 self._cancel()
             if names:
                 self._engine.abort_request(names, internal=True)
-                self._settle()
+                settle(self._engine)
             self._computed.set()
             if announcer.ident is not None:
                 announcer.join()
@@ -146,12 +146,6 @@ class Run:
                 new = self._tokens.new(entry["tokenId"] for entry in step["drawn"])
                 self._send({"type": "steps", "id": self._id, **step, "processed": processed, "newTokens": new})
 
-    def _settle(self) -> None:
-        """Steps until the engine has told its processes which requests have ended."""
-        core = self._engine.engine_core.engine_core
-        while core.scheduler.has_requests() or getattr(core, "batch_queue", None):
-            self._engine.step()
-
     def _announce(self) -> None:
         """The announcing thread: rows are told of while the engine computes."""
         idle = 0.0
@@ -177,6 +171,13 @@ class Run:
     def _cancel(self) -> None:
         self.cancelled.set()
         self.discard()
+
+
+def settle(engine: Any) -> None:
+    """Steps an idle LLMEngine until it has told its processes which requests have ended: it does so with the next step only."""
+    core = engine.engine_core.engine_core
+    while core.scheduler.has_requests() or getattr(core, "batch_queue", None):
+        engine.step()
 
 
 def reason(completion: Any) -> str:

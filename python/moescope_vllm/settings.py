@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -39,6 +40,7 @@ def settings() -> Settings:
         spool = tempfile.mkdtemp(prefix=f"moescope-{os.getpid()}-", dir=spool_root())
         os.environ["MOESCOPE_SPOOL"] = spool
         os.environ["MOESCOPE_SPOOL_OWNER"] = str(os.getpid())
+        atexit.register(remove_spool, Path(spool))
     path = Path(spool)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     free = shutil.disk_usage(path).free
@@ -59,9 +61,10 @@ def spool_root() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def owns_spool() -> bool:
-    """Whether this process made the folder and therefore removes it."""
-    return os.environ.get("MOESCOPE_SPOOL_OWNER") == str(os.getpid())
+def remove_spool(spool: Path) -> None:
+    """At the end of the process that made it; processes forked from it inherit the call, and leave the folder alone."""
+    if os.environ.get("MOESCOPE_SPOOL_OWNER") == str(os.getpid()):
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 def sweep() -> None:

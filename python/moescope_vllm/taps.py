@@ -8,7 +8,7 @@ import torch
 
 from . import graphs
 from .parallel import own_rows
-from .streams import EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES, ROUTER_LOGITS
+from .streams import EXPERT_IDS, EXPERT_WEIGHTS
 
 #: In graphs of up to this many tokens a tensor is held where it lies, in larger ones it is copied into a buffer all graphs share. A
 #: held tensor needs its memory in every graph (together 34 MB for 48 layers of 128 experts, with 34 graph sizes in two modes); a
@@ -35,11 +35,16 @@ class Taps:
         self.graph_tokens = 0
         self.data_parallel: int | None = None
         self.step: StepTaps | None = None
+        self.places: dict[int, tuple[str, int]] = {}
         self._buffers: dict[str, torch.Tensor] = {}
 
-    def reset(self, layers: dict[str, list[int]]) -> None:
-        """Another model has been loaded."""
-        self.layers, self.step, self._buffers = layers, None, {}
+    def reset(self, places: list[Place]) -> None:
+        """Another model has been loaded. places: in the order of its layers."""
+        self.step, self._buffers = None, {}
+        self.places = {place.anchor.data_ptr(): (place.stream, place.layer) for place in places}
+        self.layers = {}
+        for place in places:
+            self.layers.setdefault(place.stream, []).append(place.layer)
 
     def saw(self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None = None, lasting: bool = False) -> None:
         """x: [tokens, width], the step's tokens of this process (padding behind them). With a residual the value is x + residual.
@@ -86,21 +91,32 @@ class Taps:
 
 TAPS = Taps()
 
-_STREAM_OF = (ROUTER_LOGITS, EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES)
+
+class Place:
+    """One tap. anchor: its mark in compiled code, a tensor of its own because torch.compile takes aliases apart."""
+
+    def __init__(self, stream: str, layer: int, device: torch.device) -> None:
+        self.stream = stream
+        self.layer = layer
+        self.anchor = torch.zeros(1, dtype=torch.uint8, device=device)
+
 
 # Code that is traced by torch.compile reaches the taps through these operators, which it cannot look into. `anchor` is declared as
-# written to, so that no pass removes, merges or reorders the call; it is never touched.
+# written to, so that no pass removes, merges or reorders the call; it is never touched. It also says which tap it is: a number would
+# make every layer's graph another one, and torch.compile would compile each.
 _library = torch.library.Library("moescope", "DEF")
-_library.define("saw(Tensor x, Tensor(a!) anchor, int stream, int layer) -> ()")
-_library.define("saw_sum(Tensor x, Tensor residual, Tensor(a!) anchor, int layer) -> ()")
+_library.define("saw(Tensor x, Tensor(a!) anchor) -> ()")
+_library.define("saw_sum(Tensor x, Tensor residual, Tensor(a!) anchor) -> ()")
 
 
-def _saw(x: torch.Tensor, anchor: torch.Tensor, stream: int, layer: int) -> None:
-    TAPS.saw(_STREAM_OF[stream], layer, x)
+def _saw(x: torch.Tensor, anchor: torch.Tensor, residual: torch.Tensor | None = None) -> None:
+    place = TAPS.places.get(anchor.data_ptr())
+    if place is not None:
+        TAPS.saw(*place, x, residual)
 
 
-def _saw_sum(x: torch.Tensor, residual: torch.Tensor, anchor: torch.Tensor, layer: int) -> None:
-    TAPS.saw(HIDDEN_STATES, layer, x, residual)
+def _saw_sum(x: torch.Tensor, residual: torch.Tensor, anchor: torch.Tensor) -> None:
+    _saw(x, anchor, residual)
 
 
 for _name, _function in (("saw", _saw), ("saw_sum", _saw_sum)):
@@ -108,17 +124,11 @@ for _name, _function in (("saw", _saw), ("saw_sum", _saw_sum)):
     torch.library.register_fake(f"moescope::{_name}", lambda *_: None, lib=_library)
 
 
-def tap(stream: str, layer: int, x: torch.Tensor, anchor: torch.Tensor, lasting: bool = False) -> None:
-    """The tap of a place that may or may not be traced."""
-    if torch.compiler.is_compiling():
-        torch.ops.moescope.saw(x, anchor, _STREAM_OF.index(stream), layer)
+def tap(place: Place, anchor: torch.Tensor, x: torch.Tensor, residual: torch.Tensor | None = None, lasting: bool = False) -> None:
+    """A tap that may or may not be traced; see :meth:`Taps.saw`. anchor: the place's, as torch.compile is to find it."""
+    if not torch.compiler.is_compiling():
+        TAPS.saw(place.stream, place.layer, x, residual, lasting)
+    elif residual is None:
+        torch.ops.moescope.saw(x, anchor)
     else:
-        TAPS.saw(stream, layer, x, None, lasting)
-
-
-def tap_sum(layer: int, x: torch.Tensor, residual: torch.Tensor, anchor: torch.Tensor) -> None:
-    """Hidden states after a layer that returns its output and the residual stream apart."""
-    if torch.compiler.is_compiling():
-        torch.ops.moescope.saw_sum(x, residual, anchor, layer)
-    else:
-        TAPS.saw(HIDDEN_STATES, layer, x, residual)
+        torch.ops.moescope.saw_sum(x, residual, anchor)

@@ -68,6 +68,7 @@ def capture(
     from moescope_vllm.model_info import stage_infos, streams_of
     from moescope_vllm.plan import parse_plan
     from moescope_vllm.requests import write_plan
+    from moescope_vllm.run import settle
 
     if streams is None:
         every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
@@ -82,7 +83,7 @@ def capture(
     ]  # fmt: skip
     whole = [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
     outputs = llm.generate(whole, params, use_tqdm=False)
-    llm.llm_engine.step()  # tells the runner that the last request has ended
+    settle(llm.llm_engine)
     collector, parts, deadline = Collector(folder, plan, stages), [], time.monotonic() + 60
     while not collector.complete:
         parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
@@ -106,7 +107,7 @@ class Reference:
     """A fixture family as a Hugging Face model, and the folder it was saved in."""
 
     checkpoint: Path
-    values: Callable[[list[int]], dict[str, torch.Tensor]]
+    values: Callable[..., dict[str, torch.Tensor]]
 
 
 def reference(name: str) -> Reference:
@@ -122,14 +123,71 @@ def reference(name: str) -> Reference:
     transformers.logging.set_verbosity_error()
     family = next(family for family in FAMILIES if family.name == name)
     if name == "deepseek_v2":
-        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only.
-        latent = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "routed_scaling_factor": 2.0}
-        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**latent))
+        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only, and its router wants groups to be spelt out,
+        # as the published models do.
+        published = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0}
+        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**published))
     entries = json.loads((REPOSITORY / "fixtures/families.json").read_text())
     model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
+    if name == "ernie4_5_moe":
+        # vLLM 0.32's CPU router leaves out the selection bias of models without expert groups (on GPUs it is applied).
+        for parameter in [*model.parameters(), *model.buffers()]:
+            if parameter.shape[-1:] == (family.experts,) and parameter.numel() == family.experts:
+                parameter.data.zero_()
     checkpoint = Path(FOLDER.name) / name
     make_fixtures.save_checkpoint(family, model, byte_bpe.train(), checkpoint)
-    return Reference(checkpoint, lambda tokens: run_reference.run(family, model, tokens).tensors)
+    if name == "dbrx":
+        rename_dbrx_experts(checkpoint / "model.safetensors")
+    if name == "qwen3_vl_moe":
+        add_image_processor(checkpoint)
+
+    def values(tokens: list[int], **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """inputs: further ones of the model, an image for instance."""
+        return run_reference.run(family, WithInputs(model, inputs), tokens).tensors
+
+    return Reference(checkpoint, values)
+
+
+class WithInputs:
+    """A model that is always called with certain inputs, as far as fixtures/reference.py uses one."""
+
+    def __init__(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
+        self._model, self._inputs = model, inputs
+        self.modules = model.modules
+
+    def __call__(self, input_ids: torch.Tensor) -> Any:
+        return self._model(input_ids=input_ids, **self._inputs)
+
+
+def rename_dbrx_experts(path: Path) -> None:
+    """vLLM 0.32 moved DBRX's experts one module down and did not tell its weight loader."""
+    from safetensors.torch import save_file
+
+    tensors = {name.replace("ffn.experts.mlp.", "ffn.experts.routed_experts.mlp."): tensor for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+#: Names Qwen's processor looks for, on the ids that the fixture's configuration gives them.
+IMAGE_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+
+
+def add_image_processor(checkpoint: Path) -> None:
+    """What a vision model's folder has beside its weights."""
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    last = sorted(vocabulary, key=vocabulary.get)[-len(IMAGE_TOKENS) :]
+    tokenizer["model"]["merges"] = [merge for merge in tokenizer["model"]["merges"] if "".join(merge) not in last]
+    for old, new in zip(last, IMAGE_TOKENS, strict=True):
+        number = vocabulary.pop(old)
+        vocabulary[new] = number
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        tokenizer["added_tokens"].append({"id": number, "content": new, "special": True, **flags})
+    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
+    pixels = {"size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}, "patch_size": 16, "temporal_patch_size": 2, "merge_size": 2}
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    for file, kind in (("preprocessor_config", "image_processor_type"), ("video_preprocessor_config", "video_processor_type")):
+        processor = {kind: "Qwen2VLImageProcessor" if kind.startswith("image") else "Qwen3VLVideoProcessor"}
+        (checkpoint / f"{file}.json").write_text(json.dumps({**processor, "processor_class": "Qwen3VLProcessor", **pixels, **half}))
 
 
 def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:
