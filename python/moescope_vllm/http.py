@@ -38,6 +38,7 @@ class Server:
         self.engine = engine
         self.shelf = Shelf(settings().spool)
         self._info: dict[str, Any] | None = None
+        self.tokenizer: Any = None
         self.stages = 1
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
@@ -45,7 +46,8 @@ class Server:
         """Raises ENGINE_INCOMPATIBLE when nothing can be captured here."""
         if self._info is None:
             tokenizer = self.engine.get_tokenizer()
-            tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
+            self.tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
+            tokens = Tokens(self.tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
             described = introduction(self.engine.vllm_config, answers, tokens)
             self.stages = described["stages"]
@@ -90,16 +92,19 @@ async def delete(server: Server, request: Request) -> Response:
 async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
     """Rows as they come. A client that goes away ends this at its next frame; the capture then waits for its expiry."""
     collector = Collector(shelved.folder, shelved.plan, server.stages)
+    names = Tokens(server.tokenizer)
     try:
         while not collector.complete:
             found = await asyncio.to_thread(collector.poll)
             for item in found:
                 if not isinstance(item, RowsReady):
                     yield frame({"type": "ended", "sample": item.sample, "rows": item.rows, "tokens": item.tokens})
-                elif shelved.local:
-                    yield frame({"type": "rows", "rows": item.rows, "bytes": 0, "path": str(item.path)})
+                    continue
+                head = {"type": "rows", "rows": item.rows, "newTokens": await asyncio.to_thread(names.of_rows, item.path)}
+                if shelved.local:
+                    yield frame({**head, "bytes": 0, "path": str(item.path)})
                 else:
-                    yield frame({"type": "rows", "rows": item.rows, "bytes": item.bytes})
+                    yield frame({**head, "bytes": item.bytes})
                     async for piece in pieces(item.path):
                         yield piece
                     item.path.unlink(missing_ok=True)

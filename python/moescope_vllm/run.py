@@ -12,7 +12,7 @@ from typing import Any
 from . import process
 from .collector import Collector, RowsReady
 from .errors import CaptureError
-from .images import load_image
+from .encode import prompt_of, settle
 from .plan import Plan, whole
 from .requests import KEY_ARG, SAMPLE_ARG, write_plan
 from .tokens import Tokens
@@ -49,7 +49,6 @@ class Run:
         try:
             for sample, request in enumerate(requests):
                 names.append(self._add(sample, request))
-            self._send_accepted(requests, names)
             announcer.start()
             self._generate(requests)
         except BaseException:
@@ -105,26 +104,7 @@ class Run:
             needed = len(tokens) + max(1, request.get("maxTokens", 0)) - 1
             if needed > room:
                 raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
-        prompt: dict[str, Any] = {"prompt": text} if tokens is None else {"prompt_token_ids": list(tokens)}
-        images = request.get("images") or []
-        if images:
-            prompt["multi_modal_data"] = {"image": [load_image(image) for image in images]}
-        return prompt
-
-    def _send_accepted(self, requests: list[Mapping[str, Any]], names: list[str]) -> None:
-        """Tells the tokens of samples whose sender does not know them."""
-        scheduler = self._engine.engine_core.engine_core.scheduler
-        samples = []
-        for sample, (request, name) in enumerate(zip(requests, names, strict=True)):
-            if request.get("tokens") is None or request.get("images"):
-                known = scheduler.requests[name]
-                media = [
-                    {"kind": feature.modality, "offset": feature.mm_position.offset, "length": feature.mm_position.length}
-                    for feature in known.mm_features or ()
-                ]
-                samples.append({"sample": sample, "tokens": list(known.prompt_token_ids), "media": media})
-        if samples:
-            self._send({"type": "accepted", "id": self._id, "samples": samples})
+        return {"prompt_token_ids": list(tokens)} if tokens is not None else prompt_of(request)
 
     def _generate(self, requests: list[Mapping[str, Any]]) -> None:
         drawn: dict[int, list[int]] = {}
@@ -156,6 +136,8 @@ class Run:
                     if isinstance(item, RowsReady):
                         message = {"path": str(item.path), "rows": item.rows, "bytes": item.bytes}
                         self._send({"type": "rows", "id": self._id, **message})
+                    else:
+                        self._send({"type": "ended", "id": self._id, "sample": item.sample, "rows": item.rows})
                 if not found:
                     idle = idle + POLL_S if self._computed.is_set() else 0.0
                     if idle > DRAIN_S:
@@ -171,13 +153,6 @@ class Run:
     def _cancel(self) -> None:
         self.cancelled.set()
         self.discard()
-
-
-def settle(engine: Any) -> None:
-    """Steps an idle LLMEngine until it has told its processes which requests have ended: it does so with the next step only."""
-    core = engine.engine_core.engine_core
-    while core.scheduler.has_requests() or getattr(core, "batch_queue", None):
-        engine.step()
 
 
 def reason(completion: Any) -> str:

@@ -217,9 +217,15 @@ export class VllmEngine implements Engine {
             break;
           }
           case "steps": {
-            for (const { rows, tokens, ...end } of message.finished)
-              ends.ended({ ...end, tokens: Int32Array.from(tokens) }, rows);
+            for (const { tokens, ...end } of message.finished)
+              ends.ended({ ...end, tokens: Int32Array.from(tokens) });
             yield { batch: null, drawn: message.drawn, finished: ends.take(), processed: message.processed };
+            break;
+          }
+          case "ended": {
+            ends.counted(message.sample, message.rows);
+            const finished = ends.take();
+            if (finished.length > 0) yield { batch: null, drawn: [], finished, processed: 0 };
             break;
           }
           case "error":

@@ -65,8 +65,6 @@ const finished = z.object({
   tokens,
   text: z.string(),
   reason: z.enum(FINISH_REASONS),
-  /** Rows of the sample that the plan selects. */
-  rows: count,
 });
 
 /** Where the tokens of an image lie in a prompt. */
@@ -85,7 +83,6 @@ export const workerMessage = z.discriminatedUnion("type", [
   }),
   readyMessage.extend({ type: z.literal("ready"), spool: z.string() }),
   z.object({ type: z.literal("reply"), id: count, value: z.unknown(), newTokens }),
-  z.object({ type: z.literal("accepted"), id: count }),
   z.object({
     type: z.literal("steps"),
     id: count,
@@ -95,11 +92,12 @@ export const workerMessage = z.discriminatedUnion("type", [
     newTokens,
   }),
   z.object({ type: z.literal("rows"), id: count, path: z.string(), rows: count }),
+  z.object({ type: z.literal("ended"), id: count, sample: count, rows: count }),
   z.object({ type: z.literal("end"), id: count, cancelled: z.boolean() }),
   z.object({ type: z.literal("error"), id: count.nullable(), error: wireError }),
 ]);
 export type WorkerMessage = z.infer<typeof workerMessage>;
-export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "end" | "error" | "accepted" }>;
+export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "ended" | "end" | "error" }>;
 
 export const wirePlan = ({ streams, select }: Plan) => ({
   streams,

@@ -183,7 +183,8 @@ export class VllmServerEngine implements Engine {
           ends.arrived(batch);
           yield { batch, drawn: [], finished: ends.take(), processed: 0 };
         } else {
-          ends.ended(await outputs[message.sample]!, message.rows);
+          ends.ended(await outputs[message.sample]!);
+          ends.counted(message.sample, message.rows);
           yield { batch: null, drawn: [], finished: ends.take(), processed: message.tokens };
         }
       }
