@@ -4,7 +4,8 @@ import type { Finished } from "../engine.ts";
 
 /**
  * Keeps the end of a sample back until all of its rows are there: vLLM tells of its output, its rows and their number on
- * ways of their own, and a sink may rely on the order.
+ * ways of their own, and a sink may rely on the order. A sample that
+ * the run does not have is an EngineError `ENGINE_FAILED`.
  */
 export class SampleEnds {
   readonly #samples: { rows: number; expected: number | null; end: Finished | null; told: boolean }[];
@@ -21,17 +22,17 @@ export class SampleEnds {
 
   /** Rows have come. */
   arrived({ sample }: RowBatch): void {
-    for (const index of sample) this.#samples[index]!.rows++;
+    for (const index of sample) this.#at(index).rows++;
   }
 
   /** The sample has so many rows in all. */
   counted(sample: number, rows: number): void {
-    this.#samples[sample]!.expected = rows;
+    this.#at(sample).expected = rows;
   }
 
   /** What the sample's output is. */
   ended(end: Finished): void {
-    this.#samples[end.sample]!.end = end;
+    this.#at(end.sample).end = end;
   }
 
   /** The samples that have ended and are whole; each once. */
@@ -39,6 +40,12 @@ export class SampleEnds {
     const whole = this.#samples.filter(({ told, end, rows, expected }) => !told && end && rows === expected);
     for (const sample of whole) sample.told = true;
     return whole.map(({ end }) => end!);
+  }
+
+  #at(index: number) {
+    const sample = this.#samples[index];
+    if (sample) return sample;
+    throw new EngineError("ENGINE_FAILED", `vLLM tells of sample ${index} of ${this.#samples.length}`);
   }
 
   /** @throws EngineError `ENGINE_FAILED` naming what is missing, at the end of a run. */
