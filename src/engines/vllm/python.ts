@@ -103,7 +103,9 @@ async function probe(python: string, origin: PythonEnvironment["origin"]): Promi
       );
     },
   );
-  const found = probed.parse(JSON.parse(stdout));
+  const found = answerOf(stdout);
+  if (found === null)
+    throw new EngineError("ENGINE_UNAVAILABLE", `${python}${named} is no Python: it answers something else`);
   if (found.vllm === null || found.torch === null)
     throw new EngineError(
       "ENGINE_UNAVAILABLE",
@@ -111,6 +113,14 @@ async function probe(python: string, origin: PythonEnvironment["origin"]): Promi
     );
   const { python: pythonVersion, vllm, torch, build } = found;
   return { python, origin, pythonVersion, vllm, torch, build };
+}
+
+function answerOf(stdout: string): z.infer<typeof probed> | null {
+  try {
+    return probed.parse(JSON.parse(stdout));
+  } catch {
+    return null;
+  }
 }
 
 function firstLine(error: { readonly stderr?: string; readonly message: string; readonly code?: unknown }) {

@@ -92,5 +92,6 @@ function view(
   const length = shape.reduce((product, n) => product * n, 1);
   const start = bytes.byteOffset + offset;
   if (start % Data.BYTES_PER_ELEMENT === 0) return new Data(bytes.buffer, start, length);
-  return new Data(bytes.slice(offset, offset + length * Data.BYTES_PER_ELEMENT).buffer);
+  // Not bytes.slice(): a Buffer's does not copy.
+  return new Data(new Uint8Array(bytes.subarray(offset, offset + length * Data.BYTES_PER_ELEMENT)).buffer);
 }
