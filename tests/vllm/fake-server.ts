@@ -18,15 +18,30 @@ export interface Behaviour {
   readonly answers?: "never" | "refused";
 }
 
+/** What requests bring; each its part. */
+interface Body {
+  readonly prompt: string | readonly number[];
+  readonly tokens: readonly number[];
+  readonly max_tokens: number;
+  readonly vllm_xargs: { readonly moescope: string; readonly moescope_sample: number };
+  readonly samples: number;
+  readonly plan: { readonly streams: readonly { readonly name: string }[] };
+  readonly proof?: string;
+  readonly [name: string]: unknown;
+}
+
 export const PROOF = "a secret of this host";
 
 /** A `vllm serve` with the plugin, as far as moescope can tell. A token is a character. */
 export class FakeServer {
-  readonly requests: { readonly method: string; readonly url: string; readonly body: any }[] = [];
+  readonly requests: { readonly method: string; readonly url: string; readonly body: Body }[] = [];
   readonly #behaviour: Behaviour;
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   /** By capture, its samples' prompts as they arrive. */
-  readonly #captures = new Map<string, { readonly samples: number; readonly prompts: number[][] }>();
+  readonly #captures = new Map<
+    string,
+    { readonly samples: number; readonly prompts: (readonly number[])[] }
+  >();
   #files = 0;
 
   constructor(behaviour: Behaviour = {}) {
@@ -59,7 +74,7 @@ export class FakeServer {
     } = this.#behaviour;
     const chunks: Uint8Array[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : null;
+    const body = JSON.parse(Buffer.concat(chunks).toString() || "{}") as Body;
     const { method = "", url = "" } = request;
     this.requests.push({ method, url, body });
     const json = (value: unknown, status = 200) => {
@@ -68,14 +83,15 @@ export class FakeServer {
     if (apiKey && request.headers.authorization !== `Bearer ${apiKey}`)
       return json({ error: "Unauthorized" }, 401);
     if (url === "/v1/models") return json({ data: [{ id: "served" }] });
-    if (url === "/tokenize") return json({ tokens: [...body.prompt].map((letter) => letter.codePointAt(0)) });
+    if (url === "/tokenize")
+      return json({ tokens: [...(body.prompt as string)].map((letter) => letter.codePointAt(0)) });
     if (url === "/detokenize") return json({ prompt: String.fromCodePoint(...body.tokens) });
     if (url === "/v1/completions") {
       if (answers === "never") return;
       if (answers === "refused")
         return json({ error: { message: "the prompt is too long", code: 400 } }, 400);
       const { moescope, moescope_sample: sample } = body.vllm_xargs;
-      this.#captures.get(moescope)!.prompts[sample] = body.prompt;
+      this.#captures.get(moescope)!.prompts[sample] = body.prompt as readonly number[];
       const ids = Array.from({ length: body.max_tokens }, (_, i) => 97 + i);
       const choice = { text: String.fromCodePoint(...ids), finish_reason: "length", token_ids: ids };
       return json({ choices: [choice] });
@@ -84,7 +100,7 @@ export class FakeServer {
     if (url === "/v1/moescope/info") return json({ ...info(protocol), proof: join(folder, "proof") });
     if (method === "POST") {
       const key = `key-${this.#captures.size}`;
-      if (body.plan.streams.some(({ name }: { name: string }) => name !== "router_logits"))
+      if (body.plan.streams.some(({ name }) => name !== "router_logits"))
         return json(
           { error: { code: "UNKNOWN_STREAM", message: "this server captures router_logits" } },
           400,

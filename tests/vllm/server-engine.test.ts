@@ -51,7 +51,7 @@ describe("a vllm serve with the plugin", () => {
     const llm = await load(url);
     const capture = await llm.capture(["ab", "cde"], logits);
     expect(capture.rows.text.join("")).toBe("abcde");
-    expect(server.requests.find(({ body }) => body?.samples)!.body.proof).toBe(PROOF);
+    expect(server.requests.find(({ body }) => body.samples)!.body.proof).toBe(PROOF);
     expect(readdirSync(folder)).toEqual(["proof"]);
   });
 
@@ -61,7 +61,7 @@ describe("a vllm serve with the plugin", () => {
     const { server, url } = await serving({ folder });
     const far = await load(url.replace("127.0.0.1", "0.0.0.0"));
     expect((await far.capture("ab", logits)).rows.text.join("")).toBe("ab");
-    expect(server.requests.find(({ body }) => body?.samples)!.body).not.toHaveProperty("proof");
+    expect(server.requests.find(({ body }) => body.samples)!.body).not.toHaveProperty("proof");
     const pushy = await serving({ presumptuous: true });
     const llm = await load(pushy.url);
     await expect(llm.capture("ab", logits)).rejects.toMatchObject({

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
@@ -158,6 +159,8 @@ export class VllmServerEngine implements Engine {
       // A request that fails ends the others, and the stream of rows, which would wait for it for ever.
       const failed = new AbortController();
       const either = AbortSignal.any([signal, failed.signal]);
+      // Each request listens to it.
+      setMaxListeners(0, either);
       const stream = await this.#client.stream(path, either);
       const outputs = this.#send(requests, key, either);
       const all = Promise.all(outputs);
