@@ -8,6 +8,7 @@ export default defineConfig({
     "analysis/worker": "src/analysis/worker.ts",
     "engines/llama/worker": "src/engines/llama/worker.ts",
     "engines/llama/relay": "src/engines/llama/relay.ts",
+    "server/worker": "src/server/worker.ts",
   },
   format: "esm",
   platform: "node",

@@ -66,15 +66,16 @@ export {
   type Rows,
 } from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
-export type { RowSelection } from "./capture/plan.ts";
+export type { AttentionOptions, PlannedStream, RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
-export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
+export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
 export type {
   EngineSettings,
   Finished,
   FinishReason,
+  GraphTensor,
   ModelInfo,
   MoeInfo,
   Sampling,

@@ -1,10 +1,7 @@
 import type { ModelInfo } from "./engines/engine.ts";
-import { LlamaEngine } from "./engines/llama/engine.ts";
-import { inspectFile } from "./engines/llama/gguf.ts";
-import { readSelectionBias } from "./engines/llama/gguf-selection-bias.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
 import { RequestError } from "./errors.ts";
-import { LanguageModel } from "./model.ts";
+import type { LanguageModel } from "./model.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
 
 /** How to get at a model that is not a local file. */
@@ -40,6 +37,9 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
   if (engine !== "llama.cpp")
     throw new RequestError("INVALID_ARGUMENT", `unknown engine "${engine}"; the engine is llama.cpp`);
   const { path, source } = await resolveModel(reference, { signal, onProgress });
+  // Loaded when needed: importing the library should be quick, and many only read captures.
+  const { LanguageModel } = await import("./model.ts");
+  const { LlamaEngine } = await import("./engines/llama/engine.ts");
   return new LanguageModel(await LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) }));
 }
 
@@ -50,6 +50,7 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
   const { path, source } = await resolveModel(reference, options);
+  const { inspectFile } = await import("./engines/llama/gguf.ts");
   return inspectFile(path, source);
 }
 
@@ -69,5 +70,6 @@ export async function selectionBias(
   options: ReferenceOptions = {},
 ): Promise<ReadonlyMap<number, Float32Array>> {
   const { path } = await resolveModel(reference, options);
+  const { readSelectionBias } = await import("./engines/llama/gguf-selection-bias.ts");
   return readSelectionBias(path);
 }

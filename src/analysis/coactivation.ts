@@ -30,14 +30,14 @@ export interface Coactivation {
  * const friends = lift[2 * experts + 7]! / neutralLift; // above 1: experts 2 and 7 seek each other's company
  */
 export function coactivation(capture: Capture): Map<number, Coactivation> {
-  const experts = capture.model.moe?.experts ?? 0;
-  return new Map(
-    routedLayers(capture).map((layer) => {
-      const tally = new PairTally(experts);
-      for (const { rows, ids } of chosenExperts(capture, layer)) tally.add(ids, rows);
-      return [layer, tally.result()];
-    }),
-  );
+  return new Map(routedLayers(capture).map((layer) => [layer, layerCoactivation(capture, layer)]));
+}
+
+/** {@link coactivation} of one layer. */
+export function layerCoactivation(capture: Capture, layer: number): Coactivation {
+  const tally = new PairTally(capture.model.moe?.experts ?? 0);
+  for (const { rows, ids } of chosenExperts(capture, layer)) tally.add(ids, rows);
+  return tally.result();
 }
 
 /** Counts the pairs of one layer. Holds experts x experts numbers. */

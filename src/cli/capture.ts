@@ -5,13 +5,14 @@ import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
 import { CaptureError, RequestError } from "../errors.ts";
+import { given } from "../given.ts";
 import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { storedRun } from "../store/stored-run.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
-import { given, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
+import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
 import { captureReport } from "./report.ts";
 import { captureWithProgress, watched, withModel } from "./run-capture.ts";
@@ -29,6 +30,7 @@ export interface CaptureFlags extends PromptFlags, LoadFlags {
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
+  readonly attentionTopKeys?: number;
   readonly out?: string;
   readonly dtype?: keyof typeof DTYPES;
   readonly shardSize?: number;
@@ -67,7 +69,11 @@ export async function capture(
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   await withModel(model, loadOptionsOf(flags), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
-    const run = given({ maxTokens, streams, layers, select, seed, temperature, topK, topP, minP, stop });
+    const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
+    const run = given({
+      ...{ maxTokens, streams, layers, select, attention },
+      ...{ seed, temperature, topK, topP, minP, stop },
+    });
     const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };
     const captured = await captureWithProgress(llm, prompts, options, context).catch((error) => {
       if (out !== undefined) noteWhatIsKept(out, error, context);

@@ -1,5 +1,6 @@
 import type { GpuChoice } from "../engines/llama/gpu.ts";
 import type { TensorOverride } from "../engines/llama/placement.ts";
+import { given } from "../given.ts";
 import type { LoadOptions } from "../load.ts";
 
 /** The options of commands that load a model, parsed. */
@@ -13,6 +14,7 @@ export interface LoadFlags {
   readonly cpuMoe?: boolean;
   readonly nCpuMoe?: number;
   readonly overrideTensor?: readonly TensorOverride[];
+  readonly isolate?: boolean;
 }
 
 export function loadOptionsOf(flags: LoadFlags): LoadOptions {
@@ -25,14 +27,8 @@ export function loadOptionsOf(flags: LoadFlags): LoadOptions {
     gpuLayers,
     cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
     overrideTensors: flags.overrideTensor,
+    isolate: flags.isolate ? "process" : undefined,
     // Left to llama.cpp unless it was switched off.
     flashAttention: flashAttention ? undefined : false,
   });
-}
-
-/** The object without its undefined entries: options that were not given keep their defaults. */
-export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }

@@ -4,11 +4,12 @@ import { run } from "./run.ts";
 
 const abort = new AbortController();
 
-process.on("SIGINT", () => {
-  // The first Ctrl-C stops the engine and closes what is open; who cannot wait presses it again.
-  if (abort.signal.aborted) process.exit(130);
-  abort.abort();
-});
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    // The first Ctrl-C stops the engine and closes what is open; who cannot wait presses it again.
+    if (abort.signal.aborted) process.exit(130);
+    abort.abort();
+  });
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // `moescope ... | head` has seen enough.

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
 import { advisePlacement } from "../advice/advise-placement.ts";
 import { type ExpertUsage, expertUsage } from "../analysis/usage.ts";
+import { given } from "../given.ts";
 import { openCapture } from "../store/folder-source.ts";
 import type { CommandContext } from "./command.ts";
-import { given } from "./load-flags.ts";
 import { readProfile } from "./profile.ts";
 import { resolving } from "./run-capture.ts";
 import { placementView } from "./view/placement.ts";

@@ -18,6 +18,7 @@ import {
 import type { PlaceFlags } from "./place.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
+import type { ServeFlags } from "./serve.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
 const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
@@ -33,9 +34,14 @@ Examples:
   moescope analyze run1                                what a capture shows
   moescope report run1 -o report.html                  the same to share
   moescope compare run1 run2                           where routing differs
-  moescope place model.gguf --profile run1 --vram 12GiB`;
+  moescope place model.gguf --profile run1 --vram 12GiB
+  moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
+Streams: router_logits, expert_ids, expert_weights (these three by default),
+expert_outputs, shared_expert_output, hidden_states, attention, and
+activation:<name> for the tensors that inspect --tensors lists.
+
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
 token_ids or messages, and optionally a label; other files have a prompt a line.
 
@@ -46,6 +52,8 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
+  moescope capture model.gguf "def f(x):" --streams attention --select last=1
+  moescope capture model.gguf "def f(x):" --streams activation:ffn_norm
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
   moescope capture --resume run1                       after a kill or Ctrl-C`;
 
@@ -56,7 +64,7 @@ Examples:
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
 
@@ -77,6 +85,19 @@ Examples:
   moescope compare full.gguf q4.gguf --prompts texts.jsonl
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
   moescope compare run1 --labels math,code      two labels of one capture`;
+
+const SERVE_EXAMPLES = `
+A folder is a capture, or has captures in it; new ones go into the first that has.
+Without a model and a folder the bundled demo model is served.
+
+The server is for this machine only. Another --host needs a token, which is made
+unless --token names one; programs send it as Authorization: Bearer TOKEN.
+
+Examples:
+  moescope serve                                       the demo model
+  moescope serve model.gguf runs/
+  moescope serve run1 run2 --no-open
+  moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
 
 const PLACE_EXAMPLES = `
 Examples:
@@ -114,6 +135,7 @@ export function program(context: CommandContext): Command {
     .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
     .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
+  root.addCommand(serveCommand(context));
   root.addCommand(placeCommand(context));
   root
     .command("prune-candidates")
@@ -127,6 +149,8 @@ export function program(context: CommandContext): Command {
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
     .argument("<model>", MODEL)
+    .option("--tensors", "load it and list what can be captured as activation:<name>")
+    .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
     .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
   root
@@ -150,6 +174,7 @@ function captureCommand(context: CommandContext): Command {
   return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
+    .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
@@ -238,6 +263,22 @@ function compareCommand(context: CommandContext): Command {
     );
 }
 
+function serveCommand(context: CommandContext): Command {
+  const command = new Command("serve")
+    .description("open the explorer: live models and stored captures in the browser")
+    .argument("[model-or-dir...]", "models and folders of captures")
+    .option("--port <n>", "port (default: 7878, or another when that is in use)", value(parseWhole(0, 65535)))
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--token <secret>", "ask everybody for it")
+    .option("--allow-host <name>", "another name the server is reached under; may repeat", append)
+    .option("--no-open", "do not open the browser");
+  return modelOptions(command)
+    .addHelpText("after", SERVE_EXAMPLES)
+    .action(async (references: string[], flags: ServeFlags) =>
+      (await import("./serve.ts")).serve(references, flags, context),
+    );
+}
+
 function exportCommand(context: CommandContext): Command {
   return new Command("export")
     .description("write a capture in a format of others: numpy, CSV, Parquet, vLLM's, SGLang's")
@@ -280,6 +321,7 @@ const modelOptions = (command: Command): Command =>
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
     .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
     .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
     .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
     .option("--cpu-moe", "keep all experts in the CPU's memory")

@@ -1,21 +1,28 @@
 import { createReadStream } from "node:fs";
-import { z } from "zod";
 import { RequestError } from "../errors.ts";
 import type { Prompt } from "../prompt.ts";
+import { schema } from "../schema.ts";
 import { bytes } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 
 /** Prompts and their tokens are held in memory for the whole run; a larger corpus is better run in parts. */
 const MAX_BYTES = 64e6;
 
-const MESSAGE = z.object({ role: z.string(), content: z.string() });
-const LINE = z.object({
-  prompt: z.string().optional(),
-  token_ids: z.array(z.int().min(0)).optional(),
-  messages: z.array(MESSAGE).min(1).optional(),
-  label: z.string().nullable().optional(),
+const LINE = schema((z) =>
+  z.object({
+    prompt: z.string().optional(),
+    token_ids: z.array(z.int().min(0)).optional(),
+    messages: z
+      .array(z.object({ role: z.string(), content: z.string() }))
+      .min(1)
+      .optional(),
+    label: z.string().nullable().optional(),
+  }),
+);
+const TOKEN_IDS = schema((z) => {
+  const ids = z.array(z.int().min(0)).min(1);
+  return z.union([ids, z.array(ids).min(1)]);
 });
-const TOKEN_IDS = z.union([z.array(z.int().min(0)).min(1), z.array(z.array(z.int().min(0)).min(1)).min(1)]);
 
 /**
  * Prompts of a file: a `.jsonl` has an object a line, anything else is text with a prompt a line. `-` is stdin, whose
@@ -38,7 +45,7 @@ export async function readPrompts(path: string, stdin: AsyncIterable<Uint8Array>
 /** Prompts as token ids: a JSON array of arrays, or one array. */
 export async function readTokenIds(path: string): Promise<Prompt[]> {
   const value = parseJson(await readText(path, createReadStream(path)), path);
-  const parsed = TOKEN_IDS.safeParse(value);
+  const parsed = TOKEN_IDS().safeParse(value);
   if (!parsed.success)
     throw invalid(
       `${path} must be an array of arrays of token ids (whole numbers from 0), as in [[1, 15, 7], [1, 9]]`,
@@ -48,7 +55,7 @@ export async function readTokenIds(path: string): Promise<Prompt[]> {
 }
 
 function parseLine(line: string, where: string): Prompt {
-  const parsed = LINE.safeParse(parseJson(line, where));
+  const parsed = LINE().safeParse(parseJson(line, where));
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
     throw invalid(`${where}: ${path.length > 0 ? `${path.join(".")}: ` : ""}${message}`);

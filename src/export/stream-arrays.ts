@@ -1,6 +1,6 @@
 import { rowChunks } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
-import { STREAMS, type StreamName } from "../capture/streams.ts";
+import { type StreamName, streamSpec } from "../capture/streams.ts";
 import { RequestError } from "../errors.ts";
 import type { NpyArray, NpyType } from "./npy.ts";
 
@@ -31,6 +31,8 @@ export function streamArray(capture: Capture, stream: StreamName): StreamArray {
       `the layers of ${stream} have widths ${[...widths].join(", ")}: they make no array; read the capture folder`,
     );
   const [width = 0] = widths;
+  // A stream may have several axes, e.g. expert outputs [top_k, hidden].
+  const dims = layers.length > 0 ? tensors.rows(layers[0]!, 0, 0).dims.slice(1) : [width];
   function* chunks(): Generator<ArrayBufferView> {
     for (const [from, to] of rowChunks(capture.rows.length)) {
       // A few rows at a time where they are wide: 48 layers of 4096 hidden values take 0.8 MB each.
@@ -50,8 +52,8 @@ export function streamArray(capture: Capture, stream: StreamName): StreamArray {
   return {
     stream,
     layers,
-    type: NPY_TYPES[STREAMS[stream].type],
-    shape: [capture.rows.length, layers.length, width],
+    type: NPY_TYPES[streamSpec(stream).type],
+    shape: [capture.rows.length, layers.length, ...dims],
     chunks: { [Symbol.iterator]: chunks },
   };
 }

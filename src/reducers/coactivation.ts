@@ -1,6 +1,6 @@
-import { z } from "zod";
 import { chosenIn } from "../analysis/chosen.ts";
 import { type Coactivation, coactivationOf, PairTally } from "../analysis/coactivation.ts";
+import { schema } from "../schema.ts";
 import { amounts, parseJson, wholeNumber } from "./json.ts";
 import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
 
@@ -31,7 +31,7 @@ export function coactivationReducer(): Reducer<ReadonlyMap<number, Coactivation>
       })),
     fromJson: (json) =>
       new Map(
-        parseJson(z.array(HEAD), json, WHAT).map(({ layer, rows, experts, counts }, i) => [
+        parseJson(HEADS(), json, WHAT).map(({ layer, rows, experts, counts }, i) => [
           layer,
           coactivationOf(
             parseJson(amounts(experts * experts), counts, `${WHAT} (${i}.counts)`),
@@ -45,12 +45,16 @@ export function coactivationReducer(): Reducer<ReadonlyMap<number, Coactivation>
 
 const WHAT = "co-activation";
 
-const HEAD = z.object({
-  layer: wholeNumber,
-  rows: wholeNumber,
-  experts: wholeNumber,
-  counts: z.array(z.number()),
-});
+const HEADS = schema((z) =>
+  z.array(
+    z.object({
+      layer: wholeNumber(),
+      rows: wholeNumber(),
+      experts: wholeNumber(),
+      counts: z.array(z.number()),
+    }),
+  ),
+);
 
 function join(a: Coactivation, b: Coactivation): Coactivation {
   assertSameExperts(a.experts, b.experts);

@@ -1,6 +1,9 @@
-import { z } from "zod";
+import { schema } from "../schema.ts";
 import { parseJson } from "./json.ts";
 import type { Reducer } from "./reducer.ts";
+
+/** The results by reducer; each reducer checks its own. */
+const PARTS = schema((z) => z.record(z.string(), z.unknown()));
 
 type Reducers<R> = { readonly [K in keyof R]: Reducer<R[K]> };
 
@@ -30,7 +33,7 @@ export function combine<R extends object>(reducers: Reducers<R>): Reducer<R> {
     merge: (a, b) => each((name) => reducers[name].merge(a[name], b[name])) as R,
     toJson: (result) => each((name) => reducers[name].toJson(result[name])),
     fromJson: (json) => {
-      const parts = parseJson(z.record(z.string(), z.unknown()), json, names.join(", "));
+      const parts = parseJson(PARTS(), json, names.join(", "));
       return each((name) => reducers[name].fromJson(parts[name])) as R;
     },
   };

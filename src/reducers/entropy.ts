@@ -1,6 +1,6 @@
-import { z } from "zod";
 import { MeanTally, type RowMean, rowEntropy } from "../analysis/entropy.ts";
 import { tensor } from "../capture/tensor.ts";
+import { schema } from "../schema.ts";
 import { parseJson, wholeNumber } from "./json.ts";
 import { layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
 
@@ -28,7 +28,7 @@ export function entropyReducer(): Reducer<ReadonlyMap<number, RowMean>> {
       [...layers].map(([layer, { rows, mean }]) => ({ layer, rows, mean: rows === 0 ? null : mean })),
     fromJson: (json) =>
       new Map(
-        parseJson(SCHEMA, json, "entropy").map(({ layer, rows, mean }) => [
+        parseJson(SCHEMA(), json, "entropy").map(({ layer, rows, mean }) => [
           layer,
           { rows, mean: mean ?? Number.NaN },
         ]),
@@ -36,7 +36,9 @@ export function entropyReducer(): Reducer<ReadonlyMap<number, RowMean>> {
   });
 }
 
-const SCHEMA = z.array(z.object({ layer: wholeNumber, rows: wholeNumber, mean: z.number().nullable() }));
+const SCHEMA = schema((z) =>
+  z.array(z.object({ layer: wholeNumber(), rows: wholeNumber(), mean: z.number().nullable() })),
+);
 
 function joinMeans(a: RowMean, b: RowMean): RowMean {
   if (a.rows === 0) return b;

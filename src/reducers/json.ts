@@ -1,12 +1,15 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { RequestError } from "../errors.ts";
+import { schema } from "../schema.ts";
 
-export const wholeNumber = z.int().nonnegative();
+export const wholeNumber = schema((z) => z.int().nonnegative());
+
+/** Numbers that become an array of doubles. */
+const doubles = schema((z) => z.array(z.number()));
 
 /** Amounts per expert, or per pair of them. */
 export const amounts = (length: number) =>
-  z
-    .array(z.number())
+  doubles()
     .length(length)
     .transform((values) => Float64Array.from(values));
 

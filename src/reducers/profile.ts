@@ -1,8 +1,8 @@
-import { z } from "zod";
 import type { RowMean } from "../analysis/entropy.ts";
 import type { ExpertUsage } from "../analysis/usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
+import { schema } from "../schema.ts";
 import { modelRecord } from "../store/manifest.ts";
 import { combine } from "./combine.ts";
 import { entropyReducer } from "./entropy.ts";
@@ -13,13 +13,15 @@ import { usageReducer } from "./usage.ts";
 /** Raised when a profile of this version can no longer be read by an older moescope. */
 const FORMAT = "moescope.profile/1";
 
-const HEAD = z.object({
-  format: z.literal(FORMAT),
-  model: modelRecord,
-  engine: z.object({ kind: z.string(), version: z.string() }),
-  samples: z.int().nonnegative(),
-  results: z.unknown(),
-});
+const HEAD = schema((z) =>
+  z.object({
+    format: z.literal(FORMAT),
+    model: modelRecord(),
+    engine: z.object({ kind: z.string(), version: z.string() }),
+    samples: z.int().nonnegative(),
+    results: z.unknown(),
+  }),
+);
 
 export interface ProfileResults {
   readonly usage: ExpertUsage;
@@ -56,7 +58,7 @@ export function parseProfile(text: string, name: string): Profile {
       { cause },
     );
   }
-  const { model, engine, samples, results } = parseJson(HEAD, json, `profile ${name}`);
+  const { model, engine, samples, results } = parseJson(HEAD(), json, `profile ${name}`);
   return { model, engine, samples, results: profileReducer().fromJson(results) };
 }
 

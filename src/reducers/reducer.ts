@@ -65,7 +65,8 @@ export function layerReducer<L, R>(spec: LayerReducerSpec<L, R>): Reducer<R> {
   };
 }
 
-const valuesOf =
+/** A layer's values in a batch. */
+export const valuesOf =
   (batch: RowBatch, layer: number): LayerValues =>
   <S extends StreamName>(stream: S) =>
     (batch.streams.get(stream)?.get(layer) ?? null) as TensorDataTypes[StreamType<S>] | null;

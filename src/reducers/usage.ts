@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { chosenIn } from "../analysis/chosen.ts";
 import {
   addCounts,
@@ -10,6 +9,7 @@ import {
   UsageTally,
   usageOf,
 } from "../analysis/usage.ts";
+import { schema } from "../schema.ts";
 import { amounts, parseJson, wholeNumber } from "./json.ts";
 import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
 
@@ -50,8 +50,8 @@ export function usageReducer(): Reducer<ExpertUsage> {
       })),
     }),
     fromJson: (json) => {
-      const { experts, topK } = parseJson(HEAD, json, WHAT);
-      const { layers } = parseJson(layersSchema(experts), json, WHAT);
+      const { experts, topK } = parseJson(HEAD(), json, WHAT);
+      const { layers } = parseJson(layersOf(experts), json, WHAT);
       const usage = layers.map(({ layer, byLabel }): [number, LayerUsage] => [
         layer,
         layerUsage(
@@ -67,24 +67,26 @@ export function usageReducer(): Reducer<ExpertUsage> {
 const WHAT = "usage";
 
 /** Expert ids are 16-bit. */
-const HEAD = z.object({ experts: wholeNumber.max(0x10000), topK: wholeNumber });
+const HEAD = schema((z) => z.object({ experts: wholeNumber().max(0x10000), topK: wholeNumber() }));
 
-const layersSchema = (experts: number) =>
-  z.object({
-    layers: z.array(
-      z.object({
-        layer: wholeNumber,
-        byLabel: z.array(
-          z.object({
-            label: z.string().nullable(),
-            rows: wholeNumber,
-            counts: amounts(experts),
-            weights: amounts(experts).nullable(),
-          }),
-        ),
-      }),
-    ),
-  });
+const layersOf = (experts: number) =>
+  schema((z) =>
+    z.object({
+      layers: z.array(
+        z.object({
+          layer: wholeNumber(),
+          byLabel: z.array(
+            z.object({
+              label: z.string().nullable(),
+              rows: wholeNumber(),
+              counts: amounts(experts),
+              weights: amounts(experts).nullable(),
+            }),
+          ),
+        }),
+      ),
+    }),
+  )();
 
 function mergeUsage(a: ExpertUsage, b: ExpertUsage): ExpertUsage {
   assertSameExperts(a.experts, b.experts);

@@ -1,8 +1,8 @@
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
 import { CaptureError } from "../errors.ts";
+import { type Parsed, schema } from "../schema.ts";
 import { storageError } from "./atomic-file.ts";
 
 /** Tells other processes that a run writes to the folder. Gone when the run has closed it; a killed run leaves it. */
@@ -11,14 +11,16 @@ export const LOCK_FILE = ".lock";
 /** Between making a lock and writing into it pass microseconds; one that is empty for longer (ms) is a killed run's. */
 const EMPTY_MS = 5000;
 
-const owner = z.object({
-  pid: z.int().positive(),
-  /** When the process began, as the system counts, so that another one with the same id is not taken for it. */
-  start: z.string().nullable(),
-  host: z.string(),
-});
+const owner = schema((z) =>
+  z.object({
+    pid: z.int().positive(),
+    /** When the process began, as the system counts, so that another one with the same id is not taken for it. */
+    start: z.string().nullable(),
+    host: z.string(),
+  }),
+);
 
-type Owner = z.infer<typeof owner>;
+type Owner = Parsed<typeof owner>;
 
 /** A folder that only this run writes to, until it is released. */
 export interface FolderLock {
@@ -90,7 +92,7 @@ async function inUse(path: string, text: string): Promise<boolean> {
 
 function parse(text: string): Owner | null {
   try {
-    return owner.parse(JSON.parse(text));
+    return owner().parse(JSON.parse(text));
   } catch {
     return null;
   }

@@ -1,17 +1,16 @@
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { Capture } from "../capture/capture.ts";
-import type { RowBatch } from "../capture/rows.ts";
-import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
-import type { Finished } from "../engines/engine.ts";
+import type { RunHeader } from "../capture/sink.ts";
 import { CaptureError } from "../errors.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError, type WriteBytes } from "./atomic-file.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
 import { makeFolder } from "./make-folder.ts";
-import { MANIFEST_FILE, readManifest } from "./manifest.ts";
+import { MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
 import { newManifest } from "./new-manifest.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
-import { ShardWriter } from "./shard-writer.ts";
+import { ShardSink } from "./shard-sink.ts";
+import type { OpenFolder } from "./shard-writer.ts";
 
 export interface FolderOptions {
   /**
@@ -32,53 +31,40 @@ const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
  * `LanguageModel.resume`.
  *
  * @throws CaptureError `CAPTURE_EXISTS` when the folder holds something, `CAPTURE_IN_USE` while another run writes to
- * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept.
+ * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept;
+ * RequestError `CAPTURE_TOO_LARGE` before any of it, when the disk has no room for the run's rows.
  */
-export class FolderSink implements Sink<Capture> {
+export class FolderSink extends ShardSink {
   readonly #folder: string;
   readonly #dtype: NonNullable<FolderOptions["dtype"]>;
   readonly #shardBytes: number;
   readonly #write: WriteBytes | undefined;
-  #writer!: ShardWriter;
 
   /** @param write replaces the writing of bytes: for tests that fill the disk. */
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
+    super();
     this.#folder = folder;
     this.#dtype = options.dtype ?? "float32";
     this.#shardBytes = options.shardBytes ?? DEFAULT_SHARD_BYTES;
     this.#write = write;
   }
 
-  async open(header: RunHeader): Promise<void> {
-    const lock = await claimFolder(this.#folder);
-    try {
-      const { request } = header;
-      const manifest = newManifest(header, {
-        dtype: this.#dtype,
-        shardBytes: this.#shardBytes,
-        modelSha256: (await request?.modelHash()) ?? null,
-      });
-      if (request) await writePromptTokens(this.#folder, request.prompts, this.#write);
-      const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
-      const open = { folder, lock, manifest, shardBytes, write, tokens: new Map(), outputs: [] };
-      this.#writer = new ShardWriter(open, header);
-      await this.#writer.begin();
-    } catch (error) {
-      await lock.release();
-      throw error;
-    }
+  protected async claim(header: RunHeader): Promise<FolderLock> {
+    await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
+    return claimFolder(this.#folder);
   }
 
-  write(batch: RowBatch): Promise<void> {
-    return this.#writer.write(batch);
+  #manifest(header: RunHeader, modelSha256: string | null): Manifest {
+    return newManifest(header, { dtype: this.#dtype, shardBytes: this.#shardBytes, modelSha256 });
   }
 
-  finish(samples: readonly Finished[]): void {
-    this.#writer.finish(samples);
-  }
-
-  close(end: RunEnd): Promise<Capture> {
-    return this.#writer.close(end);
+  protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
+    const { request } = header;
+    const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
+    const modelSha256 = (await request?.modelHash()) ?? null;
+    const manifest = this.#manifest(header, modelSha256);
+    if (request) await writePromptTokens(folder, request.prompts, write);
+    return { folder, manifest, shardBytes, write, tokens: new Map(), outputs: [] };
   }
 }
 

@@ -1,8 +1,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { STREAM_NAMES, STREAMS, type StreamName } from "../capture/streams.ts";
+import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/streams.ts";
+import type { TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
+import { type Parsed, schema } from "../schema.ts";
 import { outputRecord } from "./output-record.ts";
 import { runRecord } from "./run-record.ts";
 import { DTYPES, type Dtype } from "./safetensors.ts";
@@ -20,102 +21,135 @@ export const ROWS = "rows";
  */
 const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 
-const count = z.int().nonnegative();
-const dtype = z.enum(Object.keys(DTYPES) as [Dtype, ...Dtype[]]);
+const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
+const count = schema((z) => z.int().nonnegative());
 
-const moe = z.object({
-  /** 0-based indices of the layers that have a router. */
-  layers: z.array(count),
-  experts: count,
-  topK: count,
-  sharedExperts: count,
-  gating: z.object({
-    score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-    normalize: z.boolean(),
-    scale: z.number(),
-    selectionBias: z.boolean(),
-    groups: z.object({ count, used: count }).nullable(),
+const moe = schema((z) =>
+  z.object({
+    /** 0-based indices of the layers that have a router. */
+    layers: z.array(count()),
+    experts: count(),
+    topK: count(),
+    sharedExperts: count(),
+    gating: z.object({
+      score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
+      normalize: z.boolean(),
+      scale: z.number(),
+      selectionBias: z.boolean(),
+      groups: z.object({ count: count(), used: count() }).nullable(),
+    }),
   }),
-});
+);
 
 /** A `ModelInfo` that was written as JSON. */
-export const modelRecord = z.object({
-  name: z.string(),
-  source: z.string(),
-  architecture: z.string(),
-  layers: count,
-  hiddenSize: count,
-  vocabSize: count,
-  contextLength: count,
-  parameters: count,
-  bytes: count,
-  quantization: z.string(),
-  moe: moe.nullable(),
-});
+export const modelRecord = schema((z) =>
+  z.object({
+    name: z.string(),
+    source: z.string(),
+    architecture: z.string(),
+    layers: count(),
+    hiddenSize: count(),
+    vocabSize: count(),
+    contextLength: count(),
+    parameters: count(),
+    bytes: count(),
+    quantization: z.string(),
+    moe: moe().nullable(),
+  }),
+);
 
-const model = modelRecord.extend({
-  /** Of the weights' file, in hex, where whoever captured knew it. */
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable(),
-});
+const model = schema((z) =>
+  modelRecord().extend({
+    /** Of the weights' file, in hex, where whoever captured knew it. */
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .nullable(),
+  }),
+);
 
-const stream = z
-  .object({
-    /** Names of the tensors' two axes, e.g. `["rows", "experts"]`. */
-    axes: z.tuple([z.literal("rows"), z.string()]),
-    /** Element type in the files, as safetensors spells it. */
-    dtype,
-    layers: z.array(count),
-    /** Length of the second axis, by layer; absent while there is no row. */
-    widths: z.array(count).optional(),
-  })
-  .refine(({ layers }) => new Set(layers).size === layers.length, {
-    path: ["layers"],
-    error: "a layer twice",
-  })
-  .refine(({ layers, widths }) => !widths || widths.length === layers.length, {
-    path: ["widths"],
-    error: "not one width a layer",
-  });
+const stream = schema((z) =>
+  z
+    .object({
+      /** Names of the tensors' axes, e.g. `["rows", "experts"]`. */
+      axes: z.tuple([z.literal("rows"), z.string()], z.string()),
+      /** Element type in the files, as safetensors spells it. */
+      dtype: z.enum(Object.keys(DTYPES) as [Dtype, ...Dtype[]]),
+      layers: z.array(count()),
+      /** Values of a row, by layer; absent while there is no row. */
+      widths: z.array(count()).optional(),
+      /** Where a row has several axes, their sizes by layer. */
+      dims: z.array(z.array(count())).optional(),
+    })
+    .refine(({ layers }) => new Set(layers).size === layers.length, {
+      path: ["layers"],
+      error: "a layer twice",
+    })
+    .refine(({ layers, widths }) => !widths || widths.length === layers.length, {
+      path: ["widths"],
+      error: "not one width a layer",
+    })
+    .refine(({ layers, axes, dims }) => (dims ?? []).length === (axes.length > 2 ? layers.length : 0), {
+      path: ["dims"],
+      error: "not the sizes of each layer's axes",
+    })
+    .refine(({ axes, dims = [] }) => dims.every((sizes) => sizes.length === axes.length - 1), {
+      path: ["dims"],
+      error: "not a size an axis",
+    })
+    .refine(
+      ({ widths, dims }) => !widths || !dims || dims.every((sizes, i) => product(sizes) === widths[i]),
+      {
+        path: ["dims"],
+        error: "other sizes than the widths",
+      },
+    ),
+);
 
-const shard = z.object({
-  /** Index of the shard's first row among the rows of the folder. */
-  firstRow: count,
-  /** 0 where a resumed run took out the rows of samples that had not ended: its tokens' texts still count. */
-  rows: count,
-  /** Per stream, and for the labels under `rows`, the file; always in the folder itself. */
-  files: z.record(z.string(), z.string().regex(/^[a-z0-9_]+-\d{5,}\.safetensors$/)),
-});
+const shard = schema((z) =>
+  z.object({
+    /** Index of the shard's first row among the rows of the folder. */
+    firstRow: count(),
+    /** 0 where a resumed run took out the rows of samples that had not ended: its tokens' texts still count. */
+    rows: count(),
+    /** Per stream, and for the labels under `rows`, the file; always in the folder itself. */
+    files: z.record(z.string(), z.string().regex(/^[A-Za-z0-9_.]+-\d{5,}\.safetensors$/)),
+  }),
+);
 
-const manifest = z.object({
-  format: z.literal(FORMAT),
-  /** Version of the moescope that wrote the folder. */
-  moescope: z.string(),
-  /** ISO 8601, UTC. */
-  createdAt: z.iso.datetime(),
-  engine: z.object({ name: z.string(), version: z.string() }),
-  model,
-  streams: z.partialRecord(z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]), stream),
-  /** In order of their rows, which are in the order they were computed in. */
-  shards: z.array(shard),
-  /** Rows in all shards. */
-  rows: count,
-  /** How the run was asked for; without it the folder cannot be resumed. */
-  run: runRecord.optional(),
-  /** The prompts, by sample index. */
-  samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count })),
-  /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
-  outputs: z.array(outputRecord),
-  /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
-  complete: z.boolean(),
-  /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
-  missing: z.array(z.object({ sample: count, from: count, to: count.nullable(), why: z.string() })),
-});
+const manifest = schema((z) =>
+  z.object({
+    format: z.literal(FORMAT),
+    /** Version of the moescope that wrote the folder. */
+    moescope: z.string(),
+    /** ISO 8601, UTC. */
+    createdAt: z.iso.datetime(),
+    engine: z.object({ name: z.string(), version: z.string() }),
+    model: model(),
+    streams: z.partialRecord(
+      z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
+      stream(),
+    ),
+    /** In order of their rows, which are in the order they were computed in. */
+    shards: z.array(shard()),
+    /** Rows in all shards. */
+    rows: count(),
+    /** How the run was asked for; without it the folder cannot be resumed. */
+    run: runRecord().optional(),
+    /** The prompts, by sample index. */
+    samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count() })),
+    /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
+    outputs: z.array(outputRecord()),
+    /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
+    complete: z.boolean(),
+    /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
+    missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
+  }),
+);
 
 /** The contents of `manifest.json`. */
-export type Manifest = z.infer<typeof manifest>;
+export type Manifest = Parsed<typeof manifest>;
+export type StreamEntry = Parsed<typeof stream>;
 
 /**
  * Read and check a folder's manifest: what a run was, and whether it is complete.
@@ -140,12 +174,36 @@ export async function readManifest(folder: string): Promise<Manifest> {
   return parseManifest(text, path);
 }
 
+/** The manifest is written in pieces of about this many characters: a corpus' outputs in one string take as much again. */
+const PIECE = 2 ** 18;
+
 /** The manifest as JSON, a line a key: people look into it, and a line a generated token would bury the rest. */
-export function formatManifest(manifest: Manifest): string {
-  const lines = Object.entries(manifest).map(
-    ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
-  );
-  return `{\n${lines.join(",\n")}\n}\n`;
+export function* manifestBytes(manifest: Manifest): Generator<Uint8Array> {
+  let text = "";
+  for (const part of manifestParts(manifest)) {
+    text += part;
+    if (text.length < PIECE) continue;
+    yield Buffer.from(text);
+    text = "";
+  }
+  yield Buffer.from(text);
+}
+
+function* manifestParts(manifest: Manifest): Generator<string> {
+  let before = "{\n";
+  for (const [key, value] of Object.entries(manifest)) {
+    yield `${before}${JSON.stringify(key)}: `;
+    if (Array.isArray(value)) yield* listParts(value);
+    else yield JSON.stringify(value);
+    before = ",\n";
+  }
+  yield "\n}\n";
+}
+
+function* listParts(list: readonly unknown[]): Generator<string> {
+  yield "[";
+  for (const [i, entry] of list.entries()) yield `${i > 0 ? "," : ""}${JSON.stringify(entry)}`;
+  yield "]";
 }
 
 /** @throws CaptureError `CAPTURE_INVALID` naming the place in the text. */
@@ -163,7 +221,7 @@ function parseManifest(text: string, path: string): Manifest {
       `has format ${format}, this moescope reads ${FORMAT}`,
       "install the one that wrote it",
     );
-  const result = manifest.safeParse(json);
+  const result = manifest().safeParse(json);
   if (!result.success) {
     const { path: place, message } = result.error.issues[0]!;
     throw invalid(path, `is wrong at ${place.join(".") || "its top"}: ${message}`, RESTORE, result.error);
@@ -177,9 +235,10 @@ function checkConsistent({ streams, shards, rows, samples, outputs, missing }: M
   const must = (ok: boolean, what: string) => {
     if (!ok) throw invalid(path, what, RESTORE);
   };
-  for (const [name, { axes, dtype, widths }] of Object.entries(streams)) {
-    const { type, axis } = STREAMS[name as StreamName];
-    must(axes[1] === axis, `is wrong at streams.${name}.axes: ${axes[1]} where ${axis} belongs`);
+  for (const [name, { axes, dtype, widths }] of Object.entries(streams) as [StreamName, StreamEntry][]) {
+    const { type } = streamSpec(name);
+    const [given, wanted] = [axes.slice(1).join(), axesOf(name, axes.length - 1).join()];
+    must(given === wanted, `is wrong at streams.${name}.axes: ${given} where ${wanted} belongs`);
     must(STORED_AS[type].includes(dtype), `is wrong at streams.${name}.dtype: ${dtype} holds no ${type}`);
     must(
       rows === 0 || widths !== undefined,
@@ -209,8 +268,13 @@ export function storedStreams(streams: Manifest["streams"]): StreamName[] {
   return (Object.keys(streams) as StreamName[]).filter((name) => streams[name]!.layers.length > 0);
 }
 
+/** A stream's sizes behind `rows` in its i-th layer; `[0]` while there is no row. */
+export function rowDims({ dims, widths }: StreamEntry, i: number): readonly number[] {
+  return dims?.[i] ?? [widths?.[i] ?? 0];
+}
+
 /** By type in memory, what it may be on disk. */
-const STORED_AS: Record<(typeof STREAMS)[StreamName]["type"] | "int32", readonly Dtype[]> = {
+const STORED_AS: Record<TensorType, readonly Dtype[]> = {
   float32: ["F32", "F16", "BF16"],
   uint16: ["U8", "U16"],
   int32: ["I32"],

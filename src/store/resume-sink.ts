@@ -1,17 +1,16 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Capture } from "../capture/capture.ts";
-import type { RowBatch } from "../capture/rows.ts";
-import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
-import type { Finished } from "../engines/engine.ts";
+import type { RunHeader } from "../capture/sink.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError } from "./atomic-file.ts";
-import { lockFolder } from "./folder-lock.ts";
+import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { readFolderRows } from "./folder-rows.ts";
 import { readManifest } from "./manifest.ts";
 import { mergeOutputs, recordOfOutput } from "./output-record.ts";
 import { ROWS_PARQUET } from "./rows-parquet.ts";
 import { writeManifest } from "./shard-files.ts";
-import { ShardWriter } from "./shard-writer.ts";
+import { ShardSink } from "./shard-sink.ts";
+import type { OpenFolder } from "./shard-writer.ts";
 import { removeStrays, withoutSamples } from "./unfinished-rows.ts";
 
 /**
@@ -19,14 +18,15 @@ import { removeStrays, withoutSamples } from "./unfinished-rows.ts";
  * from their start: the rows they had are taken out. Keeping those would need the second run to draw the same tokens
  * to the last one, and rounding differs with what shares a batch.
  *
- * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`.
+ * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`; RequestError
+ * `CAPTURE_TOO_LARGE`.
  */
-export class ResumeSink implements Sink<Capture> {
+export class ResumeSink extends ShardSink {
   readonly #folder: string;
-  #writer!: ShardWriter;
   #unfinished: readonly number[] = [];
 
   constructor(folder: string) {
+    super();
     this.#folder = folder;
   }
 
@@ -34,54 +34,39 @@ export class ResumeSink implements Sink<Capture> {
     return this.#unfinished;
   }
 
-  async open(header: RunHeader): Promise<void> {
+  protected claim(): Promise<FolderLock> {
+    return lockFolder(this.#folder);
+  }
+
+  protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const folder = this.#folder;
-    const lock = await lockFolder(folder);
+    const manifest = await readManifest(folder);
+    const { tokens, outputs } = readFolderRows(folder, manifest);
+    // A sample that ended, but whose last rows could not be written, is not done.
+    const lacking = new Set(manifest.missing.map(({ sample }) => sample));
+    const done = mergeOutputs(outputs, manifest.outputs).filter(({ sample }) => !lacking.has(sample));
+    const isDone = new Set(done.map(({ sample }) => sample));
+    this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
+    await assertDiskFits(folder, header, manifest.streams, this.#unfinished);
+    const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
+    const inShards = new Set(outputs.map(({ sample }) => sample));
+    const next = {
+      ...manifest,
+      shards,
+      rows: shards.reduce((sum, { rows }) => sum + rows, 0),
+      outputs: done.filter(({ sample }) => !inShards.has(sample)).map(recordOfOutput),
+      missing: [],
+      complete: false,
+    };
     try {
-      const manifest = await readManifest(folder);
-      const { tokens, outputs } = readFolderRows(folder, manifest);
-      // A sample that ended, but whose last rows could not be written, is not done.
-      const lacking = new Set(manifest.missing.map(({ sample }) => sample));
-      const done = mergeOutputs(outputs, manifest.outputs).filter(({ sample }) => !lacking.has(sample));
-      const isDone = new Set(done.map(({ sample }) => sample));
-      this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
-      const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
-      const inShards = new Set(outputs.map(({ sample }) => sample));
-      const next = {
-        ...manifest,
-        shards,
-        rows: shards.reduce((sum, { rows }) => sum + rows, 0),
-        outputs: done.filter(({ sample }) => !inShards.has(sample)).map(recordOfOutput),
-        missing: [],
-        complete: false,
-      };
-      try {
-        // Its rows would no longer be those of the shards; `begin` makes it anew.
-        await rm(join(folder, ROWS_PARQUET), { force: true });
-        await writeManifest(folder, next);
-        await removeStrays(folder, next);
-      } catch (cause) {
-        throw storageError(folder, cause);
-      }
-      const { shardBytes } = manifest.run!;
-      const open = { folder, lock, manifest: next, shardBytes, write: undefined, tokens, outputs: done };
-      this.#writer = new ShardWriter(open, header);
-      await this.#writer.begin();
-    } catch (error) {
-      await lock.release();
-      throw error;
+      // Its rows would no longer be those of the shards; the writer makes it anew.
+      await rm(join(folder, ROWS_PARQUET), { force: true });
+      await writeManifest(folder, next);
+      await removeStrays(folder, next);
+    } catch (cause) {
+      throw storageError(folder, cause);
     }
-  }
-
-  write(batch: RowBatch): Promise<void> {
-    return this.#writer.write(batch);
-  }
-
-  finish(samples: readonly Finished[]): void {
-    this.#writer.finish(samples);
-  }
-
-  close(end: RunEnd): Promise<Capture> {
-    return this.#writer.close(end);
+    const { shardBytes } = manifest.run!;
+    return { folder, manifest: next, shardBytes, write: undefined, tokens, outputs: done };
   }
 }

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import type { RowGroup, SchemaElement } from "hyparquet";
-import { ByteWriter, ParquetWriter } from "hyparquet-writer";
+import type { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { PHASES, type RowLabels } from "../capture/rows.ts";
 import { replaceFile, type WriteBytes } from "./atomic-file.ts";
 
@@ -87,6 +87,8 @@ export class RowsParquet {
     shards: Iterable<RowLabels>,
     next: { groups: RowGroup[]; rows: number; end: number },
   ): AsyncGenerator<Uint8Array> {
+    // Loaded here: importing the library should be quick.
+    const writers = await import("hyparquet-writer");
     // 1 MiB a chunk: few system calls, little memory.
     if (this.#end > 0)
       yield* createReadStream(this.#path, {
@@ -96,15 +98,16 @@ export class RowsParquet {
     for (const labels of shards)
       for (let from = 0; from < labels.sample.length; from += GROUP_ROWS) {
         const group = sliceLabels(labels, from, from + GROUP_ROWS);
-        yield this.#encode(next, (parquet) => this.#writeGroup(parquet, group, next));
+        yield this.#encode(writers, next, (parquet) => this.#writeGroup(parquet, group, next));
       }
-    yield this.#encode(next, (parquet) => {
+    yield this.#encode(writers, next, (parquet) => {
       parquet.finish();
     });
   }
 
   /** What a parquet writer makes of a part of the file, from `next.end` on; the magic number is the first part's. */
   #encode(
+    { ByteWriter, ParquetWriter }: typeof import("hyparquet-writer"),
     next: { groups: RowGroup[]; rows: number; end: number },
     part: (parquet: ParquetWriter) => void,
   ): Uint8Array {

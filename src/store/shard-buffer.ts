@@ -9,6 +9,8 @@ export interface ColumnSpec {
   readonly stream: StreamName;
   readonly layer: number;
   readonly dtype: Dtype;
+  /** Sizes of the axes behind `rows`. */
+  readonly dims: readonly number[];
   /** Elements per row. */
   readonly width: number;
 }
@@ -18,8 +20,8 @@ const LABEL_BYTES = 13;
 
 /**
  * The rows of the shard that is being filled, in the form they have on disk: what an engine hands over is copied,
- * so nothing keeps its memory. Columns double in size as rows come, up to the shard's capacity, and are used again
- * for the next shard.
+ * so nothing keeps its memory. Columns have the shard's size from the start, which takes memory only as rows come (the
+ * system gives pages when they are written to), and are used again for the next shard.
  */
 export class ShardBuffer {
   /** Rows a shard takes: as many as fit in its bytes, at least one. */
@@ -27,7 +29,7 @@ export class ShardBuffer {
   readonly columns: readonly ColumnSpec[];
   #rows = 0;
   readonly #data: DtypeArray[];
-  readonly #labels: { -readonly [K in keyof RowLabels]: RowLabels[K] };
+  readonly #labels: RowLabels;
 
   constructor(columns: readonly ColumnSpec[], shardBytes: number) {
     const bytes = columns.reduce(
@@ -36,12 +38,12 @@ export class ShardBuffer {
     );
     this.capacity = Math.max(1, Math.floor(shardBytes / bytes));
     this.columns = columns;
-    this.#data = columns.map(({ dtype }) => new DTYPES[dtype](0));
+    this.#data = columns.map(({ dtype, width }) => new DTYPES[dtype](this.capacity * width));
     this.#labels = {
-      sample: new Int32Array(0),
-      position: new Int32Array(0),
-      tokenId: new Int32Array(0),
-      phase: new Uint8Array(0),
+      sample: new Int32Array(this.capacity),
+      position: new Int32Array(this.capacity),
+      tokenId: new Int32Array(this.capacity),
+      phase: new Uint8Array(this.capacity),
     };
   }
 
@@ -60,7 +62,7 @@ export class ShardBuffer {
     };
   }
 
-  /** One stream's layers as `[rows, width]` tensors, sharing the buffer's memory. */
+  /** One stream's layers as `[rows, ...]` tensors, sharing the buffer's memory. */
   tensors(stream: StreamName): TensorData[] {
     return this.columns.flatMap((column, i) =>
       column.stream !== stream
@@ -68,7 +70,7 @@ export class ShardBuffer {
         : {
             name: `${stream}.${column.layer}`,
             dtype: column.dtype,
-            shape: [this.#rows, column.width],
+            shape: [this.#rows, ...column.dims],
             data: this.#data[i]!.subarray(0, this.#rows * column.width),
           },
     );
@@ -82,7 +84,6 @@ export class ShardBuffer {
   append(batch: RowBatch, from: number): number {
     const count = Math.min(batch.rows - from, this.capacity - this.#rows);
     const to = from + count;
-    this.#reserve(this.#rows + count);
     for (const name of ["sample", "position", "tokenId", "phase"] as const)
       this.#labels[name].set(batch[name].subarray(from, to), this.#rows);
     this.columns.forEach(({ stream, layer, dtype, width }, i) => {
@@ -101,24 +102,6 @@ export class ShardBuffer {
   clear(): void {
     this.#rows = 0;
   }
-
-  #reserve(rows: number): void {
-    const had = this.#labels.sample.length;
-    if (rows <= had) return;
-    const room = Math.min(this.capacity, Math.max(rows, 2 * had));
-    for (const name of ["sample", "position", "tokenId"] as const)
-      this.#labels[name] = grown(this.#labels[name], room);
-    this.#labels.phase = grown(this.#labels.phase, room);
-    this.columns.forEach(({ width }, i) => {
-      this.#data[i] = grown(this.#data[i]!, room * width);
-    });
-  }
-}
-
-function grown<A extends DtypeArray>(data: A, length: number): A {
-  const out = new (data.constructor as new (length: number) => A)(length);
-  out.set(data);
-  return out;
 }
 
 /** Put values into their place in a column, in the column's type. */

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { STREAMS, type StreamName } from "../capture/streams.ts";
+import { axesOf, type StreamName } from "../capture/streams.ts";
 import { replaceFile, storageError, type WriteBytes } from "./atomic-file.ts";
-import { FORMAT, formatManifest, MANIFEST_FILE, type Manifest, ROWS } from "./manifest.ts";
+import { FORMAT, MANIFEST_FILE, type Manifest, manifestBytes, ROWS } from "./manifest.ts";
 import { safetensorsBytes, type TensorData } from "./safetensors.ts";
 
 /** Write the files of a shard. It counts once a manifest names it. */
@@ -14,13 +14,19 @@ export async function writeShard(
 ): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   for (const [stream, data] of tensors) {
-    const file = `${stream}-${String(number).padStart(5, "0")}.safetensors`;
-    const axes = stream === ROWS ? "rows" : `rows,${STREAMS[stream as StreamName].axis}`;
-    const bytes = safetensorsBytes(data, { format: FORMAT, stream, axes });
+    // A colon is no part of a file's name on Windows.
+    const file = `${stream.replace(":", ".")}-${String(number).padStart(5, "0")}.safetensors`;
+    const bytes = safetensorsBytes(data, { format: FORMAT, stream, axes: axesIn(stream, data) });
     await replaceFile(join(folder, file), bytes, write);
     files[stream] = file;
   }
   return files;
+}
+
+/** Names of the tensors' axes, as in the manifest. */
+function axesIn(stream: string, [first]: readonly TensorData[]): string {
+  if (stream === ROWS) return "rows";
+  return ["rows", ...axesOf(stream as StreamName, first!.shape.length - 1)].join();
 }
 
 /** A number that no shard of the manifest has. */
@@ -32,7 +38,7 @@ export function nextShardNumber(shards: Manifest["shards"]): number {
 export async function writeManifest(folder: string, manifest: Manifest, write?: WriteBytes): Promise<void> {
   // The names of the shards must be on the disk before the manifest that lists them.
   await syncFolder(folder);
-  await replaceFile(join(folder, MANIFEST_FILE), [Buffer.from(formatManifest(manifest))], write);
+  await replaceFile(join(folder, MANIFEST_FILE), manifestBytes(manifest), write);
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -1,6 +1,6 @@
-import { z } from "zod";
 import { PHASES, type RowLabels } from "../capture/rows.ts";
 import { CaptureError } from "../errors.ts";
+import { schema } from "../schema.ts";
 import { type OutputRecord, outputRecord } from "./output-record.ts";
 import { DTYPES, type Dtype, type DtypeArray, readHeader, readInto, type TensorData } from "./safetensors.ts";
 
@@ -92,9 +92,11 @@ export function readShardRows(fd: number, path: string, rows: number, samples: n
   return { labels, tokens, outputs };
 }
 
+const outputRecords = schema((z) => z.array(outputRecord()));
+
 function parseOutputs(bytes: Uint8Array, path: string, samples: number): ShardRows["outputs"] {
   try {
-    const outputs = z.array(outputRecord).parse(JSON.parse(Buffer.from(bytes).toString()));
+    const outputs = outputRecords().parse(JSON.parse(Buffer.from(bytes).toString()));
     if (outputs.every(({ sample }) => sample < samples)) return outputs;
   } catch {
     // Said below: what is wrong with JSON in a tensor helps nobody.

@@ -5,7 +5,7 @@ import { describe, expect, inject, it } from "vitest";
 import { expertUsage } from "../../src/analysis/usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { STREAMS } from "../../src/capture/streams.ts";
+import { streamSpec } from "../../src/capture/streams.ts";
 import { expertLoad } from "../../src/export/expert-load.ts";
 import { exportCapture } from "../../src/export/export-capture.ts";
 import type { ExportFormat } from "../../src/export/formats.ts";
@@ -150,7 +150,7 @@ describe("npy", () => {
       const layers = [...capture.stream(name).keys()];
       const width = capture.stream(name).width(layers[0]!);
       const { dtype, shape, hex: bytes } = read[`${name}.npy`];
-      expect(dtype).toBe(STREAMS[name].type);
+      expect(dtype).toBe(streamSpec(name).type);
       expect(shape).toEqual([rows.length, layers.length, width]);
       expect(read["index.json"].streams[name]).toEqual({ shape, layers });
       const size = bytes.length / (rows.length * layers.length);

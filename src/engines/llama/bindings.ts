@@ -1,13 +1,11 @@
 /**
  * The native boundary: everything that knows an address, a struct layout or a symbol of llama.cpp is here, in
  * `device-bindings.ts`, `tensor-reader.ts` and `abi.ts`, and belongs to the version in `library.ts`. Nothing is called
- * before {@link openLlama} has checked version, symbols and layouts; callers pass checked values only.
+ * before `openLlama` has checked version, symbols and layouts; callers pass checked values only.
  *
  * One instance per thread: koffi's handles and callbacks are bound to the thread that made them.
  */
 import koffi from "koffi";
-import { EngineError } from "../../errors.ts";
-import { checkAbi } from "./abi.ts";
 import { bindDevices } from "./device-bindings.ts";
 import type { LibraryFiles } from "./library.ts";
 import { Memory } from "./memory.ts";
@@ -136,30 +134,8 @@ export interface NativeBatch {
 
 export type Llama = ReturnType<typeof bind>;
 
-/**
- * Load the shared libraries into this thread and check that they are what this file describes.
- *
- * @throws EngineError `ENGINE_UNAVAILABLE` when a library cannot be loaded, `ENGINE_INCOMPATIBLE` when it is another
- * version or its layouts differ.
- */
-export function openLlama(files: LibraryFiles): Llama {
-  let llama: Llama;
-  try {
-    llama = bind(files);
-  } catch (cause) {
-    const message = (cause as Error).message;
-    const missing = /symbol|function/i.test(message);
-    throw new EngineError(
-      missing ? "ENGINE_INCOMPATIBLE" : "ENGINE_UNAVAILABLE",
-      `llama.cpp in ${files.folder} ${missing ? "lacks a function" : "cannot be loaded"}: ${message}`,
-      { cause },
-    );
-  }
-  checkAbi(llama, files);
-  return llama;
-}
-
-function bind(files: LibraryFiles) {
+/** Load the shared libraries into this thread. Throws what koffi throws; `openLlama` says it better. */
+export function bind(files: LibraryFiles) {
   const base = koffi.load(files.base, { global: true });
   const ggml = koffi.load(files.ggml, { global: true });
   const lib = koffi.load(files.llama, { global: true });
@@ -316,6 +292,7 @@ function bind(files: LibraryFiles) {
       offset: number,
       bytes: number,
     ) => void,
+    typeName: base.func("ggml_type_name", "const char *", ["int"]) as (type: number) => string,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,

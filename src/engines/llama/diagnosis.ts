@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { openLlama } from "./bindings.ts";
 import { type Device, listDevices, loadGpus } from "./devices.ts";
 import { findGpuLibraries, GPU_KINDS, type GpuKind, gpuPackage } from "./gpu.ts";
 import { findLibrary } from "./library.ts";
+import { openLlama } from "./open-llama.ts";
 import { installCommand, packageFolder } from "./prebuilt.ts";
 
 /** How it stands with one kind of GPU. */

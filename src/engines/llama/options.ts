@@ -58,6 +58,7 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     options.contextSize ?? Math.min(4096, model.contextLength || 4096),
     1 << 30,
   );
+  const batchSize = whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16);
   const kvType = options.kvType ?? "f16";
   const isolate = options.isolate ?? "thread";
   // A misspelt "process" must not quietly be less safe.
@@ -79,9 +80,9 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     },
     path: header.files[0]!,
     contextSize,
-    // llama.cpp's LLAMA_MAX_SEQ is 256.
-    parallel: whole("parallel", options.parallel ?? 4, 256),
-    batchSize: whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16),
+    // llama.cpp's LLAMA_MAX_SEQ is 256; it ends the process when a step cannot hold a token of each sample.
+    parallel: Math.min(whole("parallel", options.parallel ?? 4, 256), batchSize),
+    batchSize,
     threads: whole("threads", options.threads ?? availableParallelism(), 512),
     kvType,
     flashAttention: options.flashAttention ?? "auto",

@@ -1,0 +1,127 @@
+import { z } from "zod";
+
+const count = z.int().nonnegative();
+
+/** Text, or parts of which all are text: images do not go into these models. */
+const content = z.union([
+  z.string(),
+  z
+    .array(z.object({ type: z.literal("text"), text: z.string() }))
+    .transform((parts) => parts.map(({ text }) => text).join("")),
+]);
+
+const message = z.object({
+  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
+  content: content.nullish().transform((text) => text ?? ""),
+});
+
+/** `null` stands for the default, as it does in OpenAI's API. */
+const optional = <S extends z.ZodType>(schema: S) => schema.nullish();
+
+/** Settings that would change the answer and are not there: refused unless they ask for nothing. */
+const UNSUPPORTED = {
+  n: z.literal(1),
+  best_of: z.literal(1),
+  echo: z.literal(false),
+  suffix: z.literal(""),
+  logprobs: z.union([z.literal(false), z.literal(0)]),
+  top_logprobs: z.literal(0),
+  frequency_penalty: z.literal(0),
+  presence_penalty: z.literal(0),
+  logit_bias: z.record(z.string(), z.never()),
+  tools: z.array(z.never()).max(0),
+  functions: z.array(z.never()).max(0),
+  response_format: z.object({ type: z.literal("text") }),
+  modalities: z.tuple([z.literal("text")]),
+};
+const unsupported = Object.fromEntries(
+  Object.entries(UNSUPPORTED).map(([name, schema]) => [
+    name,
+    schema.nullish().meta({ description: "has no effect here; anything but this is refused" }),
+  ]),
+) as { [K in keyof typeof UNSUPPORTED]: z.ZodOptional<z.ZodNullable<(typeof UNSUPPORTED)[K]>> };
+
+const shared = {
+  model: optional(z.string()).meta({ description: "id of a model; another name gets the first model" }),
+  stream: optional(z.boolean()),
+  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
+  max_tokens: optional(z.int().min(1)),
+  temperature: optional(z.number().min(0).max(2)),
+  top_p: optional(z.number().gt(0).max(1)),
+  seed: optional(z.int()),
+  stop: optional(z.union([z.string().min(1), z.array(z.string().min(1)).max(4)])),
+  ...unsupported,
+};
+
+export const chatRequest = z
+  .looseObject({
+    ...shared,
+    max_completion_tokens: optional(z.int().min(1)),
+    messages: z.array(message).min(1),
+  })
+  .meta({ id: "ChatCompletionRequest" });
+export type ChatRequest = z.output<typeof chatRequest>;
+
+export const completionRequest = z
+  .looseObject({
+    ...shared,
+    prompt: z.union([
+      z.string(),
+      z.array(z.string()).min(1),
+      z.array(count).min(1),
+      z.array(z.array(count).min(1)).min(1),
+    ]),
+  })
+  .meta({ id: "CompletionRequest" });
+export type CompletionRequest = z.output<typeof completionRequest>;
+
+const usage = z.object({ prompt_tokens: count, completion_tokens: count, total_tokens: count });
+export type TokenUsage = z.infer<typeof usage>;
+const finishReason = z.enum(["stop", "length"]);
+const head = { id: z.string(), created: count, model: z.string() };
+
+export const chatCompletion = z
+  .object({
+    ...head,
+    object: z.literal("chat.completion"),
+    choices: z.array(
+      z.object({
+        index: count,
+        message: z.object({ role: z.literal("assistant"), content: z.string(), refusal: z.null() }),
+        logprobs: z.null(),
+        finish_reason: finishReason,
+      }),
+    ),
+    usage,
+  })
+  .meta({ id: "ChatCompletion" });
+
+export const completion = z
+  .object({
+    ...head,
+    object: z.literal("text_completion"),
+    choices: z.array(
+      z.object({ index: count, text: z.string(), logprobs: z.null(), finish_reason: finishReason }),
+    ),
+    usage,
+  })
+  .meta({ id: "Completion" });
+
+export const openaiModels = z.object({
+  object: z.literal("list"),
+  data: z.array(
+    z.object({ id: z.string(), object: z.literal("model"), created: count, owned_by: z.string() }),
+  ),
+});
+
+/** What OpenAI's API says of a failure. */
+export const openaiError = z
+  .object({
+    error: z.object({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  })
+  .meta({ id: "OpenAIError" });

@@ -1,0 +1,62 @@
+import { readdir, readFile } from "node:fs/promises";
+import { extname, join, relative, sep } from "node:path";
+import type { Context } from "hono";
+
+/** Types of the files that Vite makes. */
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".png": "image/png",
+  ".ico": "image/x-icon",
+  ".woff2": "font/woff2",
+  ".json": "application/json",
+  ".webmanifest": "application/manifest+json",
+  ".txt": "text/plain; charset=utf-8",
+};
+
+interface StaticFile {
+  readonly type: string;
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Files with a hash in their name never change. */
+  readonly immutable: boolean;
+}
+
+/** The explorer's files, read once: a request can name one of them and nothing else. */
+export type Explorer = ReadonlyMap<string, StaticFile>;
+
+/** @returns an empty map where the explorer was not built. */
+export async function loadExplorer(folder: string): Promise<Explorer> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const files = new Map<string, StaticFile>();
+  for (const entry of entries) {
+    const type = TYPES[extname(entry.name)];
+    if (!entry.isFile() || type === undefined) continue;
+    const path = join(entry.parentPath, entry.name);
+    files.set(`/${relative(folder, path).split(sep).join("/")}`, {
+      type,
+      body: new Uint8Array(await readFile(path)),
+      immutable: /-[A-Za-z0-9_-]{8,}\.\w+$/.test(entry.name),
+    });
+  }
+  return files;
+}
+
+const NOT_BUILT = "The explorer is not built: run npm run build. The API is described at /api/openapi.json\n";
+
+/** A file, or the page itself for every address that is a view of it. */
+export function serveExplorer(explorer: Explorer, c: Context): Response | null {
+  const page = explorer.get("/index.html");
+  const isView = extname(c.req.path) === "";
+  if (!page && isView)
+    return new Response(NOT_BUILT, { status: 503, headers: { "content-type": "text/plain; charset=utf-8" } });
+  const file = explorer.get(c.req.path) ?? (isView ? page : undefined);
+  if (!file) return null;
+  return new Response(file.body, {
+    headers: {
+      "content-type": file.type,
+      "cache-control": file.immutable ? "public, max-age=31536000, immutable" : "no-cache",
+    },
+  });
+}

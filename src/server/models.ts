@@ -1,0 +1,52 @@
+import type { LanguageModel } from "../model.ts";
+import type { ServedModel } from "./api/jobs.ts";
+import { EngineQueue } from "./engine-queue.ts";
+import { ServerError } from "./server-error.ts";
+
+/** A model that is loaded, with the queue of its engine. */
+export interface LoadedModel {
+  readonly id: string;
+  readonly llm: LanguageModel;
+  readonly queue: EngineQueue;
+}
+
+/** The models that run here, by id. */
+export class Models {
+  readonly #models: readonly LoadedModel[];
+
+  /** @param models by the name they are asked for under. */
+  constructor(models: ReadonlyMap<string, LanguageModel>) {
+    this.#models = [...models].map(([id, llm]) => ({ id, llm, queue: new EngineQueue() }));
+  }
+
+  list(): ServedModel[] {
+    return this.#models.map(({ id, llm, queue }) => ({
+      id,
+      info: structuredClone(llm.info) as ServedModel["info"],
+      engine: { ...llm.engine },
+      devices: [...llm.devices],
+      contextSize: llm.contextSize,
+      waiting: queue.length,
+    }));
+  }
+
+  /**
+   * @param id default: the first model.
+   * @throws ServerError `NOT_FOUND` naming those there are.
+   */
+  get(id: string | undefined): LoadedModel {
+    const found = id === undefined ? this.#models[0] : this.#models.find((model) => model.id === id);
+    if (found) return found;
+    throw new ServerError(
+      "NOT_FOUND",
+      this.#models.length === 0
+        ? "no model is loaded: start with moescope serve MODEL"
+        : `there is no model ${id}; there is ${this.#models.map((model) => model.id).join(", ")}`,
+    );
+  }
+
+  /** For clients that name a model of somebody else: the one they name, else the first. */
+  any(id: string | undefined): LoadedModel {
+    return this.#models.find((model) => model.id === id) ?? this.get(undefined);
+  }
+}

@@ -1,0 +1,141 @@
+import { Lru } from "../data/lru.ts";
+import { type Cells, paint } from "./cells.ts";
+
+type TileValues = Float32Array | Uint16Array;
+
+export interface TiledOptions {
+  readonly rows: number;
+  readonly columns: number;
+  readonly levels: number;
+  readonly tileTexels: number;
+  /** Values of a tile, `[rows, texels]`; the last tile of a level may be narrower. */
+  readonly load: (level: number, index: number, signal: AbortSignal) => Promise<TileValues>;
+  readonly colour: (value: number) => number;
+}
+
+/** Values and pictures kept, in bytes: a map of 100,000 tokens and 48 layers has 19 MB of values. */
+const CAPACITY = 96 << 20;
+/** Requests at a time. A browser has six connections to a server; others need one too. */
+const MAX_REQUESTS = 4;
+
+interface Tile {
+  readonly values: TileValues;
+  readonly texels: number;
+  readonly picture: HTMLCanvasElement;
+}
+
+/** A map too wide to load at once: tiles come when they are seen, those no longer seen are not waited for. */
+export class TiledCells implements Cells {
+  readonly rows: number;
+  readonly columns: number;
+  readonly levels: number;
+  readonly tileTexels: number;
+  readonly #options: TiledOptions;
+  readonly #tiles = new Lru<Tile>(CAPACITY);
+  readonly #loading = new Map<string, AbortController>();
+  readonly #failed = new Map<string, Error>();
+  readonly #listeners = new Set<() => void>();
+  /** What was asked for since the last drawing, newest need first. */
+  #wanted: { readonly key: string; readonly level: number; readonly index: number }[] = [];
+  #scheduled = false;
+
+  constructor(options: TiledOptions) {
+    this.#options = options;
+    this.rows = options.rows;
+    this.columns = options.columns;
+    this.levels = options.levels;
+    this.tileTexels = options.tileTexels;
+  }
+
+  texture(level: number, index: number): HTMLCanvasElement | null {
+    const key = `${level}/${index}`;
+    const tile = this.#tiles.get(key);
+    if (tile) return tile.picture;
+    this.#want(key, level, index);
+    return null;
+  }
+
+  value(row: number, column: number): number | undefined {
+    for (let level = 0; level < this.levels; level++) {
+      const texel = column >> level;
+      const tile = this.#tiles.get(`${level}/${Math.floor(texel / this.tileTexels)}`);
+      if (tile) return tile.values[row * tile.texels + (texel % this.tileTexels)];
+    }
+    return undefined;
+  }
+
+  /** Why tiles are missing, if requests failed. */
+  get error(): Error | null {
+    return this.#failed.values().next().value ?? null;
+  }
+
+  get loading(): boolean {
+    return this.#loading.size > 0;
+  }
+
+  retry(): void {
+    this.#failed.clear();
+    this.#changed();
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    for (const controller of this.#loading.values()) controller.abort();
+    this.#listeners.clear();
+  }
+
+  #want(key: string, level: number, index: number): void {
+    if (this.#failed.has(key)) return;
+    this.#wanted.push({ key, level, index });
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // After the drawing that asked: then all that it needs is known.
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      const wanted = new Set(this.#wanted.map(({ key }) => key));
+      for (const [loading, controller] of this.#loading)
+        if (!wanted.has(loading)) {
+          controller.abort();
+          this.#loading.delete(loading);
+        }
+      this.#start();
+    });
+  }
+
+  #start(): void {
+    while (this.#loading.size < MAX_REQUESTS) {
+      const next = this.#wanted.shift();
+      if (!next) return;
+      if (this.#loading.has(next.key) || this.#tiles.get(next.key)) continue;
+      const controller = new AbortController();
+      this.#loading.set(next.key, controller);
+      this.#options
+        .load(next.level, next.index, controller.signal)
+        .then(
+          (values) => this.#keep(next.key, values),
+          (error: Error) => {
+            if (!controller.signal.aborted) this.#failed.set(next.key, error);
+          },
+        )
+        .finally(() => {
+          if (this.#loading.get(next.key) === controller) this.#loading.delete(next.key);
+          this.#start();
+          this.#changed();
+        });
+    }
+  }
+
+  #keep(key: string, values: TileValues): void {
+    const texels = values.length / this.rows;
+    const picture = paint(values, this.rows, texels, this.#options.colour);
+    this.#tiles.set(key, { values, texels, picture }, values.byteLength + 4 * values.length);
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

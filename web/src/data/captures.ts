@@ -1,0 +1,46 @@
+import { computed, signal } from "@preact/signals";
+import type { CaptureDetails, CaptureList, CaptureSummary } from "../../../src/server/api/captures.ts";
+import { param } from "../route.ts";
+import { getJson } from "./request.ts";
+
+/** What the server has; `null` until it has answered. */
+export const captureList = signal<CaptureList | null>(null);
+export const captureListError = signal<Error | null>(null);
+
+export async function loadCaptureList(): Promise<void> {
+  captureListError.value = null;
+  try {
+    captureList.value = await getJson<CaptureList>("captures");
+  } catch (error) {
+    captureListError.value = error as Error;
+  }
+}
+
+const asked = param("c");
+
+/** The capture that is looked at: the one in the address, else the newest. */
+export const currentSummary = computed<CaptureSummary | null>(() => {
+  const list = captureList.value?.captures ?? [];
+  const wanted = asked.value;
+  if (wanted !== null) return list.find(({ id }) => id === wanted) ?? null;
+  const newest = (a: CaptureSummary, b: CaptureSummary) => (a.createdAt < b.createdAt ? b : a);
+  return list.length === 0 ? null : list.reduce(newest);
+});
+
+export const loadDetails = (id: string, signal: AbortSignal) =>
+  getJson<CaptureDetails>(`captures/${id}`, signal);
+
+/** Where a capture's answers are; its version is part of every cache key. */
+export const captureKey = ({ id, version }: Pick<CaptureSummary, "id" | "version">, rest: string): string =>
+  `${id}@${version}/${rest}`;
+
+/** Layers whose routing was captured, ascending. */
+export function routedLayers(capture: CaptureSummary): number[] {
+  const layers = new Set<number>();
+  for (const { name, layers: of } of capture.streams)
+    if (name === "expert_ids" || name === "router_logits") for (const layer of of) layers.add(layer);
+  return [...layers].sort((a, b) => a - b);
+}
+
+export const hasStream = (capture: CaptureSummary, name: string): boolean =>
+  capture.streams.some((stream) => stream.name === name && stream.layers.length > 0);
