@@ -1,3 +1,6 @@
+export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
+export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
 export type { Parting } from "./analysis/alignment.ts";
 export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
 export {
@@ -73,6 +76,7 @@ export type {
   Finished,
   FinishReason,
   GraphTensor,
+  MediaSpan,
   ModelInfo,
   MoeInfo,
   Sampling,
@@ -81,6 +85,8 @@ export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
+export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
+export type { ServerOptions } from "./engines/vllm/server-engine.ts";
 export {
   CaptureError,
   EngineError,
@@ -89,10 +95,27 @@ export {
   MoescopeError,
   RequestError,
 } from "./errors.ts";
+export { type ExpertLoadTable, expertLoad } from "./export/expert-load.ts";
+export { exportCapture } from "./export/export-capture.ts";
+export { EXPORT_FORMATS, type ExportFormat } from "./export/formats.ts";
+export type { NpyArray, NpyType } from "./export/npy.ts";
+export { npyBytes } from "./export/npy.ts";
+export { type RoutedExperts, routedExperts, type SampleSpan } from "./export/routed-experts.ts";
+export { type StreamArray, streamArray } from "./export/stream-arrays.ts";
+export { type UsageRow, usageTable } from "./export/usage-table.ts";
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
+export {
+  inspectModel,
+  type LlamaLoadOptions,
+  type LoadOptions,
+  load,
+  type ReferenceOptions,
+  type ServerLoadOptions,
+  selectionBias,
+  type VllmLoadOptions,
+} from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,
@@ -101,12 +124,13 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
 export { coactivationReducer } from "./reducers/coactivation.ts";
 export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";
 export type { Reducer } from "./reducers/reducer.ts";
 export { usageReducer } from "./reducers/usage.ts";
+export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";

@@ -12,7 +12,7 @@ from typing import Any
 from . import process
 from .collector import Collector, RowsReady
 from .errors import CaptureError
-from .images import load_image
+from .encode import prompt_of, settle
 from .plan import Plan, whole
 from .requests import KEY_ARG, SAMPLE_ARG, write_plan
 from .tokens import Tokens
@@ -54,7 +54,6 @@ class Run:
         try:
             for sample, request in enumerate(requests):
                 names.append(self._add(sample, request))
-            self._send_accepted(requests, names)
             announcer.start()
             self._generate(requests)
         except BaseException:
@@ -166,6 +165,8 @@ class Run:
                     if isinstance(item, RowsReady):
                         message = {"path": str(item.path), "rows": item.rows, "bytes": item.bytes}
                         self._send({"type": "rows", "id": self._id, **message})
+                    else:
+                        self._send({"type": "ended", "id": self._id, "sample": item.sample, "rows": item.rows})
                 if not found:
                     idle = idle + POLL_S if self._computed.is_set() else 0.0
                     if idle > DRAIN_S:

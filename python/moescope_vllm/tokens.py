@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from safetensors import safe_open
 
 
 class Tokens:
@@ -33,6 +36,11 @@ class Tokens:
         fresh = [token for token in dict.fromkeys(tokens) if token not in self._told]
         self._told.update(fresh)
         return [(token, self.text(token)) for token in fresh]
+
+    def of_rows(self, path: Path) -> list[tuple[int, str]]:
+        """As :meth:`new`, for the tokens of a rows file."""
+        with safe_open(path, "np") as file:
+            return self.new(file.get_tensor("token_id").tolist())
 
     def text(self, token: int) -> str:
         """Bytes that are no UTF-8 on their own read `<0xE2>`."""

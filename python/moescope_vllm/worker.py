@@ -175,6 +175,11 @@ class Worker:
             generation = message.get("addGenerationPrompt", True)
             text = tokens.tokenizer.apply_chat_template(message["messages"], tokenize=False, add_generation_prompt=generation)
             return {"value": text, "newTokens": []}
+        if kind == "encode":
+            from .encode import encode
+
+            value = encode(self._engine, message)
+            return {"value": value, "newTokens": tokens.new(value["tokens"])}
         raise CaptureError("INVALID_ARGUMENT", f'unknown message "{kind}"')
 
     def _run(self, message: dict[str, Any]) -> None:

@@ -27,11 +27,7 @@ export async function inspectTensors(
   });
 }
 
-export function tensorsView(
-  name: string,
-  tensors: readonly GraphTensor[],
-  { width, depth }: Terminal,
-): string[] {
+function tensorsView(name: string, tensors: readonly GraphTensor[], { width, depth }: Terminal): string[] {
   const columns = (...cells: readonly [string, string, string, string]) =>
     clip(
       `  ${padRight(cells[0], names)}  ${padRight(cells[1], 4)}  ${padRight(cells[2], 20)}  ${cells[3]}`,

@@ -1,11 +1,14 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
+import { EXPORT_FORMATS } from "../export/formats.ts";
 import { packageVersion } from "../package-root.ts";
 import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
+import { parseEngineArgument } from "./engine-argument.ts";
 import {
+  parseBytes,
   parseLabelPair,
   parseLayers,
   parseNumber,
@@ -13,12 +16,15 @@ import {
   parseStreamList,
   parseWhole,
 } from "./option-values.ts";
+import type { PlaceFlags } from "./place.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
 import type { ServeFlags } from "./serve.ts";
+import type { SetupFlags } from "./setup.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
-const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
+const MODEL =
+  "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model; with --engine vllm org/repo or a folder; http://host:8000";
 
 const EXAMPLES = `
 Examples:
@@ -29,7 +35,9 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
   moescope analyze run1                                what a capture shows
+  moescope report run1 -o report.html                  the same to share
   moescope compare run1 run2                           where routing differs
+  moescope place model.gguf --profile run1 --vram 12GiB
   moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
@@ -94,6 +102,22 @@ Examples:
   moescope serve run1 run2 --no-open
   moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
 
+const PLACE_EXAMPLES = `
+Examples:
+  moescope profile model.gguf --prompts texts.jsonl --out a.json
+  moescope place model.gguf --profile a.json --vram 12GiB`;
+
+const EXPORT_EXAMPLES = `
+Formats:
+  routed-experts  [token, layer, k] ids, as vLLM and SGLang return them
+  expert-load     JSON [layers, experts], for SGLang's --init-expert-location
+  usage-csv, usage-parquet    a line per layer, label and expert
+  npy             every stream as numpy arrays [rows, layers, width]
+
+Examples:
+  moescope export run1 --format npy -o arrays
+  moescope export run1 --format usage-csv -o usage.csv`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -105,8 +129,25 @@ export function program(context: CommandContext): Command {
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
   root.addCommand(analyzeCommand(context));
+  root
+    .command("report")
+    .description("what a capture shows, as one HTML file to share")
+    .argument("<dir>", "a capture folder")
+    .requiredOption("-o, --out <file>", "the HTML file")
+    .option("--title <text>", "default: the model's name")
+    .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
+    .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
+  root.addCommand(placeCommand(context));
+  root
+    .command("prune-candidates")
+    .description("experts by what they contribute, those that carry least first")
+    .argument("<dir>", "a capture folder")
+    .option("--limit <n>", "experts listed", value(parseWhole(1)), 20)
+    .option("--json", "print one JSON document with every expert")
+    .action(async (dir, flags) => (await import("./prune-candidates.ts")).prune(dir, flags, context));
+  root.addCommand(exportCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
@@ -129,6 +170,18 @@ export function program(context: CommandContext): Command {
       // The report has said why.
       if (!works) throw new CommandFailed();
     });
+  root
+    .command("setup")
+    .description("install the vLLM engine in an environment of its own")
+    .argument("<engine>", "vllm")
+    .option("--cpu", "the build for CPUs")
+    .option("--cuda", "the build for NVIDIA GPUs (default on Linux)")
+    .option("--dir <dir>", "where to (default: moescope's folder in your data folder)")
+    .option("--yes", "do not ask")
+    .option("--dry-run", "say what would be installed, and how large it is")
+    .action(async (engine: string, flags: SetupFlags) =>
+      (await import("./setup.ts")).setup(engine, flags, context),
+    );
   return root;
 }
 
@@ -241,6 +294,32 @@ function serveCommand(context: CommandContext): Command {
     );
 }
 
+function exportCommand(context: CommandContext): Command {
+  return new Command("export")
+    .description("write a capture in a format of others: numpy, CSV, Parquet, vLLM's, SGLang's")
+    .argument("<dir>", "a capture folder")
+    .addOption(new Option("--format <format>", "what to write").choices(EXPORT_FORMATS).makeOptionMandatory())
+    .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
+    .addHelpText("after", EXPORT_EXAMPLES)
+    .action(async (dir, flags) => (await import("./export.ts")).exportFolder(dir, flags, context));
+}
+
+function placeCommand(context: CommandContext): Command {
+  return new Command("place")
+    .description("which layers' experts to keep on the GPU, with llama.cpp's arguments")
+    .argument("<model>", MODEL)
+    .requiredOption("--profile <path>", "a capture folder, or the JSON of moescope profile")
+    .requiredOption("--vram <size>", "GPU memory llama.cpp may use, e.g. 12GiB", value(parseBytes))
+    .option("--context <n>", "tokens of the key-value cache (default: up to 4096)", value(parseWhole(1)))
+    .addOption(new Option("--kv-type <type>", "of the key-value cache").choices(["f32", "f16", "q8_0"]))
+    .option("--ubatch <n>", "llama.cpp's --ubatch-size (default: 512)", value(parseWhole(1)))
+    .option("--json", "print one JSON document")
+    .addHelpText("after", PLACE_EXAMPLES)
+    .action(async (model: string, flags: PlaceFlags) =>
+      (await import("./place.ts")).place(model, flags, context),
+    );
+}
+
 /** Where prompts come from, for commands that run them. */
 const promptOptions = (command: Command): Command =>
   command
@@ -251,12 +330,19 @@ const promptOptions = (command: Command): Command =>
 /** How a model is loaded, for commands that run one. */
 const modelOptions = (command: Command): Command =>
   command
+    .addOption(
+      new Option("--engine <name>", "what runs the model (default: llama.cpp)").choices([
+        "llama.cpp",
+        "vllm",
+      ]),
+    )
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
     .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
     .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
     .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
     .option("--cpu-moe", "keep all experts in the CPU's memory")
@@ -265,7 +351,16 @@ const modelOptions = (command: Command): Command =>
       "--override-tensor <pattern=device>",
       'tensors to a device, e.g. "exps=CPU"; may repeat',
       appended(value(parseOverride)),
-    );
+    )
+    .option("--tensor-parallel-size <n>", "vllm: GPUs that share each layer", value(parseWhole(1)))
+    .option("--pipeline-parallel-size <n>", "vllm: GPUs that share the layers", value(parseWhole(1)))
+    .option("--data-parallel-size <n>", "vllm: copies of the model", value(parseWhole(1)))
+    .option(
+      "--engine-arg <name=value>",
+      "vllm: any other argument, e.g. maxNumSeqs=64; may repeat",
+      appended(value(parseEngineArgument)),
+    )
+    .option("--api-key <key>", "of a server (default: VLLM_API_KEY)");
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];
 

@@ -35,6 +35,10 @@ export interface ServeOptions {
   readonly demoPrompts?: () => Promise<Prompt[]>;
   /** Further names the server is reached under. */
   readonly allowHosts?: readonly string[];
+  /** Milliseconds for a whole request to arrive; slow ones hold a connection. Default 30,000. */
+  readonly requestTimeout?: number;
+  /** Bytes of recordings that are kept; see {@link Recordings}. */
+  readonly recordingBytes?: number;
 }
 
 export interface RunningServer {
@@ -47,19 +51,24 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Headers must be there within this time (ms), and the whole request within that: slow ones hold a connection. */
-const HEADERS_MS = 10_000;
+/** Prompts for a corpus arrive well within it, also from another machine. */
 const REQUEST_MS = 30_000;
 /** More connections than any browser with a few dozen tabs has. */
 const MAX_CONNECTIONS = 1024;
 
 /** @throws RequestError `INVALID_ARGUMENT` for an address without a token, a folder that is not there, a port in use. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
-  const { host = "127.0.0.1", port = 0, token = null, allowHosts = [] } = options;
+  const {
+    host = "127.0.0.1",
+    port = 0,
+    token = null,
+    allowHosts = [],
+    requestTimeout = REQUEST_MS,
+  } = options;
   if (!isLoopback(host) && token === null)
     throw new RequestError("INVALID_ARGUMENT", `${host} can be reached by others: a token is needed there`);
   const roots = await Promise.all(options.folders.map(folderRoot));
-  const recordings = await Recordings.create();
+  const recordings = await Recordings.create(options.recordingBytes);
   const library = new CaptureLibrary([...roots, recordings.root], workerScript());
   const jobs = new Jobs(library, recordings);
   const capturesInto = await folderForCaptures(roots);
@@ -75,9 +84,9 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const server = createAdaptorServer({
     fetch: app.fetch,
     serverOptions: {
-      headersTimeout: HEADERS_MS,
-      requestTimeout: REQUEST_MS,
-      connectionsCheckingInterval: 1000,
+      headersTimeout: Math.min(10_000, requestTimeout),
+      requestTimeout,
+      connectionsCheckingInterval: Math.min(1000, requestTimeout),
     },
   }) as Server;
   server.maxConnections = MAX_CONNECTIONS;

@@ -76,9 +76,9 @@ export function App() {
   ]);
   return (
     <>
-      <a class="skip" href="#main" onClick={skipToMain}>
+      <button type="button" class="skip" onClick={() => document.getElementById("main")?.focus()}>
         Skip to the view
-      </a>
+      </button>
       <header class="top">
         <a class="brand" href={href("usage")}>
           <img src="./icon.svg" alt="" width="24" height="24" /> moescope
@@ -142,14 +142,9 @@ function CapturePage({
   );
 }
 
-function skipToMain(event: Event): void {
-  event.preventDefault();
-  document.getElementById("main")?.focus();
-}
-
 function searchTokens(): void {
-  const here = () => document.querySelector<HTMLInputElement>("input[type=search]");
-  if (!here()) go("tokens");
-  // The tokens view may have to come first.
-  requestAnimationFrame(() => requestAnimationFrame(() => here()?.focus()));
+  const field = document.querySelector<HTMLInputElement>("input[type=search]");
+  // Where there is none the tokens view comes first, and looks for this.
+  if (field) field.focus();
+  else go("tokens", { find: 1 });
 }

@@ -68,7 +68,7 @@ export function* run(
       const step = tokens.fill(chunks, capturedTokens);
       if (context.aborted()) return;
       const draws = drawing(chunks);
-      session.tap.needOutput(draws.length > 0);
+      session.tap.needOutput(session.context, draws.length > 0);
       const code = llama.decode(session.context, tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);

@@ -110,9 +110,18 @@ export class Tap {
     return this.#looking;
   }
 
-  /** Whether the next step needs the model's output; without, it is not computed for rows that are only captured. */
-  needOutput(needed: boolean): void {
-    this.#head.need(needed);
+  /**
+   * Whether the next step needs the model's output; without, it is not computed for rows that are only captured.
+   *
+   * ggml's CUDA backend replays the kernels it has recorded for a graph without looking at the graph again. Only when
+   * the scheduler asks the callback does it compare every node with what was recorded, so that is what happens in the
+   * step after a change.
+   */
+  needOutput(context: Pointer, needed: boolean): void {
+    const changed = this.#head.need(needed);
+    if (changed === null || this.#bufferType(changed) === this.#cpu) return;
+    const scheduler = this.#llama.scheduler?.(context);
+    if (scheduler) this.#llama.setEvalCallback(scheduler, this.callback, null);
   }
 
   /**
@@ -252,8 +261,12 @@ export class Tap {
     // A weight, or the cache: what has no operation holds its values already.
     if (this.#tensors.op(root) === this.#ops.NONE) return null;
     const bytes = this.#llama.tensorBytes(root);
-    const type = this.#llama.bufferType(this.#tensors.buffer(root));
+    const type = this.#bufferType(root);
     return type === this.#cpu ? this.#arena.allocate(bytes) : this.#devices.allocate(type, bytes);
+  }
+
+  #bufferType(t: TensorPointer): BufferTypePointer {
+    return this.#llama.bufferType(this.#tensors.buffer(t));
   }
 
   #point(t: TensorPointer, { address, buffer }: Region, offset: number): void {

@@ -11,7 +11,7 @@ export const captureId = z
   .meta({ description: "id of a capture, as the list gives it" });
 
 export const layer = whole.meta({ description: "0-based index of a decoder layer" });
-export const expert = whole.meta({ description: "0-based index of a routed expert" });
+const expert = whole.meta({ description: "0-based index of a routed expert" });
 export const streamName = z
   .string()
   .refine(isStreamName, "is no stream")
@@ -19,7 +19,7 @@ export const streamName = z
 export const phase = z.enum(["prompt", "generated"]);
 
 /** Element types of binary answers, little-endian, as numpy and JavaScript name them. */
-export const DTYPES = { float32: 4, uint16: 2, int32: 4, uint8: 1 } as const;
+const DTYPES = { float32: 4, uint16: 2, int32: 4, uint8: 1 } as const;
 export type Dtype = keyof typeof DTYPES;
 
 /** Bytes of a row of an array. */

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { Finished } from "../../engines/engine.ts";
+import { RequestError } from "../../errors.ts";
 import { given } from "../../given.ts";
 import type { ChatMessage, Prompt } from "../../prompt.ts";
 import {
@@ -9,6 +10,7 @@ import {
   chatRequest,
   completion,
   completionRequest,
+  openaiError,
   openaiModels,
   type TokenUsage,
 } from "../api/openai.ts";
@@ -43,6 +45,7 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         method: "get",
         path: "/v1/models",
         tag,
+        problem: openaiError,
         summary: "The models, as OpenAI lists them",
         responses: { 200: { description: "the models", schema: openaiModels } },
       },
@@ -57,6 +60,7 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         method: "post",
         path: "/v1/chat/completions",
         tag,
+        problem: openaiError,
         summary: "Answer a chat",
         body: chatRequest,
         responses: answered("the answer", chatCompletion),
@@ -72,6 +76,7 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         method: "post",
         path: "/v1/completions",
         tag,
+        problem: openaiError,
         summary: "Continue a text, or several",
         body: completionRequest,
         responses: answered("the continuations", completion),
@@ -136,8 +141,13 @@ async function complete(
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   // What fits: a client that names no limit, or one for a larger model, gets what there is room for.
   const room = llm.contextSize - longest;
+  if (room < 1)
+    throw new RequestError(
+      "CONTEXT_OVERFLOW",
+      `the prompt has ${longest} tokens; this model's context is ${llm.contextSize}, with one to generate`,
+    );
   const options = {
-    maxTokens: Math.max(1, Math.min(limit ?? room, Math.max(1, room))),
+    maxTokens: Math.min(limit ?? room, room),
     temperature: body.temperature ?? 1,
     topP: body.top_p ?? 1,
     // A negative seed is one all the same: the sampler's are 32 bits.

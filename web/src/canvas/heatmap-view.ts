@@ -297,10 +297,11 @@ export class HeatmapView {
       const w = column === undefined ? width : rect.width;
       const h = row === undefined ? height : rect.height;
       // A line in the page's colour below the mark keeps it visible on any cell.
-      context.lineWidth = strong ? 5 : 3;
+      const thin = Math.min(w, h) < 6;
+      context.lineWidth = thin ? 3 : strong ? 5 : 3;
       context.strokeStyle = token("surface");
       context.strokeRect(x, y, w, h);
-      context.lineWidth = strong ? 2.5 : 1.5;
+      context.lineWidth = strong && !thin ? 2.5 : 1.5;
       context.strokeStyle = strong ? accent : text;
       context.strokeRect(x, y, w, h);
     };

@@ -71,7 +71,6 @@ export function Heatmap(props: HeatmapProps) {
     };
   }, []);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the picture is what these make
   useEffect(() => {
     view.current?.setPicture(picture(props));
     return props.cells.onChange(() => view.current?.redraw());

@@ -88,7 +88,13 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
       {overview.state === "error" ? (
         <ErrorNote error={overview.error} retry={overview.retry} />
       ) : colours ? (
-        <MapsBody capture={capture} facts={facts} measure={measure.name} colours={colours} />
+        <MapsBody
+          capture={capture}
+          facts={facts}
+          measure={measure.name}
+          overview={overview.data!}
+          colours={colours}
+        />
       ) : (
         <Skeleton height={560} label="Computing the overview" />
       )}
@@ -99,10 +105,12 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
 interface BodyProps extends ViewProps {
   readonly facts: Facts;
   readonly measure: MeasureName;
+  /** Values of the coarsest tile. */
+  readonly overview: Float32Array | Uint16Array;
   readonly colours: MeasureColours;
 }
 
-function MapsBody({ capture, facts, measure, colours }: BodyProps) {
+function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
   const { layers, rows } = facts;
   const view = useRef<HeatmapView | null>(null);
   const dark = isDark();
@@ -114,7 +122,6 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
   // The address may change from outside: a shared link, a sample that was jumped to, the way back.
   const asked = `${route.value.params.x}/${route.value.params.w}`;
   const written = useRef(asked);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only a new address moves the map
   useEffect(() => {
     if (asked === written.current) return;
     written.current = asked;
@@ -145,6 +152,7 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
       tileTexels: facts.tileCells,
       load: (level, tile, signal) => loadTile(capture, of, level, tile, signal),
       colour: pixelOf(colours, dark),
+      overview,
     });
   }, [capture, facts, measure, colours]);
   useEffect(() => {
@@ -248,8 +256,11 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
         />
         <p class="axis-names muted small">
           tokens across, layers down · {plural(Math.round(span.length), "token")} of {count(rows)} in view
-          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""} · wheel or <kbd>w</kbd>{" "}
-          <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""}
+          <span class="by-keys">
+            {" "}
+            · wheel or <kbd>w</kbd> <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          </span>
         </p>
         <ExpertsOfLayer capture={capture} facts={facts} layer={layer} span={span} onSpan={moved} row={row} />
         <Strip
@@ -300,7 +311,6 @@ function SampleJump({ capture }: ViewProps) {
         <select value={filterSample.value ?? ""} onChange={(event) => jump(event.currentTarget.value)}>
           <option value="">all {count(samples)}</option>
           {sampleLabels.map((label, sample) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: samples are numbered
             <option key={sample} value={sample}>
               {sample}
               {label === null ? "" : ` · ${label}`}

@@ -1,0 +1,170 @@
+/**
+ * How smoothly the explorer's token map moves at full size: 100,000 tokens x 48 layers.
+ *
+ *     npm run bench:explorer [-- TOKENS]
+ *
+ * Writes a capture of that size (random router logits, 0.4 GB, in the temporary folder), serves it, and pans and zooms
+ * the map in Chromium with its keys. Printed: the time between frames while the map moves, against the time between
+ * frames of the same page at rest in the same run.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { FolderSink, inspectModel } from "../dist/index.js";
+import { median, write } from "./result.mjs";
+
+const TOKENS = Number(process.argv[2] ?? 100_000);
+const LAYERS = 48;
+const EXPERTS = 32;
+const TOP_K = 4;
+const SAMPLE = 500;
+const BATCH = 500;
+const BROWSER = process.env.MOESCOPE_TEST_CHROMIUM ?? "/usr/bin/chromium";
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+const folder = mkdtempSync(join(tmpdir(), "moescope-bench-"));
+try {
+  await writeCapture(join(folder, "large"));
+  write("explorer", { tokens: TOKENS, layers: LAYERS, experts: EXPERTS, ...(await measure(folder)) });
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Logits that drift along the text, so that the map has something to show. */
+async function writeCapture(into) {
+  const model = await inspectModel(path("../models/demo/demo-moe.gguf"));
+  const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
+  const sink = new FolderSink(into, { dtype: "float16" });
+  await sink.open({
+    engine: { kind: "llama.cpp", version: "synthetic" },
+    model: {
+      ...model,
+      name: "synthetic",
+      layers: LAYERS,
+      moe: { ...model.moe, layers, experts: EXPERTS, topK: TOP_K },
+    },
+    streams: ["router_logits", "expert_ids", "expert_weights"].map((name) => ({ name, layers })),
+    samples: Array.from({ length: Math.ceil(TOKENS / SAMPLE) }, (_, i) => ({
+      label: ["code", "prose", "numbers", "chat"][i % 4],
+      promptTokens: SAMPLE,
+    })),
+    tokenText: (id) => ` t${id}`,
+  });
+  let seed = 1;
+  const random = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 32;
+  };
+  for (let from = 0; from < TOKENS; from += BATCH) {
+    const rows = Math.min(BATCH, TOKENS - from);
+    const row = (f) => Int32Array.from({ length: rows }, (_, i) => f(from + i));
+    const streams = new Map(
+      ["router_logits", "expert_ids", "expert_weights"].map((name) => [name, new Map()]),
+    );
+    for (const layer of layers) {
+      const logits = new Float32Array(rows * EXPERTS);
+      const ids = new Uint16Array(rows * TOP_K);
+      const weights = new Float32Array(rows * TOP_K).fill(1 / TOP_K);
+      for (let i = 0; i < rows; i++) {
+        const kind = Math.floor((from + i) / SAMPLE) % 4;
+        const sharp = 1 + 3 * random();
+        for (let e = 0; e < EXPERTS; e++)
+          logits[i * EXPERTS + e] = sharp * (random() + ((e + layer) % 4 === kind ? 0.5 : 0));
+        const own = logits.subarray(i * EXPERTS, (i + 1) * EXPERTS);
+        const best = Array.from(own, (_, e) => e).sort((a, b) => own[b] - own[a]);
+        ids.set(best.slice(0, TOP_K), i * TOP_K);
+      }
+      streams.get("router_logits").set(layer, logits);
+      streams.get("expert_ids").set(layer, ids);
+      streams.get("expert_weights").set(layer, weights);
+    }
+    await sink.write({
+      rows,
+      sample: row((at) => Math.floor(at / SAMPLE)),
+      position: row((at) => at % SAMPLE),
+      tokenId: row((at) => (at * 7919) % 5000),
+      phase: new Uint8Array(rows),
+      streams,
+    });
+    process.stderr.write(`\rwriting ${from + rows} of ${TOKENS} tokens`);
+  }
+  process.stderr.write("\n");
+  await sink.close({ finished: [] });
+}
+
+async function measure(root) {
+  const server = spawn(
+    process.execPath,
+    [path("../dist/cli/main.js"), "serve", root, "--no-open", "--port", "0"],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  let url = "";
+  for await (const line of createInterface(server.stdout)) {
+    url = /http:\/\/\S+/.exec(line)?.[0] ?? "";
+    if (url) break;
+  }
+  server.stdout.resume();
+  const browser = await chromium.launch({ executablePath: BROWSER, args: ["--no-sandbox"] });
+  try {
+    const page = await (await browser.newContext({ viewport: { width: 1440, height: 900 } })).newPage();
+    const opened = performance.now();
+    await page.goto(`${url}#/tokens`);
+    await page.waitForSelector(".heatmap canvas", { timeout: 300_000 });
+    await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"), null, { timeout: 300_000 });
+    const overviewMs = performance.now() - opened;
+    await page.focus(".heatmap");
+    // A first pass brings the tiles, so that the second one shows the drawing.
+    await page.evaluate(moveMap);
+    const moving = await page.evaluate(moveMap);
+    const resting = await page.evaluate(frames, 120);
+    const late = moving.filter((ms) => ms > 1.5 * median(resting)).length;
+    return {
+      overviewMs: Math.round(overviewMs),
+      frames: moving.length,
+      frameMs: { moving: round(median(moving)), resting: round(median(resting)) },
+      ratio: round(median(moving) / median(resting)),
+      worstMs: round(Math.max(...moving)),
+      lateFrames: round(late / moving.length),
+    };
+  } finally {
+    await browser.close();
+    server.kill("SIGINT");
+    await once(server, "exit");
+  }
+}
+
+const round = (value) => Number(value.toPrecision(3));
+
+/** In the page: zoom in, pan along, zoom out, one key a frame; resolves to the times between frames. */
+async function moveMap() {
+  const keys = ["w".repeat(14), "d".repeat(60), "a".repeat(60), "s".repeat(14)].join("");
+  const map = document.querySelector(".heatmap");
+  const times = [];
+  let before = await new Promise(requestAnimationFrame);
+  for (const key of keys) {
+    map.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    const now = await new Promise(requestAnimationFrame);
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}
+
+/** In the page: times between frames when nothing happens. */
+async function frames(count) {
+  const times = [];
+  let before = await new Promise(requestAnimationFrame);
+  while (times.length < count) {
+    const now = await new Promise(requestAnimationFrame);
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}
