@@ -1,6 +1,6 @@
 """What capturing costs on a GPU: times of the same work with and without, alternating in one process.
 
-usage: python bench/vllm/speed.py plugin|bare|eager [--layers 48] [--runs 5] [--rows FILE] [--streams a,b]
+usage: python bench/vllm/speed.py plugin|bare|eager [--layers 48] [--runs 5] [--rows FILE] [--streams a,b] [--modes none,routing]
 plugin: CUDA graphs, the plugin loaded; every workload without a capture, then with more and more streams, `--runs` rounds.
 bare: CUDA graphs, the plugin not loaded: the baseline that knows nothing of it. eager: the plugin, but no CUDA graphs.
 --rows: write captured rows of six prompts (plugin), or compare with those written before (eager).
@@ -48,15 +48,17 @@ def main() -> None:
     llm = load(options)
     if options.rows and options.kind != "bare":
         check_rows(llm, options)
-    modes = [mode for mode, streams in MODES.items() if set(streams) <= set(options.streams)] if options.kind != "bare" else ["none"]
+    modes = [mode for mode in options.modes if set(MODES[mode]) <= set(options.streams)] if options.kind != "bare" else ["none"]
     numbers = random.Random(1)
-    for requests, prompt, generated in WORKLOADS:
+    for requests, prompt, generated in (WORKLOADS[number] for number in options.workloads):
         times: dict[str, list[tuple[float, float]]] = {mode: [] for mode in modes}
-        for round in range(-1, options.runs):  # the first is a warm-up
-            for mode in modes:
+        for turn in range(-1, options.runs):  # the first is a warm-up
+            # Each round starts with another mode: what one leaves behind (freed gigabytes) must not always meet the same next one.
+            first = turn % len(modes)
+            for mode in modes[first:] + modes[:first]:
                 prompts = [[numbers.randrange(5, 150000) for _ in range(prompt)] for _ in range(requests)]
                 measured = run(llm, prompts, generated, MODES[mode])
-                if round >= 0:
+                if turn >= 0:
                     times[mode].append(measured)
         line = {
             "kind": options.kind,
@@ -81,7 +83,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--streams", default=",".join(MODES["routing+hidden"]), help="what the process is started with")
+    parser.add_argument("--modes", default=",".join(MODES), help="what the workloads capture; default all that the streams allow")
+    parser.add_argument("--workloads", type=lambda text: [int(part) for part in text.split(",")], default=range(len(WORKLOADS)))
     options = parser.parse_args()
+    options.modes = options.modes.split(",")
     options.streams = options.streams.split(",")
     return options
 

@@ -22,6 +22,11 @@ POLL_S = 0.01
 #: The longest wait (s) for the last rows after the engine has finished: they are on their way to the disk.
 DRAIN_S = 120
 
+
+class EngineBroken(Exception):
+    """A step of the engine failed."""
+
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -70,10 +75,17 @@ class Run:
         """Nobody will read what is left."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def discard_if_read(self) -> bool:
+        """Whether it is gone."""
+        if not any(self._folder.glob("*.safetensors")):
+            self.discard()
+        return not self._folder.exists()
+
     def _add(self, sample: int, request: Mapping[str, Any]) -> str:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        prompt, limit = self._prompt(sample, request), whole(request.get("maxTokens", 0))
+        prompt, limit = prompt_of(request, f"sample {sample}"), whole(request.get("maxTokens", 0))
+        self._check_room(sample, request, limit)
         sampling = request.get("sampling") or {}
         params = SamplingParams(
             max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
@@ -93,38 +105,55 @@ class Run:
         except ValueError as error:
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
 
-    def _prompt(self, sample: int, request: Mapping[str, Any]) -> dict[str, Any]:
-        tokens, text = request.get("tokens"), request.get("prompt")
-        if (tokens is None) == (text is None):
-            raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: either tokens or a prompt")
+    def _check_room(self, sample: int, request: Mapping[str, Any], limit: int) -> None:
+        """vLLM would cut the generation short without a word."""
         room = self._engine.model_config.max_model_len
-        if tokens is not None:
-            if not tokens:
-                raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: a prompt needs at least one token")
-            needed = len(tokens) + max(1, request.get("maxTokens", 0)) - 1
-            if needed > room:
-                raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
-        return {"prompt_token_ids": list(tokens)} if tokens is not None else prompt_of(request)
+        needed = len(request.get("tokens") or ()) + max(1, limit) - 1
+        if needed > room:
+            raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
+
+    def _send_accepted(self, requests: list[Mapping[str, Any]], names: list[str]) -> None:
+        """Tells the tokens of samples whose sender does not know them."""
+        scheduler = self._engine.engine_core.engine_core.scheduler
+        samples = []
+        for sample, (request, name) in enumerate(zip(requests, names, strict=True)):
+            if request.get("tokens") is None or request.get("images"):
+                samples.append({"sample": sample, **tokens_and_media(scheduler.requests[name])})
+        if samples:
+            self._send({"type": "accepted", "id": self._id, "samples": samples})
 
     def _generate(self, requests: list[Mapping[str, Any]]) -> None:
         drawn: dict[int, list[int]] = {}
         texts: dict[int, str] = {}
+        lengths: dict[int, int] = {}
         before = process.scheduled_tokens
         while self._engine.has_unfinished_requests() and not self.cancelled.is_set() and self._failure is None:
             step: dict[str, Any] = {"drawn": [], "finished": []}
-            for output in self._engine.step():
+            for output in self._step():
                 sample, completion = int(output.request_id), output.outputs[0]
+                if output.prompt_token_ids:
+                    lengths[sample] = len(output.prompt_token_ids)
                 if requests[sample].get("maxTokens", 0):
                     drawn.setdefault(sample, []).extend(completion.token_ids)
                     texts[sample] = texts.get(sample, "") + completion.text
                     step["drawn"] += [{"sample": sample, "tokenId": token} for token in completion.token_ids]
                 if output.finished:
                     ended = {"sample": sample, "tokens": drawn.pop(sample, []), "text": texts.pop(sample, "")}
-                    step["finished"].append({**ended, "reason": reason(completion)})
+                    # The token drawn last never went through the model.
+                    tokens = lengths[sample] + max(0, len(ended["tokens"]) - 1)
+                    rows = self._plan.select.count(tokens, lengths[sample])
+                    step["finished"].append({**ended, "reason": reason(completion), "rows": rows})
             processed, before = process.scheduled_tokens - before, process.scheduled_tokens
             if processed or step["drawn"] or step["finished"]:
                 new = self._tokens.new(entry["tokenId"] for entry in step["drawn"])
                 self._send({"type": "steps", "id": self._id, **step, "processed": processed, "newTokens": new})
+
+    def _step(self) -> list[Any]:
+        """Raises EngineBroken: whatever went wrong in there, the engine cannot be used again."""
+        try:
+            return self._engine.step()
+        except Exception as error:
+            raise EngineBroken(f"{type(error).__name__}: {error}") from error
 
     def _announce(self) -> None:
         """The announcing thread: rows are told of while the engine computes."""
@@ -153,6 +182,50 @@ class Run:
     def _cancel(self) -> None:
         self.cancelled.set()
         self.discard()
+
+
+def prompt_of(request: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A request's prompt as vLLM takes it. Raises INVALID_ARGUMENT, beginning with `what`."""
+    tokens, text = request.get("tokens"), request.get("prompt")
+    if (tokens is None) == (text is None):
+        raise CaptureError("INVALID_ARGUMENT", f"{what}: either tokens or a prompt")
+    if tokens is not None and not tokens:
+        raise CaptureError("INVALID_ARGUMENT", f"{what}: a prompt needs at least one token")
+    prompt: dict[str, Any] = {"prompt": text} if tokens is None else {"prompt_token_ids": list(tokens)}
+    images = request.get("images") or []
+    if images:
+        prompt["multi_modal_data"] = {"image": [load_image(image) for image in images]}
+    return prompt
+
+
+def tokens_and_media(request: Any) -> dict[str, Any]:
+    """request: vLLM's, with its placeholders expanded."""
+    media = [
+        {"kind": feature.modality, "offset": feature.mm_position.offset, "length": feature.mm_position.length}
+        for feature in request.mm_features or ()
+    ]
+    return {"tokens": list(request.prompt_token_ids), "media": media}
+
+
+def encode(engine: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens and media of a prompt that is not run."""
+    from vllm.sampling_params import SamplingParams
+
+    prompt, params = prompt_of(request, "encode"), SamplingParams(max_tokens=1)
+    try:
+        return tokens_and_media(
+            engine.input_processor.process_inputs("encode", prompt, params, supported_tasks=engine.get_supported_tasks())
+        )
+    except ValueError as error:
+        too_long = "max_model_len" in str(error) or "maximum model length" in str(error)
+        raise CaptureError("CONTEXT_OVERFLOW" if too_long else "INVALID_ARGUMENT", str(error)) from error
+
+
+def settle(engine: Any) -> None:
+    """Steps an idle LLMEngine until it has told its processes which requests have ended: it does so with the next step only."""
+    core = engine.engine_core.engine_core
+    while core.scheduler.has_requests() or getattr(core, "batch_queue", None):
+        engine.step()
 
 
 def reason(completion: Any) -> str:
