@@ -191,11 +191,11 @@ describe.skipIf("missing" in found)(
     test("what is missing is told above every view", async () => {
       const { page } = await openPage(explorer, `usage?c=${interrupted}`);
       const banner = page.locator("details.completeness");
-      await expect.poll(() => banner.innerText()).toContain("Incomplete");
+      await expect.poll(() => banner.textContent()).toContain("Incomplete");
       await banner.locator("summary").click();
-      expect(await banner.innerText()).toContain("SHA-256");
+      expect(await banner.textContent()).toContain("SHA-256");
       const whole = await openPage(explorer, `usage?c=${id}`);
-      await expect.poll(() => whole.page.locator("details.completeness").innerText()).toContain("Complete");
+      await expect.poll(() => whole.page.locator("details.completeness").textContent()).toContain("Complete");
     });
 
     test("an error says what to do, and trying again helps", async () => {

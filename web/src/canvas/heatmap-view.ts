@@ -101,10 +101,15 @@ export class HeatmapView {
   }
 
   setSpan(across: Span, down = this.down): void {
+    this.follow(across, down);
+    this.#onSpan();
+  }
+
+  /** The same, told by another map: it is not told back, or two maps would correct each other for ever. */
+  follow(across: Span, down = this.down): void {
     const { columns, rows } = this.picture.cells;
     this.across = clampSpan(across, columns);
     this.down = clampSpan(down, rows);
-    this.#onSpan();
     this.redraw();
   }
 

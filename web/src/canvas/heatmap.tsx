@@ -86,7 +86,7 @@ export function Heatmap(props: HeatmapProps) {
   useEffect(() => {
     const current = view.current;
     if (!current || !span) return;
-    if (span.start !== current.across.start || span.length !== current.across.length) current.setSpan(span);
+    if (span.start !== current.across.start || span.length !== current.across.length) current.follow(span);
   }, [span]);
 
   const { keyboard = true } = props;
