@@ -1,4 +1,5 @@
 import { makeAbort } from "../src/engines/llama/abort.ts";
+import { findGpuLibraries, type GpuChoice } from "../src/engines/llama/gpu.ts";
 import { findLibrary } from "../src/engines/llama/library.ts";
 import { NativeTokens } from "../src/engines/llama/native-tokens.ts";
 import { CONTROL } from "../src/engines/llama/protocol.ts";
@@ -12,12 +13,15 @@ export class BareLoop {
   readonly #session: Session;
   readonly #tokens: NativeTokens;
 
-  constructor(path: string, threads: number, contextSize: number) {
+  constructor(
+    path: string,
+    { threads, contextSize, gpu }: { threads: number; contextSize: number; gpu: GpuChoice },
+  ) {
     this.#session = Session.open({
       files: findLibrary(),
       path,
-      gpu: false,
-      gpuLibraries: [],
+      gpu,
+      gpuLibraries: findGpuLibraries(gpu),
       placement: { gpuLayers: null, overrides: [] },
       layers: 0, // only runs with rows ask for it
       contextSize,

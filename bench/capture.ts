@@ -2,25 +2,31 @@
  * What capturing costs: decode and prefill with capture over the same engine without, and generation over a bare loop
  * on the same libraries. Prints JSON: medians of interleaved runs and their ratios.
  *
- *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200]
+ *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200] [--gpu cuda]
  */
 import { parseArgs } from "node:util";
 import type { RunEnd, Sink } from "../src/capture/sink.ts";
-import { STREAM_NAMES } from "../src/capture/streams.ts";
+import type { GpuChoice } from "../src/engines/llama/gpu.ts";
 import { load } from "../src/load.ts";
 import { BareLoop } from "./bare-loop.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { threads: { type: "string" }, runs: { type: "string" }, tokens: { type: "string" } },
+  options: {
+    threads: { type: "string" },
+    runs: { type: "string" },
+    tokens: { type: "string" },
+    gpu: { type: "string" },
+  },
 });
 const path = positionals[0] ?? "models/demo/demo-moe.gguf";
 const threads = Number(values.threads ?? 2);
 const runs = Number(values.runs ?? 7);
 const generated = Number(values.tokens ?? 200);
+const gpu = (values.gpu ?? false) as GpuChoice;
 const contextSize = 1024;
-const llm = await load(path, { threads, contextSize, parallel: 1 });
-const bare = new BareLoop(path, threads, contextSize);
+const llm = await load(path, { threads, contextSize, parallel: 1, gpu });
+const bare = new BareLoop(path, { threads, contextSize, gpu });
 const tokens = (count: number) => Int32Array.from({ length: count }, (_, i) => 10 + ((i * 37) % 4000));
 const short = tokens(16);
 const long = tokens(1000);
@@ -32,7 +38,7 @@ const decode = (what: object) => () =>
   llm.capture(short, { maxTokens: generated, ignoreEos: true, into: drop, ...what });
 const prefill = (what: object) => () => llm.capture(long, { into: drop, ...what });
 const logits = { streams: ["router_logits"] };
-const four = { streams: STREAM_NAMES };
+const four = { streams: ["router_logits", "expert_ids", "expert_weights", "hidden_states"] };
 const cases: Record<string, () => unknown> = {
   "bare loop": () => bare.generate(short, generated),
   "decode, no capture": decode(nothing),
@@ -62,6 +68,7 @@ const ratio = (name: string, baseline: string) =>
   Number(median(times[name]!.map((time, i) => time / times[baseline]![i]!)).toFixed(3));
 const result = {
   model: { path, name: llm.info.name, megabytes: Math.round(llm.info.bytes / 1e6), layers: llm.info.layers },
+  devices: llm.devices,
   threads,
   runs,
   milliseconds: Object.fromEntries(

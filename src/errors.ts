@@ -18,6 +18,7 @@ export type ErrorCode =
   | "UNKNOWN_STREAM"
   | "UNKNOWN_LAYER"
   | "INVALID_ARGUMENT"
+  | "CAPTURE_TOO_LARGE"
   | "CAPTURE_INVALID"
   | "CAPTURE_EXISTS"
   | "CAPTURE_IN_USE"
@@ -52,9 +53,14 @@ export class EngineError extends MoescopeError {
     | "OUT_OF_MEMORY";
 }
 
-/** What was asked for is not possible: an unknown stream or layer, a prompt beyond the context, a bad option. */
+/** What was asked for is not possible: an unknown stream or layer, a prompt beyond the context, more than there is room for. */
 export class RequestError extends MoescopeError {
-  declare readonly code: "CONTEXT_OVERFLOW" | "UNKNOWN_STREAM" | "UNKNOWN_LAYER" | "INVALID_ARGUMENT";
+  declare readonly code:
+    | "CONTEXT_OVERFLOW"
+    | "UNKNOWN_STREAM"
+    | "UNKNOWN_LAYER"
+    | "INVALID_ARGUMENT"
+    | "CAPTURE_TOO_LARGE";
 }
 
 /** A capture folder cannot be read or written. */

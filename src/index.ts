@@ -1,3 +1,6 @@
+export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
+export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
 export type { Parting } from "./analysis/alignment.ts";
 export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
 export {
@@ -63,15 +66,16 @@ export {
   type Rows,
 } from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
-export type { RowSelection } from "./capture/plan.ts";
+export type { AttentionOptions, PlannedStream, RowSelection } from "./capture/plan.ts";
 export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
-export { STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
+export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
 export type {
   EngineSettings,
   Finished,
   FinishReason,
+  GraphTensor,
   ModelInfo,
   MoeInfo,
   Sampling,
@@ -88,6 +92,14 @@ export {
   MoescopeError,
   RequestError,
 } from "./errors.ts";
+export { type ExpertLoadTable, expertLoad } from "./export/expert-load.ts";
+export { exportCapture } from "./export/export-capture.ts";
+export { EXPORT_FORMATS, type ExportFormat } from "./export/formats.ts";
+export type { NpyArray, NpyType } from "./export/npy.ts";
+export { npyBytes } from "./export/npy.ts";
+export { type RoutedExperts, routedExperts, type SampleSpan } from "./export/routed-experts.ts";
+export { type StreamArray, streamArray } from "./export/stream-arrays.ts";
+export { type UsageRow, usageTable } from "./export/usage-table.ts";
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
@@ -106,6 +118,7 @@ export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";
 export type { Reducer } from "./reducers/reducer.ts";
 export { usageReducer } from "./reducers/usage.ts";
+export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";

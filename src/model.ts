@@ -1,11 +1,11 @@
 import type { Capture } from "./capture/capture.ts";
 import { LastRows } from "./capture/last-rows.ts";
 import { MemorySink } from "./capture/memory.ts";
-import { type Plan, type PlanOptions, planFor } from "./capture/plan.ts";
+import { type Plan, type PlanOptions, planFor, plannedStreams } from "./capture/plan.ts";
 import { PHASES, type Phase, type RowBatch } from "./capture/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
-import { STREAMS } from "./capture/streams.ts";
-import type { Engine, EngineRequest, Finished, ModelInfo } from "./engines/engine.ts";
+import { type StreamName, streamSpec } from "./capture/streams.ts";
+import type { Engine, EngineRequest, Finished, GraphTensor, ModelInfo, RowShapes } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
 import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
 import { encodePrompt, type Prompt, promptLabel } from "./prompt.ts";
@@ -51,7 +51,7 @@ export interface TokenEvent {
 /** A loaded model: capture from it, stream it, close it. Made by `load`. */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
-  #warnedDense = false;
+  #warnedEmpty = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -90,6 +90,16 @@ export class LanguageModel implements AsyncDisposable {
 
   detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
     return this.#engine.detokenize(Int32Array.from(tokens));
+  }
+
+  /**
+   * The tensors of the model's computation that have a name, and which of them `capture` takes as `activation:<name>`.
+   * A model on the GPU may compute some of them in one with others: what is listed is what this model does as it was
+   * loaded.
+   */
+  async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
+    if (this.#engine.tensors) return this.#engine.tensors(options);
+    throw new RequestError("INVALID_ARGUMENT", `${this.#engine.kind} does not tell the tensors it computes`);
   }
 
   /** Text of one token that was tokenised or run; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
@@ -173,8 +183,7 @@ export class LanguageModel implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const list = isBatch(prompts) ? prompts : [prompts as Prompt];
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
-    const plan = planFor(this.info, options);
-    this.#warnIfDense(plan);
+    const streams = plannedStreams(options);
     const generation = checkGeneration(options);
     const requests: EngineRequest[] = [];
     for (const [i, prompt] of list.entries()) {
@@ -190,6 +199,9 @@ export class LanguageModel implements AsyncDisposable {
         );
       requests.push({ tokens, ...generation });
     }
+    const shapes = await this.#rowShapes(streams, options);
+    const plan = planFor(this.info, options, { shapes, keys: Math.max(...requests.map(tokensFed)) });
+    this.#warnIfEmpty(streams, shapes);
     return { list, requests, plan };
   }
 
@@ -204,6 +216,7 @@ export class LanguageModel implements AsyncDisposable {
       request: {
         prompts: requests.map(({ tokens }) => tokens),
         select: plan.select,
+        topKeys: plan.topKeys,
         maxTokens,
         sampling,
         settings: this.#engine.settings ?? {},
@@ -243,7 +256,7 @@ export class LanguageModel implements AsyncDisposable {
   ): Promise<void> {
     if (todo.length === 0) return;
     const requests = todo.map((sample) => all[sample]!);
-    const totalTokens = requests.reduce((sum, r) => sum + r.tokens.length + Math.max(0, r.maxTokens - 1), 0);
+    const totalTokens = requests.reduce((sum, request) => sum + tokensFed(request), 0);
     let tokens = 0;
     // The engine counts the requests it was given; a sink knows the run's samples.
     const sampleOf = (index: number) => todo[index]!;
@@ -281,14 +294,32 @@ export class LanguageModel implements AsyncDisposable {
     };
   }
 
-  #warnIfDense(plan: Plan): void {
-    const routed = plan.streams.filter(({ name }) => STREAMS[name].routed).map(({ name }) => name);
-    if (this.info.moe || routed.length === 0 || this.#warnedDense) return;
-    this.#warnedDense = true;
-    process.emitWarning(`${this.info.name} has no MoE layers: ${routed.join(", ")} will be empty`, {
-      type: "MoescopeWarning",
-      code: "DENSE_MODEL",
-    });
+  /** What only the engine knows of the streams, if there is any such stream. */
+  async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
+    const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
+    if (asked.length === 0) return new Map();
+    if (this.#engine.rowShapes) return this.#engine.rowShapes(asked, signalOf(options));
+    throw new RequestError(
+      "UNKNOWN_STREAM",
+      `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,
+    );
+  }
+
+  #warnIfEmpty(streams: readonly StreamName[], shapes: RowShapes): void {
+    const dense = !this.info.moe;
+    const empty = streams.filter(
+      (name) => (dense && streamSpec(name).routed) || shapes.get(name)?.size === 0,
+    );
+    if (empty.length === 0 || this.#warnedEmpty) return;
+    this.#warnedEmpty = true;
+    const { name } = this.info;
+    const what = empty.join(", ");
+    process.emitWarning(
+      dense
+        ? `${name} has no MoE layers: ${what} will be empty`
+        : `no layer of ${name} has ${what}: it will be empty`,
+      { type: "MoescopeWarning", code: dense ? "DENSE_MODEL" : "EMPTY_STREAM" },
+    );
   }
 }
 
@@ -297,6 +328,9 @@ function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Promp
   if (!Array.isArray(prompts)) return false;
   return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
 }
+
+/** The last token is drawn, and does not go through the model. */
+const tokensFed = ({ tokens, maxTokens }: EngineRequest) => tokens.length + Math.max(0, maxTokens - 1);
 
 const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);
 

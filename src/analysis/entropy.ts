@@ -1,5 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
+import { fastExp } from "../routing/exp.ts";
 import { chosenExperts, rowChunks } from "./chosen.ts";
 
 /**
@@ -14,22 +15,33 @@ export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
   const experts = dims.at(-1) ?? 0;
   const entropy = new Float64Array(experts === 0 ? 0 : data.length / experts);
   for (let row = 0; row < entropy.length; row++) {
-    const from = row * experts;
-    let max = -Infinity;
-    for (let i = from; i < from + experts; i++) max = Math.max(max, data[i]!);
-    // With d = logit - max and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p.
-    let z = 0;
-    let weighted = 0;
-    for (let i = from; i < from + experts; i++) {
-      const d = data[i]! - max;
-      const e = Math.exp(d);
-      z += e;
-      if (e > 0) weighted += d * e;
-    }
-    // -0 and rounding below 0 are no entropies.
-    entropy[row] = Math.max(0, Math.log(z) - weighted / z);
+    const [from, to] = [row * experts, (row + 1) * experts];
+    // Any shift gives the same number unless the logits lie so far apart that e^d overflows: then the greatest one does.
+    const nats = shiftedEntropy(data, from, to, data[from]!);
+    entropy[row] = Number.isFinite(nats) ? nats : shiftedEntropy(data, from, to, maxOf(data, from, to));
   }
   return entropy;
+}
+
+/** With d = logit - shift and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p. */
+function shiftedEntropy(logits: Float32Array, from: number, to: number, shift: number): number {
+  let z = 0;
+  let weighted = 0;
+  for (let i = from; i < to; i++) {
+    const d = logits[i]! - shift;
+    const e = fastExp(d);
+    z += e;
+    // e^-Infinity is 0, and its product NaN.
+    if (e !== 0) weighted += d * e;
+  }
+  // -0 and rounding below 0 are no entropies.
+  return Math.max(0, Math.log(z) - weighted / z);
+}
+
+function maxOf(values: Float32Array, from: number, to: number): number {
+  let max = values[from]!;
+  for (let i = from + 1; i < to; i++) if (values[i]! > max) max = values[i]!;
+  return max;
 }
 
 /**

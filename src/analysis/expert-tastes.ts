@@ -112,7 +112,7 @@ export class TasteTally {
 }
 
 /** A row with the text around it, as far as the capture has it without a gap. */
-export function inContext(capture: Capture, row: number): Omit<TokenInContext, "weight"> {
+function inContext(capture: Capture, row: number): Omit<TokenInContext, "weight"> {
   const { sample, position, tokenId, length } = capture.rows;
   const joins = (a: number, b: number) =>
     a >= 0 && b < length && sample[a] === sample[b] && position[a]! + 1 === position[b];

@@ -102,7 +102,8 @@ export function testUsage(
     count(counts, rows);
     expertInformation(counts, rows, perExpert);
     whole[0] = choiceInformation(counts, groups, experts);
-    for (let i = 0; i < shares.length; i++) shares[i] = counts[i]! / rows[Math.floor(i / experts)]!;
+    for (let g = 0, i = 0; g < groups; g++)
+      for (let e = 0; e < experts; e++, i++) shares[i] = counts[i]! / rows[g]!;
   };
   compute();
   const observed = { counts: counts.slice(), rows: rows.slice() };

@@ -70,25 +70,36 @@ function rotations({ offsets, ids, topK, group }: RotatedRows, experts: number, 
   const random = seededRandom(seed);
   const samples = offsets.length - 1;
   const turn = new Uint32Array(samples);
+  // Each sample's groups twice in a row, as places in the table: a turned sequence is a stretch of it.
+  const places = new Int32Array(2 * group.length);
+  for (let s = 0; s < samples; s++) {
+    const begin = offsets[s]!;
+    const length = offsets[s + 1]! - begin;
+    for (let i = 0; i < 2 * length; i++) places[2 * begin + i] = group[begin + (i % length)]! * experts;
+  }
+  const sizes = new Uint32Array(256);
+  for (const of of group) sizes[of]!++;
+  // Whole numbers are added up fastest; turning changes no group's rows.
+  let table = new Int32Array(0);
   return {
     permute() {
       for (let s = 0; s < samples; s++) turn[s] = Math.floor(random() * (offsets[s + 1]! - offsets[s]!));
     },
     count(counts: Float64Array, rows: Float64Array) {
-      counts.fill(0);
-      rows.fill(0);
+      if (table.length !== counts.length) table = new Int32Array(counts.length);
+      table.fill(0);
       for (let s = 0; s < samples; s++) {
         const begin = offsets[s]!;
         const end = offsets[s + 1]!;
-        let from = begin + turn[s]!;
+        const shift = begin + turn[s]!;
+        let i = begin * topK;
         for (let row = begin; row < end; row++) {
-          const of = group[from]!;
-          if (++from === end) from = begin;
-          rows[of]!++;
-          const base = of * experts;
-          for (let i = row * topK; i < (row + 1) * topK; i++) counts[base + ids[i]!]!++;
+          const base = places[row + shift]!;
+          for (const last = i + topK; i < last; i++) table[base + ids[i]!]!++;
         }
       }
+      counts.set(table);
+      rows.set(sizes.subarray(0, rows.length));
     },
   };
 }

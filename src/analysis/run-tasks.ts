@@ -59,9 +59,15 @@ export async function runOnThreads(
       onDone(++done);
     }
   });
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal!.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
   try {
-    await Promise.race([Promise.all(each), aborted(signal)]);
+    await Promise.race([Promise.all(each), aborted]);
   } finally {
+    signal?.removeEventListener("abort", onAbort);
     for (const work of each) work.catch(() => {});
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
@@ -91,13 +97,6 @@ function ask(worker: Worker, message: ToWorker): Promise<TaskResult> {
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
     worker.postMessage(message);
   });
-}
-
-/** Never resolves; rejects with the signal's reason. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) =>
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true }),
-  );
 }
 
 /** An error of a worker as the class it was there. */

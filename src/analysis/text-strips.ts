@@ -15,7 +15,7 @@ export function textStrips(capture: Capture, layers: readonly number[], count: n
 }
 
 /** One sample token by token. */
-export function textStrip(capture: Capture, sample: number, layers: readonly number[]): TextStrip {
+function textStrip(capture: Capture, sample: number, layers: readonly number[]): TextStrip {
   const part = capture.sample(sample);
   const length = Math.min(MAX_TOKENS, part.rows.length);
   const { position, text, phase } = part.rows;

@@ -4,7 +4,7 @@ import { LayerTensors } from "./layer-tensors.ts";
 import { PHASES, type Phase, type RowLabels } from "./rows.ts";
 import { SelectedSource } from "./selected-source.ts";
 import type { RunHeader, SampleInfo } from "./sink.ts";
-import type { StreamName, StreamType } from "./streams.ts";
+import { activationStream, type StreamName, type StreamType } from "./streams.ts";
 import type { TensorDataTypes, TensorType } from "./tensor.ts";
 
 /**
@@ -21,10 +21,10 @@ export interface CaptureSource {
   readonly origin: CaptureOrigin | null;
   readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
   readonly tokenText: (tokenId: number) => string;
-  /** Rows `[from, to)` of one layer, `[to - from, width]` row-major; without a copy where that is possible. */
+  /** Rows `[from, to)` of one layer, row-major; without a copy where that is possible. */
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType];
-  /** Width of a stream in a layer, e.g. the number of experts. */
-  width(stream: StreamName, layer: number): number;
+  /** Sizes of the axes behind `rows` in a layer, e.g. the number of experts. */
+  dims(stream: StreamName, layer: number): readonly number[];
 }
 
 /** A capture folder, and the samples of it that were selected; `null`: all. */
@@ -124,7 +124,7 @@ export class Capture {
   }
 
   /**
-   * One stream as a Map from layer to tensor `[rows, width]`. Empty when no layer has it.
+   * One stream as a Map from layer to tensor `[rows, ...]`. Empty when no layer has it.
    *
    * @throws RequestError `UNKNOWN_STREAM` when the capture was made without it.
    */
@@ -153,9 +153,38 @@ export class Capture {
     return this.stream("expert_weights");
   }
 
+  /** What each of {@link expertIds} put out, before its weight, `[rows, topK, hiddenSize]` per MoE layer. */
+  get expertOutputs(): LayerTensors<"float32"> {
+    return this.stream("expert_outputs");
+  }
+
+  /** What the shared experts added, `[rows, hiddenSize]` per MoE layer that has them. */
+  get sharedExpertOutput(): LayerTensors<"float32"> {
+    return this.stream("shared_expert_output");
+  }
+
   /** The residual stream after each layer, `[rows, hiddenSize]`. */
   get hiddenStates(): LayerTensors<"float32"> {
     return this.stream("hidden_states");
+  }
+
+  /**
+   * Attention weights, `[rows, heads, keys]` per layer with attention. A key is a position of the row's sample; those
+   * after the row's own are 0. Captured with `topKeys`: the largest weights, at the positions in
+   * {@link attentionKeys}.
+   */
+  get attention(): LayerTensors<"float32"> {
+    return this.stream("attention");
+  }
+
+  /** Positions of the weights in {@link attention} where those were captured with `topKeys`; -1: none. */
+  get attentionKeys(): LayerTensors<"int32"> {
+    return this.stream("attention_keys");
+  }
+
+  /** A tensor of the computation by the engine's name for it, `[rows, ...]`: the stream `activation:<tensor>`. */
+  activation(tensor: string): LayerTensors<"float32"> {
+    return this.stream(activationStream(tensor));
   }
 
   /**

@@ -1,9 +1,9 @@
 import type { CaptureSource } from "./capture.ts";
-import { STREAMS, type StreamName } from "./streams.ts";
+import { type StreamName, streamSpec } from "./streams.ts";
 import { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./tensor.ts";
 
 /**
- * A read-only Map from layer to tensor `[rows, width]`. Values are fetched when asked for: in a stored capture only
+ * A read-only Map from layer to tensor `[rows, ...]`. Values are fetched when asked for: in a stored capture only
  * the layers that are looked at are read.
  */
 export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, Tensor<T>> {
@@ -31,21 +31,24 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
 
   get(layer: number): Tensor<T> | undefined {
     if (!this.has(layer)) return undefined;
-    const data = this.#source.read(this.#name, layer, this.#from, this.#to) as TensorDataTypes[T];
-    const width = this.#source.width(this.#name, layer);
-    return tensor(STREAMS[this.#name].type as T, [this.#to - this.#from, width], data);
+    return this.rows(layer, 0, this.#to - this.#from);
   }
 
-  /** Width of the stream in a layer (experts, top-k or hidden size), without reading the layer. */
+  /** Sizes of the axes behind `rows` in a layer, without reading the layer: `[experts]`, `[heads, keys]`. */
+  rowDims(layer: number): readonly number[] {
+    return this.#source.dims(this.#name, layer);
+  }
+
+  /** Values of a row in a layer, without reading the layer: the product of {@link rowDims}. */
   width(layer: number): number {
-    return this.#source.width(this.#name, layer);
+    return this.rowDims(layer).reduce((product, size) => product * size, 1);
   }
 
   /** Rows `[from, to)` of a layer, counted from this map's first row: for captures that do not fit in memory. */
   rows(layer: number, from: number, to: number): Tensor<T> {
     const first = this.#from + from;
     const data = this.#source.read(this.#name, layer, first, this.#from + to) as TensorDataTypes[T];
-    return tensor(STREAMS[this.#name].type as T, [to - from, this.#source.width(this.#name, layer)], data);
+    return tensor(streamSpec(this.#name).type as T, [to - from, ...this.rowDims(layer)], data);
   }
 
   keys(): MapIterator<number> {

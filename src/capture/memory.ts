@@ -1,17 +1,29 @@
+import { availableMemory } from "./available-memory.ts";
 import { Capture, type CaptureSource } from "./capture.ts";
+import { assertFits, captureSize } from "./capture-size.ts";
 import type { RowBatch, RowLabels } from "./rows.ts";
 import type { RunEnd, RunHeader, Sink } from "./sink.ts";
-import { STREAMS, type StreamName } from "./streams.ts";
-import type { TensorDataTypes, TensorType } from "./tensor.ts";
+import { type StreamName, streamSpec } from "./streams.ts";
+import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "./tensor.ts";
 
 type Data = TensorDataTypes[TensorType];
 
-/** Keeps every row; `close` gives the capture. */
+/** At the end rows are put in order: for that long they are there twice. */
+const COPIES = 2;
+
+/**
+ * Keeps every row; `close` gives the capture.
+ *
+ * @throws RequestError `CAPTURE_TOO_LARGE` on opening, for a run whose rows cannot fit.
+ */
 export class MemorySink implements Sink<Capture> {
   #header!: RunHeader;
   readonly #batches: RowBatch[] = [];
 
   open(header: RunHeader): void {
+    const size = captureSize(header, (name) => TENSOR_ARRAYS[streamSpec(name).type].BYTES_PER_ELEMENT);
+    const instead = "stream it to a folder with into";
+    assertFits(size, { where: "of memory", bytes: availableMemory(), instead }, COPIES);
     this.#header = header;
   }
 
@@ -38,7 +50,7 @@ class MemorySource implements CaptureSource {
   readonly complete = true;
   readonly missing = [];
   readonly origin = null;
-  readonly streams: CaptureSource["streams"];
+  readonly streams: RunHeader["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>;
 
@@ -46,7 +58,7 @@ class MemorySource implements CaptureSource {
     header: CaptureSource["header"],
     labels: RowLabels,
     finished: CaptureSource["finished"],
-    streams: CaptureSource["streams"],
+    streams: RunHeader["streams"],
     tokenText: CaptureSource["tokenText"],
     values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>,
   ) {
@@ -59,16 +71,19 @@ class MemorySource implements CaptureSource {
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): Data {
-    const width = this.width(stream, layer);
-    return this.#values
-      .get(stream)!
-      .get(layer)!
-      .subarray(from * width, to * width);
+    const data = this.#values.get(stream)!.get(layer)!;
+    const width = this.#width(data);
+    return data.subarray(from * width, to * width);
   }
 
-  width(stream: StreamName, layer: number): number {
+  dims(stream: StreamName, layer: number): readonly number[] {
+    const { layers, dims } = this.streams.find(({ name }) => name === stream)!;
+    return dims?.[layers.indexOf(layer)] ?? [this.#width(this.#values.get(stream)!.get(layer)!)];
+  }
+
+  #width(data: Data): number {
     const rows = this.labels.sample.length;
-    return rows === 0 ? 0 : this.#values.get(stream)!.get(layer)!.length / rows;
+    return rows === 0 ? 0 : data.length / rows;
   }
 }
 
@@ -120,7 +135,7 @@ function concat<A extends Int32Array | Uint8Array>(
 /** One layer of one stream from all batches, every row at its place. */
 function gather(batches: readonly RowBatch[], place: Uint32Array, name: StreamName, layer: number): Data {
   const parts = batches.map((batch) => batch.streams.get(name)!.get(layer)!);
-  const ArrayType = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array }[STREAMS[name].type];
+  const ArrayType = TENSOR_ARRAYS[streamSpec(name).type];
   const out = new ArrayType(parts.reduce((sum, part) => sum + part.length, 0));
   const width = place.length === 0 ? 0 : out.length / place.length;
   let row = 0;

@@ -1,7 +1,7 @@
-import type { ModelInfo } from "../engines/engine.ts";
+import type { ModelInfo, RowShapes } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
 import { PHASES, type Phase } from "./rows.ts";
-import { DEFAULT_STREAMS, parseStreams, STREAMS, type StreamName } from "./streams.ts";
+import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
 
 /** Which rows to keep. All conditions must hold; nothing given keeps every row. */
 export interface RowSelection {
@@ -19,11 +19,42 @@ export interface PlanOptions {
   /** 0-based layers; negative ones count from the last. Default: every layer that has the stream. */
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
+  readonly attention?: AttentionOptions;
+}
+
+/** How much of the stream `attention` to keep. For the last n queries see {@link RowSelection.last}. */
+export interface AttentionOptions {
+  /**
+   * Keep the n largest weights of each head, falling, and their positions in the stream `attention_keys`. Default:
+   * the weights of all positions, which takes a row as long as the longest sample of the run.
+   */
+  readonly topKeys?: number;
+}
+
+/** A stream in a plan: its layers, and the sizes of its rows. */
+export interface PlannedStream {
+  readonly name: StreamName;
+  readonly layers: readonly number[];
+  /**
+   * By layer the sizes of the axes behind `rows`, slowest first. Absent where there is one axis, whose size is that
+   * of the values.
+   */
+  readonly dims?: readonly (readonly number[])[];
+}
+
+/** What is known of a run when it is planned, beside the model. */
+export interface PlanContext {
+  /** Layers and sizes of the streams that the model's description does not tell. */
+  readonly shapes: RowShapes;
+  /** Tokens of the longest sample, prompt and continuation: a row of attention has a weight for each. */
+  readonly keys: number;
 }
 
 /** What an engine has to deliver: per stream the layers, and which rows. Plain data: it crosses threads. */
 export interface Plan {
-  readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
+  readonly streams: readonly PlannedStream[];
+  /** See {@link AttentionOptions}; `null`: all keys. */
+  readonly topKeys: number | null;
   readonly select: {
     readonly phase: Phase | null;
     /** Sorted, without repeats; `null`: all. */
@@ -35,27 +66,97 @@ export interface Plan {
 /**
  * Resolve what was asked for against a model.
  *
- * A dense model keeps its router streams with no layers: they come back as empty Maps.
+ * A dense model keeps its router streams with no layers: they come back as empty Maps. So do streams that no layer
+ * has.
  *
  * @throws RequestError `UNKNOWN_STREAM`, `UNKNOWN_LAYER` or `INVALID_ARGUMENT`, naming what the model has.
  */
-export function planFor(model: ModelInfo, options: PlanOptions = {}): Plan {
-  const names = parseStreams(options.streams ?? DEFAULT_STREAMS);
+export function planFor(
+  model: ModelInfo,
+  options: PlanOptions = {},
+  context: PlanContext = { shapes: new Map(), keys: 0 },
+): Plan {
+  const topKeys = checkTopKeys(options.attention);
+  const names = plannedStreams(options);
   const moeLayers = model.moe?.layers ?? [];
   const all = Array.from({ length: model.layers }, (_, layer) => layer);
   const wanted = options.layers && resolveLayers(options.layers, model.layers);
   const streams = names.map((name) => {
-    const having = STREAMS[name].routed ? moeLayers : all;
-    return { name, layers: wanted ? having.filter((layer) => wanted.has(layer)) : [...having] };
+    const { toldBy, routed, axes } = streamSpec(name);
+    const shapes = context.shapes.get(name);
+    const having = toldBy === "engine" ? [...(shapes?.keys() ?? [])] : routed ? moeLayers : all;
+    const layers = wanted ? having.filter((layer) => wanted.has(layer)) : [...having];
+    if (toldBy === "model" && axes.length === 1) return { name, layers };
+    const sizes = { keys: Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys), ...sizesOf(model) };
+    const dims = layers.map((layer) =>
+      (shapes?.get(layer) ?? axes).map((size) =>
+        typeof size === "number" ? size : sizes[size as keyof typeof sizes],
+      ),
+    );
+    const ranks = new Set(dims.map(({ length }) => length));
+    if (ranks.size > 1)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        `${name} has other axes in some layers than in others; name layers that are alike, e.g. layers: [${layers[0]}]`,
+      );
+    return { name, layers, dims };
   });
   // Only layers that none of the streams has are a mistake; [0, 5] with hidden states and logits is not.
   const orphan = [...(wanted ?? [])].find((layer) => !streams.some((s) => s.layers.includes(layer)));
   if (orphan !== undefined && model.moe && names.length > 0)
     throw new RequestError(
       "UNKNOWN_LAYER",
-      `layer ${orphan} is dense and has none of ${names.join(", ")}; the MoE layers are ${ranges(moeLayers)}`,
+      names.every((name) => streamSpec(name).toldBy === "model")
+        ? `layer ${orphan} is dense and has none of ${names.join(", ")}; the MoE layers are ${ranges(moeLayers)}`
+        : `layer ${orphan} has none of ${names.join(", ")}; ${havingOf(names, context.shapes)}`,
     );
-  return { streams, select: resolveSelection(options.select ?? {}) };
+  return { streams, topKeys, select: resolveSelection(options.select ?? {}) };
+}
+
+/**
+ * The streams that options name, in the order of the registry; top keys bring their positions along.
+ *
+ * @throws RequestError `UNKNOWN_STREAM` or `INVALID_ARGUMENT`.
+ */
+export function plannedStreams({ streams = DEFAULT_STREAMS, attention }: PlanOptions): StreamName[] {
+  const names = parseStreams(streams);
+  const top = attention?.topKeys !== undefined;
+  if (names.includes("attention_keys") && !top)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      "attention_keys are the positions of the largest weights: say how many with attention: { topKeys: 8 }",
+    );
+  if (top && !names.includes("attention"))
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      "attention.topKeys narrows the stream attention: name it in streams",
+    );
+  return top ? parseStreams([...names, "attention_keys"]) : names;
+}
+
+/** Sizes of the axes that a model's description tells. */
+export function sizesOf({ hiddenSize, moe }: ModelInfo): { experts: number; top_k: number; hidden: number } {
+  return { experts: moe?.experts ?? 0, top_k: moe?.topK ?? 0, hidden: hiddenSize };
+}
+
+function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {
+  if (topKeys !== undefined && !(Number.isInteger(topKeys) && topKeys > 0))
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `attention.topKeys must be a positive whole number, got ${topKeys}`,
+    );
+  return topKeys ?? null;
+}
+
+/** Which layers have the streams that the engine tells of. */
+function havingOf(names: readonly StreamName[], shapes: RowShapes): string {
+  const told = names.filter((name) => shapes.has(name));
+  return told
+    .map(
+      (name) =>
+        `${name} is in ${shapes.get(name)!.size > 0 ? `layers ${ranges([...shapes.get(name)!.keys()])}` : "no layer"}`,
+    )
+    .join(", ");
 }
 
 function resolveLayers(layers: readonly number[], count: number): Set<number> {

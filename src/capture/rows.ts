@@ -19,7 +19,8 @@ export interface RowLabels {
 
 /**
  * The rows of one engine step: what flows from an engine into a sink. Every stream holds, per layer, a dense
- * `[rows, width]` array in the order of the labels; the width is `data.length / rows`.
+ * `[rows, width]` array in the order of the labels; the width is `data.length / rows`. Where a row has several axes,
+ * the run's header tells their sizes.
  */
 export interface RowBatch extends RowLabels {
   readonly rows: number;

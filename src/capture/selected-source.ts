@@ -1,7 +1,7 @@
 import type { CaptureSource } from "./capture.ts";
 import type { RowLabels } from "./rows.ts";
-import { STREAMS, type StreamName } from "./streams.ts";
-import type { TensorDataTypes, TensorType } from "./tensor.ts";
+import { type StreamName, streamSpec } from "./streams.ts";
+import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "./tensor.ts";
 
 /** The rows `[from, to)` of a sample. */
 interface Span {
@@ -9,8 +9,6 @@ interface Span {
   readonly from: number;
   readonly to: number;
 }
-
-const ARRAYS = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array };
 
 /** The rows of some samples of another source. Labels are copied, values are read when they are asked for. */
 export class SelectedSource implements CaptureSource {
@@ -57,13 +55,13 @@ export class SelectedSource implements CaptureSource {
     };
   }
 
-  width(stream: StreamName, layer: number): number {
-    return this.#source.width(stream, layer);
+  dims(stream: StreamName, layer: number): readonly number[] {
+    return this.#source.dims(stream, layer);
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
-    const width = this.width(stream, layer);
-    const out = new ARRAYS[STREAMS[stream].type]((to - from) * width);
+    const width = this.dims(stream, layer).reduce((product, size) => product * size, 1);
+    const out = new TENSOR_ARRAYS[streamSpec(stream).type]((to - from) * width);
     let first = 0;
     for (const span of this.#spans) {
       const begin = Math.max(from, first);

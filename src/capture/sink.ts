@@ -14,6 +14,7 @@ export interface RunRequest {
   /** Token ids of each sample's prompt. */
   readonly prompts: readonly Int32Array[];
   readonly select: Plan["select"];
+  readonly topKeys: Plan["topKeys"];
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly settings: EngineSettings;

@@ -5,6 +5,9 @@ export interface TensorDataTypes {
   int32: Int32Array;
 }
 
+/** The same as values. */
+export const TENSOR_ARRAYS = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array } as const;
+
 export type TensorType = keyof TensorDataTypes;
 
 /**

@@ -30,6 +30,7 @@ export interface CaptureFlags extends PromptFlags, LoadFlags {
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
+  readonly attentionTopKeys?: number;
   readonly out?: string;
   readonly dtype?: keyof typeof DTYPES;
   readonly shardSize?: number;
@@ -68,7 +69,11 @@ export async function capture(
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   await withModel(model, loadOptionsOf(flags), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
-    const run = given({ maxTokens, streams, layers, select, seed, temperature, topK, topP, minP, stop });
+    const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
+    const run = given({
+      ...{ maxTokens, streams, layers, select, attention },
+      ...{ seed, temperature, topK, topP, minP, stop },
+    });
     const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };
     const captured = await captureWithProgress(llm, prompts, options, context).catch((error) => {
       if (out !== undefined) noteWhatIsKept(out, error, context);

@@ -3,18 +3,26 @@ import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
 import { bytes, count, percent } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
+import { inspectTensors } from "./inspect-tensors.ts";
 import { resolving } from "./run-capture.ts";
 import type { Terminal } from "./terminal.ts";
 import { bold, dim } from "./view/paint.ts";
 import { clip, padRight } from "./view/text.ts";
 
+export interface InspectFlags {
+  readonly json?: boolean | undefined;
+  readonly tensors?: boolean;
+  readonly flashAttention: boolean;
+}
+
 /** `moescope inspect MODEL`: what the file says, without loading its weights. */
 export async function inspect(
   model: string,
-  { json }: { readonly json?: boolean },
+  { json, tensors, flashAttention }: InspectFlags,
   context: CommandContext,
 ): Promise<void> {
   const { output } = context;
+  if (tensors) return inspectTensors(model, { json, flashAttention }, context);
   const info = await resolving(context, "Reading the model", (reach) => context.inspectModel(model, reach));
   if (json) output.print(JSON.stringify(info));
   else output.print(...inspectView(info, output.terminal));

@@ -14,6 +14,7 @@ export interface LoadFlags {
   readonly cpuMoe?: boolean;
   readonly nCpuMoe?: number;
   readonly overrideTensor?: readonly TensorOverride[];
+  readonly isolate?: boolean;
 }
 
 export function loadOptionsOf(flags: LoadFlags): LoadOptions {
@@ -26,6 +27,7 @@ export function loadOptionsOf(flags: LoadFlags): LoadOptions {
     gpuLayers,
     cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
     overrideTensors: flags.overrideTensor,
+    isolate: flags.isolate ? "process" : undefined,
     // Left to llama.cpp unless it was switched off.
     flashAttention: flashAttention ? undefined : false,
   });

@@ -81,6 +81,16 @@ export function parseNumber(limits: string, within: (value: number) => boolean):
   };
 }
 
+const UNITS = { "": 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12, KI: 2 ** 10, MI: 2 ** 20, GI: 2 ** 30, TI: 2 ** 40 };
+
+/** `12GiB`, `8 GB`, `900MB`: bytes. */
+export function parseBytes(text: string): number {
+  const [, amount, unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B\s*$/i.exec(text) ?? [];
+  const bytes = Number(amount) * UNITS[unit.toUpperCase() as keyof typeof UNITS];
+  if (bytes >= 1) return Math.floor(bytes);
+  throw new UsageError(`"${text}" is no amount of memory; write it as in 12GiB, 8GB or 900MB`);
+}
+
 function range(text: string, form: string): number[] {
   const [, first, last] = /^\s*(\d+)-(\d+)\s*$/.exec(text) ?? [];
   const from = Number(first);

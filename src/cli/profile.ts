@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { RequestError } from "../errors.ts";
-import { combine } from "../reducers/combine.ts";
-import { entropyReducer } from "../reducers/entropy.ts";
-import { parseJson } from "../reducers/json.ts";
-import { usageReducer } from "../reducers/usage.ts";
-import { type Parsed, schema } from "../schema.ts";
+import {
+  formatProfile,
+  mergeProfiles,
+  type Profile,
+  parseProfile,
+  profileReducer,
+} from "../reducers/profile.ts";
 import { replaceFile } from "../store/atomic-file.ts";
-import { modelRecord } from "../store/manifest.ts";
 import { count } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
@@ -27,25 +28,6 @@ export interface ProfileFlags extends PromptFlags, LoadFlags {
   readonly json?: boolean;
 }
 
-const FORMAT = "moescope.profile/1";
-
-const HEAD = schema((z) =>
-  z.object({
-    format: z.literal(FORMAT),
-    model: modelRecord(),
-    engine: z.object({ kind: z.string(), version: z.string() }),
-    samples: z.int().nonnegative(),
-    results: z.unknown(),
-  }),
-);
-
-const reducer = () => combine({ usage: usageReducer(), entropy: entropyReducer() });
-
-type Results = ReturnType<ReturnType<typeof reducer>["fromJson"]>;
-
-/** What a corpus did with a model's experts. */
-type Profile = Omit<Parsed<typeof HEAD>, "format" | "results"> & { readonly results: Results };
-
 /** `moescope profile MODEL --prompts FILE`, or `moescope profile --merge FILES`. */
 export async function profile(
   model: string | undefined,
@@ -56,7 +38,7 @@ export async function profile(
   if ((model === undefined) === (flags.merge === undefined))
     throw new UsageError("name a model and its prompts, or --merge profiles");
   const made = model === undefined ? await mergeFiles(flags.merge!) : await run(model, texts, flags, context);
-  const text = JSON.stringify({ format: FORMAT, ...made, results: reducer().toJson(made.results) });
+  const text = formatProfile(made);
   if (flags.out !== undefined) await replaceFile(flags.out, [Buffer.from(`${text}\n`)]);
   if (flags.json) context.output.print(text);
   else printProfile(made, flags.out, context.output);
@@ -72,9 +54,9 @@ async function run(
   const { maxTokens = 0 } = flags;
   return withModel(model, loadOptionsOf(flags), context, async (llm) => {
     const results = await watched(context, (watch) =>
-      llm.capture(prompts, { maxTokens, ...watch, into: reducer() }),
+      llm.capture(prompts, { maxTokens, ...watch, into: profileReducer() }),
     );
-    return { model: llm.info, engine: llm.engine, samples: prompts.length, results } as Profile;
+    return { model: llm.info, engine: llm.engine, samples: prompts.length, results };
   });
 }
 
@@ -84,19 +66,11 @@ async function mergeFiles(paths: readonly string[]): Promise<Profile> {
   return profiles.reduce(mergeProfiles);
 }
 
-function mergeProfiles(a: Profile, b: Profile): Profile {
-  if (a.model.architecture !== b.model.architecture || a.model.layers !== b.model.layers)
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `profiles of ${a.model.name} and ${b.model.name} cannot be merged: merge runs of one model`,
-    );
-  return { ...a, samples: a.samples + b.samples, results: reducer().merge(a.results, b.results) };
-}
-
-async function readProfile(path: string): Promise<Profile> {
-  let json: unknown;
+/** @throws RequestError when the file cannot be read or is no profile. */
+export async function readProfile(path: string): Promise<Profile> {
+  let text: string;
   try {
-    json = JSON.parse(await readFile(path, "utf8"));
+    text = await readFile(path, "utf8");
   } catch (cause) {
     throw new RequestError(
       "INVALID_ARGUMENT",
@@ -104,8 +78,7 @@ async function readProfile(path: string): Promise<Profile> {
       { cause },
     );
   }
-  const { model, engine, samples, results } = parseJson(HEAD(), json, `profile ${path}`);
-  return { model, engine, samples, results: reducer().fromJson(results) };
+  return parseProfile(text, path);
 }
 
 function printProfile({ model, engine, samples, results }: Profile, out: string | undefined, output: Output) {

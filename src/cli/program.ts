@@ -1,11 +1,13 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
+import { EXPORT_FORMATS } from "../export/formats.ts";
 import { packageVersion } from "../package-root.ts";
 import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
 import {
+  parseBytes,
   parseLabelPair,
   parseLayers,
   parseNumber,
@@ -13,6 +15,7 @@ import {
   parseStreamList,
   parseWhole,
 } from "./option-values.ts";
+import type { PlaceFlags } from "./place.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
 import type { ServeFlags } from "./serve.ts";
@@ -29,10 +32,16 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
   moescope analyze run1                                what a capture shows
+  moescope report run1 -o report.html                  the same to share
   moescope compare run1 run2                           where routing differs
+  moescope place model.gguf --profile run1 --vram 12GiB
   moescope serve model.gguf runs/                      all that in the browser`;
 
 const CAPTURE_EXAMPLES = `
+Streams: router_logits, expert_ids, expert_weights (these three by default),
+expert_outputs, shared_expert_output, hidden_states, attention, and
+activation:<name> for the tensors that inspect --tensors lists.
+
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
 token_ids or messages, and optionally a label; other files have a prompt a line.
 
@@ -43,6 +52,8 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
+  moescope capture model.gguf "def f(x):" --streams attention --select last=1
+  moescope capture model.gguf "def f(x):" --streams activation:ffn_norm
   moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
   moescope capture --resume run1                       after a kill or Ctrl-C`;
 
@@ -53,7 +64,7 @@ Examples:
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat maxTokens streams layers select out dtype shardSize context kvType seed temperature " +
+  "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
 
@@ -88,6 +99,22 @@ Examples:
   moescope serve run1 run2 --no-open
   moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
 
+const PLACE_EXAMPLES = `
+Examples:
+  moescope profile model.gguf --prompts texts.jsonl --out a.json
+  moescope place model.gguf --profile a.json --vram 12GiB`;
+
+const EXPORT_EXAMPLES = `
+Formats:
+  routed-experts  [token, layer, k] ids, as vLLM and SGLang return them
+  expert-load     JSON [layers, experts], for SGLang's --init-expert-location
+  usage-csv, usage-parquet    a line per layer, label and expert
+  npy             every stream as numpy arrays [rows, layers, width]
+
+Examples:
+  moescope export run1 --format npy -o arrays
+  moescope export run1 --format usage-csv -o usage.csv`;
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -99,12 +126,31 @@ export function program(context: CommandContext): Command {
   root.addCommand(captureCommand(context));
   root.addCommand(profileCommand(context));
   root.addCommand(analyzeCommand(context));
+  root
+    .command("report")
+    .description("what a capture shows, as one HTML file to share")
+    .argument("<dir>", "a capture folder")
+    .requiredOption("-o, --out <file>", "the HTML file")
+    .option("--title <text>", "default: the model's name")
+    .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
+    .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
+  root.addCommand(placeCommand(context));
+  root
+    .command("prune-candidates")
+    .description("experts by what they contribute, those that carry least first")
+    .argument("<dir>", "a capture folder")
+    .option("--limit <n>", "experts listed", value(parseWhole(1)), 20)
+    .option("--json", "print one JSON document with every expert")
+    .action(async (dir, flags) => (await import("./prune-candidates.ts")).prune(dir, flags, context));
+  root.addCommand(exportCommand(context));
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
     .argument("<model>", MODEL)
+    .option("--tensors", "load it and list what can be captured as activation:<name>")
+    .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
     .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
   root
@@ -128,6 +174,7 @@ function captureCommand(context: CommandContext): Command {
   return runCommand("capture")
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
+    .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
     .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
@@ -232,6 +279,32 @@ function serveCommand(context: CommandContext): Command {
     );
 }
 
+function exportCommand(context: CommandContext): Command {
+  return new Command("export")
+    .description("write a capture in a format of others: numpy, CSV, Parquet, vLLM's, SGLang's")
+    .argument("<dir>", "a capture folder")
+    .addOption(new Option("--format <format>", "what to write").choices(EXPORT_FORMATS).makeOptionMandatory())
+    .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
+    .addHelpText("after", EXPORT_EXAMPLES)
+    .action(async (dir, flags) => (await import("./export.ts")).exportFolder(dir, flags, context));
+}
+
+function placeCommand(context: CommandContext): Command {
+  return new Command("place")
+    .description("which layers' experts to keep on the GPU, with llama.cpp's arguments")
+    .argument("<model>", MODEL)
+    .requiredOption("--profile <path>", "a capture folder, or the JSON of moescope profile")
+    .requiredOption("--vram <size>", "GPU memory llama.cpp may use, e.g. 12GiB", value(parseBytes))
+    .option("--context <n>", "tokens of the key-value cache (default: up to 4096)", value(parseWhole(1)))
+    .addOption(new Option("--kv-type <type>", "of the key-value cache").choices(["f32", "f16", "q8_0"]))
+    .option("--ubatch <n>", "llama.cpp's --ubatch-size (default: 512)", value(parseWhole(1)))
+    .option("--json", "print one JSON document")
+    .addHelpText("after", PLACE_EXAMPLES)
+    .action(async (model: string, flags: PlaceFlags) =>
+      (await import("./place.ts")).place(model, flags, context),
+    );
+}
+
 /** Where prompts come from, for commands that run them. */
 const promptOptions = (command: Command): Command =>
   command
@@ -248,6 +321,7 @@ const modelOptions = (command: Command): Command =>
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
     .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
     .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
     .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
     .option("--cpu-moe", "keep all experts in the CPU's memory")

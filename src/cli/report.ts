@@ -1,7 +1,7 @@
 import { loadBalance } from "../analysis/balance.ts";
 import { type ExpertUsage, expertUsage, type UsageCounts } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
-import { STREAMS } from "../capture/streams.ts";
+import { axesOf, streamSpec } from "../capture/streams.ts";
 import { hasRouting } from "./sample-strip.ts";
 
 /**
@@ -24,13 +24,13 @@ export function captureReport(capture: Capture) {
 
 function streamReport(capture: Capture, name: Capture["streams"][number]) {
   const tensors = capture.stream(name);
-  const { type, axis } = STREAMS[name];
   const layers = [...tensors.keys()];
+  const sizes = layers.length > 0 ? tensors.rowDims(layers[0]!) : axesOf(name, 1).map(() => 0);
   return {
     name,
-    type,
-    axes: ["rows", axis],
-    dims: [capture.rows.length, layers.length > 0 ? tensors.width(layers[0]!) : 0],
+    type: streamSpec(name).type,
+    axes: ["rows", ...axesOf(name, sizes.length)],
+    dims: [capture.rows.length, ...sizes],
     layers,
   };
 }

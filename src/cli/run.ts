@@ -59,6 +59,8 @@ function describe(error: unknown, env: NodeJS.ProcessEnv): string {
   if (env.MOESCOPE_DEBUG) return `moescope: ${stack ?? message}${causes(error)}`;
   if (known && error.code === "CONTEXT_OVERFLOW")
     return `moescope: ${message}\n(--context N sets contextSize)`;
+  if (known && error.code === "CAPTURE_TOO_LARGE")
+    return `moescope: ${message}\n(--layers, --select and --attention-top-keys narrow it; --out DIR keeps it on the disk)`;
   return known
     ? `moescope: ${message}`
     : `moescope: unexpected error: ${message}\n(MOESCOPE_DEBUG=1 shows where; please report it)`;

@@ -1,5 +1,6 @@
 import type { Plan } from "../capture/plan.ts";
 import type { RowBatch } from "../capture/rows.ts";
+import type { StreamName } from "../capture/streams.ts";
 import type { Gating } from "../routing/gating.ts";
 
 /** What is known of a model before it runs. */
@@ -85,6 +86,26 @@ export interface Step {
 }
 
 /**
+ * Of streams, by layer the sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest
+ * sample has tokens.
+ */
+export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, readonly (number | "keys")[]>>;
+
+/** A tensor that a model's computation has in some of its layers. */
+export interface GraphTensor {
+  /** The engine's name for it. */
+  readonly name: string;
+  /** The layers that have it in this shape. */
+  readonly layers: readonly number[];
+  /** The engine's name of its element type, e.g. `f32`. */
+  readonly type: string;
+  /** Slowest axis first. `tokens`: one entry a token of the step; `varies`: changes with what the cache holds. */
+  readonly shape: readonly (number | "tokens" | "varies")[];
+  /** Whether it can be captured as `activation:<name>`: one axis counts tokens, the others are fixed. */
+  readonly capturable: boolean;
+}
+
+/**
  * What runs the model. It knows nothing of sinks or analysis: it takes tokenised requests and a plan, and yields
  * labelled rows.
  */
@@ -112,6 +133,15 @@ export interface Engine {
    * has passed through {@link run} or {@link tokenize}.
    */
   tokenText(tokenId: number): string;
+  /**
+   * Layers and sizes of streams that the model's description does not tell; a stream that no layer has is a Map
+   * without layers. Absent: the engine has none of these streams.
+   *
+   * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
+   */
+  rowShapes?(streams: readonly StreamName[], options?: { signal?: AbortSignal }): Promise<RowShapes>;
+  /** The tensors of the model's computation that have a name. Absent: the engine cannot tell. */
+  tensors?(options?: { signal?: AbortSignal }): Promise<readonly GraphTensor[]>;
   /**
    * Run the requests, several at a time, until all have ended. One run at a time per engine: a second one waits.
    * Leaving the loop early or aborting the signal stops the engine within a fraction of a step.

@@ -1,5 +1,6 @@
 import type { Tensor } from "../capture/tensor.ts";
 import { RequestError } from "../errors.ts";
+import { fastExp } from "./exp.ts";
 import type { Gating } from "./gating.ts";
 import { softmaxRow } from "./softmax.ts";
 import { checkK, topkRow } from "./topk.ts";
@@ -23,7 +24,8 @@ const MIN_WEIGHT_SUM = 6.103515625e-5;
  *
  * Follows llama.cpp's `llm_graph_context::build_moe_ffn` step by step: scores, selection bias, group limit, top-k,
  * weights from the unbiased scores, normalisation, scale. Scores are rounded to single precision as they are there;
- * equal scores go to the lower expert.
+ * equal scores go to the lower expert. Where the scores only pass through a softmax, which keeps their order, the
+ * logits themselves are ranked.
  *
  * @param logits router logits `[rows, experts]`. A bias that is part of the router's linear map must be in them.
  * @param selectionBias one number per expert, added to the scores for the choice only; needed if and only if
@@ -44,21 +46,41 @@ export function route(
   const rows = experts === 0 ? 0 : logits.data.length / experts;
   const ids = new Uint16Array(rows * topK);
   const weights = new Float32Array(rows * topK);
+  const byLogits =
+    (gating.score === "softmax" || gating.score === "softmax_topk") && !selectionBias && !gating.groups;
   const scores = new Float32Array(experts);
   const ranking = new Float32Array(experts);
   for (let row = 0; row < rows; row++) {
-    scores.set(logits.data.subarray(row * experts, (row + 1) * experts));
-    score(scores, gating.score);
-    ranking.set(scores);
-    for (let e = 0; selectionBias && e < experts; e++) ranking[e]! += selectionBias[e]!;
-    if (gating.groups) maskGroups(ranking, gating.groups);
-    const at = row * topK;
-    topkRow(ranking, 0, experts, topK, ids, at);
-    for (let i = at; i < at + topK; i++) weights[i] = scores[ids[i]!]!;
+    const [from, at] = [row * experts, row * topK];
+    if (byLogits) {
+      topkRow(logits.data, from, from + experts, topK, ids, at);
+      for (let i = at; i < at + topK; i++) weights[i] = logits.data[from + ids[i]!]!;
+      if (gating.score === "softmax") {
+        // Weights that are divided by their own sum do not need that of all experts.
+        const sum = gating.normalize ? 1 : sumOfExp(logits.data, from, from + experts, weights[at]!);
+        const best = weights[at]!;
+        for (let i = at; i < at + topK; i++) weights[i] = fastExp(weights[i]! - best) / sum;
+      }
+    } else {
+      scores.set(logits.data.subarray(from, from + experts));
+      score(scores, gating.score);
+      ranking.set(scores);
+      for (let e = 0; selectionBias && e < experts; e++) ranking[e]! += selectionBias[e]!;
+      if (gating.groups) maskGroups(ranking, gating.groups);
+      topkRow(ranking, 0, experts, topK, ids, at);
+      for (let i = at; i < at + topK; i++) weights[i] = scores[ids[i]!]!;
+    }
     finishWeights(weights, at, at + topK, gating);
   }
   const dims = [rows, topK];
   return { ids: { type: "uint16", dims, data: ids }, weights: { type: "float32", dims, data: weights } };
+}
+
+/** Sum of e^(logit - max). */
+function sumOfExp(logits: Float32Array, from: number, to: number, max: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += fastExp(logits[i]! - max);
+  return sum;
 }
 
 /** Replace a row's logits by its scores. */

@@ -42,6 +42,9 @@ export function checkK(k: number, width: number): void {
     throw new RequestError("INVALID_ARGUMENT", `k must be a whole number from 1 to ${width}, got ${k}`);
 }
 
+/** The values held by {@link topkRow}, best first; it is used again for every row and grows to the greatest k. */
+let held = new Float64Array(16);
+
 /**
  * Write the places (from 0 at `from`) of the k greatest of `values[from, to)` to `out[at, at + k)`, best first.
  *
@@ -55,17 +58,35 @@ export function topkRow(
   out: Int32Array | Uint16Array,
   at: number,
 ): void {
-  let held = 0;
-  for (let i = from; i < to; i++) {
+  if (held.length < k) held = new Float64Array(k);
+  const best = held;
+  for (let i = 0; i < k; i++) insert(values[from + i]!, i, i, best, out, at);
+  let least = best[k - 1]!;
+  for (let i = from + k; i < to; i++) {
     const value = values[i]!;
-    if (held === k && !above(value, values[from + out[at + k - 1]!]!)) continue;
-    let place = held < k ? held++ : k - 1;
-    while (place > 0 && above(value, values[from + out[at + place - 1]!]!)) {
-      out[at + place] = out[at + place - 1]!;
-      place--;
-    }
-    out[at + place] = i - from;
+    // Most end here.
+    if (value <= least || !above(value, least)) continue;
+    insert(value, k - 1, i - from, best, out, at);
+    least = best[k - 1]!;
   }
+}
+
+/** Put a value at or above place `from`, and move those below it down; the one at `from` goes. */
+function insert(
+  value: number,
+  from: number,
+  id: number,
+  best: Float64Array,
+  out: Int32Array | Uint16Array,
+  at: number,
+): void {
+  let place = from;
+  for (; place > 0 && above(value, best[place - 1]!); place--) {
+    best[place] = best[place - 1]!;
+    out[at + place] = out[at + place - 1]!;
+  }
+  best[place] = value;
+  out[at + place] = id;
 }
 
 /** Strictly greater, with NaN above every number. */

@@ -48,6 +48,15 @@ export async function findCaptures(roots: readonly Root[]): Promise<FoundCapture
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** A capture by its folder, or `null` where there is none or it lies in no root. */
+export async function findCapture(roots: readonly Root[], folder: string): Promise<FoundCapture | null> {
+  const root = roots.find(({ path }) => folder === path || folder.startsWith(path + sep));
+  const version = await versionOf(folder);
+  return root && version !== null
+    ? { id: idOf(folder), folder, root, name: nameOf(root, folder), version }
+    : null;
+}
+
 /** The manifest's time and size, or `null` where there is none. */
 export async function versionOf(folder: string): Promise<string | null> {
   const found = await stat(join(folder, MANIFEST_FILE)).catch(() => null);

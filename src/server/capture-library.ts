@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { AnalyzeProgress } from "../analysis/analyze.ts";
 import type { Answer } from "./answer.ts";
 import { ByteCache } from "./byte-cache.ts";
-import { type FoundCapture, findCaptures, type Root, versionOf } from "./capture-folders.ts";
+import { type FoundCapture, findCapture, findCaptures, type Root, versionOf } from "./capture-folders.ts";
 import type { QuestionName, Questions } from "./protocol.ts";
 import { ServerError } from "./server-error.ts";
 import { WorkerLane } from "./worker-lane.ts";
@@ -72,10 +72,11 @@ export class CaptureLibrary {
     return { ...found, version };
   }
 
-  /** The id of a folder that was just written. */
-  async idOf(folder: string): Promise<string | null> {
-    await this.#find(true);
-    return [...this.#found.values()].find((found) => found.folder === folder)?.id ?? null;
+  /** Take in a capture that was just written. @returns its id. */
+  async add(folder: string): Promise<string | null> {
+    const found = await findCapture(this.#roots, folder);
+    if (found) this.#found.set(found.id, found);
+    return found?.id ?? null;
   }
 
   ask<Q extends QuestionName>(name: Q, question: Questions[Q]): Promise<Answer> {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Capture } from "../capture/capture.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
@@ -118,7 +119,11 @@ export class Job {
         await kept.write(batch);
         await onRows?.(batch);
         if (this.#listeners.size === 0) return;
-        for (const tokens of tokenEvents(header, batch)) await this.#tell("tokens", { job: this.id, tokens });
+        for (const tokens of tokenEvents(header, batch)) {
+          await this.#tell("tokens", { job: this.id, tokens });
+          // Others are answered between the pieces of a long prompt.
+          await setImmediate();
+        }
       },
       finish: (samples) => kept.finish?.(samples),
       close: async (end: RunEnd) => {

@@ -35,7 +35,7 @@ export interface StartedJob {
 /** Jobs that have ended are told about for so long. */
 const MAX_ENDED = 200;
 /** A recording is written in files of this size, which memory holds while it runs. */
-const RECORDING_SHARD = 4 << 20;
+const RECORDING_SHARD = 1 << 20;
 
 /** Everything that runs here, or did a while ago. */
 export class Jobs {
@@ -136,7 +136,7 @@ export class Jobs {
 
   async #keep(job: Job, folder: string, recording: boolean): Promise<void> {
     if (recording) await this.#recordings.keep(folder, job.rows);
-    if (job.rows > 0) job.capture = await this.#library.idOf(folder);
+    if (job.rows > 0) job.capture = await this.#library.add(folder);
   }
 
   #forgetOldest(): void {

@@ -21,7 +21,7 @@ export function openApiDocument(specs: readonly RouteSpec[]): object {
       }),
       responses: {
         ...Object.fromEntries(Object.entries(responses).map(([status, one]) => [status, response(one, of)])),
-        default: response({ description: "what went wrong", schema: problem }, of),
+        default: response({ description: "what went wrong", schema: spec.problem ?? problem }, of),
       },
     };
   }
@@ -48,9 +48,9 @@ export function openApiDocument(specs: readonly RouteSpec[]): object {
 type SchemaOf = (schema: z.ZodType, io: "input" | "output") => unknown;
 
 function response({ description, schema, type }: ResponseSpec, of: SchemaOf) {
-  if (schema) return { description, content: { "application/json": { schema: of(schema, "output") } } };
-  // A body that is no JSON has a type and no schema.
-  return type ? { description, content: { [type]: {} } } : { description };
+  if (!schema && !type) return { description };
+  const body = schema ? { schema: of(schema, "output") } : {};
+  return { description, content: { [type ?? "application/json"]: body } };
 }
 
 function parameters(schema: z.ZodType | undefined, place: "path" | "query", of: SchemaOf) {

@@ -7,9 +7,9 @@ type Method = "get" | "post" | "delete";
 /** What a route answers with one status. */
 export interface ResponseSpec {
   readonly description: string;
-  /** Of a JSON body. */
+  /** Of the body, or of the data of each event. */
   readonly schema?: z.ZodType;
-  /** Of any other body, e.g. `text/event-stream`. */
+  /** Of a body that is no JSON, e.g. `text/event-stream`. */
   readonly type?: string;
 }
 
@@ -28,6 +28,8 @@ export interface RouteSpec<
   readonly query?: Q;
   readonly body?: B;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
+  /** How it says what went wrong. Default: as the rest of the API does. */
+  readonly problem?: z.ZodType;
 }
 
 /** What a handler gets: input that has been checked. */

@@ -1,4 +1,4 @@
-import { chosenIn } from "../analysis/chosen.ts";
+import { chosenIn, type LayerValues } from "../analysis/chosen.ts";
 import { rowEntropy } from "../analysis/entropy.ts";
 import { PHASES, type RowBatch } from "../capture/rows.ts";
 import type { RunHeader } from "../capture/sink.ts";
@@ -15,35 +15,42 @@ export function watchedLayers({ streams }: RunHeader): number[] {
   return [...new Set(routed.flatMap(({ layers }) => layers))].sort((a, b) => a - b);
 }
 
-/** The rows of a batch with their routing, a few at a time. */
+/** The rows of a batch with their routing, a few at a time: each is a millisecond's work at most. */
 export function* tokenEvents(header: RunHeader, batch: RowBatch): Generator<TokenEvent[]> {
-  const routing = watchedLayers(header).map((layer) => layerRouting(header, batch, layer));
   const four = (value: number) => Number(value.toPrecision(4));
   for (let from = 0; from < batch.rows; from += MAX_TOKENS) {
-    const rows = Array.from({ length: Math.min(MAX_TOKENS, batch.rows - from) }, (_, i) => from + i);
-    yield rows.map((row) => ({
-      sample: batch.sample[row]!,
-      position: batch.position[row]!,
-      tokenId: batch.tokenId[row]!,
-      text: header.tokenText(batch.tokenId[row]!),
-      phase: PHASES[batch.phase[row]!]!,
-      experts: routing.map(({ ids, topK }) => [...ids.subarray(row * topK, (row + 1) * topK)]),
+    const to = Math.min(batch.rows, from + MAX_TOKENS);
+    const routing = watchedLayers(header).map((layer) => layerRouting(header, batch, layer, from, to));
+    yield Array.from({ length: to - from }, (_, i) => ({
+      sample: batch.sample[from + i]!,
+      position: batch.position[from + i]!,
+      tokenId: batch.tokenId[from + i]!,
+      text: header.tokenText(batch.tokenId[from + i]!),
+      phase: PHASES[batch.phase[from + i]!]!,
+      experts: routing.map(({ ids, topK }) => [...ids.subarray(i * topK, (i + 1) * topK)]),
       weights: routing.map(({ weights, topK }) =>
-        weights ? Array.from(weights.subarray(row * topK, (row + 1) * topK), four) : [],
+        weights ? Array.from(weights.subarray(i * topK, (i + 1) * topK), four) : [],
       ),
-      entropy: routing.map(({ entropy }) => (entropy ? four(entropy[row]!) : null)),
+      entropy: routing.map(({ entropy }) => (entropy ? four(entropy[i]!) : null)),
     }));
   }
 }
 
-function layerRouting({ model }: RunHeader, batch: RowBatch, layer: number) {
-  const values = valuesOf(batch, layer);
+/** What is known of rows `[from, to)` in one layer. */
+function layerRouting({ model }: RunHeader, batch: RowBatch, layer: number, from: number, to: number) {
+  const whole = valuesOf(batch, layer);
+  const values = ((stream) => {
+    const data = whole(stream);
+    const width = data ? data.length / batch.rows : 0;
+    return data?.subarray(from * width, to * width);
+  }) as LayerValues;
   const { ids, weights } = chosenIn(model.moe!, layer, values);
   const logits = values("router_logits");
+  const rows = to - from;
   return {
     ids,
     weights,
-    topK: ids.length / batch.rows,
-    entropy: logits && rowEntropy(tensor("float32", [batch.rows, logits.length / batch.rows], logits)),
+    topK: ids.length / rows,
+    entropy: logits && rowEntropy(tensor("float32", [rows, logits.length / rows], logits)),
   };
 }

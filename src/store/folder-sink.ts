@@ -2,10 +2,11 @@ import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { RunHeader } from "../capture/sink.ts";
 import { CaptureError } from "../errors.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError, type WriteBytes } from "./atomic-file.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
 import { makeFolder } from "./make-folder.ts";
-import { MANIFEST_FILE, readManifest } from "./manifest.ts";
+import { MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
 import { newManifest } from "./new-manifest.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
@@ -30,7 +31,8 @@ const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
  * `LanguageModel.resume`.
  *
  * @throws CaptureError `CAPTURE_EXISTS` when the folder holds something, `CAPTURE_IN_USE` while another run writes to
- * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept.
+ * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept;
+ * RequestError `CAPTURE_TOO_LARGE` before any of it, when the disk has no room for the run's rows.
  */
 export class FolderSink extends ShardSink {
   readonly #folder: string;
@@ -47,15 +49,20 @@ export class FolderSink extends ShardSink {
     this.#write = write;
   }
 
-  protected claim(): Promise<FolderLock> {
+  protected async claim(header: RunHeader): Promise<FolderLock> {
+    await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
     return claimFolder(this.#folder);
+  }
+
+  #manifest(header: RunHeader, modelSha256: string | null): Manifest {
+    return newManifest(header, { dtype: this.#dtype, shardBytes: this.#shardBytes, modelSha256 });
   }
 
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
     const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
     const modelSha256 = (await request?.modelHash()) ?? null;
-    const manifest = newManifest(header, { dtype: this.#dtype, shardBytes, modelSha256 });
+    const manifest = this.#manifest(header, modelSha256);
     if (request) await writePromptTokens(folder, request.prompts, write);
     return { folder, manifest, shardBytes, write, tokens: new Map(), outputs: [] };
   }

@@ -1,12 +1,12 @@
 import { join, resolve } from "node:path";
 import { Capture, type CaptureSource } from "../capture/capture.ts";
 import type { RowLabels } from "../capture/rows.ts";
-import { STREAMS, type StreamName } from "../capture/streams.ts";
+import type { StreamName } from "../capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
 import { fromBfloat16, fromFloat16 } from "./float-formats.ts";
 import { type FolderRows, readFolderRows } from "./folder-rows.ts";
-import { type Manifest, readManifest, storedStreams } from "./manifest.ts";
+import { type Manifest, readManifest, rowDims, storedStreams } from "./manifest.ts";
 import { mergeOutputs } from "./output-record.ts";
 import { DTYPES, type Dtype, type DtypeArray, readHeader, readInto, withFile } from "./safetensors.ts";
 import { inOrder, type StoredOrder, storedOrder } from "./stored-order.ts";
@@ -80,15 +80,15 @@ class FolderSource implements CaptureSource {
     };
   }
 
-  width(stream: StreamName, layer: number): number {
-    const { layers, widths } = this.#entries[stream]!;
-    return widths?.[layers.indexOf(layer)] ?? 0;
+  dims(stream: StreamName, layer: number): readonly number[] {
+    const entry = this.#entries[stream]!;
+    return rowDims(entry, entry.layers.indexOf(layer));
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): Data {
-    const { dtype, layers } = this.#entries[stream]!;
+    const { dtype, layers, widths } = this.#entries[stream]!;
     const index = layers.indexOf(layer);
-    const width = this.width(stream, layer);
+    const width = widths?.[index] ?? 0;
     const stored: StoredLayer = { shards: this.#shards.get(stream)!, index, dtype, width };
     const out = new DTYPES[dtype]((to - from) * width);
     if (this.#order) gather(stored, this.#order, from, to, out);
@@ -168,25 +168,23 @@ function inMemory(data: DtypeArray, dtype: Dtype): Data {
 
 /** Check that every shard of a stream has the tensors the manifest says. */
 function checkShards(folder: string, { shards, streams }: Manifest, name: StreamName): StreamShard[] {
-  const { dtype, layers, widths } = streams[name]!;
+  const entry = streams[name]!;
+  const { dtype, layers } = entry;
   return shards.map(({ files, firstRow, rows }) => {
     const path = join(folder, files[name]!);
     const { tensors } = withFile(path, (fd) => readHeader(fd, path));
     const offsets = Float64Array.from(layers, (layer, i) => {
-      const expected = `${dtype} [${rows},${widths![i]}] ("rows", "${STREAMS[name].axis}")`;
-      const entry = tensors.get(`${name}.${layer}`);
-      const same =
-        entry?.dtype === dtype &&
-        entry.shape.length === 2 &&
-        entry.shape[0] === rows &&
-        entry.shape[1] === widths![i];
-      if (!same)
+      const shape = [rows, ...rowDims(entry, i)].join();
+      const stored = tensors.get(`${name}.${layer}`);
+      if (stored?.dtype !== dtype || stored.shape.join() !== shape) {
+        const axes = entry.axes.map((axis) => `"${axis}"`).join(", ");
         throw new CaptureError(
           "CAPTURE_INVALID",
-          `${path} has ${entry ? `${entry.dtype} [${entry.shape}]` : "nothing"} as "${name}.${layer}" where the ` +
-            `manifest says ${expected}; restore both files from the same capture`,
+          `${path} has ${stored ? `${stored.dtype} [${stored.shape}]` : "nothing"} as "${name}.${layer}" where the ` +
+            `manifest says ${dtype} [${shape}] (${axes}); restore both files from the same capture`,
         );
-      return entry.offset;
+      }
+      return stored.offset;
     });
     return { path, firstRow, rows, offsets };
   });

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { STREAM_NAMES, STREAMS, type StreamName } from "../capture/streams.ts";
+import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/streams.ts";
+import type { TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
 import { type Parsed, schema } from "../schema.ts";
 import { outputRecord } from "./output-record.ts";
@@ -20,6 +21,7 @@ export const ROWS = "rows";
  */
 const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 
+const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
 const moe = schema((z) =>
@@ -69,13 +71,15 @@ const model = schema((z) =>
 const stream = schema((z) =>
   z
     .object({
-      /** Names of the tensors' two axes, e.g. `["rows", "experts"]`. */
-      axes: z.tuple([z.literal("rows"), z.string()]),
+      /** Names of the tensors' axes, e.g. `["rows", "experts"]`. */
+      axes: z.tuple([z.literal("rows"), z.string()], z.string()),
       /** Element type in the files, as safetensors spells it. */
       dtype: z.enum(Object.keys(DTYPES) as [Dtype, ...Dtype[]]),
       layers: z.array(count()),
-      /** Length of the second axis, by layer; absent while there is no row. */
+      /** Values of a row, by layer; absent while there is no row. */
       widths: z.array(count()).optional(),
+      /** Where a row has several axes, their sizes by layer. */
+      dims: z.array(z.array(count())).optional(),
     })
     .refine(({ layers }) => new Set(layers).size === layers.length, {
       path: ["layers"],
@@ -84,7 +88,22 @@ const stream = schema((z) =>
     .refine(({ layers, widths }) => !widths || widths.length === layers.length, {
       path: ["widths"],
       error: "not one width a layer",
-    }),
+    })
+    .refine(({ layers, axes, dims }) => (dims ?? []).length === (axes.length > 2 ? layers.length : 0), {
+      path: ["dims"],
+      error: "not the sizes of each layer's axes",
+    })
+    .refine(({ axes, dims = [] }) => dims.every((sizes) => sizes.length === axes.length - 1), {
+      path: ["dims"],
+      error: "not a size an axis",
+    })
+    .refine(
+      ({ widths, dims }) => !widths || !dims || dims.every((sizes, i) => product(sizes) === widths[i]),
+      {
+        path: ["dims"],
+        error: "other sizes than the widths",
+      },
+    ),
 );
 
 const shard = schema((z) =>
@@ -94,7 +113,7 @@ const shard = schema((z) =>
     /** 0 where a resumed run took out the rows of samples that had not ended: its tokens' texts still count. */
     rows: count(),
     /** Per stream, and for the labels under `rows`, the file; always in the folder itself. */
-    files: z.record(z.string(), z.string().regex(/^[a-z0-9_]+-\d{5,}\.safetensors$/)),
+    files: z.record(z.string(), z.string().regex(/^[A-Za-z0-9_.]+-\d{5,}\.safetensors$/)),
   }),
 );
 
@@ -107,7 +126,10 @@ const manifest = schema((z) =>
     createdAt: z.iso.datetime(),
     engine: z.object({ name: z.string(), version: z.string() }),
     model: model(),
-    streams: z.partialRecord(z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]), stream()),
+    streams: z.partialRecord(
+      z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
+      stream(),
+    ),
     /** In order of their rows, which are in the order they were computed in. */
     shards: z.array(shard()),
     /** Rows in all shards. */
@@ -127,6 +149,7 @@ const manifest = schema((z) =>
 
 /** The contents of `manifest.json`. */
 export type Manifest = Parsed<typeof manifest>;
+export type StreamEntry = Parsed<typeof stream>;
 
 /**
  * Read and check a folder's manifest: what a run was, and whether it is complete.
@@ -212,9 +235,10 @@ function checkConsistent({ streams, shards, rows, samples, outputs, missing }: M
   const must = (ok: boolean, what: string) => {
     if (!ok) throw invalid(path, what, RESTORE);
   };
-  for (const [name, { axes, dtype, widths }] of Object.entries(streams)) {
-    const { type, axis } = STREAMS[name as StreamName];
-    must(axes[1] === axis, `is wrong at streams.${name}.axes: ${axes[1]} where ${axis} belongs`);
+  for (const [name, { axes, dtype, widths }] of Object.entries(streams) as [StreamName, StreamEntry][]) {
+    const { type } = streamSpec(name);
+    const [given, wanted] = [axes.slice(1).join(), axesOf(name, axes.length - 1).join()];
+    must(given === wanted, `is wrong at streams.${name}.axes: ${given} where ${wanted} belongs`);
     must(STORED_AS[type].includes(dtype), `is wrong at streams.${name}.dtype: ${dtype} holds no ${type}`);
     must(
       rows === 0 || widths !== undefined,
@@ -244,8 +268,13 @@ export function storedStreams(streams: Manifest["streams"]): StreamName[] {
   return (Object.keys(streams) as StreamName[]).filter((name) => streams[name]!.layers.length > 0);
 }
 
+/** A stream's sizes behind `rows` in its i-th layer; `[0]` while there is no row. */
+export function rowDims({ dims, widths }: StreamEntry, i: number): readonly number[] {
+  return dims?.[i] ?? [widths?.[i] ?? 0];
+}
+
 /** By type in memory, what it may be on disk. */
-const STORED_AS: Record<(typeof STREAMS)[StreamName]["type"] | "int32", readonly Dtype[]> = {
+const STORED_AS: Record<TensorType, readonly Dtype[]> = {
   float32: ["F32", "F16", "BF16"],
   uint16: ["U8", "U16"],
   int32: ["I32"],

@@ -1,8 +1,8 @@
 import type { RunHeader } from "../capture/sink.ts";
-import { STREAMS, type StreamName } from "../capture/streams.ts";
+import { axesOf, streamSpec } from "../capture/streams.ts";
 import { packageVersion } from "../package-root.ts";
 import type { FolderOptions } from "./folder-sink.ts";
-import { FORMAT, type Manifest } from "./manifest.ts";
+import { FORMAT, type Manifest, type StreamEntry } from "./manifest.ts";
 import { recordOf } from "./run-record.ts";
 import type { Dtype } from "./safetensors.ts";
 
@@ -20,9 +20,16 @@ export function newManifest(
     string,
     Dtype
   >;
-  const streams = header.streams.map(({ name, layers }): [StreamName, Manifest["streams"][StreamName]] => {
-    const { axis, type } = STREAMS[name];
-    return [name, { axes: ["rows", axis], dtype: stored[type], layers: [...layers] }];
+  const streams = header.streams.map(({ name, layers, dims }): [string, StreamEntry] => {
+    const [first, ...rest] = axesOf(name, dims?.[0]?.length ?? 1);
+    const several = dims !== undefined && rest.length > 0;
+    const entry: StreamEntry = {
+      axes: ["rows", first!, ...rest],
+      dtype: stored[streamSpec(name).type],
+      layers: [...layers],
+      ...(several && { dims: dims.map((sizes) => [...sizes]) }),
+    };
+    return [name, entry];
   });
   return {
     format: FORMAT,

@@ -1,5 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { RunHeader } from "../capture/sink.ts";
+import { assertDiskFits } from "./assert-disk-fits.ts";
 import { storageError } from "./atomic-file.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { readFolderRows } from "./folder-rows.ts";
@@ -16,7 +18,8 @@ import { removeStrays, withoutSamples } from "./unfinished-rows.ts";
  * from their start: the rows they had are taken out. Keeping those would need the second run to draw the same tokens
  * to the last one, and rounding differs with what shares a batch.
  *
- * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`.
+ * @throws CaptureError `CAPTURE_IN_USE`, `CAPTURE_INVALID` or `STORAGE_FAILED`; RequestError
+ * `CAPTURE_TOO_LARGE`.
  */
 export class ResumeSink extends ShardSink {
   readonly #folder: string;
@@ -35,7 +38,7 @@ export class ResumeSink extends ShardSink {
     return lockFolder(this.#folder);
   }
 
-  protected async prepare(): Promise<Omit<OpenFolder, "lock">> {
+  protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const folder = this.#folder;
     const manifest = await readManifest(folder);
     const { tokens, outputs } = readFolderRows(folder, manifest);
@@ -44,6 +47,7 @@ export class ResumeSink extends ShardSink {
     const done = mergeOutputs(outputs, manifest.outputs).filter(({ sample }) => !lacking.has(sample));
     const isDone = new Set(done.map(({ sample }) => sample));
     this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
+    await assertDiskFits(folder, header, manifest.streams, this.#unfinished);
     const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
     const inShards = new Set(outputs.map(({ sample }) => sample));
     const next = {

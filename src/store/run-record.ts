@@ -14,6 +14,8 @@ export const runRecord = schema((z) => {
       positions: z.array(count).nullable(),
       last: count.nullable(),
     }),
+    /** Of attention, the number of keys kept; absent or `null`: all. */
+    topKeys: count.nullish(),
     maxTokens: count,
     sampling: z.object({
       temperature: z.number(),
@@ -34,9 +36,10 @@ export const runRecord = schema((z) => {
 export type RunRecord = Parsed<typeof runRecord>;
 
 export function recordOf(request: RunRequest, shardBytes: number): RunRecord {
-  const { select, maxTokens, sampling, settings } = request;
+  const { select, topKeys, maxTokens, sampling, settings } = request;
   return {
     select: { ...select, positions: select.positions && [...select.positions] },
+    topKeys,
     maxTokens,
     sampling: { ...sampling, stop: [...sampling.stop] },
     settings: { ...settings },

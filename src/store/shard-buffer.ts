@@ -9,6 +9,8 @@ export interface ColumnSpec {
   readonly stream: StreamName;
   readonly layer: number;
   readonly dtype: Dtype;
+  /** Sizes of the axes behind `rows`. */
+  readonly dims: readonly number[];
   /** Elements per row. */
   readonly width: number;
 }
@@ -60,7 +62,7 @@ export class ShardBuffer {
     };
   }
 
-  /** One stream's layers as `[rows, width]` tensors, sharing the buffer's memory. */
+  /** One stream's layers as `[rows, ...]` tensors, sharing the buffer's memory. */
   tensors(stream: StreamName): TensorData[] {
     return this.columns.flatMap((column, i) =>
       column.stream !== stream
@@ -68,7 +70,7 @@ export class ShardBuffer {
         : {
             name: `${stream}.${column.layer}`,
             dtype: column.dtype,
-            shape: [this.#rows, column.width],
+            shape: [this.#rows, ...column.dims],
             data: this.#data[i]!.subarray(0, this.#rows * column.width),
           },
     );

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { STREAMS, type StreamName } from "../capture/streams.ts";
+import { axesOf, type StreamName } from "../capture/streams.ts";
 import { replaceFile, storageError, type WriteBytes } from "./atomic-file.ts";
 import { FORMAT, MANIFEST_FILE, type Manifest, manifestBytes, ROWS } from "./manifest.ts";
 import { safetensorsBytes, type TensorData } from "./safetensors.ts";
@@ -14,13 +14,19 @@ export async function writeShard(
 ): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   for (const [stream, data] of tensors) {
-    const file = `${stream}-${String(number).padStart(5, "0")}.safetensors`;
-    const axes = stream === ROWS ? "rows" : `rows,${STREAMS[stream as StreamName].axis}`;
-    const bytes = safetensorsBytes(data, { format: FORMAT, stream, axes });
+    // A colon is no part of a file's name on Windows.
+    const file = `${stream.replace(":", ".")}-${String(number).padStart(5, "0")}.safetensors`;
+    const bytes = safetensorsBytes(data, { format: FORMAT, stream, axes: axesIn(stream, data) });
     await replaceFile(join(folder, file), bytes, write);
     files[stream] = file;
   }
   return files;
+}
+
+/** Names of the tensors' axes, as in the manifest. */
+function axesIn(stream: string, [first]: readonly TensorData[]): string {
+  if (stream === ROWS) return "rows";
+  return ["rows", ...axesOf(stream as StreamName, first!.shape.length - 1)].join();
 }
 
 /** A number that no shard of the manifest has. */

@@ -10,13 +10,13 @@ export abstract class ShardSink implements Sink<Capture> {
   #writer!: ShardWriter;
 
   /** Take the folder: nobody else writes to it until the lock is released. */
-  protected abstract claim(): Promise<FolderLock>;
+  protected abstract claim(header: RunHeader): Promise<FolderLock>;
 
   /** What the folder is to hold, once it is taken. */
   protected abstract prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">>;
 
   async open(header: RunHeader): Promise<void> {
-    const lock = await this.claim();
+    const lock = await this.claim(header);
     try {
       this.#writer = new ShardWriter({ ...(await this.prepare(header)), lock }, header);
       await this.#writer.begin();

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import type { Capture } from "../capture/capture.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { RunEnd, RunHeader } from "../capture/sink.ts";
+import type { StreamName } from "../capture/streams.ts";
 import type { Finished } from "../engines/engine.ts";
 import type { WriteBytes } from "./atomic-file.ts";
 import type { FolderLock } from "./folder-lock.ts";
 import { readRowsOf } from "./folder-rows.ts";
 import { captureIn } from "./folder-source.ts";
-import { type Manifest, ROWS, storedStreams } from "./manifest.ts";
+import { type Manifest, ROWS, type StreamEntry, storedStreams } from "./manifest.ts";
 import { SampleProgress } from "./missing-rows.ts";
 import { type OutputRecord, recordOfOutput } from "./output-record.ts";
 import { ROWS_PARQUET, RowsParquet } from "./rows-parquet.ts";
@@ -123,13 +124,13 @@ export class ShardWriter {
 
   #bufferFor(batch: RowBatch): ShardBuffer {
     const columns = storedStreams(this.#manifest.streams).flatMap((stream) => {
-      const { dtype, layers, widths } = this.#manifest.streams[stream]!;
+      const { dtype, layers, widths, dims } = this.#manifest.streams[stream]!;
       return layers.map((layer, i) => {
         const width = widths?.[i] ?? (batch.streams.get(stream)?.get(layer)?.length ?? 0) / batch.rows;
-        return { stream, layer, dtype, width };
+        return { stream, layer, dtype, width, dims: dims?.[i] ?? [width] };
       });
     });
-    for (const [stream, entry] of Object.entries(this.#manifest.streams))
+    for (const [stream, entry] of Object.entries(this.#manifest.streams) as [StreamName, StreamEntry][])
       entry.widths = columns.filter((column) => column.stream === stream).map(({ width }) => width);
     return new ShardBuffer(columns, this.#shardBytes);
   }

@@ -44,19 +44,20 @@ export async function storedRun(folder: string): Promise<StoredRun> {
     settings: run.settings,
     prompts: readPromptTokens(folder, samples),
     samples,
-    options: { ...planOptions(manifest.streams, run.select), ...run.sampling, maxTokens: run.maxTokens },
+    options: { ...planOptions(manifest.streams, run), ...run.sampling, maxTokens: run.maxTokens },
   };
 }
 
 function planOptions(
   streams: Manifest["streams"],
-  { phase, positions, last }: NonNullable<Manifest["run"]>["select"],
+  { select: { phase, positions, last }, topKeys }: NonNullable<Manifest["run"]>,
 ): PlanOptions {
-  const layers = [...new Set(Object.values(streams).flatMap((stream) => stream.layers))];
+  const layers = [...new Set(Object.values(streams).flatMap((stream) => stream!.layers))];
   return {
     streams: Object.keys(streams),
     // None at all: a dense model's router streams, which the plan gives no layers of its own accord.
     ...(layers.length > 0 && { layers }),
+    ...(typeof topKeys === "number" && { attention: { topKeys } }),
     select: {
       ...(phase !== null && { phase }),
       ...(positions !== null && { positions }),

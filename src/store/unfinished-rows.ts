@@ -61,9 +61,10 @@ export async function withoutSamples(
 function pickTensors(path: string, kept: Uint32Array): TensorData[] {
   return withFile(path, (fd) =>
     [...readHeader(fd, path).tensors].map(([name, { dtype, shape, offset }]) => {
-      const [rows, width] = shape as [number, number];
+      const [rows = 0, ...dims] = shape;
+      const width = dims.reduce((product, size) => product * size, 1);
       const data = readInto<DtypeArray>(fd, path, offset, new DTYPES[dtype](rows * width));
-      return { name, dtype, shape: [kept.length, width], data: pickRows(data, kept, width) };
+      return { name, dtype, shape: [kept.length, ...dims], data: pickRows(data, kept, width) };
     }),
   );
 }

@@ -12,6 +12,11 @@ export function bytes(n: number): string {
   return withStep(n, 1000, ["B", "kB", "MB", "GB", "TB"]);
 }
 
+/** `11.2 GiB`, in powers of 1024 as llama.cpp and GPUs count memory. */
+export function memory(n: number): string {
+  return withStep(n, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
+}
+
 /** `38 %`, `6.25 %`, `0.39 %`; the share is a fraction of 1. Nearly all is `<100 %`: only all is 100 %. */
 export function percent(share: number): string {
   return share >= 0.9995 && share < 1 ? "<100 %" : `${significant(share * 100)} %`;
@@ -52,8 +57,8 @@ export function plural(n: number, noun: string): string {
 
 function withStep(n: number, base: number, steps: readonly string[]): string {
   let step = 0;
-  // 999.5 rounds to 1000, which belongs to the next step.
-  while (n >= base * 0.9995 && step < steps.length - 1) {
+  // 999.5 rounds to 1000, and three digits cannot say 1023: both belong to the next step.
+  while (n >= 999.5 && step < steps.length - 1) {
     n /= base;
     step++;
   }

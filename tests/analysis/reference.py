@@ -2,10 +2,11 @@
 
     python tests/analysis/reference.py > tests/analysis/reference.json && npx biome format --write tests/analysis/reference.json
 
-Needs numpy, scipy and torch (made with numpy 2.4.6, scipy 1.17.1, torch 2.13.0). Inputs are in the output, so the
+Needs numpy, scipy, scikit-learn and torch (made with numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, torch 2.13.0). Inputs are in the output, so the
 tests need none of them. JSON has no infinities: they are the strings "inf", "-inf" and "nan".
 """
 
+import itertools
 import json
 import math
 import sys
@@ -13,7 +14,12 @@ import sys
 import numpy as np
 import torch
 from scipy import stats
+from scipy.cluster import hierarchy
 from scipy.spatial import distance
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import mutual_info_score, silhouette_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 rng = np.random.default_rng(20240828)
 
@@ -304,6 +310,196 @@ def comparison_case():
     }
 
 
+def clustering(distances, most):
+    """Average linkage, and its cuts into 2 to `most` clusters with their silhouettes."""
+    tree = hierarchy.linkage(distance.squareform(distances), "average")
+    cuts = [hierarchy.fcluster(tree, k, "maxclust") for k in range(2, most + 1)]
+    return {
+        "merges": tree,
+        "leaves": hierarchy.leaves_list(tree),
+        "cuts": cuts,
+        "silhouettes": [silhouette_score(distances, cut, metric="precomputed") for cut in cuts],
+    }
+
+
+def clusters_case():
+    points = np.concatenate([rng.normal(c, 1, (5, 3)) for c in (0, 4, -5)])
+    distances = distance.squareform(distance.pdist(points))
+    return {"distances": distances, **clustering(distances, 6)}
+
+
+def ridge_case():
+    y = rng.integers(0, 4, 120)
+    x = rng.normal(0, 1, (120, 6)) * [1, 10, 0.1, 1, 1, 1] + rng.normal(0, 1, (4, 6))[y] + 5
+    x[:, 5] = 3  # never changes
+    fitted = slice(0, 80)
+    model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=1.0)).fit(x[fitted], y[fitted])
+    return {"x": x, "y": y, "fitted": 80, "predicted": model.predict(x[80:])}
+
+
+def information(rows, columns):
+    """Bits, from pairs."""
+    return mutual_info_score(rows, columns) / math.log(2)
+
+
+def rotation_case():
+    """Four short samples: every way of turning their groups round is counted."""
+    lengths = [4, 5, 3, 5]
+    sample = np.repeat(np.arange(4), lengths)
+    group = np.array([0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1])
+    expert = np.array([0, 0, 2, 2, 2, 1, 2, 0, 0, 1, 2, 2, 0, 1, 2, 2, 0])
+    ways = []
+    for turns in itertools.product(*(range(n) for n in lengths)):
+        turned = np.concatenate([np.roll(group[sample == s], -turn) for s, turn in enumerate(turns)])
+        used = [np.bincount(expert[turned == g], minlength=3) for g in (0, 1)]
+        ways.append(
+            {
+                "information": information(expert, turned),
+                "share": used[1][2] / used[1].sum(),
+                "js": distance.jensenshannon(used[0], used[1]) ** 2,
+            }
+        )
+    at_least = lambda name: np.mean([way[name] >= ways[0][name] - 1e-12 for way in ways])
+    return {
+        "lengths": lengths,
+        "group": group,
+        "expert": expert,
+        "ways": len(ways),
+        **{name: {"observed": ways[0][name], "p": at_least(name)} for name in ways[0]},
+        "chance": np.mean([way["information"] for way in ways]),
+    }
+
+
+def analysis_case():
+    """Twelve samples through layers 1 and 2 of a model of 8 experts, top-2, that have something to find."""
+    experts, k, width, types = 8, 2, 5, 9
+    labels = ["math", "code"] * 6
+    lengths = rng.integers(18, 40, len(labels))
+    prompts = lengths - rng.integers(4, 10, len(labels))
+    sample = np.repeat(np.arange(len(labels)), lengths)
+    position = np.concatenate([np.arange(n) for n in lengths])
+    rows = len(sample)
+    phase = (position >= prompts[sample]).astype(int)
+    token = rng.integers(0, types, rows)
+    token[:3] = types  # too rare to be ranked
+    lean = rng.normal(0, 1.5, (types + 1, experts))
+    of_label = rng.normal(0, 0.8, (2, experts))
+    late = np.outer(np.log2(position + 1) / 4, rng.normal(0, 0.6, experts))
+    hidden = [rng.normal(0, 1, (types + 1, width))[token] + rng.normal(0, 0.7, (rows, width)) for _ in (1, 2)]
+    logits = [lean[token] + of_label[sample % 2] + late + rng.normal(0, 0.6, (rows, experts))]
+    logits.append(0.6 * logits[0][:, ::-1] + hidden[0] @ rng.normal(0, 1, (width, experts)))
+    logits = [x.astype(np.float32) for x in logits]
+    hidden = [x.astype(np.float32) for x in hidden]
+    logits[0][:, 3] -= 30  # a dead expert
+    ids = [np.argsort(-x, axis=1, kind="stable")[:, :k] for x in logits]
+    used = [np.zeros(x.shape) for x in logits]
+    weights = []
+    for x, chosen, one in zip(logits, ids, used):
+        np.put_along_axis(one, chosen, 1, axis=1)
+        kept = np.take_along_axis(torch.softmax(torch.from_numpy(x), -1).numpy(), chosen, 1)
+        weights.append((kept / kept.sum(1, keepdims=True)).astype(np.float32))
+
+    def company(one):
+        counts = one.sum(0)
+        independent = np.outer(counts, counts) / rows
+        off = ~np.eye(experts, dtype=bool)
+        pairs = one.T @ one
+        alive = np.flatnonzero(counts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            attraction = np.where(off, pairs / independent, np.nan) / (pairs[off].sum() / independent[off].sum())
+        distances = 1 / (1 + attraction[np.ix_(alive, alive)])
+        np.fill_diagonal(distances, 0)
+        found = clustering(distances, len(alive) - 1)
+        best = int(np.argmax(found["silhouettes"]))
+        return {
+            "attraction": attraction,
+            "clusters": sorted(
+                (alive[found["cuts"][best] == c].tolist() for c in set(found["cuts"][best])),
+                key=lambda members: (-len(members), members[0]),
+            ),
+            "silhouette": found["silhouettes"][best],
+        }
+
+    def groups(one, of):
+        names = np.unique(of)
+        counts = np.array([one[of == g].sum(0) for g in names])
+        rest = counts.sum(0) - counts
+        chosen, group = np.repeat(np.arange(experts), counts.sum(0).astype(int)), []
+        for e in range(experts):
+            group += np.repeat(names, counts[:, e].astype(int)).tolist()
+        return {
+            "rows": [np.sum(of == g) for g in names],
+            "counts": counts,
+            "divergence": [distance.jensenshannon(c, r) ** 2 for c, r in zip(counts, rest)],
+            "information": information(chosen, group),
+        }
+
+    def tastes(chosen, weight, one):
+        """(expert, token) -> lift with the lower end of its interval, and the greatest weight."""
+        share = one.mean(0)
+        found = []
+        for e in range(experts):
+            of = {}
+            for t in range(types):
+                rows_of = int(np.sum(token == t))
+                count = int(one[token == t, e].sum())
+                low = stats.binomtest(count, rows_of).proportion_ci(0.95, "wilson").low
+                if share[e] > 0 and low > share[e]:
+                    of[t] = {"lift": count / rows_of / share[e], "certainLift": low / share[e]}
+            heaviest = {}
+            for row, rank in zip(*np.nonzero(chosen == e)):
+                w = float(weight[row, rank])
+                if w > heaviest.get(int(token[row]), (-1, 0))[0]:
+                    heaviest[int(token[row])] = (w, int(row))
+            found.append({"byLift": of, "byWeight": heaviest})
+        return found
+
+    def flow(a, b):
+        best = information(ids[a][:, 0], ids[b][:, 0])
+        seen = [len(np.unique(x[:, 0])) for x in (ids[a], ids[b])]
+        together = used[a].T @ used[b]
+        expected = np.outer(used[a].sum(0), used[b].sum(0)) / rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lift = together / expected
+            probability = together / used[a].sum(0)[:, None]
+        return {
+            "information": best - (seen[0] - 1) * (seen[1] - 1) / (2 * math.log(2) * rows),
+            "entropy": stats.entropy(np.bincount(ids[b][:, 0]), base=2),
+            "counts": together,
+            "lift": lift,
+            "probability": probability,
+        }
+
+    def similarity(one, states):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            centres = (one.T @ states.astype(float)) / one.sum(0)[:, None] - states.astype(float).mean(0)
+        return 1 - distance.cdist(centres, centres, "cosine")
+
+    paths, counts = np.unique(np.stack([ids[0][:, 0], ids[1][:, 0]], 1), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:5]
+    place = np.where(position == 0, 0, 1 + np.floor(np.log2(np.maximum(position, 1)) / 2).astype(int))
+    return {
+        "experts": experts,
+        "topK": k,
+        "labels": labels,
+        "lengths": lengths,
+        "promptTokens": prompts,
+        "phases": phase,
+        "tokenIds": token,
+        "logits": logits,
+        "weights": weights,
+        "hidden": hidden,
+        "company": [company(one) for one in used],
+        "positions": [groups(one, place) for one in used],
+        "phaseGroups": [groups(one, phase) for one in used],
+        "parity": [groups(one, token % 2) for one in used],
+        "tastes": [tastes(*of) for of in zip(ids, weights, used)],
+        "flow": flow(0, 1),
+        "similarity": similarity(used[1], hidden[0]),
+        "paths": {"experts": paths[order], "counts": counts[order]},
+    }
+
+
 p_values = np.concatenate([rng.uniform(0, 1, 20), rng.uniform(0, 0.005, 5), [0.01, 0.01, 1.0]])
 reference = {
     "softmax": softmax_cases(),
@@ -315,6 +511,10 @@ reference = {
     "benjaminiHochberg": {"p": p_values, "q": stats.false_discovery_control(p_values, method="bh")},
     "permutation": exact_permutation_case(),
     "comparison": comparison_case(),
+    "clusters": clusters_case(),
+    "ridge": ridge_case(),
+    "rotation": rotation_case(),
+    "analysis": analysis_case(),
 }
 json.dump(plain(reference), sys.stdout, separators=(",", ":"))
 sys.stdout.write("\n")

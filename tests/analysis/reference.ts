@@ -72,7 +72,67 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     p: number[];
     q: number[];
   };
+  clusters: {
+    distances: number[][];
+    merges: [number, number, number, number][];
+    leaves: number[];
+    cuts: number[][];
+    silhouettes: number[];
+  };
+  ridge: { x: number[][]; y: number[]; fitted: number; predicted: number[] };
+  rotation: {
+    lengths: number[];
+    group: number[];
+    expert: number[];
+    ways: number;
+    information: Observed;
+    share: Observed;
+    js: Observed;
+    chance: number;
+  };
+  analysis: {
+    experts: number;
+    topK: number;
+    labels: string[];
+    lengths: number[];
+    promptTokens: number[];
+    phases: number[];
+    tokenIds: number[];
+    /** By layer, as what follows. */
+    logits: number[][][];
+    weights: number[][][];
+    hidden: number[][][];
+    company: { attraction: Matrix; clusters: number[][]; silhouette: number }[];
+    positions: GroupReference[];
+    phaseGroups: GroupReference[];
+    parity: GroupReference[];
+    tastes: {
+      byLift: Record<string, { lift: number; certainLift: number }>;
+      byWeight: Record<string, [weight: number, row: number]>;
+    }[][];
+    flow: {
+      information: number;
+      entropy: number;
+      counts: Matrix;
+      lift: Matrix;
+      probability: Matrix;
+    };
+    similarity: Matrix;
+    paths: { experts: number[][]; counts: number[] };
+  };
 };
+
+interface Observed {
+  readonly observed: number;
+  readonly p: number;
+}
+
+interface GroupReference {
+  readonly rows: number[];
+  readonly counts: number[][];
+  readonly divergence: number[];
+  readonly information: number;
+}
 
 /** All numbers of a matrix, row after row. */
 export function flat(matrix: Matrix): number[] {

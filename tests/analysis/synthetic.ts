@@ -1,8 +1,11 @@
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
+import type { RowBatch } from "../../src/capture/rows.ts";
+import type { RunHeader } from "../../src/capture/sink.ts";
 import type { StreamName } from "../../src/capture/streams.ts";
 import type { ModelInfo } from "../../src/engines/engine.ts";
 import type { Gating } from "../../src/routing/gating.ts";
+import { FolderSink } from "../../src/store/folder-sink.ts";
 
 export const SOFTMAX: Gating = {
   score: "softmax",
@@ -44,6 +47,8 @@ interface SyntheticCapture {
   readonly promptTokens?: readonly number[];
   /** Per row; default: 0, 1, ... in each sample. */
   readonly positions?: readonly number[];
+  /** Per row, index into `PHASES`; default: the prompt. */
+  readonly phases?: readonly number[];
   /** Per row; default: the position. */
   readonly tokenIds?: readonly number[];
   readonly tokenText?: (tokenId: number) => string;
@@ -55,10 +60,26 @@ interface SyntheticCapture {
 
 /** A real capture made of given numbers; its rows arrive in two batches, the later half first. */
 export function captureOf(given: SyntheticCapture): Capture {
+  const { header, batches } = runOf(given);
+  const sink = new MemorySink();
+  sink.open(header);
+  for (const batch of batches) sink.write(batch);
+  return sink.close({ finished: [] });
+}
+
+/** The same as a folder, in shards of a few rows. */
+export async function folderOf(given: SyntheticCapture, folder: string): Promise<Capture> {
+  const { header, batches } = runOf(given);
+  const sink = new FolderSink(folder, { shardBytes: 2048 });
+  await sink.open(header);
+  for (const batch of batches) await sink.write(batch);
+  return sink.close({ finished: [] });
+}
+
+function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
   const layers = given.layers ?? [0];
   const names = Object.keys(given.streams) as StreamName[];
-  const sink = new MemorySink();
-  sink.open({
+  const header: RunHeader = {
     engine: { kind: "llama.cpp", version: "0" },
     model: modelInfo(given.experts, given.topK, layers, given.gating),
     streams: names.map((name) => ({ name, layers })),
@@ -67,36 +88,38 @@ export function captureOf(given: SyntheticCapture): Capture {
       promptTokens: (given.promptTokens ?? given.lengths)[i]!,
     })),
     tokenText: given.tokenText ?? String,
-  });
+  };
   const sample = Int32Array.from(given.lengths.flatMap((n, i) => new Array<number>(n).fill(i)));
   const position = Int32Array.from(
     given.positions ?? given.lengths.flatMap((n) => Array.from({ length: n }, (_, p) => p)),
   );
   const tokenId = Int32Array.from(given.tokenIds ?? position);
+  const phase = Uint8Array.from(given.phases ?? position.map(() => 0));
   const half = sample.length >> 1;
-  for (const [from, to] of [
+  const batches = [
     [half, sample.length],
     [0, half],
-  ] as const) {
-    if (from === to) continue;
+  ] as const;
+  return { header, batches: batches.filter(([from, to]) => from < to).map(batchOf) };
+
+  function batchOf([from, to]: readonly [number, number]): RowBatch {
     const rowsOf = (data: Float32Array | Uint16Array, layer: number) => {
       const width = data.length / layers.length / sample.length;
       const first = layer * sample.length;
       return data.slice((first + from) * width, (first + to) * width);
     };
-    sink.write({
+    return {
       rows: to - from,
       sample: sample.slice(from, to),
       position: position.slice(from, to),
       tokenId: tokenId.slice(from, to),
-      phase: new Uint8Array(to - from),
+      phase: phase.slice(from, to),
       streams: new Map(
         names.map((name) => [
           name,
           new Map(layers.map((layer, i) => [layer, rowsOf(given.streams[name]!, i)])),
         ]),
       ),
-    });
+    };
   }
-  return sink.close({ finished: [] });
 }

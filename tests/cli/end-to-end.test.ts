@@ -50,6 +50,36 @@ describe("moescope", () => {
     for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   });
 
+  it("lists the tensors that can be captured, and captures them and attention into a folder", async () => {
+    const model = ggufOf("qwen3_next");
+    const { code, stdout } = await moescope(["inspect", model, "--tensors", "--no-flash-attention"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}Qcur_normed +f32 +tokens × 2 × 32 +1$/m);
+    expect(stdout).toMatch(/^ {2}conv_states +it has no row for each token$/m);
+    for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+    const listed = JSON.parse((await moescope(["inspect", model, "--tensors", "--json"])).stdout).tensors;
+    expect(listed).toContainEqual({
+      name: "Qcur_normed",
+      layers: [1],
+      type: "f32",
+      shape: ["tokens", 2, 32],
+      capturable: true,
+    });
+    const out = join(folder, "tensors");
+    const flags = ["--streams", "attention,activation:Qcur_normed", "--attention-top-keys", "2"];
+    const captured = await moescope(["capture", model, "a b c", ...flags, "--threads", "1", "--out", out]);
+    expect(captured).toMatchObject({ code: 0, stderr: "" });
+    expect(captured.stdout).toMatch(/attention: \d+ tokens × 2 × 2, layers 1/);
+    const { streams, run } = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
+    expect(run.topKeys).toBe(2);
+    expect(streams.attention_keys).toMatchObject({
+      axes: ["rows", "heads", "keys"],
+      dtype: "I32",
+      dims: [[2, 2]],
+    });
+    expect(existsSync(join(out, "activation.Qcur_normed-00000.safetensors"))).toBe(true);
+  });
+
   it("says the same to programs", async () => {
     const { code, stdout } = await moescope([
       "capture",

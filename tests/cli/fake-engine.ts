@@ -1,6 +1,6 @@
 import type { Plan } from "../../src/capture/plan.ts";
 import type { StreamName } from "../../src/capture/streams.ts";
-import { STREAMS } from "../../src/capture/streams.ts";
+import { streamSpec } from "../../src/capture/streams.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
 
 export interface Shape {
@@ -115,7 +115,8 @@ export class FakeEngine implements Engine {
 
   #values(name: StreamName, layer: number, tokens: Int32Array) {
     const { experts, topK } = this.model.moe!;
-    const width = { experts, top_k: topK, hidden: this.model.hiddenSize }[STREAMS[name].axis];
+    const sizes: Record<string, number> = { experts, top_k: topK, hidden: this.model.hiddenSize };
+    const width = streamSpec(name).axes.reduce((product, axis) => product * sizes[axis]!, 1);
     const values = Array.from(tokens, (given) => {
       const token = this.#disturbed(given, layer) ? given + 1 : given;
       return Array.from({ length: width }, (_, i) => {

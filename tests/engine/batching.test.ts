@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import { STREAM_NAMES } from "../../src/capture/streams.ts";
 import { type LoadOptions, load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
-import { families, ggufOf, maxDifference, Reference } from "../fixtures/families.ts";
+import { families, ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 
 /** Prompts of unequal length, from tokens every fixture has. */
 const prompts = [61, 7, 33, 90, 1].map((length, i) =>
@@ -19,7 +18,7 @@ async function capture(family: string, load_: LoadOptions, options: CaptureOptio
     ...load_,
   });
   try {
-    return await llm.capture(which, { streams: STREAM_NAMES, ...options });
+    return await llm.capture(which, { streams: PLAIN_STREAMS, ...options });
   } finally {
     await llm.close();
   }
@@ -59,7 +58,7 @@ describe.each(families)("$name", ({ name }) => {
     expect(redirected.outputs.map(({ tokens }) => [...tokens])).toEqual(
       copied.outputs.map(({ tokens }) => [...tokens]),
     );
-    for (const stream of STREAM_NAMES)
+    for (const stream of PLAIN_STREAMS)
       for (const [layer, { data }] of redirected.stream(stream))
         expect(maxDifference(data, copied.stream(stream).get(layer)!.data), `${stream} ${layer}`).toBe(0);
   });
@@ -104,10 +103,10 @@ describe("labels", () => {
       threads: 1,
       contextSize: 512,
     });
-    const all = await llm.capture(prompts, { streams: STREAM_NAMES });
+    const all = await llm.capture(prompts, { streams: PLAIN_STREAMS });
     const one = await llm.capture(prompts, { streams: ["router_logits"], layers: [1] });
     const none = await llm.capture(prompts, { streams: ["hidden_states"], layers: [-1] });
-    const again = await llm.capture(prompts, { streams: STREAM_NAMES });
+    const again = await llm.capture(prompts, { streams: PLAIN_STREAMS });
     await llm.close();
     expect([...one.routerLogits.keys()]).toEqual([1]);
     expect(maxDifference(one.routerLogits.get(1)!.data, all.routerLogits.get(1)!.data)).toBeLessThan(

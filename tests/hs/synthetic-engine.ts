@@ -1,3 +1,4 @@
+import type { Plan } from "../../src/capture/plan.ts";
 import type { RowBatch } from "../../src/capture/rows.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
 import { modelInfo } from "../analysis/synthetic.ts";
@@ -55,7 +56,7 @@ function batchOf(
   request: EngineRequest,
   sample: number,
   step: number,
-  streams: readonly { readonly name: keyof typeof WIDTH; readonly layers: readonly number[] }[],
+  streams: Plan["streams"],
   model: ModelInfo,
 ): RowBatch {
   const tokenId = step === 0 ? request.tokens : Int32Array.of(33);
@@ -68,7 +69,8 @@ function batchOf(
     phase: new Uint8Array(tokenId.length).fill(step === 0 ? 0 : 1),
     streams: new Map(
       streams.map(({ name, layers }) => {
-        const width = WIDTH[name](model);
+        const width =
+          { router_logits: model.moe?.experts ?? 0, hidden_states: model.hiddenSize }[name as string] ?? 0;
         const rows = (layer: number) =>
           Float32Array.from({ length: tokenId.length * width }, (_, at) =>
             value(tokenId[Math.floor(at / width)]!, layer, at % width),
@@ -78,10 +80,3 @@ function batchOf(
     ),
   };
 }
-
-const WIDTH = {
-  router_logits: (model: ModelInfo) => model.moe?.experts ?? 0,
-  hidden_states: (model: ModelInfo) => model.hiddenSize,
-  expert_ids: () => 0,
-  expert_weights: () => 0,
-};

@@ -3,7 +3,14 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../../src/errors.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
-import type { Job, JobList, ModelList, TokenEvent } from "../../src/server/api/jobs.ts";
+import {
+  type Job,
+  type JobEvents,
+  type JobList,
+  jobEvents,
+  type ModelList,
+  type TokenEvent,
+} from "../../src/server/api/jobs.ts";
 import { openCapture } from "../../src/store/folder-source.ts";
 import { allEvents, events, PROMPTS, serving, until } from "./serving.ts";
 
@@ -13,6 +20,7 @@ describe("a generation", () => {
     const all = await allEvents(await post("/api/generate", { prompt: { prompt: "hello" }, maxTokens: 4 }));
     const names = all.map(({ event }) => event).filter((event) => event !== "job");
     expect(names).toEqual(["start", "tokens", "tokens", "tokens", "tokens", "end"]);
+    for (const { event, data } of all) expect(jobEvents[event as keyof JobEvents].parse(data)).toEqual(data);
     const start = all.find(({ event }) => event === "start")!.data;
     expect(start).toMatchObject({
       layers: [0, 1, 2, 3],
@@ -52,8 +60,7 @@ describe("a generation", () => {
     for await (const { event } of events(response)) if (event === "tokens") break;
     leave.abort();
     await until(() => engine.running === 0);
-    const { jobs } = await json<JobList>("/api/jobs");
-    expect(jobs).toMatchObject([{ state: "cancelled" }]);
+    await until(async () => (await json<JobList>("/api/jobs")).jobs[0]!.state === "cancelled");
     const next = await allEvents(await post("/api/generate", { prompt: { prompt: "b" }, maxTokens: 2 }));
     expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
   });

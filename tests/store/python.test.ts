@@ -50,6 +50,20 @@ test.each([1, 3000, 1e9])(
   },
 );
 
+test("streams of several axes have them in Python too", async () => {
+  const folder = await capturePath();
+  const streams = ["expert_outputs", "attention", "attention_keys", "activation:Qcur_normed"] as const;
+  const run = syntheticRun({ streams, lengths: [9, 4] });
+  await drive(run, new FolderSink(folder, { shardBytes: 3000 }));
+  const capture = await drive(run, new MemorySink());
+  const read = python("read_capture.py", [folder]);
+  for (const name of streams)
+    for (const [layer, { type, dims, data }] of capture.stream(name)) {
+      expect(dims).toHaveLength(3);
+      expect(read.streams[name][layer]).toEqual({ dtype: type, shape: dims, hex: hex(data) });
+    }
+});
+
 test("ids of 8 experts are bytes in Python", async () => {
   const folder = await capturePath();
   const run = syntheticRun({ experts: 8 });

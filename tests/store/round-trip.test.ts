@@ -50,6 +50,19 @@ const cases: Record<string, SyntheticOptions & { shardBytes?: number; shards: nu
   "no rows at all": { lengths: [0, 0], shards: 0 },
   "300 experts": { experts: 300, lengths: [40], shards: 1 },
   "256 experts": { experts: 256, lengths: [200], shards: 1 },
+  "streams of several axes": {
+    streams: [
+      "expert_outputs",
+      "shared_expert_output",
+      "attention",
+      "attention_keys",
+      "activation:Qcur_normed",
+    ],
+    lengths: [5, 9, 2],
+    interleaved: 2,
+    shardBytes: 2000,
+    shards: 8,
+  },
   "a dense model": { moeLayers: [], shards: 1 },
   "only streams without layers": { moeLayers: [], streams: ["router_logits"], shards: 1 },
 };

@@ -1,6 +1,6 @@
 import type { RowBatch } from "../../src/capture/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../../src/capture/sink.ts";
-import type { StreamName } from "../../src/capture/streams.ts";
+import { axesOf, type StreamName, streamSpec } from "../../src/capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../src/capture/tensor.ts";
 import type { Finished, ModelInfo } from "../../src/engines/engine.ts";
 
@@ -38,17 +38,21 @@ export function syntheticRun(options: SyntheticOptions = {}): SyntheticRun {
     promptTokens: Math.ceil(length / 2),
   }));
   const layersOf = (name: StreamName) =>
-    name === "hidden_states" ? Array.from({ length: LAYERS }, (_, i) => i) : moeLayers;
+    streamSpec(name).routed ? moeLayers : Array.from({ length: LAYERS }, (_, i) => i);
   const header: RunHeader = {
     engine: { kind: "llama.cpp", version: "b1" },
     model: modelWith(experts, moeLayers),
-    streams: streams.map((name) => ({ name, layers: layersOf(name) })),
+    streams: streams.map((name) => {
+      const [layers, sizes] = [layersOf(name), dimsOf(name, experts)];
+      return { name, layers, ...(sizes.length > 1 && { dims: layers.map(() => sizes) }) };
+    }),
     samples,
     tokenText,
   };
   const values = (name: StreamName, rows: number): TensorDataTypes[TensorType] => {
     if (name === "expert_ids") return Uint16Array.from({ length: rows * TOP_K }, () => random(experts));
-    const width = { router_logits: experts, expert_weights: TOP_K, hidden_states: HIDDEN }[name];
+    const width = dimsOf(name, experts).reduce((product, size) => product * size, 1);
+    if (name === "attention_keys") return Int32Array.from({ length: rows * width }, () => random(99) - 1);
     return Float32Array.from({ length: rows * width }, () => random(2 ** 32) / 2 ** 30 - 2);
   };
   const batches = steps(lengths, interleaved).map(
@@ -75,6 +79,12 @@ export function syntheticRun(options: SyntheticOptions = {}): SyntheticRun {
     }),
   );
   return { header, batches, finished };
+}
+
+/** Sizes behind `rows`; an activation is a square. */
+function dimsOf(name: StreamName, experts: number): number[] {
+  const sizes: Record<string, number> = { experts, top_k: TOP_K, hidden: HIDDEN, heads: 3, keys: 5 };
+  return axesOf(name, 2).map((axis) => sizes[axis] ?? 4);
 }
 
 /** Feed a whole run to a sink. */

@@ -14,9 +14,10 @@ export function captureSummary(capture: Capture): string[] {
       : [`Captured ${capture.rows.length} tokens:`]),
     ...others.map((name) => {
       const layers = [...capture.stream(name).keys()];
-      const width = layers.length > 0 ? ` × ${capture.stream(name).width(layers[0]!)}` : "";
+      const dims = layers.length > 0 ? capture.stream(name).rowDims(layers[0]!) : [];
+      const sizes = dims.map((size) => ` × ${size}`).join("");
       const where = layers.length > 0 ? `layers ${ranges(layers)}` : "no layer";
-      return `  ${name}: ${capture.rows.length} tokens${width}, ${where}`;
+      return `  ${name}: ${capture.rows.length} tokens${sizes}, ${where}`;
     }),
   ];
 }

@@ -292,6 +292,7 @@ export function bind(files: LibraryFiles) {
       offset: number,
       bytes: number,
     ) => void,
+    typeName: base.func("ggml_type_name", "const char *", ["int"]) as (type: number) => string,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,

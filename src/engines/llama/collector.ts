@@ -1,12 +1,16 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
-import { STREAMS, type StreamName } from "../../capture/streams.ts";
+import { type StreamName, streamSpec } from "../../capture/streams.ts";
+import { TENSOR_ARRAYS } from "../../capture/tensor.ts";
 import { EngineError } from "../../errors.ts";
+import { attentionRows, plainRows, type RowCopy, topAttentionRows, type Values } from "./row-copy.ts";
 import type { SelectedRow } from "./selection.ts";
 import type { Slot } from "./tap.ts";
 
 /** Rows of decode steps are gathered up to this many before they are sent: a message a step would cost more. */
 const GATHERED_ROWS = 64;
+/** Or up to so many bytes: what is large is sent as it comes. */
+const GATHERED_BYTES = 16 << 20;
 
 /** A step as the collector sees it. */
 export interface CollectedStep {
@@ -18,8 +22,12 @@ export interface CollectedStep {
   readonly outputs: number;
 }
 
-type Column = { readonly stream: StreamName; readonly layer: number; readonly width: number };
-type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+interface Column {
+  readonly stream: StreamName;
+  readonly layer: number;
+  readonly width: number;
+  readonly copy: RowCopy;
+}
 
 /** Rows in one transferable buffer: labels first, then the streams, layer by layer. */
 interface Staging {
@@ -57,7 +65,7 @@ export class RowCollector {
     this.#columns ??= this.#findColumns(step.slots);
     // An empty area left by smaller steps.
     if (!this.fits(selected.length)) this.#staging = null;
-    this.#staging ??= makeStaging(this.#columns, Math.max(selected.length, GATHERED_ROWS));
+    this.#staging ??= makeStaging(this.#columns, Math.max(selected.length, gatheredRows(this.#columns)));
     const staging = this.#staging;
     const at = this.#rows;
     selected.forEach((row, i) => {
@@ -67,8 +75,8 @@ export class RowCollector {
       staging.phase[at + i] = row.phase;
     });
     const ordered = this.#inColumnOrder(step.slots);
-    this.#columns.forEach(({ width }, index) => {
-      copyRows(ordered[index]!, step, width, staging.values[index]!, at);
+    this.#columns.forEach(({ copy }, index) => {
+      copy(ordered[index]!, step, staging.values[index]!, at);
     });
     this.#rows += selected.length;
   }
@@ -95,57 +103,58 @@ export class RowCollector {
   /** The slots in the order of the columns; looked up again only when a new graph brought others. */
   #inColumnOrder(slots: readonly Slot[]): readonly Slot[] {
     if (slots !== this.#slots) {
-      const found = new Map(slots.map((slot) => [`${slot.stream}-${slot.layer}`, slot]));
+      this.#ordered = this.#columns!.map(({ stream, layer }) => slotOf(slots, stream, layer));
       this.#slots = slots;
-      this.#ordered = this.#columns!.map(({ stream, layer }) => found.get(`${stream}-${layer}`)!);
     }
     return this.#ordered;
   }
 
   #findColumns(slots: readonly Slot[]): Column[] {
     const columns: Column[] = [];
-    for (const { name: stream, layers } of this.#plan.streams)
-      for (const layer of layers) {
-        const slot = slots.find((candidate) => candidate.stream === stream && candidate.layer === layer);
-        if (!slot)
-          throw new EngineError(
-            "ENGINE_FAILED",
-            `llama.cpp's graph of this architecture has no tensor for ${stream} in layer ${layer}; leave the stream or the layer out`,
-          );
-        columns.push({ stream, layer, width: slot.width });
-      }
+    for (const { name: stream, layers, dims } of this.#plan.streams)
+      layers.forEach((layer, i) => {
+        const slot = slotOf(slots, stream, layer);
+        const sizes = dims?.[i] ?? [slot.width];
+        const width = sizes.reduce((product, size) => product * size, 1);
+        columns.push({ stream, layer, width, copy: this.#copyOf(stream, sizes) });
+      });
     return columns;
+  }
+
+  #copyOf(stream: StreamName, sizes: readonly number[]): RowCopy {
+    const headsAndKeys = sizes as readonly [number, number];
+    if (stream === "attention_keys") return topAttentionRows(headsAndKeys, "positions");
+    if (stream === "attention")
+      return this.#plan.topKeys === null
+        ? attentionRows(headsAndKeys)
+        : topAttentionRows(headsAndKeys, "weights");
+    return plainRows(sizes.reduce((product, size) => product * size, 1));
   }
 }
 
-function copyRows(slot: Slot, step: CollectedStep, width: number, out: Values, at: number): void {
-  const { selected } = step;
-  const byOutput = slot.rows !== step.tokens;
-  if (slot.width !== width || (byOutput && slot.rows !== step.outputs))
-    throw new EngineError(
-      "ENGINE_FAILED",
-      `${slot.stream} of layer ${slot.layer} came with ${slot.rows} rows of ${slot.width} values for ${step.tokens} ` +
-        `tokens (${step.outputs} outputs), expected rows of ${width}; please report this model`,
-    );
-  const rowOf = (i: number) => (byOutput ? step.outputIndex[selected[i]!.token]! : selected[i]!.token);
-  const { values, start, rowStride } = slot;
-  const first = rowOf(0);
-  const contiguous = rowOf(selected.length - 1) - first === selected.length - 1;
-  if (contiguous && rowStride === width && width * selected.length > 32) {
-    const from = start + first * rowStride;
-    out.set(values.subarray(from, from + selected.length * width), at * width);
-    return;
-  }
-  let to = at * width;
-  for (let i = 0; i < selected.length; i++) {
-    const from = start + rowOf(i) * rowStride;
-    for (let j = 0; j < width; j++) out[to++] = values[from + j]!;
-  }
+function slotOf(slots: readonly Slot[], stream: StreamName, layer: number): Slot {
+  const slot = slots.find((candidate) => candidate.stream === stream && candidate.layer === layer);
+  if (slot) return slot;
+  throw new EngineError(
+    "ENGINE_FAILED",
+    `llama.cpp's graph of this architecture has no tensor for ${stream} in layer ${layer}; leave the stream or the layer out`,
+  );
 }
+
+/** At least one; as many as are worth a message. */
+function gatheredRows(columns: readonly Column[]): number {
+  const bytes = columns.reduce(
+    (sum, { stream, width }) => sum + width * TENSOR_ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
+    0,
+  );
+  return Math.max(1, Math.min(GATHERED_ROWS, Math.floor(GATHERED_BYTES / Math.max(1, bytes))));
+}
+
+const typeOf = (stream: StreamName) => streamSpec(stream).type;
 
 function makeStaging(columns: readonly Column[], capacity: number): Staging {
   const sizes = columns.map(
-    ({ stream, width }) => capacity * width * (STREAMS[stream].type === "uint16" ? 2 : 4),
+    ({ stream, width }) => capacity * width * TENSOR_ARRAYS[typeOf(stream)].BYTES_PER_ELEMENT,
   );
   // Every part starts at a multiple of 8 bytes, whatever the sizes before it.
   const align = (bytes: number) => (bytes + 7) & ~7;
@@ -169,9 +178,7 @@ function makeStaging(columns: readonly Column[], capacity: number): Staging {
     tokenId: part(Int32Array<ArrayBuffer>, capacity, 4 * capacity),
     phase: part(Uint8Array<ArrayBuffer>, capacity, capacity),
     values: columns.map(({ stream, width }, i) =>
-      STREAMS[stream].type === "uint16"
-        ? part(Uint16Array<ArrayBuffer>, capacity * width, sizes[i]!)
-        : part(Float32Array<ArrayBuffer>, capacity * width, sizes[i]!),
+      part<Values>(TENSOR_ARRAYS[typeOf(stream)], capacity * width, sizes[i]!),
     ),
   };
 }

@@ -1,5 +1,7 @@
+import { basename, dirname } from "node:path";
 import { EngineError } from "../../errors.ts";
 import type { Llama, Pointer } from "./bindings.ts";
+import { cudaDriver, cudaRefusal, PREBUILT_CUDA } from "./cuda.ts";
 import { type BufferTypePointer, DEVICE_TYPE } from "./device-bindings.ts";
 import type { GpuChoice, GpuKind, GpuLibrary } from "./gpu.ts";
 
@@ -65,16 +67,34 @@ export function loadGpus(
   libraries: readonly GpuLibrary[],
   reasons: readonly string[],
 ): NativeDevice[] {
+  const refusals: string[] = [];
   for (const { kind, files } of libraries) {
-    const gpus = loadKind(llama, kind, files);
+    const gpus = loadKind(llama, kind, kind === "cuda" ? runnable(files, refusals) : files);
     if (gpus.length > 0) return gpus;
   }
   if (choice === "auto" || choice === false) return [];
+  if (refusals.length > 0)
+    throw new EngineError(
+      "ENGINE_UNAVAILABLE",
+      `gpu "${choice}" is installed and cannot be used: ${refusals.join("; ")}; update the driver${choice === "cuda" ? ", or install the -cuda-ext package of the same version, which is for older ones" : ""}`,
+    );
   throw new EngineError(
     "ENGINE_UNAVAILABLE",
     `gpu "${choice}" is installed and finds no device${reasons.length > 0 ? ` (${reasons.join("; ")})` : ""}; ` +
       "is the driver installed? moescope doctor shows what works",
   );
+}
+
+/** The builds of CUDA that the driver can run. */
+function runnable(files: readonly string[], refusals: string[]): string[] {
+  if (files.length === 0) return [];
+  const driver = cudaDriver();
+  return files.filter((file) => {
+    const build = PREBUILT_CUDA[basename(dirname(file)) === "fallback" ? "fallback" : "main"];
+    const refusal = cudaRefusal(build, driver);
+    if (refusal !== null) refusals.push(refusal);
+    return refusal === null;
+  });
 }
 
 function loadKind(llama: Llama, kind: GpuKind, files: readonly string[]): NativeDevice[] {

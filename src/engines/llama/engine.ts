@@ -1,14 +1,25 @@
 import type { Plan } from "../../capture/plan.ts";
+import type { StreamName } from "../../capture/streams.ts";
 import { EngineError, RequestError } from "../../errors.ts";
-import type { Engine, EngineRequest, EngineSettings, ModelInfo, Step } from "../engine.ts";
+import type {
+  Engine,
+  EngineRequest,
+  EngineSettings,
+  GraphTensor,
+  ModelInfo,
+  RowShapes,
+  Step,
+} from "../engine.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { modelInfo, readHeader } from "./gguf.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
-import type { FromHost, HostOptions, Ready, ToHost } from "./protocol.ts";
+import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./protocol.ts";
+import { rowShapes } from "./row-shapes.ts";
+import { needsAttentionSteps } from "./taps.ts";
 
-type Reply = (message: FromHost | { type: "died"; error: Error }) => void;
+type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 
 /** llama.cpp in a thread or a process beside this one. */
 export class LlamaEngine implements Engine {
@@ -21,8 +32,10 @@ export class LlamaEngine implements Engine {
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly #channel: HostChannel;
-  readonly #pending = new Map<number, Reply>();
+  readonly #pending = new Map<number, OnReply>();
   readonly #tokenText = new Map<number, string>();
+  /** What the graph has, by whether attention is computed in steps. */
+  readonly #graphs = new Map<boolean, readonly GraphTensor[]>();
   readonly #files: readonly string[];
   #hash: Promise<string | null> | null = null;
   #nextId = 0;
@@ -109,17 +122,52 @@ export class LlamaEngine implements Engine {
     return this.#hash;
   }
 
-  async *run(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    { signal }: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<Step, void, void> {
+  async rowShapes(
+    streams: readonly StreamName[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<RowShapes> {
+    return rowShapes(streams, await this.#graph(needsAttentionSteps(streams), options));
+  }
+
+  tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
+    return this.#graph(false, options);
+  }
+
+  async #graph(
+    attentionSteps: boolean,
+    { signal }: { signal?: AbortSignal },
+  ): Promise<readonly GraphTensor[]> {
+    const known = this.#graphs.get(attentionSteps);
+    if (known) return known;
+    const release = await this.#turn();
+    try {
+      signal?.throwIfAborted();
+      const id = this.#nextId++;
+      const graph = (await this.#ask({ type: "tensors", id, attentionSteps })) as readonly GraphTensor[];
+      this.#graphs.set(attentionSteps, graph);
+      return graph;
+    } finally {
+      release();
+    }
+  }
+
+  /** Wait until nobody uses the context; call what this gives when done with it. */
+  async #turn(): Promise<() => void> {
     const before = this.#lastRun;
     let release!: () => void;
     this.#lastRun = new Promise((resolve) => {
       release = resolve;
     });
     await before;
+    return release;
+  }
+
+  async *run(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step, void, void> {
+    const release = await this.#turn();
     try {
       signal?.throwIfAborted();
       yield* this.#exchange(requests, plan, signal);
@@ -195,7 +243,7 @@ export class LlamaEngine implements Engine {
     await this.#ended;
   }
 
-  #ask(message: Extract<ToHost, { type: "tokenize" | "detokenize" }>): Promise<Int32Array | string> {
+  #ask(message: Extract<ToHost, { type: "tokenize" | "detokenize" | "tensors" }>): Promise<Reply> {
     this.#assertAlive();
     return new Promise((resolve, reject) => {
       this.#channel.ref();

@@ -11,12 +11,15 @@ export class Generation {
   readonly #chain: Pointer;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #text = "";
+  /** Characters of the longest stop string. */
+  readonly #longestStop: number;
 
   constructor(llama: Llama, vocabulary: Vocabulary, running: Running) {
     this.#llama = llama;
     this.#vocabulary = vocabulary;
     this.#running = running;
     this.#chain = makeChain(llama, running.request.sampling);
+    this.#longestStop = Math.max(0, ...running.request.sampling.stop.map(({ length }) => length));
   }
 
   /** Draw the next token from the logits at `index` of the last step; gives the end, if this was it. */
@@ -27,8 +30,10 @@ export class Generation {
     running.tokens[running.length++] = token;
     if (!sampling.ignoreEos && this.#vocabulary.isEndOfGeneration(token))
       return { token, finished: this.#end("eos") };
+    // A stop string that ends in the new text may begin before it; what is older was searched already.
+    const from = Math.max(0, this.#text.length - this.#longestStop + 1);
     this.#text += this.#decoder.decode(this.#vocabulary.bytes(token, false), { stream: true });
-    const cut = firstStop(this.#text, sampling.stop);
+    const cut = firstStop(this.#text, sampling.stop, from);
     if (cut >= 0) {
       this.#text = this.#text.slice(0, cut);
       return { token, finished: this.#end("stop") };
@@ -65,8 +70,9 @@ function makeChain(llama: Llama, { temperature, topK, topP, minP, seed }: Sampli
   return chain;
 }
 
-/** Where the earliest stop string begins, or -1. */
-function firstStop(text: string, stops: readonly string[]): number {
-  const found = stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);
+/** Where the earliest stop string at or after `from` begins, or -1. */
+function firstStop(text: string, stops: readonly string[], from: number): number {
+  if (stops.length === 0) return -1;
+  const found = stops.map((stop) => text.indexOf(stop, from)).filter((index) => index >= 0);
   return found.length > 0 ? Math.min(...found) : -1;
 }

@@ -36,8 +36,9 @@ export function attentionFault(of: Hyperparameters, tensors: readonly GGUFTensor
   if (WITHOUT_ATTENTION.test(of.architecture)) return null;
   if (counts.every((count) => count === 0)) return `${of.key("attention.head_count")} is 0`;
   const heads = headsOf(of, counts);
+  // Hybrid models have layers without heads, and one number of the others' for all.
   for (const { count, kv } of heads.layers)
-    if (kv > count || (kv > 0 && count % kv !== 0))
+    if (count > 0 && kv > 0 && count % kv !== 0)
       return `${count} attention heads cannot share ${kv} key-value heads`;
   return rotaryFault(of, heads.keyLength) ?? latentFault(of) ?? projectionFault(of, heads, tensors);
 }
@@ -56,7 +57,8 @@ function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
     const count = at(counts, layer);
     return { count, kv: shared.length > 0 ? at(shared, layer) : count };
   });
-  const usual = of.first("embedding_length")! / Math.max(...counts);
+  // llama.cpp goes by the first layer, and divides whole numbers.
+  const usual = Math.floor(of.first("embedding_length")! / (counts[0] || Math.max(...counts)));
   return {
     keyLength: of.first("attention.key_length") ?? usual,
     valueLength: of.first("attention.value_length") ?? usual,
@@ -88,7 +90,8 @@ function latentFault(of: Hyperparameters): string | null {
   if (rope >= size || of.first("attention.key_length") !== rank + rope)
     return `${of.key("attention.key_length")} is not kv_lora_rank (${rank}) and rope.dimension_count (${rope}) together`;
   const kv = of.has("attention.head_count_kv") ? "attention.head_count_kv" : "attention.head_count";
-  if (of.all(kv).some((count) => count !== 1))
+  // 0 in a hybrid model's recurrent layers.
+  if (of.all(kv).some((count) => count > 1))
     return `${of.key("attention.head_count_kv")} is not 1, as latent attention has it`;
   return null;
 }

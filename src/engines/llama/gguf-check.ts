@@ -16,6 +16,9 @@ const GATING = { first: 1, last: 4 };
 /** Architectures whose graph takes the gating function from the file and has no default. */
 const NEEDS_GATING = new Set(["dots1", "lfm2moe", "minimax-m2"]);
 
+/** Architectures that llama.cpp takes for dense when they have one expert. */
+const DENSE_WITH_ONE = new Set(["hunyuan-dense", "hunyuan_vl"]);
+
 /** Architectures whose recurrent layers have as many values as keys in a head. */
 const DELTA_NET = /^qwen3next$|^qwen35(moe)?$/;
 
@@ -45,8 +48,8 @@ function layerFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): st
   const blocks = of.first("block_count")!;
   const fault =
     of.range(["block_count"], 1, MAX_LAYERS) ??
-    of.range(["nextn_predict_layers", "leading_dense_block_count"], 0, blocks - 1) ??
-    of.range(["n_deepstack_layers"], 0, blocks);
+    of.range(["nextn_predict_layers"], 0, blocks - 1) ??
+    of.range(["leading_dense_block_count", "n_deepstack_layers"], 0, blocks);
   if (fault) return fault;
   const indices = tensors.map(({ name }) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1));
   const present = indices.reduce((max, index) => Math.max(max, index), -1) + 1;
@@ -82,7 +85,10 @@ function expertFault(of: Hyperparameters): string | null {
     of.range(["expert_gating_func"], GATING.first, GATING.last);
   if (fault) return fault;
   const experts = count("expert_count");
-  const used = count("expert_used_count");
+  // One number, or one a layer.
+  const used = Math.max(0, ...of.all("expert_used_count"));
+  // A dense model to llama.cpp, whatever else the file says.
+  if (DENSE_WITH_ONE.has(of.architecture) && experts <= 1) return null;
   const groups = count("expert_group_count");
   const groupsUsed = count("expert_group_used_count");
   if (used > experts || (experts > 0 && used === 0)) return `it uses ${used} of ${experts} experts`;

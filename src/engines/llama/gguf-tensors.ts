@@ -37,6 +37,8 @@ const NO_WEIGHTS = new Set<number>([T.Q8_1, T.Q8_K, T.I8, T.I16, T.I32, T.I64, T
 const INDEX_TABLE = /tid2eid/;
 /** What is added, multiplied with or convolved has kernels for F32 only, and every converter writes it so. */
 const F32_ONLY = /\.bias$|ssm_conv1d|shortconv\.conv/;
+/** The gate of a shared expert: a matrix with one output. */
+const ONE_ROW = /ffn_gate_inp_shexp\.weight$/;
 /** `GGML_MAX_DIMS` and `GGML_MAX_NAME`, the latter with its NUL. */
 const MAX_DIMS = 4;
 const MAX_NAME = 64;
@@ -57,7 +59,7 @@ export function tensorFault(
     if (fault) return `tensor ${name} ${fault}`;
     if (tensor.offset % BigInt(alignment) !== 0n)
       return `tensor ${name} is not aligned to ${alignment} bytes`;
-    if (dataOffset + tensor.offset + bytesOf(tensor) > BigInt(fileBytes))
+    if (dataOffset + tensor.offset + tensorBytes(tensor) > BigInt(fileBytes))
       return `the file ends at ${fileBytes} bytes, before the end of tensor ${name}: it is cut off`;
   }
   return null;
@@ -73,7 +75,8 @@ function shapeFault({ name, shape }: GGUFTensorInfo): string | null {
 function typeFault({ name, dtype, shape }: GGUFTensorInfo): string | null {
   const type = T[dtype] ?? `type ${dtype}`;
   if (NO_WEIGHTS.has(dtype) && !INDEX_TABLE.test(name)) return `has type ${type}, which weights cannot have`;
-  const vector = shape.length === 1;
+  // What is multiplied as a matrix may have any type, though it has one row.
+  const vector = shape.length === 1 && !ONE_ROW.test(name);
   if (dtype !== T.F32 && (vector || F32_ONLY.test(name))) return `has type ${type} where llama.cpp needs F32`;
   const block = BLOCKS.get(dtype);
   if (block && shape[0]! % BigInt(block[0]) !== 0n)
@@ -82,7 +85,7 @@ function typeFault({ name, dtype, shape }: GGUFTensorInfo): string | null {
 }
 
 /** Size of the data; at least a byte where the type's layout is not known. */
-function bytesOf({ dtype, shape }: GGUFTensorInfo): bigint {
+export function tensorBytes({ dtype, shape }: GGUFTensorInfo): bigint {
   const block = BLOCKS.get(dtype);
   if (!block) return 1n;
   return (shape.reduce((product, n) => product * n, 1n) / BigInt(block[0])) * BigInt(block[1]);

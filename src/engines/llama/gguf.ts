@@ -24,7 +24,7 @@ export interface GgufHeader {
   readonly bytes: number;
 }
 
-export interface GgufPart {
+interface GgufPart {
   readonly tensors: readonly GGUFTensorInfo[];
   readonly dataOffset: bigint;
 }
@@ -166,7 +166,8 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     return {
       layers: moeLayers,
       experts,
-      topK: number("expert_used_count") ?? 0,
+      // May differ by layer, 0 in dense ones.
+      topK: Math.max(...[metadata[`${architecture}.expert_used_count`] ?? 0].flat().map(Number)),
       // Qwen2-MoE and others have one shared expert and no count.
       sharedExperts: shared ? Math.max(1, number("expert_shared_count") ?? 0) : 0,
       gating: gatingOf(architecture, {

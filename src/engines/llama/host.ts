@@ -53,9 +53,14 @@ export function startHost(port: MessagePort, options: WorkerOptions): void {
     } else answer(message);
   };
 
-  const answer = (message: Extract<ToHost, { type: "tokenize" | "detokenize" }>): void => {
+  const answer = (message: Extract<ToHost, { type: "tokenize" | "detokenize" | "tensors" }>): void => {
     const { id } = message;
     try {
+      if (message.type === "tensors") {
+        session.computeAttention(message.attentionSteps);
+        send({ type: "reply", id, value: session.tensors().list, newTokens: [] });
+        return;
+      }
       if (message.type === "detokenize") {
         send({ type: "reply", id, value: session.vocabulary.text(message.tokens), newTokens: [] });
         return;

@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { EngineError, RequestError } from "../../errors.ts";
 import type { EngineSettings, ModelInfo } from "../engine.ts";
+import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
 import type { GgufHeader } from "./gguf.ts";
 import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
 import { findLibrary } from "./library.ts";
@@ -20,7 +21,7 @@ export interface LlamaOptions {
   /** Threads that compute. Default: one a core. */
   readonly threads?: number;
   /** Element type of the key-value cache. Default f16, as llama.cpp; f32 for comparisons against references. */
-  readonly kvType?: "f32" | "f16" | "q8_0";
+  readonly kvType?: CacheType;
   /** Default: as llama.cpp decides; false for comparisons against references. */
   readonly flashAttention?: boolean;
   /** What computes. Default `auto`: the first kind of GPU that is installed and works, else the CPU. */
@@ -57,6 +58,7 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     options.contextSize ?? Math.min(4096, model.contextLength || 4096),
     1 << 30,
   );
+  const batchSize = whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16);
   const kvType = options.kvType ?? "f16";
   const isolate = options.isolate ?? "thread";
   // A misspelt "process" must not quietly be less safe.
@@ -78,9 +80,9 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     },
     path: header.files[0]!,
     contextSize,
-    // llama.cpp's LLAMA_MAX_SEQ is 256.
-    parallel: whole("parallel", options.parallel ?? 4, 256),
-    batchSize: whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16),
+    // llama.cpp's LLAMA_MAX_SEQ is 256; it ends the process when a step cannot hold a token of each sample.
+    parallel: Math.min(whole("parallel", options.parallel ?? 4, 256), batchSize),
+    batchSize,
     threads: whole("threads", options.threads ?? availableParallelism(), 512),
     kvType,
     flashAttention: options.flashAttention ?? "auto",
@@ -116,21 +118,8 @@ export function settingsOf({
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */
-function checkMemory(
-  header: GgufHeader,
-  model: ModelInfo,
-  contextSize: number,
-  kvType: "f32" | "f16" | "q8_0",
-): void {
-  const key = (name: string) => {
-    const value = header.metadata[`${model.architecture}.${name}`];
-    return Number(Array.isArray(value) ? Math.max(...value.map(Number)) : (value ?? 0));
-  };
-  const heads = key("attention.head_count_kv") || key("attention.head_count");
-  const headSize = key("attention.key_length") || model.hiddenSize / Math.max(1, key("attention.head_count"));
-  // MLA caches one compressed vector per token.
-  const values = key("attention.kv_lora_rank") || 2 * heads * headSize;
-  const bytes = model.layers * contextSize * values * { f32: 4, f16: 2, q8_0: 34 / 32 }[kvType];
+function checkMemory(header: GgufHeader, model: ModelInfo, contextSize: number, kvType: CacheType): void {
+  const bytes = model.layers * contextSize * cacheBytesPerToken(header, model, kvType);
   const memory = Math.min(totalmem(), process.constrainedMemory?.() || Number.POSITIVE_INFINITY);
   const gib = (n: number) => `${(n / 2 ** 30).toFixed(1)} GiB`;
   if (bytes > memory)

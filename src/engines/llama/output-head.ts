@@ -30,9 +30,12 @@ export class OutputHead {
     this.#product = null;
   }
 
-  need(needed: boolean): void {
+  /** @returns the product, if this changed it in a graph that has been computed before; else `null`. */
+  need(needed: boolean): TensorPointer | null {
+    const changed = needed !== this.#needed;
     this.#needed = needed;
     this.#apply();
+    return changed ? this.#product : null;
   }
 
   /** The output of a new graph was met. */

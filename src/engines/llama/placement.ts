@@ -25,7 +25,7 @@ export interface Placement {
 }
 
 /** Names of the tensors that hold routed experts; `LLM_FFN_EXPS_REGEX` of llama.cpp's command line. */
-const EXPERTS = "\\.ffn_(up|down|gate|gate_up)_(ch|)exps";
+export const EXPERTS = "\\.ffn_(up|down|gate|gate_up)_(ch|)exps";
 
 /** As `--cpu-moe` (true: all layers) and `--n-cpu-moe` (the first n) of llama.cpp's command line. */
 export function cpuMoeOverrides(cpuMoe: boolean | number): TensorOverride[] {

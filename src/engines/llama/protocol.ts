@@ -1,7 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import type { ErrorCode } from "../../errors.ts";
-import type { EngineRequest, Finished } from "../engine.ts";
+import type { EngineRequest, Finished, GraphTensor } from "../engine.ts";
 import type { HostEnd } from "./channel.ts";
 import type { Device } from "./devices.ts";
 import type { GpuChoice, GpuLibrary } from "./gpu.ts";
@@ -56,6 +56,8 @@ export type ToHost =
       readonly parseSpecial: boolean;
     }
   | { readonly type: "detokenize"; readonly id: number; readonly tokens: Int32Array }
+  /** Not during a run: graphs are built for it. */
+  | { readonly type: "tensors"; readonly id: number; readonly attentionSteps: boolean }
   | {
       readonly type: "run";
       readonly id: number;
@@ -101,12 +103,15 @@ export interface WireError {
   readonly stack: string | undefined;
 }
 
+/** To `tokenize`, `detokenize` and `tensors`. */
+export type Reply = Int32Array | string | readonly GraphTensor[];
+
 export type FromHost =
   | { readonly type: "ready"; readonly ready: Ready }
   | {
       readonly type: "reply";
       readonly id: number;
-      readonly value: Int32Array | string;
+      readonly value: Reply;
       readonly newTokens: NewTokens;
     }
   | { readonly type: "steps"; readonly id: number; readonly steps: Steps }

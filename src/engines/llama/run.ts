@@ -8,7 +8,8 @@ import { NativeTokens } from "./native-tokens.ts";
 import type { Steps } from "./protocol.ts";
 import { rowSelector } from "./selection.ts";
 import type { Session } from "./session.ts";
-import { needsOutputRows, targetsOf } from "./taps.ts";
+import { stepTokens } from "./step-tokens.ts";
+import { needsAttentionSteps, needsOutputRows, targetsOf } from "./taps.ts";
 
 /** Rows of decode steps wait at most this long (ms) before they are sent. */
 const GATHER_MS = 5;
@@ -33,9 +34,13 @@ export function* run(
 ): Generator<Steps, void, void> {
   const { session } = context;
   const { llama } = session;
+  const attention = needsAttentionSteps(plan.streams.map(({ name }) => name));
+  session.computeAttention(attention);
+  const targets = targetsOf(plan, (tensor) => session.tensors().rowAxes.get(tensor) ?? 1);
   const limits = {
-    batchSize: context.batchSize,
-    parallel: session.parallel,
+    batchSize: Math.min(context.batchSize, stepTokens(plan, requests)),
+    // One sample at a time in a cache that is empty before: cell i then holds position i.
+    parallel: attention ? 1 : session.parallel,
     contextSize: session.contextSize,
   };
   const scheduler = new Scheduler(requests, limits);
@@ -54,7 +59,7 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  session.tap.setTargets(targetsOf(plan));
+  session.tap.setTargets(targets);
   session.invalidateGraph();
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
@@ -63,7 +68,7 @@ export function* run(
       const step = tokens.fill(chunks, capturedTokens);
       if (context.aborted()) return;
       const draws = drawing(chunks);
-      session.tap.needOutput(draws.length > 0);
+      session.tap.needOutput(session.context, draws.length > 0);
       const code = llama.decode(session.context, tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);
@@ -98,7 +103,8 @@ export function* run(
   function end(running: Running, finished: Finished): void {
     pending.finished.push(finished);
     scheduler.finish(running);
-    llama.removeSequence(session.memory, running.sequence, -1, -1);
+    if (attention) llama.clearMemory(session.memory, false);
+    else llama.removeSequence(session.memory, running.sequence, -1, -1);
     generations.get(running)?.free();
     generations.delete(running);
   }

@@ -1,6 +1,7 @@
-import { EngineError, ModelError } from "../../errors.ts";
+import { EngineError, ModelError, RequestError } from "../../errors.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama, type Pointer } from "./bindings.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
+import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
 import { addressOf } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
@@ -21,8 +22,6 @@ interface LoadedModel {
 /** A model and its context in this thread, and the tap on its graphs. Owns all that is native. */
 export class Session {
   readonly llama: Llama;
-  readonly context: Pointer;
-  readonly memory: Pointer;
   readonly tap: Tap;
   readonly vocabulary: Vocabulary;
   readonly contextSize: number;
@@ -30,16 +29,30 @@ export class Session {
   readonly parallel: number;
 
   readonly #loaded: LoadedModel;
+  readonly #options: WorkerOptions;
+  #context: Pointer;
+  /** Whether the context computes attention in steps though it was not loaded so. */
+  #attentionSteps = false;
+  /** By that, what its graph has. */
+  readonly #tensors = new Map<boolean, GraphTensors>();
 
-  private constructor(llama: Llama, loaded: LoadedModel, context: Pointer, tap: Tap, parallel: number) {
+  private constructor(llama: Llama, loaded: LoadedModel, options: WorkerOptions, context: Pointer, tap: Tap) {
     this.llama = llama;
     this.#loaded = loaded;
-    this.context = context;
+    this.#options = options;
+    this.#context = context;
     this.tap = tap;
-    this.parallel = parallel;
-    this.memory = llama.getMemory(context);
+    this.parallel = parallelOf(llama, loaded, options);
     this.vocabulary = new Vocabulary(llama, loaded.model);
     this.contextSize = llama.contextSize(context);
+  }
+
+  get context(): Pointer {
+    return this.#context;
+  }
+
+  get memory(): Pointer {
+    return this.llama.getMemory(this.#context);
   }
 
   get model(): Pointer {
@@ -54,12 +67,7 @@ export class Session {
   /** @throws EngineError or ModelError with what llama.cpp said. */
   static open(options: WorkerOptions): Session {
     const llama = openLlama(options.files);
-    const errors: string[] = [];
-    const log = llama.registerLog((level, text) => {
-      if (level === LOG_ERROR || (level === LOG_CONT && errors.length > 0)) errors.push(text.trim());
-    });
-    llama.setLog(log, null);
-    try {
+    return withLog(llama, (errors) => {
       llama.loadBackends(options.files.folder);
       llama.backendInit();
       if (llama.deviceCount() === 0)
@@ -78,50 +86,61 @@ export class Session {
         llama.freeModel(model);
         throw error;
       }
-    } finally {
-      // The log is one per process: a callback into this thread must not stay behind for other engines' threads.
-      llama.setLog(llama.silentLog, null);
-      llama.unregister(log);
-    }
+    });
   }
 
   static #withContext(llama: Llama, loaded: LoadedModel, options: WorkerOptions, errors: string[]): Session {
-    const { model, gpus } = loaded;
+    const { model } = loaded;
     if (!llama.hasDecoder(model) || llama.hasEncoder(model) || llama.isDiffusion(model))
       throw new ModelError("MODEL_UNSUPPORTED", `${options.path} is not a decoder-only language model`);
     const tap = new Tap(llama, options.strategy);
-    // Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order.
-    const parallel = llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : options.parallel;
-    const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
-    const flash = options.flashAttention;
-    const context = llama.newContext(model, {
-      ...llama.contextDefaults(),
-      n_ctx: options.contextSize,
-      // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
-      n_batch: options.batchSize,
-      n_ubatch: options.batchSize,
-      n_seq_max: parallel,
-      n_threads: options.threads,
-      n_threads_batch: options.threads,
-      flash_attn_type:
-        flash === "auto" ? FLASH_ATTENTION.auto : flash ? FLASH_ATTENTION.on : FLASH_ATTENTION.off,
-      type_k: kvType,
-      type_v: kvType,
-      // One cache for all sequences: llama.cpp then keeps the order of the batch.
-      kv_unified: true,
-      cb_eval: tap.callback,
-      abort_callback: llama.isEmptyAddress,
-      abort_callback_data: addressOf(new Uint8Array(options.abort)),
-    });
-    if (context === null) {
+    try {
+      const context = makeContext(llama, loaded, options, tap, options.flashAttention, errors);
+      return new Session(llama, loaded, options, context, tap);
+    } catch (error) {
       tap.close();
-      throw new EngineError(
-        "OUT_OF_MEMORY",
-        `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
-          `contextSize or batchSize, or kvType q8_0${gpus.length > 0 ? `, ${ON_GPU}` : ""}`,
-      );
+      throw error;
     }
-    return new Session(llama, loaded, context, tap, parallel);
+  }
+
+  /**
+   * Compute attention in steps, for captures of it, or as the model was loaded: with another context, as llama.cpp
+   * cannot change it in one. Call between runs.
+   *
+   * @throws EngineError `OUT_OF_MEMORY`, with the context as it was; RequestError where the cache does not allow it.
+   */
+  computeAttention(inSteps: boolean): void {
+    const { flashAttention, kvType } = this.#options;
+    const wanted = inSteps && flashAttention !== false;
+    if (wanted === this.#attentionSteps) return;
+    if (wanted && kvType === "q8_0")
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        "attention is computed without flash attention, which a cache of kvType q8_0 needs; load with kvType f16 or f32",
+      );
+    withLog(this.llama, (errors) => {
+      const make = (flash: boolean | "auto") =>
+        makeContext(this.llama, this.#loaded, this.#options, this.tap, flash, errors);
+      // Two at once might not fit.
+      this.llama.freeContext(this.#context);
+      try {
+        this.#context = make(wanted ? false : flashAttention);
+      } catch (error) {
+        this.#context = make(this.#attentionSteps ? false : flashAttention);
+        throw error;
+      }
+      this.#attentionSteps = wanted;
+    });
+  }
+
+  /** What the graph has that is built at present. Call between runs. */
+  tensors(): GraphTensors {
+    const found = this.#tensors.get(this.#attentionSteps);
+    if (found) return found;
+    const { layers, batchSize } = this.#options;
+    const tensors = graphTensors(this, layers, batchSize);
+    this.#tensors.set(this.#attentionSteps, tensors);
+    return tensors;
   }
 
   /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
@@ -135,6 +154,63 @@ export class Session {
     this.tap.close();
     this.llama.freeModel(this.model);
   }
+}
+
+/** Run something while llama.cpp's errors go into a list. */
+function withLog<R>(llama: Llama, work: (errors: string[]) => R): R {
+  const errors: string[] = [];
+  const log = llama.registerLog((level, text) => {
+    if (level === LOG_ERROR || (level === LOG_CONT && errors.length > 0)) errors.push(text.trim());
+  });
+  llama.setLog(log, null);
+  try {
+    return work(errors);
+  } finally {
+    // The log is one per process: a callback into this thread must not stay behind for other engines' threads.
+    llama.setLog(llama.silentLog, null);
+    llama.unregister(log);
+  }
+}
+
+/** Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order. */
+const parallelOf = (llama: Llama, { model }: LoadedModel, { parallel }: WorkerOptions) =>
+  llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : parallel;
+
+function makeContext(
+  llama: Llama,
+  loaded: LoadedModel,
+  options: WorkerOptions,
+  tap: Tap,
+  flash: boolean | "auto",
+  errors: readonly string[],
+): Pointer {
+  const { model, gpus } = loaded;
+  const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
+  const context = llama.newContext(model, {
+    ...llama.contextDefaults(),
+    n_ctx: options.contextSize,
+    // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
+    n_batch: options.batchSize,
+    n_ubatch: options.batchSize,
+    n_seq_max: parallelOf(llama, loaded, options),
+    n_threads: options.threads,
+    n_threads_batch: options.threads,
+    flash_attn_type:
+      flash === "auto" ? FLASH_ATTENTION.auto : flash ? FLASH_ATTENTION.on : FLASH_ATTENTION.off,
+    type_k: kvType,
+    type_v: kvType,
+    // One cache for all sequences: llama.cpp then keeps the order of the batch.
+    kv_unified: true,
+    cb_eval: tap.callback,
+    abort_callback: llama.isEmptyAddress,
+    abort_callback_data: addressOf(new Uint8Array(options.abort)),
+  });
+  if (context !== null) return context;
+  throw new EngineError(
+    "OUT_OF_MEMORY",
+    `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
+      `contextSize or batchSize, or kvType q8_0${gpus.length > 0 ? `, ${ON_GPU}` : ""}`,
+  );
 }
 
 /** What helps when a GPU's memory is too small. */

@@ -1,3 +1,4 @@
+import { activationOf } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import { Arena, hostBlock, type Region } from "./arena.ts";
 import {
@@ -24,10 +25,24 @@ export type Strategy = "auto" | "redirect" | "copy";
 export interface Slot extends TapTarget {
   readonly values: Float32Array | Int32Array;
   readonly start: number;
-  readonly rowStride: number;
-  readonly width: number;
   readonly rows: number;
+  readonly rowStride: number;
+  /** The other axes, slowest first. */
+  readonly axes: readonly { readonly size: number; readonly stride: number }[];
+  /** Values of a row: the product of their sizes. */
+  readonly width: number;
+  /** Whether a row's values lie beside each other. */
+  readonly dense: boolean;
 }
+
+/** A tensor of a graph; its sizes as ggml counts them, fastest axis first, always four. */
+export interface GraphNode {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly number[];
+}
+
+const OPS = ["NONE", "MUL_MAT", "ADD", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"] as const;
 
 /**
  * Taps tensors of a running graph through llama.cpp's eval callback.
@@ -45,15 +60,17 @@ export class Tap {
   readonly callback: Pointer;
   readonly #llama: Llama;
   readonly #tensors: TensorReader;
-  readonly #ops: Readonly<Record<"NONE" | "MUL_MAT" | "ADD", number>>;
+  readonly #ops: Readonly<Record<(typeof OPS)[number], number>>;
   readonly #strategy: Strategy;
   readonly #arena = new Arena(hostBlock);
   readonly #devices: DeviceArenas;
   readonly #cpu: BufferTypePointer;
   readonly #head: OutputHead;
-  #targets: ReadonlyMap<string, TapTarget> = new Map();
+  #targets: ReadonlyMap<string, readonly TapTarget[]> = new Map();
   /** Tensors of the present graph that are copied once they are computed. */
-  readonly #copies = new Map<TensorPointer, TapTarget>();
+  readonly #copies = new Map<TensorPointer, TapTarget[]>();
+  /** Where the nodes of the next graph go that is only looked at. */
+  #looking: GraphNode[] | null = null;
   #slots: Slot[] = [];
   /** Slots of a graph that is being computed; they replace `#slots` when it has run. */
   #found: Slot[] | null = null;
@@ -65,14 +82,15 @@ export class Tap {
     this.#strategy = strategy;
     this.#devices = new DeviceArenas(llama);
     this.#cpu = llama.cpuBufferType();
-    this.#ops = opCodes(llama, ["NONE", "MUL_MAT", "ADD"]);
+    this.#ops = opCodes(llama, OPS);
     this.#head = new OutputHead(this.#tensors, this.#ops);
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
   }
 
   /** What to capture from the next graph on. The caller makes llama.cpp build a new graph. */
-  setTargets(targets: ReadonlyMap<string, TapTarget>): void {
+  setTargets(targets: ReadonlyMap<string, readonly TapTarget[]>): void {
     this.#targets = targets;
+    this.#looking = null;
     this.#slots = [];
     // An aborted step leaves its graph unsettled, and its addresses may come again.
     this.#found = null;
@@ -80,9 +98,30 @@ export class Tap {
     this.#forgetGraph();
   }
 
-  /** Whether the next step needs the model's output; without, it is not computed for rows that are only captured. */
-  needOutput(needed: boolean): void {
-    this.#head.need(needed);
+  /**
+   * Look at the next graph instead of running it: all of its operations are left out. The caller makes llama.cpp
+   * build a new graph before and after.
+   *
+   * @returns where its nodes will be, in the order of computation.
+   */
+  look(): readonly GraphNode[] {
+    this.setTargets(new Map());
+    this.#looking = [];
+    return this.#looking;
+  }
+
+  /**
+   * Whether the next step needs the model's output; without, it is not computed for rows that are only captured.
+   *
+   * ggml's CUDA backend replays the kernels it has recorded for a graph without looking at the graph again. Only when
+   * the scheduler asks the callback does it compare every node with what was recorded, so that is what happens in the
+   * step after a change.
+   */
+  needOutput(context: Pointer, needed: boolean): void {
+    const changed = this.#head.need(needed);
+    if (changed === null || this.#bufferType(changed) === this.#cpu) return;
+    const scheduler = this.#llama.scheduler?.(context);
+    if (scheduler) this.#llama.setEvalCallback(scheduler, this.callback, null);
   }
 
   /**
@@ -137,24 +176,32 @@ export class Tap {
   #startGraph(first: TensorPointer): void {
     this.#found = [];
     this.#forgetGraph();
-    if (this.#targets.size === 0) return;
+    if (this.#targets.size === 0 && !this.#looking) return;
     const nodes = graphOf(this.#llama, this.#llama.memory, first);
     if (nodes?.[0] !== first)
       throw new EngineError(
         "ENGINE_FAILED",
         "llama.cpp's graph does not look as expected; nothing is captured",
       );
+    if (this.#looking) {
+      for (const t of nodes) {
+        this.#looking.push(this.#node(t));
+        this.#tensors.setOp(t, this.#ops.NONE);
+      }
+      return;
+    }
     const moved = new Map<TensorPointer, Region>();
+    const rewritten = this.#rewritten(nodes);
     for (const [t, target] of this.#wanted(nodes)) {
       const root = this.#tensors.viewSource(t) || t;
       // Kernels that fuse operations skip tensors nobody reads; the flag makes them write this one.
       this.#tensors.addFlag(root, GGML_TENSOR_FLAG_OUTPUT);
-      const region = moved.get(root) ?? this.#move(root);
+      const region = rewritten.has(root) ? null : (moved.get(root) ?? this.#move(root));
       if (region) {
         moved.set(root, region);
         const offset = root === t ? 0 : this.#tensors.viewOffset(t) >> 2;
         this.#found.push(this.#slot(t, target, region, region.start + offset));
-      } else this.#copies.set(t, target);
+      } else this.#copies.set(t, [...(this.#copies.get(t) ?? []), target]);
     }
     for (const t of nodes) {
       const region = moved.get(this.#tensors.viewSource(t));
@@ -168,11 +215,28 @@ export class Tap {
     for (const t of nodes) {
       const name = this.#tensors.name(t);
       if (name === OUTPUT) this.#head.found(t);
-      const target = this.#targets.get(name);
-      if (target && (!target.onlyIfRaw || this.#isRaw(t)))
-        wanted.set(`${target.stream}-${target.layer}`, [t, target]);
+      for (const target of this.#targets.get(name) ?? [])
+        if (!target.onlyIfRaw || this.#isRaw(t)) wanted.set(`${target.stream}-${target.layer}`, [t, target]);
     }
     return wanted.values();
+  }
+
+  /**
+   * Roots that an operation writes to through a view: after the step they hold what that operation left, so they are
+   * copied in time whatever the strategy.
+   */
+  #rewritten(nodes: readonly TensorPointer[]): Set<TensorPointer> {
+    const { NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE } = this.#ops;
+    const views = new Set([NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE]);
+    const roots = nodes
+      .filter((t) => !views.has(this.#tensors.op(t)))
+      .map((t) => this.#tensors.viewSource(t));
+    return new Set(roots.filter((root) => root !== 0));
+  }
+
+  #node(t: TensorPointer): GraphNode {
+    const shape = [0, 1, 2, 3].map((axis) => this.#tensors.ne(t, axis));
+    return { name: this.#tensors.name(t), type: this.#llama.typeName(this.#tensors.type(t)), shape };
   }
 
   #isRaw(t: TensorPointer): boolean {
@@ -197,8 +261,12 @@ export class Tap {
     // A weight, or the cache: what has no operation holds its values already.
     if (this.#tensors.op(root) === this.#ops.NONE) return null;
     const bytes = this.#llama.tensorBytes(root);
-    const type = this.#llama.bufferType(this.#tensors.buffer(root));
+    const type = this.#bufferType(root);
     return type === this.#cpu ? this.#arena.allocate(bytes) : this.#devices.allocate(type, bytes);
+  }
+
+  #bufferType(t: TensorPointer): BufferTypePointer {
+    return this.#llama.bufferType(this.#tensors.buffer(t));
   }
 
   #point(t: TensorPointer, { address, buffer }: Region, offset: number): void {
@@ -210,29 +278,39 @@ export class Tap {
     const bytes = this.#llama.tensorBytes(t);
     const region = this.#arena.allocate(bytes)!;
     if (bytes > 0) this.#llama.readTensor(t, region.bytes, 0, bytes);
-    this.#found!.push(this.#slot(t, this.#copies.get(t)!, region, region.start));
+    for (const target of this.#copies.get(t)!) this.#found!.push(this.#slot(t, target, region, region.start));
   }
 
   #slot(t: TensorPointer, target: TapTarget, region: Region, start: number): Slot {
     const { rowAxis, stream } = target;
     const type = this.#tensors.type(t);
-    const expected = stream === "expert_ids" ? GGML_TYPE.I32 : GGML_TYPE.F32;
-    const width = rowAxis === 1 ? this.#tensors.ne(t, 0) : this.#tensors.ne(t, 0) * this.#tensors.ne(t, 1);
-    const dense =
-      this.#tensors.nb(t, 0) === 4 &&
-      (rowAxis === 1 || this.#tensors.nb(t, 1) === 4 * this.#tensors.ne(t, 0));
-    if (type !== expected || !dense)
+    const whole = type === GGML_TYPE.I32;
+    const expected = activationOf(stream) !== null || whole === (stream === "expert_ids");
+    if (!expected || (type !== GGML_TYPE.F32 && !whole))
       throw new EngineError(
         "ENGINE_FAILED",
-        `${this.#tensors.name(t)} has an unexpected type (${type}) or layout; moescope cannot capture ${stream} from this model`,
+        `${this.#tensors.name(t)} has an unexpected type (${this.#llama.typeName(type)}); moescope cannot capture ` +
+          `${stream} from this model`,
       );
+    const axes = [3, 2, 1, 0]
+      .filter((axis) => axis !== rowAxis)
+      .map((axis) => ({ size: this.#tensors.ne(t, axis), stride: this.#tensors.nb(t, axis) >> 2 }));
+    const { width, dense } = axes.reduceRight(
+      ({ width, dense }, { size, stride }) => ({
+        width: width * size,
+        dense: dense && (size === 1 || stride === width),
+      }),
+      { width: 1, dense: true },
+    );
     return {
       ...target,
-      values: expected === GGML_TYPE.I32 ? region.ints : region.floats,
+      values: whole ? region.ints : region.floats,
       start,
-      rowStride: this.#tensors.nb(t, rowAxis) >> 2,
-      width,
       rows: this.#tensors.ne(t, rowAxis),
+      rowStride: this.#tensors.nb(t, rowAxis) >> 2,
+      axes,
+      width,
+      dense,
     };
   }
 }

@@ -151,4 +151,3 @@ export type { CaptureAnalysis, LayerAnalysis };
 export const analysisPending = z
   .object({ done: count, total: count })
   .meta({ id: "AnalysisPending", description: "layers that are analysed, of so many" });
-export type AnalysisPending = z.infer<typeof analysisPending>;

@@ -5,16 +5,16 @@ import { captureId, phase, streamName } from "./values.ts";
 
 const count = z.int().nonnegative();
 
-export const streamFacts = z.object({
+const streamFacts = z.object({
   name: streamName,
   type: z.enum(["float32", "uint16", "int32"]).meta({ description: "element type of answers" }),
-  axis: z.string().meta({ description: "name of the axis behind rows" }),
+  axis: z.string().meta({ description: "name of the axis behind rows, or of several as in heads × keys" }),
   layers: z.array(count),
-  widths: z.array(count).meta({ description: "length of that axis, by layer" }),
+  widths: z.array(count).meta({ description: "values of a row, by layer" }),
 });
 
 /** A capture in the list. */
-export const captureSummary = z
+const captureSummary = z
   .object({
     id: captureId,
     name: z.string(),
@@ -39,7 +39,7 @@ export const captureSummary = z
 export type CaptureSummary = z.infer<typeof captureSummary>;
 
 /** A folder that looks like a capture and cannot be read. */
-export const brokenCapture = z.object({ folder: z.string(), message: z.string() });
+const brokenCapture = z.object({ folder: z.string(), message: z.string() });
 
 export const captureList = z.object({
   captures: z.array(captureSummary),

@@ -6,12 +6,12 @@ import { phase, streamName } from "./values.ts";
 const count = z.int().nonnegative();
 
 /** Longest list of prompts in one request: more are better run by the command line. */
-export const MAX_PROMPTS = 10_000;
+const MAX_PROMPTS = 10_000;
 
 const message = z.object({ role: z.string(), content: z.string() });
 
 /** One prompt: text, token ids or a chat. */
-export const prompt = z
+const prompt = z
   .union([
     z.strictObject({ prompt: z.string().min(1), label: z.string().max(200).nullish() }),
     z.strictObject({ tokenIds: z.array(count).min(1), label: z.string().max(200).nullish() }),
@@ -36,7 +36,6 @@ export const generateRequest = z
     ...sampling,
   })
   .meta({ id: "GenerateRequest" });
-export type GenerateRequest = z.infer<typeof generateRequest>;
 
 export const captureRequest = z
   .strictObject({
@@ -55,9 +54,8 @@ export const captureRequest = z
     ...sampling,
   })
   .meta({ id: "CaptureRequest" });
-export type CaptureRequest = z.infer<typeof captureRequest>;
 
-export const model = z
+const model = z
   .object({
     id: z.string(),
     info: modelRecord(),
@@ -72,8 +70,8 @@ export type ServedModel = z.infer<typeof model>;
 export const modelList = z.object({ models: z.array(model) });
 export type ModelList = z.infer<typeof modelList>;
 
-export const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
-export const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
+const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
+const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
 
 /** One use of an engine, from its place in the queue to its end. */
 export const job = z
@@ -96,7 +94,7 @@ export const jobList = z.object({ jobs: z.array(job) });
 export type JobList = z.infer<typeof jobList>;
 
 /** A token that went through the model, with its routing in the layers of the job's `start`. */
-export const tokenEvent = z
+const tokenEvent = z
   .object({
     sample: count,
     position: count,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
+import { isStreamName, type StreamName } from "../../capture/streams.ts";
 
 /** Whole numbers as they stand in a URL. */
 export const whole = z.coerce.number().int().nonnegative();
@@ -11,12 +11,15 @@ export const captureId = z
   .meta({ description: "id of a capture, as the list gives it" });
 
 export const layer = whole.meta({ description: "0-based index of a decoder layer" });
-export const expert = whole.meta({ description: "0-based index of a routed expert" });
-export const streamName = z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]);
+const expert = whole.meta({ description: "0-based index of a routed expert" });
+export const streamName = z
+  .string()
+  .refine(isStreamName, "is no stream")
+  .meta({ description: "name of a stream" }) as z.ZodType<StreamName, string>;
 export const phase = z.enum(["prompt", "generated"]);
 
 /** Element types of binary answers, little-endian, as numpy and JavaScript name them. */
-export const DTYPES = { float32: 4, uint16: 2, int32: 4, uint8: 1 } as const;
+const DTYPES = { float32: 4, uint16: 2, int32: 4, uint8: 1 } as const;
 export type Dtype = keyof typeof DTYPES;
 
 /** Bytes of a row of an array. */

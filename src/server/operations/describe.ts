@@ -1,6 +1,5 @@
-import { STREAMS, type StreamName } from "../../capture/streams.ts";
-import { type Manifest, readManifest } from "../../store/manifest.ts";
-import type { Dtype } from "../../store/safetensors.ts";
+import { type StreamName, streamSpec } from "../../capture/streams.ts";
+import { type Manifest, readManifest, type StreamEntry } from "../../store/manifest.ts";
 import { type Answer, jsonAnswer } from "../answer.ts";
 import type { CaptureDetails, CaptureList, CaptureSummary } from "../api/captures.ts";
 import { assertContained, type FoundCapture } from "../capture-folders.ts";
@@ -74,15 +73,15 @@ function summarize({ id, name, root, version }: FoundCapture, manifest: Manifest
     version,
     engine: { kind: engine.name, version: engine.version },
     model,
-    streams: (
-      Object.entries(streams) as [StreamName, { layers: number[]; widths?: number[]; dtype: Dtype }][]
-    ).map(([stream, { layers, widths }]) => ({
-      name: stream,
-      type: STREAMS[stream].type,
-      axis: STREAMS[stream].axis,
-      layers,
-      widths: widths ?? layers.map(() => 0),
-    })),
+    streams: (Object.entries(streams) as [StreamName, StreamEntry][]).map(
+      ([stream, { axes, layers, widths }]) => ({
+        name: stream,
+        type: streamSpec(stream).type,
+        axis: axes.slice(1).join(" × "),
+        layers,
+        widths: widths ?? layers.map(() => 0),
+      }),
+    ),
     rows: manifest.rows,
     samples: samples.length,
     labels: [...labels].filter((label) => label !== null),

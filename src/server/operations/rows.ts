@@ -1,5 +1,5 @@
 import { PHASES } from "../../capture/rows.ts";
-import { STREAMS, type StreamName } from "../../capture/streams.ts";
+import { type StreamName, streamSpec } from "../../capture/streams.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";
 import type { RowColumns, Vocabulary } from "../api/captures.ts";
@@ -76,7 +76,7 @@ export function vocabularyAnswer({ vocabulary }: OpenedCapture): Answer {
   return jsonAnswer(answer);
 }
 
-/** Rows `[from, to)` of a stream in a layer, `[to - from, width]`. */
+/** Rows `[from, to)` of a stream in a layer, `[to - from, ...]`. */
 export function streamRows(
   { capture }: OpenedCapture,
   stream: StreamName,
@@ -96,5 +96,5 @@ export function streamShape({ capture }: OpenedCapture, stream: StreamName, laye
       "UNKNOWN_LAYER",
       `${stream} was captured in the layers ${[...tensors.keys()].join(", ")}`,
     );
-  return { rows: capture.rows.length, width: tensors.width(layer), type: STREAMS[stream].type };
+  return { rows: capture.rows.length, width: tensors.width(layer), type: streamSpec(stream).type };
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { given } from "../../given.ts";
 import type { Prompt } from "../../prompt.ts";
-import { captureRequest, generateRequest, job, jobList, modelList } from "../api/jobs.ts";
+import { captureRequest, generateRequest, job, jobEvents, jobList, modelList } from "../api/jobs.ts";
 import { EventStream } from "../event-stream.ts";
 import type { JobListener } from "../job.ts";
 import type { Jobs } from "../jobs.ts";
@@ -17,6 +17,7 @@ const EVENTS = {
   200: {
     description: "events `start`, `job`, `tokens` and `end`, and in the live view `dropped`; data is JSON",
     type: "text/event-stream",
+    schema: z.union(Object.values(jobEvents)),
   },
 } as const;
 

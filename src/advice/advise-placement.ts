@@ -1,0 +1,64 @@
+import type { ExpertUsage } from "../analysis/usage.ts";
+import type { ModelInfo } from "../engines/engine.ts";
+import type { CacheType } from "../engines/llama/cache-size.ts";
+import { footprint } from "../engines/llama/footprint.ts";
+import { modelInfo, readHeader } from "../engines/llama/gguf.ts";
+import { ModelError, RequestError } from "../errors.ts";
+import type { ReferenceOptions } from "../load.ts";
+import { resolveModel } from "../models/resolve.ts";
+import { type PlacementAdvice, placeExperts } from "./placement.ts";
+
+export interface PlacementOptions extends ReferenceOptions {
+  /** Bytes of GPU memory that llama.cpp may use: what is free, not what the card has. */
+  readonly vram: number;
+  /** As the model will be run; default 4096, or less if it was trained for less. */
+  readonly contextSize?: number;
+  /** Default f16. */
+  readonly kvType?: CacheType;
+  /** llama.cpp's `--ubatch-size`. Default 512. */
+  readonly batchSize?: number;
+}
+
+export interface ModelPlacement extends PlacementAdvice {
+  readonly model: ModelInfo;
+  readonly contextSize: number;
+}
+
+/**
+ * Which layers' experts of a model to keep in the GPU's memory when llama.cpp runs it, from the tensors' sizes in its
+ * file and from measured usage. See {@link placeExperts} for what such advice can and cannot do.
+ *
+ * @param reference as for `load`.
+ * @param usage of the same model: `expertUsage(capture)`, or a usage reducer's.
+ * @throws ModelError when there is no such model or it has no experts; RequestError when the usage is another model's.
+ * @example
+ * const usage = expertUsage(await openCapture("run1"));
+ * const { lastLayers } = await advisePlacement("model.gguf", usage, { vram: 12 * 2 ** 30 });
+ * console.log(lastLayers.arguments.join(" "), lastLayers.trafficShare);
+ */
+export async function advisePlacement(
+  reference: string,
+  usage: ExpertUsage,
+  { vram, contextSize, kvType = "f16", batchSize = 512, ...reach }: PlacementOptions,
+): Promise<ModelPlacement> {
+  const { path, source } = await resolveModel(reference, reach);
+  const header = await readHeader(path);
+  const model = modelInfo(header, source);
+  if (!model.moe)
+    throw new ModelError("MODEL_UNSUPPORTED", `${model.name} is dense: it has no experts to place`);
+  checkSameModel(model, model.moe.layers, usage);
+  const context = contextSize ?? Math.min(4096, model.contextLength || 4096);
+  const sizes = footprint(header, model, { contextSize: context, kvType, batchSize });
+  return { model, contextSize: context, ...placeExperts(sizes, usage, vram) };
+}
+
+function checkSameModel({ name, moe }: ModelInfo, layers: readonly number[], usage: ExpertUsage): void {
+  const strangers = [...usage.layers.keys()].filter((layer) => !layers.includes(layer));
+  if (moe!.experts === usage.experts && moe!.topK === usage.topK && strangers.length === 0) return;
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `the profile is of another model: it has ${usage.experts} experts, top-${usage.topK}` +
+      (strangers.length > 0 ? `, and MoE layer ${strangers[0]}` : "") +
+      `; ${name} has ${moe!.experts}, top-${moe!.topK}. Profile this model: moescope profile MODEL --prompts FILE`,
+  );
+}

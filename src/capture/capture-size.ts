@@ -1,0 +1,81 @@
+import { RequestError } from "../errors.ts";
+import { type Plan, sizesOf } from "./plan.ts";
+import type { RunHeader, RunRequest } from "./sink.ts";
+import { type StreamName, streamSpec } from "./streams.ts";
+
+/** At most so many rows and bytes a run brings: a sample may end before its `maxTokens`. */
+export interface CaptureSize {
+  readonly rows: number;
+  /** Bytes of the values, by stream. */
+  readonly streams: ReadonlyMap<StreamName, number>;
+  readonly bytes: number;
+}
+
+/** Where a capture is to go. */
+export interface Room {
+  /** As in "needs up to 3 GiB <where>". */
+  readonly where: string;
+  readonly bytes: number;
+  /** What else to do than to capture less. */
+  readonly instead?: string;
+}
+
+/**
+ * How large the capture of a run will be, or `null` where its requests are not known.
+ *
+ * @param bytesOf a value of a stream.
+ * @param samples the samples that are to run. Default: all.
+ */
+export function captureSize(
+  { model, streams, request }: Pick<RunHeader, "model" | "streams" | "request">,
+  bytesOf: (stream: StreamName) => number,
+  samples?: readonly number[],
+): CaptureSize | null {
+  if (!request) return null;
+  const prompts = samples ? samples.map((sample) => request.prompts[sample]!) : request.prompts;
+  const rows = prompts.reduce((sum, { length }) => sum + rowsOf(length, request), 0);
+  const sizes: Record<string, number> = sizesOf(model);
+  const product = (dims: readonly number[]) => dims.reduce((all, size) => all * size, 1);
+  const ofStream = new Map(
+    streams.map(({ name, layers, dims }) => {
+      const width = product(streamSpec(name).axes.map((axis) => sizes[axis] ?? 0));
+      const values = dims ? dims.reduce((sum, row) => sum + product(row), 0) : layers.length * width;
+      return [name, rows * values * bytesOf(name)];
+    }),
+  );
+  return { rows, streams: ofStream, bytes: [...ofStream.values()].reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/**
+ * Refuse a capture that cannot fit, before it starts.
+ *
+ * @param factor bytes that are needed for one that is kept.
+ * @throws RequestError `CAPTURE_TOO_LARGE` naming its size and what to narrow.
+ */
+export function assertFits(size: CaptureSize | null, room: Room, factor = 1): void {
+  if (!size || size.bytes * factor <= room.bytes) return;
+  const [largest, bytes] = [...size.streams].reduce((a, b) => (b[1] > a[1] ? b : a));
+  const less = ["layers", "select", ...(largest === "attention" ? ["attention.topKeys"] : [])].join(", ");
+  throw new RequestError(
+    "CAPTURE_TOO_LARGE",
+    `the capture needs up to ${gib(size.bytes * factor)} ${room.where}, ${gib(room.bytes)} are free: ${size.rows} ` +
+      `rows, of which ${largest} takes ${gib(bytes)}; narrow it with ${less}, or run fewer tokens` +
+      (room.instead ? `, or ${room.instead}` : ""),
+  );
+}
+
+/** The last token is drawn, and is no row. */
+function rowsOf(prompt: number, { select, maxTokens }: RunRequest): number {
+  const total = prompt + Math.max(0, maxTokens - 1);
+  const [from, to] = rangeOf(prompt, total, select.phase);
+  const among = select.positions?.filter((position) => position >= from && position < to).length ?? to - from;
+  return Math.min(among, select.last ?? among);
+}
+
+function rangeOf(prompt: number, total: number, phase: Plan["select"]["phase"]): [from: number, to: number] {
+  if (phase === "prompt") return [0, prompt];
+  return phase === "generated" ? [prompt, total] : [0, total];
+}
+
+const gib = (bytes: number) =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;

@@ -1,0 +1,38 @@
+import { statSync } from "node:fs";
+import { advisePlacement } from "../advice/advise-placement.ts";
+import { type ExpertUsage, expertUsage } from "../analysis/usage.ts";
+import { given } from "../given.ts";
+import { openCapture } from "../store/folder-source.ts";
+import type { CommandContext } from "./command.ts";
+import { readProfile } from "./profile.ts";
+import { resolving } from "./run-capture.ts";
+import { placementView } from "./view/placement.ts";
+
+/** The options of `moescope place`, parsed. */
+export interface PlaceFlags {
+  readonly profile: string;
+  /** Bytes. */
+  readonly vram: number;
+  readonly context?: number;
+  readonly kvType?: "f32" | "f16" | "q8_0";
+  readonly ubatch?: number;
+  readonly json?: boolean;
+}
+
+/** `moescope place MODEL --profile DIR|FILE --vram 12GiB`. */
+export async function place(model: string, flags: PlaceFlags, context: CommandContext): Promise<void> {
+  const usage = await measuredUsage(flags.profile);
+  const { vram, context: contextSize, kvType, ubatch: batchSize } = flags;
+  const advice = await resolving(context, "Reading the model", (reach) =>
+    advisePlacement(model, usage, { vram, ...given({ contextSize, kvType, batchSize }), ...reach }),
+  );
+  const { output } = context;
+  if (flags.json) output.print(JSON.stringify({ format: "moescope.placement/1", ...advice }));
+  else output.print(...placementView(advice, output.terminal));
+}
+
+/** From a capture folder or the JSON of `moescope profile`. */
+export async function measuredUsage(path: string): Promise<ExpertUsage> {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return expertUsage(await openCapture(path));
+  return (await readProfile(path)).results.usage;
+}

@@ -1,0 +1,36 @@
+import { analyzeCapture } from "../analysis/analyze.ts";
+import { reportHtml } from "../report/report.ts";
+import { replaceFile } from "../store/atomic-file.ts";
+import { openCapture } from "../store/folder-source.ts";
+import { bytes } from "../view/numbers.ts";
+import { safeText } from "../view/safe-text.ts";
+import type { CommandContext } from "./command.ts";
+import { dim } from "./view/paint.ts";
+
+/** The options of `moescope report`, parsed. */
+export interface ReportFlags {
+  readonly out: string;
+  readonly title?: string;
+  readonly threads?: number;
+}
+
+/** `moescope report DIR -o report.html`. */
+export async function report(
+  folder: string,
+  { out, title, threads }: ReportFlags,
+  { output, signal }: CommandContext,
+): Promise<void> {
+  const capture = await openCapture(folder);
+  const progress = output.progress();
+  const analysis = await analyzeCapture(capture, {
+    ...(threads !== undefined && { threads }),
+    signal,
+    onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
+  }).finally(() => progress.done());
+  const page = Buffer.from(reportHtml(analysis, title === undefined ? {} : { title }));
+  await replaceFile(out, [page]);
+  output.print(`Saved to ${safeText(out)} (${bytes(page.length)}, opens without a network)`);
+  output.print(
+    dim(output.terminal.depth, `Next: open ${safeText(out)} in a browser, or send it to somebody`),
+  );
+}

@@ -1,0 +1,134 @@
+import { activationStream, isStreamName } from "../../capture/streams.ts";
+import { EngineError } from "../../errors.ts";
+import type { GraphTensor } from "../engine.ts";
+import type { Running } from "./batch.ts";
+import { NativeTokens } from "./native-tokens.ts";
+import type { Session } from "./session.ts";
+import type { GraphNode } from "./tap.ts";
+
+/** Tokens of the second step that is looked at; any number that is not 1 would do. */
+const TOKENS = 5;
+/** llama.cpp sizes what depends on the cache by the cells in use, in multiples of this. */
+const CELLS = 256;
+
+const CAPTURED_TYPES = ["f32", "i32"];
+
+/** A tensor of the graph in one layer, with the axis that counts tokens. */
+interface Found {
+  readonly type: string;
+  /** As ggml has it: fastest axis first, four of them. */
+  readonly shape: readonly (number | "tokens" | "varies")[];
+}
+
+/** The named tensors of a model's graph, and on which of their axes the tokens are. */
+export interface GraphTensors {
+  readonly list: readonly GraphTensor[];
+  /** ggml's number of the axis that counts tokens, by name and layer as in the graph; of what can be captured. */
+  readonly rowAxes: ReadonlyMap<string, number>;
+}
+
+/**
+ * List the tensors of the graph that llama.cpp builds. Nothing is computed: two steps are built and their operations
+ * left out, one with a token on an empty cache, one with several on a cache that is fuller. An axis that was 1 and is
+ * then the number of tokens counts tokens; one that is the same is fixed. Tensors that are not in both are left out.
+ */
+export function graphTensors(session: Session, layers: number, batchSize: number): GraphTensors {
+  const [one, several] = lookTwice(session, batchSize);
+  const byName = new Map<string, Map<number, Found>>();
+  for (const [key, before] of one.nodes) {
+    const after = several.nodes.get(key);
+    const [, name = "", layer = ""] = /^(.+)-(\d+)$/.exec(key) ?? [];
+    if (!after || before.type !== after.type || Number(layer) >= layers) continue;
+    if (!isStreamName(activationStream(name))) continue;
+    const shape = before.shape.map((size, axis) => {
+      const next = after.shape[axis]!;
+      if (size === one.tokens && next === several.tokens) return "tokens";
+      return size === next ? size : "varies";
+    });
+    const of = byName.get(name) ?? new Map<number, Found>();
+    byName.set(name, of.set(Number(layer), { type: before.type, shape }));
+  }
+  const entries = [...byName].flatMap(([name, of]) => grouped(name, of));
+  return {
+    list: entries.map(({ entry }) => entry),
+    rowAxes: new Map(
+      entries
+        .filter(({ entry }) => entry.capturable)
+        .flatMap(({ entry, rowAxis }) =>
+          entry.layers.map((layer) => [`${entry.name}-${layer}`, rowAxis] as const),
+        ),
+    ),
+  };
+}
+
+/** One entry for all layers that have the tensor in the same shape. */
+function grouped(name: string, of: ReadonlyMap<number, Found>): { entry: GraphTensor; rowAxis: number }[] {
+  const groups = new Map<string, { entry: GraphTensor & { layers: number[] }; rowAxis: number }>();
+  for (const [layer, { type, shape }] of [...of].sort(([a], [b]) => a - b)) {
+    const key = `${type} ${shape}`;
+    const group = groups.get(key);
+    if (group) group.entry.layers.push(layer);
+    else {
+      const rowAxis = shape.indexOf("tokens");
+      const capturable =
+        CAPTURED_TYPES.includes(type) &&
+        rowAxis >= 0 &&
+        rowAxis === shape.lastIndexOf("tokens") &&
+        !shape.includes("varies");
+      // ggml counts four axes; those that say nothing are not shown.
+      const rank = shape.reduce<number>((last, size, axis) => (size === 1 ? last : axis + 1), 1);
+      const slowestFirst = shape.slice(0, rank).reverse();
+      groups.set(key, { entry: { name, layers: [layer], type, shape: slowestFirst, capturable }, rowAxis });
+    }
+  }
+  return [...groups.values()];
+}
+
+interface Look {
+  readonly tokens: number;
+  /** By name; of several with the same name the last. */
+  readonly nodes: ReadonlyMap<string, GraphNode>;
+}
+
+function lookTwice(session: Session, batchSize: number): [Look, Look] {
+  const count = Math.min(TOKENS, batchSize);
+  const total = Math.min(CELLS + count, session.contextSize);
+  const tokens = new NativeTokens(batchSize, session.parallel);
+  const running = { ...SAMPLE, tokens: new Int32Array(total), length: total };
+  const look = (from: number, count: number): Look => {
+    const chunk = { running, from, count };
+    // Every token is an output: the last layer then has all rows.
+    tokens.fill(
+      [chunk],
+      Array.from({ length: count }, (_, i) => i),
+    );
+    const nodes = session.tap.look();
+    session.invalidateGraph();
+    const code = session.llama.decode(session.context, tokens.batch);
+    session.tap.settle(session.context);
+    if (code !== 0)
+      throw new EngineError("ENGINE_FAILED", `llama_decode failed with ${code} on an empty cache`);
+    return { tokens: count, nodes: new Map(nodes.map((node) => [node.name, node])) };
+  };
+  try {
+    const one = look(0, 1);
+    // Fill the cache up to its next size, as far as it goes.
+    for (let from = 1; from < total - count; )
+      from += look(from, Math.min(batchSize, total - count - from)).tokens;
+    return [one, look(total - count, count)];
+  } finally {
+    session.llama.clearMemory(session.memory, false);
+  }
+}
+
+/** A sample of tokens 0, which any model has. */
+const SAMPLE: Omit<Running, "tokens" | "length"> = {
+  sample: 0,
+  sequence: 0,
+  fed: 0,
+  request: {
+    tokens: new Int32Array(0),
+    maxTokens: 0,
+    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, stop: [], ignoreEos: true },
+  },
+};

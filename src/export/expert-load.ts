@@ -1,0 +1,31 @@
+import type { ExpertUsage } from "../analysis/usage.ts";
+import type { ModelInfo } from "../engines/engine.ts";
+
+export interface ExpertLoadTable {
+  readonly format: "moescope.expert-load/1";
+  readonly model: string;
+  /** Tokens counted. */
+  readonly tokens: number;
+  /** Layers that have experts; the rows of the others are zeros. */
+  readonly moe_layers: readonly number[];
+  /** `[layers, experts]`: tokens each expert served. */
+  readonly logical_count: readonly (readonly number[])[];
+}
+
+/**
+ * How much each expert has to do, as `[layers, experts]` counts over all layers of the model: what SGLang reads as
+ * `--init-expert-location load.json` (its key is `logical_count`), and the `weight` of DeepSeek's
+ * `eplb.rebalance_experts` when the rows of dense layers are left out.
+ */
+export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): ExpertLoadTable {
+  const counted = [...usage.layers.values()].map(({ rows }) => rows);
+  return {
+    format: "moescope.expert-load/1",
+    model: name,
+    tokens: Math.max(0, ...counted),
+    moe_layers: [...usage.layers.keys()],
+    logical_count: Array.from({ length: layers }, (_, layer) =>
+      Array.from(usage.layers.get(layer)?.counts ?? new Float64Array(usage.experts)),
+    ),
+  };
+}

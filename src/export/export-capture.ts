@@ -1,0 +1,100 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expertUsage } from "../analysis/usage.ts";
+import type { Capture } from "../capture/capture.ts";
+import { replaceFile, storageError } from "../store/atomic-file.ts";
+import { expertLoad } from "./expert-load.ts";
+import type { ExportFormat } from "./formats.ts";
+import { npyBytes } from "./npy.ts";
+import { routedExperts } from "./routed-experts.ts";
+import { streamArray } from "./stream-arrays.ts";
+import { usageCsv, usageParquet } from "./usage-table.ts";
+
+/**
+ * Write a capture in a format of others. Values pass through in pieces: a capture of any size takes a few megabytes.
+ *
+ * - `routed-experts`: a folder with `routed_experts.npy` and `index.json`, see {@link routedExperts};
+ * - `expert-load`: JSON, see {@link expertLoad};
+ * - `usage-csv`, `usage-parquet`: a line per layer, label and expert, see {@link UsageRow};
+ * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, width]`, the rows' labels as `sample.npy`,
+ *   `position.npy` and `token_id.npy`, and `index.json` with the layers.
+ *
+ * @returns the paths written.
+ * @throws RequestError when the capture lacks what the format needs; CaptureError `STORAGE_FAILED`.
+ */
+export async function exportCapture(capture: Capture, format: ExportFormat, to: string): Promise<string[]> {
+  switch (format) {
+    case "routed-experts": {
+      const { array, samples, moeLayers, experts } = routedExperts(capture);
+      const index = {
+        format: "moescope.routed-experts/1",
+        model: capture.model.name,
+        shape: array.shape,
+        experts,
+        moe_layers: moeLayers,
+        complete: capture.complete,
+        samples: samples.map(({ sample, label, promptTokens, from, to: end }) => ({
+          sample,
+          label,
+          prompt_tokens: promptTokens,
+          from,
+          to: end,
+        })),
+      };
+      return writeFolder(to, { "routed_experts.npy": npyBytes(array), "index.json": [json(index)] });
+    }
+    case "expert-load":
+      return writeFile(to, [json(expertLoad(capture.model, expertUsage(capture)))]);
+    case "usage-csv":
+      return writeFile(to, usageCsv(expertUsage(capture)));
+    case "usage-parquet":
+      return writeFile(to, [usageParquet(expertUsage(capture))]);
+    case "npy":
+      return writeFolder(to, arraysOf(capture));
+  }
+}
+
+function arraysOf(capture: Capture): Record<string, Iterable<Uint8Array>> {
+  const { rows } = capture;
+  const streams = capture.streams
+    .filter((stream) => capture.stream(stream).size > 0)
+    .map((stream) => streamArray(capture, stream));
+  const labels = { sample: rows.sample, position: rows.position, token_id: rows.tokenId };
+  const index = {
+    format: "moescope.npy/1",
+    model: capture.model.name,
+    streams: Object.fromEntries(streams.map(({ stream, layers, shape }) => [stream, { shape, layers }])),
+  };
+  return {
+    ...Object.fromEntries(streams.map((array) => [`${array.stream}.npy`, npyBytes(array)])),
+    ...Object.fromEntries(
+      Object.entries(labels).map(([name, data]) => [
+        `${name}.npy`,
+        npyBytes({ type: "<i4", shape: [rows.length], chunks: [data] }),
+      ]),
+    ),
+    "index.json": [json(index)],
+  };
+}
+
+async function writeFile(path: string, chunks: Iterable<Uint8Array>): Promise<string[]> {
+  await replaceFile(path, chunks);
+  return [path];
+}
+
+async function writeFolder(
+  folder: string,
+  files: Readonly<Record<string, Iterable<Uint8Array>>>,
+): Promise<string[]> {
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw storageError(folder, cause);
+  });
+  const written: string[] = [];
+  for (const [name, chunks] of Object.entries(files)) {
+    await replaceFile(join(folder, name), chunks);
+    written.push(join(folder, name));
+  }
+  return written;
+}
+
+const json = (value: unknown) => Buffer.from(`${JSON.stringify(value)}\n`);

@@ -1,0 +1,33 @@
+import { type Html, html } from "./html.ts";
+
+/** The terms, with their formulas and where they come from. */
+const WORDS: readonly (readonly [string, string])[] = [
+  ["fair share", "top-k / experts: the part of the tokens each expert would serve if all served alike."],
+  [
+    "CV",
+    "Coefficient of variation of the experts' token counts: unbiased standard deviation / mean (EasySteer). 0 is even.",
+  ],
+  [
+    "MaxVio",
+    "(busiest expert's tokens − mean) / mean (Wang et al., arXiv:2408.15664). 0 is even, 1 is twice the mean.",
+  ],
+  ["usage entropy", "−Σ p ln p / ln(experts) of the usage (Pielou's evenness). 1 is even."],
+  [
+    "routing entropy",
+    "−Σ p ln p of a token's softmax over the router logits, in nats: how undecided the router is.",
+  ],
+  ["margin", "Lowest logit of a chosen expert − highest of one not chosen: how nearly another had served."],
+  [
+    "label, bits",
+    "Mutual information of (expert, label), less its mean under permuted labels: what the choice tells of the label.",
+  ],
+  [
+    "p and q",
+    "p: how often labels permuted between texts give as much. q: p corrected for the number of tests (Benjamini and Hochberg).",
+  ],
+  ["lift", "How many times as often as if independent: P(a and b) / (P(a) P(b))."],
+  ["95 % interval", "Wilson score interval; tokens are taken as independent, so it is rather too narrow."],
+];
+
+export const words = (): Html =>
+  html`<h2 id="words">Words</h2><dl class="terms">${WORDS.map(([word, meaning]) => html`<dt>${word}</dt><dd>${meaning}</dd>`)}</dl>`;
