@@ -16,7 +16,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { FolderSink, inspectModel } from "../dist/index.js";
-import { median, write } from "./result.mjs";
+import { median, round, write } from "./result.mjs";
 
 const TOKENS = Number(process.argv[2] ?? 100_000);
 const LAYERS = 48;
@@ -128,10 +128,10 @@ async function measure(root) {
     return {
       overviewMs: Math.round(overviewMs),
       frames: moving.length,
-      frameMs: { moving: round(median(moving)), resting: round(median(resting)) },
-      ratio: round(median(moving) / median(resting)),
-      worstMs: round(Math.max(...moving)),
-      lateFrames: round(late / moving.length),
+      frameMs: { moving: round(median(moving), 2), resting: round(median(resting), 2) },
+      ratio: round(median(moving) / median(resting), 2),
+      worstMs: round(Math.max(...moving), 1),
+      lateFrames: round(late / moving.length, 3),
     };
   } finally {
     await browser.close();
@@ -139,8 +139,6 @@ async function measure(root) {
     await once(server, "exit");
   }
 }
-
-const round = (value) => Number(value.toPrecision(3));
 
 /** In the page: zoom in, pan along, zoom out, one key a frame; resolves to the times between frames. */
 async function moveMap() {

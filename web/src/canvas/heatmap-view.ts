@@ -7,7 +7,7 @@ export interface Cell {
   readonly column: number;
 }
 
-export interface Axis {
+interface Axis {
   /** What the axis counts, e.g. `layer`. */
   readonly name: string;
   readonly label: (index: number) => string;
@@ -16,7 +16,7 @@ export interface Axis {
 }
 
 /** Runs of columns that belong together, such as the tokens of a sample: a bar above the map. */
-export interface ColumnGroup {
+interface ColumnGroup {
   readonly from: number;
   readonly to: number;
   readonly colour: string;
