@@ -153,6 +153,26 @@ describe.skipIf("missing" in found)(
       expect(complaints).toEqual([]);
     });
 
+    test("live: what another app runs through the OpenAI-compatible API is shown as it comes", async () => {
+      const { page } = await openPage(explorer, "live");
+      const live = page.waitForResponse((response) => response.url().endsWith("/api/live"));
+      await page.getByRole("button", { name: "Watch other apps" }).click();
+      await live;
+      const answer = await fetch(`${explorer.url}v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "2 + 2", max_tokens: 3 }),
+      });
+      const { choices, usage } = (await answer.json()) as {
+        choices: { text: string }[];
+        usage: { prompt_tokens: number };
+      };
+      const tokens = page.getByRole("list", { name: "Tokens of the run" }).locator("button.token");
+      await expect.poll(() => tokens.count()).toBe(usage.prompt_tokens + 2);
+      const text = await page.getByRole("list", { name: "Tokens of the run" }).textContent();
+      expect(text!.replaceAll("·", " ").replaceAll("↵", "\n").endsWith(choices[0]!.text)).toBe(true);
+    });
+
     test.each([
       ["balance", "Balance"],
       ["pairs", "Pairs and flow"],

@@ -271,7 +271,7 @@ export class HeatmapView {
   #drawTexts(context: CanvasRenderingContext2D): void {
     const { cellText, cells } = this.picture;
     const { width, height } = this.rectOf({ row: 0, column: 0 });
-    if (!cellText || width < 34 || height < 18) return;
+    if (!cellText || width < 28 || height < 18) return;
     context.font = FONT;
     context.textAlign = "center";
     context.textBaseline = "middle";
