@@ -167,7 +167,7 @@ class Worker:
         if kind == "detokenize":
             return {"value": tokens.detokenize(message["tokens"]), "newTokens": tokens.new(message["tokens"])}
         if kind == "encode":
-            from .run import encode
+            from .encode import encode
 
             value = encode(self._engine, message)
             return {"value": value, "newTokens": tokens.new(value["tokens"])}
@@ -175,11 +175,6 @@ class Worker:
             generation = message.get("addGenerationPrompt", True)
             text = tokens.tokenizer.apply_chat_template(message["messages"], tokenize=False, add_generation_prompt=generation)
             return {"value": text, "newTokens": []}
-        if kind == "encode":
-            from .encode import encode
-
-            value = encode(self._engine, message)
-            return {"value": value, "newTokens": tokens.new(value["tokens"])}
         raise CaptureError("INVALID_ARGUMENT", f'unknown message "{kind}"')
 
     def _run(self, message: dict[str, Any]) -> None:

@@ -147,7 +147,7 @@ export class VllmServerEngine implements Engine {
     const { key, local } = await this.#client.post(
       "/v1/moescope/captures",
       {
-        plan: wirePlan(plan),
+        plan: wirePlan(plan, requests),
         samples: requests.length,
         ...(this.#proof !== null && { proof: this.#proof }),
       },
@@ -165,20 +165,17 @@ export class VllmServerEngine implements Engine {
       const outputs = this.#send(requests, key, either);
       const all = Promise.all(outputs);
       all.catch((error) => failed.abort(error));
-      const ends = new SampleEnds(requests.length);
+      const ends = new SampleEnds(requests);
       for await (const { head, body } of frames(stream)) {
         const message = understood(frame, head, this.#client.base);
         if (message.type === "error") throw fromWire(message.error);
         if (message.type === "end") break;
         if (message.type === "rows") {
           for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
-          const batch = await this.#rows(body, message.path, local, plan);
-          ends.arrived(batch);
-          yield { batch, drawn: [], finished: ends.take(), processed: 0 };
+          yield* ends.arrived(await this.#rows(body, message.path, local, plan));
         } else {
-          ends.counted(message.sample, message.rows);
-          ends.ended(await outputs[message.sample]!);
-          yield { batch: null, drawn: [], finished: ends.take(), processed: message.tokens };
+          yield* ends.counted(message.sample, message.rows);
+          yield* ends.stepped([], message.tokens, [await outputs[message.sample]!]);
         }
       }
       await all;

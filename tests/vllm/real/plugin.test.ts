@@ -10,9 +10,15 @@ const LIMIT = 1_800_000;
 const vllm = inject("vllm");
 const folder = join(packageRoot, "python", "tests");
 
+/** The architectures of fixtures/ that vLLM 0.32 still has: Arctic was removed after 0.28. */
+const ARCHITECTURES = [
+  ...["mixtral", "deepseek_v2", "qwen2_moe", "qwen3_moe", "qwen3_moe+compiled", "qwen3_vl_moe"],
+  ...["dbrx", "ernie4_5_moe", "glm4_moe", "olmoe"],
+];
+
 /** The plugin's own checks against Hugging Face transformers, as their files describe them; what each says last. */
 const CHECKS: readonly [command: string, last: RegExp][] = [
-  ["check_architectures.py", /^all 11 agree$/m],
+  [`check_architectures.py ${ARCHITECTURES.join(" ")}`, /^all 10 agree$/m],
   ["check_batching.py", /^batching: all good$/m],
   ["check_images.py", /^qwen3_vl_moe with an image: .*router_logits/m],
 ];
