@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { displayWidth } from "../../src/cli/view/text.ts";
+import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { HEALTHY, runCli } from "./run-cli.ts";
 
@@ -51,6 +52,24 @@ test("doctor names what is broken in lines of 80 columns, and ends with 1 when c
   expect(stdout).toContain("  capture     ✗ the engine is on fire\n");
   expect(stdout).toContain("see ✗ above for what to do");
   for (const line of stdout.split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+});
+
+test("doctor says whether vLLM is there", async () => {
+  const doctor = async (vllm: VllmDiagnosis) =>
+    (await runCli(["doctor"], { vllm })).stdout.replace(/\n {14}\s*/g, " ");
+  expect(await doctor(null)).toContain(
+    "  vllm        – not installed; to run models in it: moescope setup vllm\n",
+  );
+  const environment = {
+    python: "/env/bin/python",
+    pythonVersion: "3.12.3",
+    vllm: "0.32.0",
+    torch: "2.13.0",
+  } as const;
+  expect(await doctor({ ...environment, origin: "MOESCOPE_PYTHON", build: "cuda" })).toContain(
+    "  vllm        ✓ 0.32.0 for NVIDIA GPUs, Python 3.12.3 in /env/bin/python (MOESCOPE_PYTHON)\n",
+  );
+  expect(await doctor({ problem: "/x has no vLLM" })).toContain("  vllm        ✗ /x has no vLLM\n");
 });
 
 test("doctor --json says the same to programs", async () => {

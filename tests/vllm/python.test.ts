@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { findPython, interpreterOf, managedFolder } from "../../src/engines/vllm/python.ts";
+import { diagnoseVllm, findPython, interpreterOf, managedFolder } from "../../src/engines/vllm/python.ts";
 import { fakeProgram, fakePython } from "./fake-program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-python-"));
@@ -73,6 +73,8 @@ describe.skipIf(process.platform === "win32")("the Python that has vLLM", () => 
       code: "ENGINE_UNAVAILABLE",
       message: expect.stringContaining(message),
     });
-    await expect(findPython({ env: { MOESCOPE_PYTHON: python } })).rejects.toThrow("(MOESCOPE_PYTHON)");
+    const env = { MOESCOPE_PYTHON: python };
+    await expect(findPython({ env })).rejects.toThrow("(MOESCOPE_PYTHON)");
+    expect(await diagnoseVllm({ env })).toEqual({ problem: expect.stringContaining(message) });
   });
 });

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** The processes below one, from Linux's /proc. */
@@ -19,8 +20,11 @@ export function alive(pid: number): boolean {
   return state !== undefined && state !== "Z";
 }
 
-/** Names in the shared memory that vLLM and the plugin make. */
-export const sharedMemory = (): string[] => readdirSync("/dev/shm");
+/** The folders of rows files that a worker has made, wherever they lie. */
+export const spools = (worker: number): string[] =>
+  ["/dev/shm", tmpdir()].flatMap((root) =>
+    readdirSync(root).filter((name) => name.startsWith(`moescope-${worker}-`)),
+  );
 
 /** Wait for something that is to become true soon. */
 export async function soon(holds: () => boolean, seconds = 30): Promise<boolean> {
