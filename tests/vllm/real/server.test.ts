@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { load } from "../../../src/load.ts";
 import { packageRoot } from "../../../src/package-root.ts";
 import { demoCheckpoint } from "./checkpoints.ts";
-import { descendants, sharedMemory, soon } from "./processes.ts";
+import { descendants, soon, spools } from "./processes.ts";
 
 const START = 600_000;
 const CLIENTS = 20;
@@ -22,8 +22,7 @@ const lines = readFileSync(join(packageRoot, "models", "demo", "prompts.jsonl"),
   .split("\n");
 const prompts = lines.map((line) => (JSON.parse(line) as { prompt: string }).prompt);
 
-describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: 180_000 }, () => {
-  const before = sharedMemory();
+describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: START }, () => {
   let folder = "";
   let server: ChildProcess;
   let port = 0;
@@ -119,11 +118,12 @@ describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: 180_
   });
 
   it("ends, and leaves nothing of moescope's", async () => {
+    const made = [server.pid!, ...descendants(server.pid!)];
+    expect(made.flatMap(spools).length).toBeGreaterThan(0);
     const ended = new Promise((resolve) => server.once("exit", resolve));
     server.kill("SIGINT");
     await ended;
-    const left = () => sharedMemory().filter((name) => name.startsWith("moescope") && !before.includes(name));
-    expect(await soon(() => left().length === 0)).toBe(true);
+    expect(await soon(() => made.every((pid) => spools(pid).length === 0))).toBe(true);
   });
 });
 
