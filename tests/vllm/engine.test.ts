@@ -2,13 +2,14 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { VllmOptions } from "../../src/engines/vllm/options.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { soon } from "./real/processes.ts";
 
-const python = join(packageRoot, "tests", "vllm", "fake-worker.mjs");
+const python = fileURLToPath(new URL("./fake-worker.mjs", import.meta.url));
 
 /** What the fake worker tells of itself as it starts. */
 interface Whereabouts {

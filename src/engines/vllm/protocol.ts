@@ -8,7 +8,7 @@ import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-export const PROTOCOL = 1;
+const PROTOCOL = 1;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);
