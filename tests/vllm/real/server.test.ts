@@ -39,7 +39,7 @@ describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: STAR
     // What `vllm serve` runs; the command itself asks for a package named vllm, which the one for CPUs is not.
     const command = ["-m", "vllm.entrypoints.openai.api_server", "--model", checkpoint, "--port", `${port}`];
     const small = "--dtype float32 --max-model-len 512 --max-num-seqs 16 --enforce-eager".split(" ");
-    const share = ["--gpu-memory-utilization", "0.08", "--api-key", apiKey];
+    const share = ["--gpu-memory-utilization", "0.08", "--api-key", apiKey, "--disable-uvicorn-access-log"];
     server = spawn(python, [...command, ...small, ...share], {
       env: {
         ...process.env,
