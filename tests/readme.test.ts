@@ -13,7 +13,8 @@ const readme = readFileSync(join(packageRoot, "README.md"), "utf8");
 const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!);
 
 const EXPECTED: readonly [first: string, output: RegExp][] = [
-  ["llm.capture(", /^[\s\S]+\n$/],
+  ["llm.capture([", /^[\s\S]+\n$/],
+  ["capture.attention", /^\[ (\d+), 6, \1 \]\n\[ \d+, 2, 192 \]\n\[ \d+, 192 \]\n$/],
   ["llm.stream(", /^(prompt +"[^\n]*" +\d+ \d+\n)+(generated +"[^\n]*" +\d+ \d+\n)+$/],
   [
     'getMoeRouterLogits(llm, ["Hello',

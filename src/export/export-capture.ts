@@ -48,7 +48,7 @@ export async function exportCapture(capture: Capture, format: ExportFormat, to: 
     case "usage-csv":
       return writeFile(to, usageCsv(expertUsage(capture)));
     case "usage-parquet":
-      return writeFile(to, [usageParquet(expertUsage(capture))]);
+      return writeFile(to, [await usageParquet(expertUsage(capture))]);
     case "npy":
       return writeFolder(to, arraysOf(capture));
   }
