@@ -5,7 +5,7 @@ export type NpyType = "|u1" | "<u2" | "<i4" | "<f4";
  * The bytes before the values of a `.npy` file, format 1.0: magic, version, header length, a Python dictionary, padded
  * so that the values are aligned to 64 bytes (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
  */
-export function npyHeader(type: NpyType, shape: readonly number[]): Uint8Array {
+function npyHeader(type: NpyType, shape: readonly number[]): Uint8Array {
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
   const text = `{'descr': '${type}', 'fortran_order': False, 'shape': ${tuple}, }`;
   const length = Math.ceil((10 + text.length + 1) / 64) * 64 - 10;

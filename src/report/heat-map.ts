@@ -36,9 +36,9 @@ const MAX_COLUMN_LABELS = 16;
 /** Marks are drawn where a cell is large enough to show one. */
 const MAX_MARKED_COLUMNS = 64;
 /** Values as 16-bit numbers in thousandths of this; see `script.ts`. */
-export const VALUE_STEP = { share: 1 / 65534, attraction: 1 / 1000 } as const;
+const VALUE_STEP = { share: 1 / 65534, attraction: 1 / 1000 } as const;
 /** Stands for no value. */
-export const NO_VALUE = 65535;
+const NO_VALUE = 65535;
 
 export function heatMap(map: HeatMap): Html {
   const { rows, columns } = map;
