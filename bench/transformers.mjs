@@ -24,7 +24,7 @@ const { values, positionals } = parseArgs({
 });
 const model = positionals[0] ?? "models/demo/demo-moe.gguf";
 const [threads, runs] = [Number(values.threads), Number(values.runs)];
-// What ends in three minutes on two busy cores; transformers takes nearly all of it.
+// Small enough to end in three minutes on two busy cores.
 const [prompts, length, generated] = [2, 128, 24];
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-bench-"));
