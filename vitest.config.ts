@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "tests/**/*.test.ts"],
-    globalSetup: ["tests/setup/python.ts", "tests/setup/gpu.ts"],
+    globalSetup: ["tests/setup/python.ts", "tests/setup/gpu.ts", "tests/setup/chromium.ts"],
     testTimeout: 60_000,
     // Each file loads its own llama.cpp; more at a time than there are cores only makes them wait.
     maxWorkers: 2,

@@ -76,6 +76,7 @@ export type {
   Finished,
   FinishReason,
   GraphTensor,
+  MediaSpan,
   ModelInfo,
   MoeInfo,
   Sampling,
@@ -84,6 +85,8 @@ export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
+export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
+export type { ServerOptions } from "./engines/vllm/server-engine.ts";
 export {
   CaptureError,
   EngineError,
@@ -103,7 +106,16 @@ export { type UsageRow, usageTable } from "./export/usage-table.ts";
 export type { GenerateOptions } from "./generate-options.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
-export { inspectModel, type LoadOptions, load, type ReferenceOptions, selectionBias } from "./load.ts";
+export {
+  inspectModel,
+  type LlamaLoadOptions,
+  type LoadOptions,
+  load,
+  type ReferenceOptions,
+  type ServerLoadOptions,
+  selectionBias,
+  type VllmLoadOptions,
+} from "./load.ts";
 export type {
   CaptureOptions,
   LanguageModel,
@@ -112,7 +124,7 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
 export { coactivationReducer } from "./reducers/coactivation.ts";
 export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";

@@ -1,5 +1,7 @@
-import type { ModelInfo } from "./engines/engine.ts";
+import type { Engine, ModelInfo } from "./engines/engine.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
+import type { VllmOptions } from "./engines/vllm/options.ts";
+import type { ServerOptions } from "./engines/vllm/server-engine.ts";
 import { RequestError } from "./errors.ts";
 import type { LanguageModel } from "./model.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
@@ -12,35 +14,71 @@ export interface ReferenceOptions {
   readonly onProgress?: (progress: DownloadProgress) => void;
 }
 
-export interface LoadOptions extends LlamaOptions, ReferenceOptions {
-  /** What runs the model. Default: the embedded llama.cpp. */
+/** A model in the embedded llama.cpp. */
+export interface LlamaLoadOptions extends LlamaOptions, ReferenceOptions {
   readonly engine?: "llama.cpp";
 }
+
+/** A model in a vLLM that is started for it. */
+export interface VllmLoadOptions extends VllmOptions {
+  readonly engine: "vllm";
+  /** Stops the loading. */
+  readonly signal?: AbortSignal;
+}
+
+/** A `vllm serve` that is running. */
+export interface ServerLoadOptions extends ServerOptions {
+  readonly engine?: "vllm";
+  readonly signal?: AbortSignal;
+}
+
+export type LoadOptions = LlamaLoadOptions | VllmLoadOptions | ServerLoadOptions;
 
 /**
  * Load a model.
  *
  * @param reference the path of a `.gguf` file, or of any part of a split one; `hf:org/repo:Q4_K_M` or
  * `hf:org/repo/file.gguf` on the Hugging Face Hub, downloaded into its standard cache; `ollama:name:tag` or
- * `lmstudio:publisher/model` from those programs' own folders.
+ * `lmstudio:publisher/model` from those programs' own folders. With `engine: "vllm"` what vLLM takes: `org/repo` or the
+ * folder of a checkpoint. `http://host:8000`: a `vllm serve` with moescope's plugin.
  * @example
  * const llm = await load("model.gguf");
  * const capture = await llm.capture("The capital of France is Paris.");
  * console.log(capture.routerLogits.get(0)?.dims);
  * await llm.close();
  *
- * @throws ModelError when there is no such model, it is damaged or cannot be downloaded; EngineError when llama.cpp is
+ * @throws ModelError when there is no such model, it is damaged or cannot be downloaded; EngineError when the engine is
  * missing or does not fit; RequestError for a bad option.
  */
 export async function load(reference: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const { engine = "llama.cpp", signal, onProgress, ...llama } = options;
-  if (engine !== "llama.cpp")
-    throw new RequestError("INVALID_ARGUMENT", `unknown engine "${engine}"; the engine is llama.cpp`);
-  const { path, source } = await resolveModel(reference, { signal, onProgress });
   // Loaded when needed: importing the library should be quick, and many only read captures.
   const { LanguageModel } = await import("./model.ts");
+  return new LanguageModel(await loadEngine(reference, options));
+}
+
+async function loadEngine(reference: string, options: LoadOptions): Promise<Engine> {
+  if (/^https?:\/\//i.test(reference)) {
+    const { engine = "vllm", signal, apiKey, ...others } = options as ServerLoadOptions;
+    const [unknown] = engine === "vllm" ? Object.keys(others) : ["engine"];
+    if (unknown !== undefined)
+      throw new RequestError("INVALID_ARGUMENT", `${unknown} cannot be set for a server that is running`);
+    const { VllmServerEngine } = await import("./engines/vllm/server-engine.ts");
+    return VllmServerEngine.attach(reference, { ...(apiKey !== undefined && { apiKey }) }, signal);
+  }
+  if (options.engine === "vllm") {
+    const { engine: _, signal, ...vllm } = options as VllmLoadOptions;
+    const { VllmEngine } = await import("./engines/vllm/engine.ts");
+    return VllmEngine.load(reference, vllm, signal);
+  }
+  const { engine = "llama.cpp", signal, onProgress, ...llama } = options as LlamaLoadOptions;
+  if (engine !== "llama.cpp")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `unknown engine "${engine}"; the engines are llama.cpp and vllm`,
+    );
+  const { path, source } = await resolveModel(reference, { signal, onProgress });
   const { LlamaEngine } = await import("./engines/llama/engine.ts");
-  return new LanguageModel(await LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) }));
+  return LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) });
 }
 
 /**

@@ -84,8 +84,8 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError `INVALID_ARGUMENT` as {@link capture}.
    */
-  encode(prompt: Prompt): Promise<Int32Array> {
-    return encodePrompt(this.#engine, prompt, "the prompt");
+  async encode(prompt: Prompt): Promise<Int32Array> {
+    return (await encodePrompt(this.#engine, prompt, "the prompt")).tokens;
   }
 
   detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
@@ -122,13 +122,9 @@ export class LanguageModel implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
-    const { list, requests, plan } = await this.#prepare(prompts, options);
+    const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    const samples = list.map((prompt, i) => ({
-      label: promptLabel(prompt),
-      promptTokens: requests[i]!.tokens.length,
-    }));
     return this.#drive(sink, this.#header(requests, plan, samples), requests, plan, options);
   }
 
@@ -186,9 +182,10 @@ export class LanguageModel implements AsyncDisposable {
     const streams = plannedStreams(options);
     const generation = checkGeneration(options);
     const requests: EngineRequest[] = [];
+    const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
       const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
-      const tokens = await encodePrompt(this.#engine, prompt, where);
+      const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
       const needed = tokens.length + generation.maxTokens;
       if (needed > this.contextSize)
         throw new RequestError(
@@ -197,12 +194,17 @@ export class LanguageModel implements AsyncDisposable {
             `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
             `(trained for ${this.info.contextLength}) or shorten the prompt`,
         );
-      requests.push({ tokens, ...generation });
+      requests.push({ tokens, ...(media && { media }), ...generation });
+      samples.push({
+        label: promptLabel(prompt),
+        promptTokens: tokens.length,
+        ...(spans && { media: spans }),
+      });
     }
     const shapes = await this.#rowShapes(streams, options);
     const plan = planFor(this.info, options, { shapes, keys: Math.max(...requests.map(tokensFed)) });
     this.#warnIfEmpty(streams, shapes);
-    return { list, requests, plan };
+    return { samples, requests, plan };
   }
 
   #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {

@@ -1,4 +1,4 @@
-import type { EngineSettings, Finished, ModelInfo, Sampling } from "../engines/engine.ts";
+import type { EngineSettings, Finished, MediaSpan, ModelInfo, Sampling } from "../engines/engine.ts";
 import type { Plan } from "./plan.ts";
 import type { RowBatch } from "./rows.ts";
 
@@ -7,6 +7,8 @@ export interface SampleInfo {
   /** The user's label (a domain, a condition), or `null`. */
   readonly label: string | null;
   readonly promptTokens: number;
+  /** Where the tokens of images lie among them; absent where there are none. */
+  readonly media?: readonly MediaSpan[] | undefined;
 }
 
 /** How a run was asked for: with the header, all it takes to run it again. */

@@ -67,7 +67,7 @@ export async function capture(
   if (flags.out === undefined && (flags.dtype ?? flags.shardSize) !== undefined)
     throw new UsageError("--dtype and --shard-size say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
-  await withModel(model, loadOptionsOf(flags), context, async (llm) => {
+  await withModel(model, loadOptionsOf(flags, model), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
     const run = given({

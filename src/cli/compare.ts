@@ -86,6 +86,6 @@ const captureModel = (
   flags: CompareFlags,
   context: CommandContext,
 ) =>
-  withModel(model, loadOptionsOf(flags), context, (llm) =>
+  withModel(model, loadOptionsOf(flags, model), context, (llm) =>
     captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
   );

@@ -65,8 +65,9 @@ export function demoView(
     bold(depth, `One text and its continuation (after ▸), with the experts of layer ${layer}`),
     ...tokenStrip(lastTokens(written, layer), 9, terminal),
     "",
-    dim(depth, 'Next: moescope capture your-model.gguf "some text"   the same for your model'),
-    dim(depth, "      moescope capture --help                        all it can do"),
+    dim(depth, "Next: npx moescope serve                             see it in the browser"),
+    dim(depth, '      npx moescope capture model.gguf "some text"    the same for your model'),
+    dim(depth, "      npx moescope capture --help                    all it can do"),
   ];
 }
 

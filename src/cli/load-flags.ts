@@ -2,9 +2,16 @@ import type { GpuChoice } from "../engines/llama/gpu.ts";
 import type { TensorOverride } from "../engines/llama/placement.ts";
 import { given } from "../given.ts";
 import type { LoadOptions } from "../load.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** The options of commands that load a model, parsed. */
 export interface LoadFlags {
+  readonly engine?: "llama.cpp" | "vllm";
+  readonly tensorParallelSize?: number;
+  readonly pipelineParallelSize?: number;
+  readonly dataParallelSize?: number;
+  readonly engineArg?: readonly (readonly [name: string, value: unknown])[];
+  readonly apiKey?: string;
   readonly context?: number;
   readonly kvType?: "f32" | "f16" | "q8_0";
   readonly flashAttention: boolean;
@@ -17,7 +24,25 @@ export interface LoadFlags {
   readonly isolate?: boolean;
 }
 
-export function loadOptionsOf(flags: LoadFlags): LoadOptions {
+/**
+ * @param model decides with `--engine` which engine it is.
+ * @throws UsageError for an option of another engine.
+ */
+export function loadOptionsOf(flags: LoadFlags, model: string): LoadOptions {
+  if (/^https?:\/\//i.test(model)) {
+    refuse(flags, [...LLAMA_FLAGS, ...VLLM_FLAGS, "context"], "a server that is running");
+    return given({ apiKey: flags.apiKey });
+  }
+  if (flags.engine === "vllm") {
+    refuse(flags, [...LLAMA_FLAGS, "apiKey"], "vLLM");
+    const { tensorParallelSize, pipelineParallelSize, dataParallelSize, context: maxModelLen } = flags;
+    return {
+      engine: "vllm",
+      ...given({ tensorParallelSize, pipelineParallelSize, dataParallelSize, maxModelLen }),
+      ...Object.fromEntries(flags.engineArg ?? []),
+    };
+  }
+  refuse(flags, [...VLLM_FLAGS, "apiKey"], "llama.cpp; add --engine vllm");
   const { context: contextSize, kvType, threads, gpu, gpuLayers, flashAttention } = flags;
   return given({
     contextSize,
@@ -31,4 +56,14 @@ export function loadOptionsOf(flags: LoadFlags): LoadOptions {
     // Left to llama.cpp unless it was switched off.
     flashAttention: flashAttention ? undefined : false,
   });
+}
+
+const LLAMA_FLAGS = ["kvType", "threads", "gpu", "gpuLayers", "cpuMoe", "nCpuMoe", "overrideTensor"] as const;
+const VLLM_FLAGS = ["tensorParallelSize", "pipelineParallelSize", "dataParallelSize", "engineArg"] as const;
+
+function refuse(flags: LoadFlags, names: readonly (keyof LoadFlags)[], engine: string): void {
+  const found = names.find((name) => flags[name] !== undefined);
+  if (found === undefined) return;
+  const option = found.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(`--${option} means nothing to ${engine}`);
 }

@@ -6,6 +6,7 @@ import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
+import { parseEngineArgument } from "./engine-argument.ts";
 import {
   parseBytes,
   parseLabelPair,
@@ -19,9 +20,11 @@ import type { PlaceFlags } from "./place.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
 import type { ServeFlags } from "./serve.ts";
+import type { SetupFlags } from "./setup.ts";
 import { CommandFailed, UsageError } from "./usage-error.ts";
 
-const MODEL = "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model";
+const MODEL =
+  "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model; with --engine vllm org/repo or a folder; http://host:8000";
 
 const EXAMPLES = `
 Examples:
@@ -167,6 +170,18 @@ export function program(context: CommandContext): Command {
       // The report has said why.
       if (!works) throw new CommandFailed();
     });
+  root
+    .command("setup")
+    .description("install the vLLM engine in an environment of its own")
+    .argument("<engine>", "vllm")
+    .option("--cpu", "the build for CPUs")
+    .option("--cuda", "the build for NVIDIA GPUs (default on Linux)")
+    .option("--dir <dir>", "where to (default: moescope's folder in your data folder)")
+    .option("--yes", "do not ask")
+    .option("--dry-run", "say what would be installed, and how large it is")
+    .action(async (engine: string, flags: SetupFlags) =>
+      (await import("./setup.ts")).setup(engine, flags, context),
+    );
   return root;
 }
 
@@ -315,6 +330,12 @@ const promptOptions = (command: Command): Command =>
 /** How a model is loaded, for commands that run one. */
 const modelOptions = (command: Command): Command =>
   command
+    .addOption(
+      new Option("--engine <name>", "what runs the model (default: llama.cpp)").choices([
+        "llama.cpp",
+        "vllm",
+      ]),
+    )
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
@@ -330,7 +351,16 @@ const modelOptions = (command: Command): Command =>
       "--override-tensor <pattern=device>",
       'tensors to a device, e.g. "exps=CPU"; may repeat',
       appended(value(parseOverride)),
-    );
+    )
+    .option("--tensor-parallel-size <n>", "vllm: GPUs that share each layer", value(parseWhole(1)))
+    .option("--pipeline-parallel-size <n>", "vllm: GPUs that share the layers", value(parseWhole(1)))
+    .option("--data-parallel-size <n>", "vllm: copies of the model", value(parseWhole(1)))
+    .option(
+      "--engine-arg <name=value>",
+      "vllm: any other argument, e.g. maxNumSeqs=64; may repeat",
+      appended(value(parseEngineArgument)),
+    )
+    .option("--api-key <key>", "of a server (default: VLLM_API_KEY)");
 
 const append = (text: string, before: readonly string[] = []) => [...before, text];
 

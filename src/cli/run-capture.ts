@@ -1,10 +1,12 @@
 import type { Capture } from "../capture/capture.ts";
 import { MemorySink } from "../capture/memory.ts";
 import type { Sink } from "../capture/sink.ts";
+import type { StartProgress } from "../engines/vllm/options.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel, RunOptions } from "../model.ts";
 import type { DownloadProgress } from "../models/resolve.ts";
 import type { Prompt } from "../prompt.ts";
+import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */
@@ -14,15 +16,35 @@ export async function withModel<R>(
   context: CommandContext,
   work: (llm: LanguageModel) => Promise<R>,
 ): Promise<R> {
-  const llm = await resolving(context, "Loading the model", (reach) =>
-    context.load(reference, { ...options, ...reach }),
-  );
+  const llm = await loadWithProgress(reference, options, context);
   try {
     return await work(llm);
   } finally {
     await llm.close();
   }
 }
+
+/** Load a model, with a progress line for what takes long: a download, or vLLM's start. */
+export function loadWithProgress(
+  reference: string,
+  options: LoadOptions,
+  context: CommandContext,
+): Promise<LanguageModel> {
+  const { signal, output } = context;
+  if (!("engine" in options && options.engine === "vllm"))
+    return resolving(context, "Loading the model", (reach) =>
+      // A server has its model.
+      context.load(reference, isUrl(reference) ? { ...options, signal } : { ...options, ...reach }),
+    );
+  const progress = output.progress();
+  progress.update("Starting vLLM", 0, null);
+  const onStart = ({ text }: StartProgress) => progress.update(`vLLM: ${safeText(text)}`, 0, null);
+  return context
+    .load(reference, { ...options, engine: "vllm", signal, onStart })
+    .finally(() => progress.done());
+}
+
+const isUrl = (reference: string) => /^https?:\/\//i.test(reference);
 
 /** Do what may need a model's file from elsewhere first, with a progress line for that. */
 export async function resolving<R>(

@@ -10,7 +10,7 @@ import type { CommandContext } from "./command.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { openBrowser } from "./open-browser.ts";
 import { readPrompts } from "./prompt-files.ts";
-import { resolving } from "./run-capture.ts";
+import { loadWithProgress } from "./run-capture.ts";
 import { bold, dim } from "./view/paint.ts";
 
 /** The options of `moescope serve`, parsed. */
@@ -66,9 +66,7 @@ export async function serve(
 }
 
 const load = (reference: string, flags: ServeFlags, context: CommandContext) =>
-  resolving(context, "Loading the model", (reach) =>
-    context.load(reference, { ...loadOptionsOf(flags), ...reach }),
-  );
+  loadWithProgress(reference, loadOptionsOf(flags, reference), context);
 
 const isFolder = (reference: string) =>
   statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false;

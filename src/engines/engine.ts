@@ -44,9 +44,27 @@ export type EngineSettings = Readonly<Record<string, string | number | boolean>>
 /** One prompt to run, already tokenised. */
 export interface EngineRequest {
   readonly tokens: Int32Array;
+  /** For a prompt with images: what {@link Engine.encode} made the tokens of. */
+  readonly media?: MediaPrompt;
   /** Tokens to generate after the prompt; 0: the prompt only. */
   readonly maxTokens: number;
   readonly sampling: Sampling;
+}
+
+/** Text with images, as a vision-language model takes them. */
+export interface MediaPrompt {
+  /** With the model's own placeholder where each image belongs, as its chat template writes it. */
+  readonly prompt: string;
+  /** Paths, `http(s):` or `data:` URLs. */
+  readonly images: readonly string[];
+}
+
+/** Where the tokens of an image (or of what else is no text) lie in a sample. */
+export interface MediaSpan {
+  readonly kind: string;
+  /** Position of the first one. */
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** How the next token is drawn. `temperature: 0` is greedy. */
@@ -128,6 +146,10 @@ export interface Engine {
   /** @param special whether special tokens are added and parsed, as the model's tokenizer is set up. */
   tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array>;
   detokenize(tokens: Int32Array): Promise<string>;
+  /** The tokens of a prompt with images, the images' own included. Absent: the engine or its model takes text only. */
+  readonly encode?:
+    | ((prompt: MediaPrompt) => Promise<{ tokens: Int32Array; media: readonly MediaSpan[] }>)
+    | undefined;
   /**
    * Text of one token; bytes that are not valid UTF-8 on their own appear as `<0xE2>`. Known for every token that
    * has passed through {@link run} or {@link tokenize}.

@@ -1,9 +1,8 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
-import { RequestError } from "../errors.ts";
 import type { GenerateOptions } from "../generate-options.ts";
 import type { LanguageModel } from "../model.ts";
-import type { Prompt } from "../prompt.ts";
+import type { MultiModalData } from "../prompt.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;
@@ -17,7 +16,7 @@ export type Outputs = Capture["outputs"];
 /** A prompt in vLLM's shape: text, and what goes with it. */
 export interface MultiModalPrompt {
   readonly prompt: string;
-  readonly multiModalData?: { readonly image?: unknown };
+  readonly multiModalData?: MultiModalData;
 }
 
 export interface SplitOptions<Split extends boolean> {
@@ -62,7 +61,7 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
  * As {@link getMoeRouterLogits}, with `promptTokens + generatedTokens - 1` rows a sample: the last token drawn does
  * not pass through the model. Sampling is greedy unless told otherwise.
  *
- * @throws RequestError `INVALID_ARGUMENT` for a prompt with an image: no engine here takes images yet.
+ * @throws RequestError `INVALID_ARGUMENT` for a prompt with an image where the engine or the model takes text only.
  * @example
  * const [routerLogits, outputs] = await hs.getMoeRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
  */
@@ -71,7 +70,7 @@ export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
   options: RouterLogitsGenerateOptions<Split>,
 ): Promise<[MapOrMaps<Split>, Outputs]> {
   const { prompts, splitBySamples, maxTokens = 1, ...sampling } = options;
-  const capture = await llm.capture(prompts.map(textPrompt), {
+  const capture = await llm.capture(prompts, {
     ...sampling,
     maxTokens,
     streams: ["router_logits"],
@@ -101,16 +100,4 @@ type FloatStream = "router_logits" | "hidden_states";
 function mapOrMaps<Split extends boolean>(capture: Capture, split: Split | undefined): MapOrMaps<Split> {
   const result = split ? mapsBySample(capture, "router_logits") : new Map(capture.routerLogits);
   return result as MapOrMaps<Split>;
-}
-
-function textPrompt(prompt: string | MultiModalPrompt, index: number): Prompt {
-  if (typeof prompt === "string") return prompt;
-  const given = Object.entries(prompt.multiModalData ?? {}).filter(([, value]) => value !== undefined);
-  if (given.length > 0)
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `prompt ${index} comes with ${given.map(([kind]) => kind).join(" and ")}, but the engine takes text only; ` +
-        "leave multiModalData out",
-    );
-  return { prompt: prompt.prompt };
 }

@@ -43,7 +43,7 @@ ${
   attraction &&
   heatMap({
     label: `Attraction of the experts of layer ${layer}, in the order of their clusters`,
-    rows: order.map((expert) => `${expert}`),
+    rows: order.map((expert) => `E${expert}`),
     columns: order.map((expert) => `${expert}`),
     columnWord: "with expert",
     value: (row, column) => (row === column ? null : attraction[order[row]!]![order[column]!]!),

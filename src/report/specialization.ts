@@ -41,7 +41,7 @@ function labelMap({ layers, experts, fairShare }: CaptureAnalysis, label: string
     usage[row]!.rows === 0 ? null : usage[row]!.counts[column]! / usage[row]!.rows;
   return html`<div><h3>${labelName(label)}</h3>${heatMap({
     label: `Usage of each expert by layer for ${labelName(label)}`,
-    rows: layers.map(({ layer }) => `${layer}`),
+    rows: layers.map(({ layer }) => `L${layer}`),
     columns: Array.from({ length: experts }, (_, expert) => `${expert}`),
     columnWord: "expert",
     value: share,

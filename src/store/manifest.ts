@@ -137,7 +137,14 @@ const manifest = schema((z) =>
     /** How the run was asked for; without it the folder cannot be resumed. */
     run: runRecord().optional(),
     /** The prompts, by sample index. */
-    samples: z.array(z.object({ label: z.string().nullable(), promptTokens: count() })),
+    samples: z.array(
+      z.object({
+        label: z.string().nullable(),
+        promptTokens: count(),
+        /** Where the tokens of images lie in the prompt. */
+        media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
+      }),
+    ),
     /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
     outputs: z.array(outputRecord()),
     /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */

@@ -45,7 +45,11 @@ export function newManifest(
     shards: [],
     rows: 0,
     ...(request && { run: recordOf(request, shardBytes) }),
-    samples: samples.map(({ label, promptTokens }) => ({ label, promptTokens })),
+    samples: samples.map(({ label, promptTokens, media }) => ({
+      label,
+      promptTokens,
+      ...(media && { media: media.map((span) => ({ ...span })) }),
+    })),
     outputs: [],
     complete: false,
     missing: [],

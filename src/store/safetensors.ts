@@ -118,6 +118,20 @@ export function readHeader(fd: number, path: string): SafetensorsHeader {
   return parseHeader(text, path, 8 + length, size);
 }
 
+/**
+ * The header of a file that is in memory whole; checked as {@link readHeader} does.
+ *
+ * @param name what to call it in an error.
+ */
+export function parseSafetensors(bytes: Uint8Array, name: string): SafetensorsHeader {
+  if (bytes.length < 8) throw invalid(name, `has ${bytes.length} bytes: too short for a safetensors header`);
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  if (length > MAX_HEADER_LENGTH || 8 + length > bytes.length)
+    throw invalid(name, `says its header has ${length} bytes, of ${bytes.length} in all`);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + 8, length).toString();
+  return parseHeader(text, name, 8 + length, bytes.length);
+}
+
 function parseHeader(text: string, path: string, dataStart: number, size: number): SafetensorsHeader {
   let json: unknown;
   try {

@@ -37,6 +37,11 @@ export async function storedRun(folder: string): Promise<StoredRun> {
       "INVALID_ARGUMENT",
       `${folder} does not say how its rows were made and cannot be resumed; capture into a new folder`,
     );
+  if (samples.some(({ media }) => media !== undefined))
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${folder} has prompts with images, which it does not hold: it cannot be resumed; capture into a new folder`,
+    );
   return {
     folder,
     complete,

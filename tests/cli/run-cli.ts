@@ -54,7 +54,8 @@ export async function runCli(
         yield Buffer.from(stdin);
       })(),
       signal: signal ?? new AbortController().signal,
-      load: async (reference, { signal: _, onProgress: __, ...options }) => {
+      load: async (reference, given) => {
+        const { signal: _, onProgress: __, onStart: ___, ...options } = given as Record<string, unknown>;
         loads.push({ reference, ...options });
         return new LanguageModel(engines[reference] ?? engine);
       },

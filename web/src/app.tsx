@@ -20,7 +20,7 @@ import { HelpDialog, openHelp } from "./parts/help-dialog.tsx";
 import { ErrorNote, Skeleton } from "./parts/states.tsx";
 import { ThemeSwitch } from "./parts/theme-switch.tsx";
 import { Tooltip } from "./parts/tooltip.tsx";
-import { go, href, route, VIEWS, type ViewName } from "./route.ts";
+import { go, href, route, show, VIEWS, type ViewName } from "./route.ts";
 import { AtlasView } from "./views/atlas.tsx";
 import { BalanceView } from "./views/balance.tsx";
 import { CompareView } from "./views/compare.tsx";
@@ -76,9 +76,9 @@ export function App() {
   ]);
   return (
     <>
-      <a class="skip" href="#main" onClick={skipToMain}>
+      <button type="button" class="skip" onClick={() => document.getElementById("main")?.focus()}>
         Skip to the view
-      </a>
+      </button>
       <header class="top">
         <a class="brand" href={href("usage")}>
           <img src="./icon.svg" alt="" width="24" height="24" /> moescope
@@ -128,6 +128,8 @@ function CapturePage({
 }) {
   const details = useResource(captureKey(summary, "details"), (signal) => loadDetails(summary.id, signal));
   const View = CAPTURE_VIEWS[view];
+  // A link that is shared must show the same capture when there are newer ones.
+  useEffect(() => show({ c: summary.id }), [summary.id]);
   return (
     <>
       <Completeness summary={summary} details={details.data} />
@@ -142,14 +144,9 @@ function CapturePage({
   );
 }
 
-function skipToMain(event: Event): void {
-  event.preventDefault();
-  document.getElementById("main")?.focus();
-}
-
 function searchTokens(): void {
-  const here = () => document.querySelector<HTMLInputElement>("input[type=search]");
-  if (!here()) go("tokens");
-  // The tokens view may have to come first.
-  requestAnimationFrame(() => requestAnimationFrame(() => here()?.focus()));
+  const field = document.querySelector<HTMLInputElement>("input[type=search]");
+  // Where there is none the tokens view comes first, and looks for this.
+  if (field) field.focus();
+  else go("tokens", { find: 1 });
 }

@@ -19,13 +19,13 @@ export type Patch = Readonly<Record<string, string | number | null | undefined>>
  */
 export const route = signal<Route>(parse(location.hash));
 
-export function parse(hash: string): Route {
+function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   const view = VIEWS.find((name) => name === path) ?? "usage";
   return { view, params: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-export function format({ view, params }: Route): string {
+function format({ view, params }: Route): string {
   const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== "")).toString();
   return `#/${view}${query && `?${query}`}`;
 }

@@ -10,6 +10,7 @@ import type {
   RowShapes,
   Step,
 } from "../engine.ts";
+import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { modelInfo, readHeader } from "./gguf.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
@@ -46,8 +47,7 @@ export class LlamaEngine implements Engine {
   readonly #ended = new Promise<void>((resolve) => {
     this.#end = resolve;
   });
-  /** Resolves when the run before has ended: one at a time. */
-  #lastRun: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns();
 
   private constructor(
     channel: HostChannel,
@@ -139,7 +139,7 @@ export class LlamaEngine implements Engine {
   ): Promise<readonly GraphTensor[]> {
     const known = this.#graphs.get(attentionSteps);
     if (known) return known;
-    const release = await this.#turn();
+    const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
       const id = this.#nextId++;
@@ -151,23 +151,12 @@ export class LlamaEngine implements Engine {
     }
   }
 
-  /** Wait until nobody uses the context; call what this gives when done with it. */
-  async #turn(): Promise<() => void> {
-    const before = this.#lastRun;
-    let release!: () => void;
-    this.#lastRun = new Promise((resolve) => {
-      release = resolve;
-    });
-    await before;
-    return release;
-  }
-
   async *run(
     requests: readonly EngineRequest[],
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
-    const release = await this.#turn();
+    const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
       yield* this.#exchange(requests, plan, signal);

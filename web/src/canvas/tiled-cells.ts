@@ -11,6 +11,8 @@ export interface TiledOptions {
   /** Values of a tile, `[rows, texels]`; the last tile of a level may be narrower. */
   readonly load: (level: number, index: number, signal: AbortSignal) => Promise<TileValues>;
   readonly colour: (value: number) => number;
+  /** The one tile of the coarsest level, where it is here already. */
+  readonly overview?: TileValues;
 }
 
 /** Values and pictures kept, in bytes: a map of 100,000 tokens and 48 layers has 19 MB of values. */
@@ -45,6 +47,7 @@ export class TiledCells implements Cells {
     this.columns = options.columns;
     this.levels = options.levels;
     this.tileTexels = options.tileTexels;
+    if (options.overview) this.#keep(`${options.levels - 1}/0`, options.overview);
   }
 
   texture(level: number, index: number): HTMLCanvasElement | null {

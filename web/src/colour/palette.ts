@@ -1,10 +1,9 @@
-import { diverging, viridis } from "../../../src/cli/view/colours.ts";
+import { diverging, viridis } from "../../../src/view/colours.ts";
 
 /** A colour as a canvas's pixels have it: alpha, blue, green, red from the highest byte (little-endian RGBA). */
 export type Pixel = number;
 
-export const pixel = (r: number, g: number, b: number): Pixel =>
-  ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+const pixel = (r: number, g: number, b: number): Pixel => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
 /** `#rrggbb` as a pixel. */
 export function hexPixel(hex: string): Pixel {

@@ -30,9 +30,4 @@ export class Lru<V> {
     this.#weight -= this.#entries.get(key)?.weight ?? 0;
     this.#entries.delete(key);
   }
-
-  clear(): void {
-    this.#entries.clear();
-    this.#weight = 0;
-  }
 }

@@ -1,9 +1,6 @@
 /** Where the API is, seen from the page: a server behind a proxy may be mounted anywhere. */
 const BASE = new URL("./api/", document.baseURI);
 
-/** Pages opened with `?token=` send it with every request; on 127.0.0.1 there is none. */
-const accessToken = new URLSearchParams(location.search).get("token");
-
 /** What the server answered instead of data: the same code and words as in a terminal. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -22,16 +19,12 @@ export class ApiError extends Error {
   }
 }
 
-export const apiUrl = (path: string): string => new URL(path, BASE).href;
-
 /** @throws ApiError; the signal's reason when aborted. */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(init.headers);
-  if (accessToken) headers.set("authorization", `Bearer ${accessToken}`);
   let response: Response;
   try {
-    response = await fetch(apiUrl(path), { ...init, headers });
-  } catch (cause) {
+    response = await fetch(new URL(path, BASE), init);
+  } catch {
     init.signal?.throwIfAborted();
     throw new ApiError(
       "OFFLINE",

@@ -10,8 +10,6 @@ export type Resource<T> =
 /** Answers kept, so that going back is immediate. A view's data is some KB to some MB; 64 of them are a long visit. */
 const answers = new Lru<unknown>(64);
 
-export const forgetAnswers = () => answers.clear();
-
 /**
  * Load what a key names and load again when the key changes; what is no longer wanted is aborted. While the next
  * answer is under way the last one stays in `data`, so that a view can keep its picture instead of jumping.
@@ -35,7 +33,6 @@ export function useResource<T>(key: string | null, load: (signal: AbortSignal) =
           : { state: "loading", data: current.current.value.data },
     };
   }
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key names everything that `load` reads
   useEffect(() => {
     if (key === null || current.current.value.state === "ready") return;
     const controller = new AbortController();

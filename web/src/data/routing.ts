@@ -24,7 +24,7 @@ export interface RowFilter {
   readonly expert?: number | null;
 }
 
-export function query(parts: Readonly<Record<string, string | number | null | undefined>>): string {
+function query(parts: Readonly<Record<string, string | number | null | undefined>>): string {
   const set = Object.entries(parts).filter(([, value]) => value !== null && value !== undefined);
   return set.length === 0 ? "" : `?${new URLSearchParams(set.map(([key, value]) => [key, String(value)]))}`;
 }
@@ -98,22 +98,6 @@ export async function loadTile(
   return new ARRAYS[measure.dtype](await getBuffer(path, signal));
 }
 
-/** Rows `[from, to)` of a stream in a layer, `[to - from, width]`. */
-export async function loadStream(
-  capture: Id,
-  stream: "router_logits" | "expert_ids" | "expert_weights",
-  layer: number,
-  from: number,
-  to: number,
-  signal: AbortSignal,
-): Promise<Float32Array | Uint16Array> {
-  const buffer = await getBuffer(
-    `captures/${capture.id}/streams/${stream}/${layer}${query({ from, to })}`,
-    signal,
-  );
-  return stream === "expert_ids" ? new Uint16Array(buffer) : new Float32Array(buffer);
-}
-
 /** A tile of the token x expert map of a layer: mean weights, `[experts, cells]`. */
 export async function loadExpertTile(
   capture: Id,
@@ -135,4 +119,11 @@ export type { TokenRouting };
 export const useAtlas = (capture: Id) =>
   useResource(captureKey(capture, "atlas"), (signal) =>
     patient<ExpertAtlas>(`captures/${capture.id}/atlas`, signal),
+  );
+
+/** How much each pair of a layer's experts seeks each other's company, `[experts, experts]`; 1 is the usual pair. */
+export const useAttraction = (capture: Id, layer: number) =>
+  useResource(
+    captureKey(capture, `attraction/${layer}`),
+    async (signal) => new Float32Array(await getBuffer(`captures/${capture.id}/attraction/${layer}`, signal)),
   );

@@ -45,7 +45,6 @@ export function useRowWindow(capture: Id, from: number, to: number): readonly To
   const [, redraw] = useState(0);
   const wanted = Array.from({ length: last - first + 1 }, (_, i) => first + i);
   const have = wanted.map((page) => pages.get(captureKey(capture, `rows/${page}`)));
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the pages follow from these
   useEffect(() => {
     const controller = new AbortController();
     Promise.all(wanted.map((page) => loadPage(capture, page, controller.signal))).then(

@@ -1,6 +1,7 @@
 import type { CaptureDetails, CaptureSummary } from "../../../src/server/api/captures.ts";
+import { bytes, count as short } from "../../../src/view/numbers.ts";
 import { routedLayers } from "../data/captures.ts";
-import { bytes, count, parameters, plural } from "./numbers.ts";
+import { count, plural } from "./numbers.ts";
 
 /** Gaps listed; the rest are counted. */
 const MAX_GAPS = 20;
@@ -39,7 +40,7 @@ export function Completeness({
       <div class="completeness-body">
         <dl class="facts">
           <Fact name="Model">
-            {model.architecture}, {plural(model.layers, "layer")}, {parameters(model.parameters)} parameters,{" "}
+            {model.architecture}, {plural(model.layers, "layer")}, {short(model.parameters)} parameters,{" "}
             {model.quantization}, {bytes(model.bytes)}
           </Fact>
           <Fact name="SHA-256">

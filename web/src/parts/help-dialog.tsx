@@ -56,11 +56,9 @@ export function HelpDialog() {
         </div>
       </dl>
       <p class="muted">Drag pans, the wheel or two fingers zoom, a double click shows all.</p>
-      <form method="dialog">
-        <button type="submit" class="primary">
-          Close
-        </button>
-      </form>
+      <button type="button" class="primary" onClick={() => dialog.current?.close()}>
+        Close
+      </button>
     </dialog>
   );
 }

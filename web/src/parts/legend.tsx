@@ -82,6 +82,6 @@ export function CategoryLegend({
   );
 }
 
-export const Swatch = ({ colour }: { readonly colour: string }) => (
+const Swatch = ({ colour }: { readonly colour: string }) => (
   <span class="swatch" style={{ background: colour }} aria-hidden="true" />
 );

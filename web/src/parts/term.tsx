@@ -13,7 +13,7 @@ export function Term({ name, children }: { readonly name: TermName; readonly chi
     <button
       type="button"
       class="term"
-      aria-label={`${term.title}: ${term.text}${term.formula ? ` Formula: ${term.formula}.` : ""}`}
+      aria-description={`${term.text}${term.formula ? ` Formula: ${term.formula}.` : ""}`}
       onPointerEnter={(event) => show(event.currentTarget)}
       onPointerLeave={hideTooltip}
       onFocus={(event) => show(event.currentTarget)}

@@ -97,8 +97,9 @@ export const TERMS = {
   },
   similarity: {
     title: "Similarity",
-    text: "How alike the tokens are that two experts serve: cosine of their uses by token text.",
-    formula: "u · v / (|u| |v|),  u, v: uses by token",
+    text: "How far two experts of different layers serve the same tokens: 1, exactly the same; 0, none in common.",
+    formula: "n(a and b) / √(n(a) n(b)),  n: tokens that used it",
+    source: "Ochiai, Bull. Jap. Soc. Sci. Fish. 22, 1957",
   },
   agreement: {
     title: "Agreement",
@@ -117,7 +118,9 @@ export const TERMS = {
   },
   atlas: {
     title: "Atlas",
-    text: "Experts near each other serve a similar mix of labels. Distances within a neighbourhood mean something, directions do not.",
+    formula: "first two principal components of √(share of each label, adding up to 1)",
+    source: "Legendre and Gallagher, Oecologia 129, 2001",
+    text: "Experts near each other serve a similar mix of labels (or kinds of tokens). A corner is where an expert that serves this label alone would be. The plane shows the two directions in which experts differ most.",
   },
 } as const satisfies Record<string, TermText>;
 

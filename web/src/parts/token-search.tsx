@@ -1,7 +1,7 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import { useRows } from "../data/routing.ts";
-import { param, show } from "../route.ts";
+import { param, route, show } from "../route.ts";
 import { chosenRow } from "../selection.ts";
 import { announce } from "./announce.tsx";
 import { count } from "./numbers.ts";
@@ -17,6 +17,12 @@ export function TokenSearch({ capture }: ViewProps) {
   const text = searched.value;
   const hits = useRows(capture, text ? { from: 0, limit: MAX_HITS, search: text } : null);
   const [typed, setTyped] = useState(text ?? "");
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (route.peek().params.find === undefined) return;
+    show({ find: null });
+    field.current?.focus();
+  }, []);
   const rows = text ? (hits.data?.row ?? []) : [];
   const at = rows.indexOf(chosenRow.value ?? -1);
   const step = (by: number) => {
@@ -39,6 +45,7 @@ export function TokenSearch({ capture }: ViewProps) {
       <label>
         <span>Find</span>
         <input
+          ref={field}
           type="search"
           placeholder="token text"
           value={typed}

@@ -1,7 +1,5 @@
+import { USAGE_TOP } from "../../../src/view/colours.ts";
 import { type ColourScale, hexPixel, VIRIDIS_RAMP } from "../colour/palette.ts";
-
-/** Usage at which the colours end, as in the terminal: twice and three times the fair share are common, more is rare. */
-export const USAGE_TOP = 4;
 
 /** Use of experts as multiples of their fair share. A dead expert is not the darkest of the rare: it has no colour. */
 export const usageScale = (dark: boolean): ColourScale => ({

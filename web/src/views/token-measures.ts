@@ -1,6 +1,5 @@
 import { OTHER_COLOUR, rankColours } from "../colour/categories.ts";
 import { type ColourScale, colourOf, hexPixel, VIRIDIS_RAMP } from "../colour/palette.ts";
-import type { TermName } from "../parts/terms.ts";
 
 export type MeasureName = "entropy" | "margin" | "top_weight" | "top_expert";
 

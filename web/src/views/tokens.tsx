@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { memo } from "preact/compat";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { CaptureDetails } from "../../../src/server/api/captures.ts";
 import type { ViewProps } from "../app.tsx";
@@ -88,7 +89,13 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
       {overview.state === "error" ? (
         <ErrorNote error={overview.error} retry={overview.retry} />
       ) : colours ? (
-        <MapsBody capture={capture} facts={facts} measure={measure.name} colours={colours} />
+        <MapsBody
+          capture={capture}
+          facts={facts}
+          measure={measure.name}
+          overview={overview.data!}
+          colours={colours}
+        />
       ) : (
         <Skeleton height={560} label="Computing the overview" />
       )}
@@ -99,22 +106,23 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
 interface BodyProps extends ViewProps {
   readonly facts: Facts;
   readonly measure: MeasureName;
+  /** Values of the coarsest tile. */
+  readonly overview: Float32Array | Uint16Array;
   readonly colours: MeasureColours;
 }
 
-function MapsBody({ capture, facts, measure, colours }: BodyProps) {
+function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
   const { layers, rows } = facts;
   const view = useRef<HeatmapView | null>(null);
   const dark = isDark();
   const [span, setSpan] = useState<Span>(() => spanOf(capture, rows));
   const resting = useSignal(span);
   const timer = useRef(0);
-  const [, redraw] = useState(0);
+  const [tiles, countTiles] = useState(0);
 
   // The address may change from outside: a shared link, a sample that was jumped to, the way back.
   const asked = `${route.value.params.x}/${route.value.params.w}`;
   const written = useRef(asked);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only a new address moves the map
   useEffect(() => {
     if (asked === written.current) return;
     written.current = asked;
@@ -145,10 +153,11 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
       tileTexels: facts.tileCells,
       load: (level, tile, signal) => loadTile(capture, of, level, tile, signal),
       colour: pixelOf(colours, dark),
+      overview,
     });
   }, [capture, facts, measure, colours]);
   useEffect(() => {
-    const stop = cells.onChange(() => redraw((n) => n + 1));
+    const stop = cells.onChange(() => countTiles((n) => n + 1));
     return () => {
       stop();
       cells.close();
@@ -248,8 +257,11 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
         />
         <p class="axis-names muted small">
           tokens across, layers down · {plural(Math.round(span.length), "token")} of {count(rows)} in view
-          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""} · wheel or <kbd>w</kbd>{" "}
-          <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""}
+          <span class="by-keys">
+            {" "}
+            · wheel or <kbd>w</kbd> <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
+          </span>
         </p>
         <ExpertsOfLayer capture={capture} facts={facts} layer={layer} span={span} onSpan={moved} row={row} />
         <Strip
@@ -262,6 +274,7 @@ function MapsBody({ capture, facts, measure, colours }: BodyProps) {
           cells={cells}
           colours={colours}
           measure={measure}
+          tiles={tiles}
         />
       </div>
       <aside class="side">
@@ -300,7 +313,6 @@ function SampleJump({ capture }: ViewProps) {
         <select value={filterSample.value ?? ""} onChange={(event) => jump(event.currentTarget.value)}>
           <option value="">all {count(samples)}</option>
           {sampleLabels.map((label, sample) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: samples are numbered
             <option key={sample} value={sample}>
               {sample}
               {label === null ? "" : ` · ${label}`}
@@ -362,10 +374,12 @@ interface StripProps extends ViewProps {
   readonly cells: TiledCells;
   readonly colours: MeasureColours;
   readonly measure: MeasureName;
+  /** Counts the tiles that came: with them come colours. */
+  readonly tiles: number;
 }
 
 /** The text in view, coloured by the chosen layer. */
-function Strip({ capture, span, rows, focus, line, layer, cells, colours, measure }: StripProps) {
+const Strip = memo(({ capture, span, rows, focus, line, layer, cells, colours, measure }: StripProps) => {
   const seenFrom = Math.max(0, Math.floor(span.start));
   const seenTo = Math.min(rows, Math.ceil(span.start + span.length));
   // Of a wide view the tokens around the chosen one, else the first.
@@ -411,7 +425,7 @@ function Strip({ capture, span, rows, focus, line, layer, cells, colours, measur
       )}
     </div>
   );
-}
+});
 
 const setHoveredRow = (row: number | null): void => {
   hovered.value = row === null ? null : { row };

@@ -1,0 +1,179 @@
+"""Routes on `vllm serve`, below /v1 so that vLLM's own API key guards them. See docs/vllm-protocol.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from .collector import Collector, RowsReady
+from .errors import CaptureError, wire
+from .introduction import introduction
+from .plan import check_plan, parse_plan, whole
+from .rows_file import read_token_ids
+from .settings import settings
+from .shelf import Shelf, Shelved
+from .tokens import Tokens
+
+logger = logging.getLogger("vllm.moescope")
+
+ROOT = "/v1/moescope"
+#: How often (s) a stream looks for new rows, and the server for captures that have expired.
+POLL_S, SWEEP_S = 0.02, 30
+#: Bytes of a file sent at once.
+PIECE = 1 << 20
+
+Handler = Callable[["Server", Request], Awaitable[Response]]
+
+
+class Server:
+    """The state of one API server process, made with the first request to it."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.shelf = Shelf(settings().spool)
+        self._info: dict[str, Any] | None = None
+        self.tokens: Tokens
+        self.stages = 1
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def info(self) -> dict[str, Any]:
+        """Raises ENGINE_INCOMPATIBLE when nothing can be captured here."""
+        if self._info is None:
+            tokenizer = self.engine.get_tokenizer()
+            self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
+            answers = await self.engine.collective_rpc("moescope_info")
+            described = introduction(self.engine.vllm_config, answers, self.tokens)
+            self.stages = described["stages"]
+            self._info = {**described, "proof": str(self.shelf.proof)}
+        return self._info
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await asyncio.to_thread(self.shelf.expire)
+
+
+async def info(server: Server, _request: Request) -> Response:
+    return JSONResponse(await server.info())
+
+
+async def create(server: Server, request: Request) -> Response:
+    try:
+        body = await request.json()
+        samples, proof = whole(body["samples"], least=1), body.get("proof")
+        plan = parse_plan(body["plan"], samples)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CaptureError("INVALID_ARGUMENT", f"not a capture: {type(error).__name__}: {error}") from error
+    check_plan(plan, (await server.info())["streams"])
+    shelved = server.shelf.create(plan, proof)
+    return JSONResponse({"key": shelved.key, "local": shelved.local})
+
+
+async def read(server: Server, request: Request) -> Response:
+    shelved = server.shelf.find(request.path_params["key"])
+    await server.info()
+    if not server.shelf.claim(shelved):
+        return JSONResponse({"error": {"code": "INVALID_ARGUMENT", "message": "this capture is being read"}}, status_code=409)
+    return StreamingResponse(frames(server, shelved), media_type="application/x-moescope-rows")
+
+
+async def delete(server: Server, request: Request) -> Response:
+    server.shelf.delete(server.shelf.find(request.path_params["key"]))
+    return Response(status_code=204)
+
+
+async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
+    """Rows as they come. A client that goes away ends this at its next frame; the capture then waits for its expiry."""
+    collector, tokens = Collector(shelved.folder, shelved.plan, server.stages), server.tokens.for_client()
+    try:
+        while not collector.complete:
+            found = await asyncio.to_thread(collector.poll)
+            for item in found:
+                if not isinstance(item, RowsReady):
+                    yield frame({"type": "ended", "sample": item.sample, "rows": item.rows, "tokens": item.tokens})
+                    continue
+                rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
+                if shelved.local:
+                    yield frame({**rows, "bytes": 0, "path": str(item.path)})
+                else:
+                    yield frame({**rows, "bytes": item.bytes})
+                    async for piece in pieces(item.path):
+                        yield piece
+                    item.path.unlink(missing_ok=True)
+            if not found:
+                await asyncio.sleep(POLL_S)
+        yield frame({"type": "end"})
+        server.shelf.finish(shelved)
+    except CaptureError as error:
+        yield frame({"type": "error", "error": wire(error)})
+        server.shelf.delete(shelved)
+    finally:
+        server.shelf.release(shelved)
+
+
+async def pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def route(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            state = request.app.state
+            if getattr(state, "engine_client", None) is None:
+                raise CaptureError("ENGINE_UNAVAILABLE", "this server has no engine")
+            if not hasattr(state, "moescope"):
+                state.moescope = Server(state.engine_client)
+            return await handler(state.moescope, request)
+        except CaptureError as error:
+            unknown = error.message.startswith("unknown capture")
+            return JSONResponse({"error": error.wire()}, status_code=404 if unknown else 400)
+
+    return answer
+
+
+def add_routes(app: Any) -> None:
+    app.add_route(f"{ROOT}/info", route(info), methods=["GET"])
+    app.add_route(f"{ROOT}/captures", route(create), methods=["POST"])
+    app.add_route(f"{ROOT}/captures/{{key}}", route(read), methods=["GET"])
+    app.add_route(f"{ROOT}/captures/{{key}}", route(delete), methods=["DELETE"])
+
+
+class Endpoint:
+    """For vLLM 0.32, which finds it through its entry point when VLLM_PLUGINS names `moescope`."""
+
+    name = "moescope"
+    required_tasks = ("generate",)
+
+    def attach_router(self, app: Any) -> None:
+        add_routes(app)
+
+    async def init_state(self, engine_client: Any, state: Any, args: Any) -> None:
+        """Nothing to do: routes take the engine from the application's state."""
+
+
+class Middleware:
+    """For vLLM 0.25 to 0.31: `--middleware moescope_vllm.http.Middleware`. It adds the routes to the application it is put around, and
+    otherwise lets everything through, so that vLLM's own API key check comes before them."""
+
+    def __init__(self, app: Any) -> None:
+        self._next = app
+        self._added = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self._added and "app" in scope:
+            self._added = True
+            add_routes(scope["app"])
+        await self._next(scope, receive, send)

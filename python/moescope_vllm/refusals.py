@@ -1,0 +1,38 @@
+"""Ways of running vLLM in which rows could not be labelled rightly. They are refused, never guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .layout import missing_here
+
+
+def refusal(config: Any) -> str | None:
+    """config: vLLM's VllmConfig. Why nothing can be captured with it; None: everything can."""
+    parallel = config.parallel_config
+    missing = missing_here()
+    if missing:
+        return f"this vLLM is laid out in a way the plugin does not know: it has no {', '.join(missing)}"
+    if config.speculative_config is not None:
+        return "with speculative decoding, rows of rejected tokens cannot be told from the others; start vLLM without it"
+    if getattr(parallel, "enable_dbo", False) or getattr(parallel, "use_ubatching", False):
+        return "with dual batch overlap a step's rows are computed in two parts; start vLLM without --enable-dbo"
+    if getattr(parallel, "prefill_context_parallel_size", 1) > 1:
+        return "with prefill context parallelism a prompt's rows are spread over ranks; start vLLM without it"
+    if config.model_config.runner_type != "generate":
+        return "only models that generate text have rows to capture"
+    return None
+
+
+def refused_streams(config: Any) -> dict[str, str]:
+    """Streams that alone are not available, each with why."""
+    refused = {}
+    parallel, passes = config.parallel_config, config.compilation_config.pass_config
+    if getattr(parallel, "use_sequence_parallel_moe", False):
+        why = "with sequence-parallel MoE each rank routes a part of the tokens only"
+        refused |= dict.fromkeys(("router_logits", "expert_ids", "expert_weights"), why)
+    if getattr(passes, "enable_sp", False):
+        refused["hidden_states"] = "with sequence parallelism each rank holds a part of the tokens between layers only"
+    if getattr(config.cache_config, "kv_sharing_fast_prefill", False):
+        refused["hidden_states"] = "with KV-sharing fast prefill the last layers do not see every token"
+    return refused

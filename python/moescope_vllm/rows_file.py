@@ -1,0 +1,70 @@
+"""Rows files: safetensors, as docs/vllm-protocol.md describes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FORMAT = "moescope.rows/1"
+
+_DTYPES = {
+    torch.uint8: "U8",
+    torch.uint16: "U16",
+    torch.int32: "I32",
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+}
+
+
+def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]], metadata: dict[str, Any]) -> int:
+    """Writes aside and renames, so that a reader meets whole files only. A list is stacked along a new first axis, without a copy in
+    memory. Wide elements come first, so that all are aligned. metadata: values become JSON.
+
+    Returns the file's bytes; raises OSError."""
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}}
+    parts: list[torch.Tensor] = []
+    offset = 0
+    lists = {name: tensor if isinstance(tensor, list) else [tensor] for name, tensor in tensors.items()}
+    for name, layers in sorted(lists.items(), key=lambda item: -item[1][0].element_size()):
+        size = sum(layer.nbytes for layer in layers)
+        shape = list(layers[0].shape)
+        if isinstance(tensors[name], list):
+            shape.insert(0, len(layers))
+        header[name] = {"dtype": _DTYPES[layers[0].dtype], "shape": shape, "data_offsets": [offset, offset + size]}
+        parts += layers
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for part in parts:
+            # An empty tensor or one of one element may have any stride, and only 1 can be viewed as bytes.
+            plain = part.contiguous() if part.numel() > 1 else torch.empty(part.shape, dtype=part.dtype).copy_(part)
+            file.write(plain.view(torch.uint8).numpy())
+    os.replace(temporary, path)
+    return 8 + len(text) + offset
+
+
+def read_token_ids(path: Path) -> list[int]:
+    """The `token_id` column."""
+    with path.open("rb") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        start, end = json.loads(file.read(size))["token_id"]["data_offsets"]
+        file.seek(8 + size + start)
+        return np.frombuffer(file.read(end - start), dtype="<i4").tolist()
+
+
+def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
+    """The metadata, parsed, and the number of rows."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    raw = header["__metadata__"]
+    return {key: json.loads(value) for key, value in raw.items() if key != "format"}, header["sample"]["shape"][0]

@@ -1,0 +1,181 @@
+"""One run of the worker: requests in, steps and rows out."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import process
+from .collector import Collector, RowsReady
+from .encode import prompt_of, settle
+from .errors import CaptureError
+from .plan import Plan, whole
+from .requests import KEY_ARG, SAMPLE_ARG, write_plan
+from .tokens import Tokens
+
+#: How often (s) the folder is looked into while the engine computes.
+POLL_S = 0.01
+#: The longest wait (s) for the last rows after the engine has finished: they are on their way to the disk.
+DRAIN_S = 120
+
+
+class EngineBroken(Exception):
+    """A step of the engine failed."""
+
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Run:
+    """id: of the message. cancelled: set by the thread that reads messages."""
+
+    def __init__(self, engine: Any, tokens: Tokens, spool: Path, stages: int, plan: Plan, id: int, send: Send) -> None:
+        self._engine = engine
+        self._tokens = tokens
+        self._plan = plan
+        self._id = id
+        self._send = send
+        self._key = uuid.uuid4().hex
+        self._folder = write_plan(spool, self._key, plan)
+        self._collector = Collector(self._folder, plan, stages)
+        self._failure: CaptureError | None = None
+        self._computed = threading.Event()
+        self.cancelled = threading.Event()
+
+    def execute(self, requests: list[Mapping[str, Any]]) -> None:
+        """Returns after the last row was announced, or soon after `cancelled` was set. Raises CaptureError; always leaves the engine
+        idle. The folder stays: its files are the reader's."""
+        names: list[str] = []
+        announcer = threading.Thread(target=self._announce, name="moescope-announce", daemon=True)
+        try:
+            for sample, request in enumerate(requests):
+                names.append(self._add(sample, request))
+            announcer.start()
+            self._generate(requests)
+        except BaseException:
+            self._cancel()
+            raise
+        finally:
+            if self.cancelled.is_set() or self._failure is not None:
+                self._cancel()
+            if names:
+                self._engine.abort_request(names, internal=True)
+                settle(self._engine)
+            self._computed.set()
+            if announcer.ident is not None:
+                announcer.join()
+        if self._failure is not None and not self.cancelled.is_set():
+            raise self._failure
+
+    def discard(self) -> None:
+        """Nobody will read what is left."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def discard_if_read(self) -> bool:
+        """Whether it is gone."""
+        if not any(self._folder.glob("*.safetensors")):
+            self.discard()
+        return not self._folder.exists()
+
+    def _add(self, sample: int, request: Mapping[str, Any]) -> str:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        prompt, limit = prompt_of(request, f"sample {sample}"), whole(request.get("maxTokens", 0))
+        self._check_room(sample, request, limit)
+        sampling = request.get("sampling") or {}
+        params = SamplingParams(
+            max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
+            temperature=sampling.get("temperature", 0.0),
+            top_k=sampling.get("topK", 0),
+            top_p=sampling.get("topP", 1.0),
+            min_p=sampling.get("minP", 0.0),
+            seed=sampling.get("seed"),
+            stop=list(sampling.get("stop") or []),
+            ignore_eos=bool(sampling.get("ignoreEos", False)),
+            detokenize=limit > 0,
+            output_kind=RequestOutputKind.DELTA,
+            extra_args={KEY_ARG: self._key, SAMPLE_ARG: sample},
+        )
+        try:
+            return self._engine.add_request(str(sample), prompt, params)
+        except ValueError as error:
+            raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
+
+    def _check_room(self, sample: int, request: Mapping[str, Any], limit: int) -> None:
+        """vLLM would cut the generation short without a word."""
+        room = self._engine.model_config.max_model_len
+        needed = len(request.get("tokens") or ()) + max(1, limit) - 1
+        if needed > room:
+            raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
+
+    def _generate(self, requests: list[Mapping[str, Any]]) -> None:
+        drawn: dict[int, list[int]] = {}
+        texts: dict[int, str] = {}
+        lengths: dict[int, int] = {}
+        before = process.scheduled_tokens
+        while self._engine.has_unfinished_requests() and not self.cancelled.is_set() and self._failure is None:
+            step: dict[str, Any] = {"drawn": [], "finished": []}
+            for output in self._step():
+                sample, completion = int(output.request_id), output.outputs[0]
+                if output.prompt_token_ids:
+                    lengths[sample] = len(output.prompt_token_ids)
+                if requests[sample].get("maxTokens", 0):
+                    drawn.setdefault(sample, []).extend(completion.token_ids)
+                    texts[sample] = texts.get(sample, "") + completion.text
+                    step["drawn"] += [{"sample": sample, "tokenId": token} for token in completion.token_ids]
+                if output.finished:
+                    ended = {"sample": sample, "tokens": drawn.pop(sample, []), "text": texts.pop(sample, "")}
+                    # The token drawn last never went through the model.
+                    tokens = lengths[sample] + max(0, len(ended["tokens"]) - 1)
+                    rows = self._plan.select.count(tokens, lengths[sample])
+                    step["finished"].append({**ended, "reason": reason(completion), "rows": rows})
+            processed, before = process.scheduled_tokens - before, process.scheduled_tokens
+            if processed or step["drawn"] or step["finished"]:
+                new = self._tokens.new(entry["tokenId"] for entry in step["drawn"])
+                self._send({"type": "steps", "id": self._id, **step, "processed": processed, "newTokens": new})
+
+    def _step(self) -> list[Any]:
+        """Raises EngineBroken: whatever went wrong in there, the engine cannot be used again."""
+        try:
+            return self._engine.step()
+        except Exception as error:
+            raise EngineBroken(f"{type(error).__name__}: {error}") from error
+
+    def _announce(self) -> None:
+        """The announcing thread: rows are told of while the engine computes."""
+        idle = 0.0
+        try:
+            while not self._collector.complete and not self.cancelled.is_set():
+                found = self._collector.poll()
+                for item in found:
+                    if isinstance(item, RowsReady):
+                        message = {"path": str(item.path), "rows": item.rows, "bytes": item.bytes}
+                        self._send({"type": "rows", "id": self._id, **message})
+                    else:
+                        self._send({"type": "ended", "id": self._id, "sample": item.sample, "rows": item.rows})
+                if not found:
+                    idle = idle + POLL_S if self._computed.is_set() else 0.0
+                    if idle > DRAIN_S:
+                        raise CaptureError("ENGINE_FAILED", f"the last rows did not arrive within {DRAIN_S} s")
+                    self.cancelled.wait(POLL_S)
+                else:
+                    idle = 0.0
+        except CaptureError as error:
+            self._failure = error
+        except OSError as error:
+            self._failure = CaptureError("STORAGE_FAILED", f"cannot read rows from {self._folder}: {error}")
+
+    def _cancel(self) -> None:
+        self.cancelled.set()
+        self.discard()
+
+
+def reason(completion: Any) -> str:
+    """`length`, `eos` or `stop`; vLLM says "stop" for both, and names the string or token that stopped it."""
+    if completion.finish_reason != "stop":
+        return "length"
+    return "stop" if isinstance(completion.stop_reason, str) else "eos"

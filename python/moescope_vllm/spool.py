@@ -1,0 +1,206 @@
+"""The thread that writes rows files."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .chunk import Chunk
+from .errors import CaptureError, wire
+from .pending import Pending
+from .plan import PHASES
+from .requests import PLAN_FILE, Capture
+from .rows_file import write_rows
+from .settings import Settings
+from .streams import EXPERT_IDS, EXPERT_WEIGHTS
+
+#: Rows wait at most this long (s) for more of their kind, so that a decode step does not make a file each.
+GATHER_S = 0.05
+#: A file is not made larger than this (bytes), a step's rows aside.
+FILE_BYTES = 64 << 20
+
+
+class Spool(threading.Thread):
+    """rank: tells the files of several processes apart, e.g. `d0p1`. scales: of layers, the factor the model applies to the
+    experts' sum instead of to their weights."""
+
+    def __init__(self, settings: Settings, rank: str, scales: Callable[[list[int]], list[float]]) -> None:
+        super().__init__(name="moescope-spool", daemon=True)
+        self._settings = settings
+        self._rank = rank
+        self._scales = scales
+        self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+        self._pending: dict[str, tuple[Capture, Pending, float]] = {}
+        self._files: list[tuple[Path, int]] = []
+        self._sequence = 0
+        self._memory = threading.Condition()
+        self._waiting_bytes = 0
+
+    # -- called by the engine's thread ---------------------------------------------------------------------------------------------
+
+    def put(self, chunk: Chunk) -> None:
+        """Hand rows over. At the memory limit an owned worker waits here for its reader."""
+        capture, limit, size = chunk.capture, self._settings.host_bytes, chunk.nbytes
+        if capture.failed:
+            return
+        with self._memory:
+            if self._settings.waits:
+                while self._waiting_bytes and self._waiting_bytes + size > limit and alive(capture):
+                    self._memory.wait(0.05)
+            elif self._waiting_bytes + size > limit:
+                self.fail(
+                    capture,
+                    CaptureError(
+                        "OUT_OF_MEMORY",
+                        f"rows wait for the disk with {self._waiting_bytes} bytes, and {size} more would pass the limit of {limit} "
+                        "(MOESCOPE_HOST_BYTES); ask for fewer layers or rows, or raise it",
+                    ),
+                )
+                return
+            self._waiting_bytes += size
+        self._events.put(("rows", capture, chunk))
+
+    def end(self, capture: Capture, sample: int, tokens: int, prompt: int) -> None:
+        self._events.put(("end", capture, sample, tokens, prompt))
+
+    def fail(self, capture: Capture, error: BaseException) -> None:
+        """The capture is over; its requests go on."""
+        capture.failed = True
+        self._events.put(("fail", capture, error))
+
+    # -- the thread ----------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while True:
+            due = min((since + GATHER_S for _, _, since in self._pending.values()), default=None)
+            try:
+                event = self._events.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                event = None
+            if event is not None:
+                self._take(event)
+            now = time.monotonic()
+            for key, (capture, pending, since) in list(self._pending.items()):
+                if pending.complete or pending.nbytes >= FILE_BYTES or now - since >= GATHER_S:
+                    self._guarded(key, capture, pending)
+
+    def _take(self, event: tuple) -> None:
+        kind, capture, *rest = event
+        if kind == "fail":
+            return self._give_up(capture, rest[0])
+        if capture.failed:
+            if kind == "rows":
+                self._release(rest[0].nbytes)
+            return None
+        _, pending, _ = self._pending.setdefault(capture.key, (capture, Pending(capture.plan), time.monotonic()))
+        if kind == "rows":
+            pending.add(rest[0])
+        else:
+            pending.end(*rest)
+        return None
+
+    def _guarded(self, key: str, capture: Capture, pending: Pending) -> None:
+        before = pending.nbytes
+        try:
+            if not alive(capture):
+                raise CaptureError("INVALID_ARGUMENT", "the capture was deleted")
+            self._flush(capture, pending)
+        except (CaptureError, LookupError, OSError, RuntimeError, ValueError, MemoryError) as error:
+            if isinstance(error, OSError):
+                error = CaptureError("STORAGE_FAILED", f"cannot write rows to {capture.folder}: {error}")
+            self._give_up(capture, error)
+            return
+        self._release(before - pending.nbytes)
+        if pending.complete:
+            del self._pending[key]
+        else:
+            self._pending[key] = (capture, pending, time.monotonic())
+
+    def _flush(self, capture: Capture, pending: Pending) -> None:
+        chunk, ended = pending.take()
+        if chunk is None and not ended:
+            return
+        tensors, layers = self._tensors(capture, chunk)
+        size = sum(part.nbytes for tensor in tensors.values() for part in (tensor if isinstance(tensor, list) else [tensor]))
+        self._wait_for_room(capture, size)
+        self._sequence += 1
+        path = capture.folder / f"{self._sequence:08d}.{self._rank}.safetensors"
+        size = write_rows(path, tensors, {"layers": layers, "ended": ended})
+        self._files.append((path, size))
+
+    def _tensors(
+        self, capture: Capture, chunk: Chunk | None
+    ) -> tuple[dict[str, torch.Tensor | list[torch.Tensor]], dict[str, list[int]]]:
+        none = np.zeros(0, dtype=np.int32)
+        sample, position, prompt = (none,) * 3 if chunk is None else (chunk.sample, chunk.position, chunk.prompt)
+        tensors: dict[str, torch.Tensor | list[torch.Tensor]] = {
+            "sample": torch.from_numpy(sample),
+            "position": torch.from_numpy(position),
+            "token_id": torch.from_numpy(none) if chunk is None else chunk.token_id,
+            "phase": torch.from_numpy((position >= prompt).astype(np.uint8) * PHASES.index("generated")),
+        }
+        layers = {stream: list(index) for stream, index in capture.layers.items()}
+        for stream, parts in ({} if chunk is None else chunk.streams).items():
+            if stream == EXPERT_IDS:
+                parts = [part.to(torch.uint16) for part in parts]
+            elif stream == EXPERT_WEIGHTS:
+                scales = self._scales(layers[stream])
+                parts = [part.float() if scale == 1 else part.float() * scale for part, scale in zip(parts, scales, strict=True)]
+            tensors[stream] = parts
+        return tensors, layers
+
+    def _wait_for_room(self, capture: Capture, size: int) -> None:
+        limit = self._settings.spool_bytes
+        while True:
+            held = sum(size for _, size in self._files)
+            if held + size <= limit or not self._files:
+                return
+            self._files = [(path, size) for path, size in self._files if path.exists()]
+            held = sum(size for _, size in self._files)
+            if held + size <= limit or not self._files:
+                return
+            if not self._settings.waits:
+                raise CaptureError(
+                    "OUT_OF_MEMORY",
+                    f"{held} bytes of rows have not been read, and {size} more would pass the limit of {limit} "
+                    "(MOESCOPE_SPOOL_BYTES); read them while the requests run, or raise it",
+                )
+            if not alive(capture):
+                raise CaptureError("INVALID_ARGUMENT", "the capture was deleted")
+            time.sleep(0.005)
+
+    def _give_up(self, capture: Capture, error: BaseException) -> None:
+        capture.failed = True
+        _, pending, _ = self._pending.pop(capture.key, (None, None, 0.0))
+        if pending is not None:
+            self._release(pending.nbytes)
+        if alive(capture):
+            write_failure(capture.folder, self._rank, error)
+
+    def _release(self, size: int) -> None:
+        with self._memory:
+            self._waiting_bytes -= size
+            self._memory.notify_all()
+
+
+def alive(capture: Capture) -> bool:
+    """Whether anybody still wants it: deleting the plan is how a capture is cancelled."""
+    return (capture.folder / PLAN_FILE).exists()
+
+
+def write_failure(folder: Path, rank: str, error: BaseException) -> None:
+    """Says in the capture's folder why it is over. Best effort: the folder may be gone or the disk full."""
+
+    try:
+        temporary = folder / f"failed.{rank}.tmp"
+        temporary.write_text(json.dumps(wire(error)))
+        temporary.rename(folder / f"failed.{rank}.json")
+    except OSError:
+        pass

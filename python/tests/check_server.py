@@ -1,0 +1,160 @@
+"""`vllm serve` with the plugin: twenty clients at once, remote and local, the API key, and what happens to wrong requests.
+
+usage: python check_server.py [further arguments of vllm serve, e.g. --data-parallel-size 2]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+
+KEY = "secret"
+CLIENTS = 20
+
+
+def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen:
+    # What `vllm serve` runs. The command itself asks for a distribution named vllm, which the one for CPUs is not.
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            "--model",
+            str(checkpoint),
+            "--served-model-name",
+            "m",
+            "--port",
+            str(port),
+        ),
+        *("--dtype", "float32", "--max-model-len", "256", "--max-num-batched-tokens", "64", "--max-num-seqs", "8", "--enforce-eager"),
+        *("--api-key", KEY, *arguments),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MOESCOPE", "VLLM_ENABLE_V1"))}
+    return subprocess.Popen(command, env=environment | {"VLLM_PLUGINS": "moescope"}, start_new_session=True)
+
+
+async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -> tuple[list[dict], list[int]]:
+    """One client: two samples, of which the second is checked. Returns rows files and that sample's tokens."""
+    from safetensors.torch import load, load_file
+
+    plan = {"streams": [{"name": name, "layers": stream["layers"]} for name, stream in info["streams"].items()]}
+    body = {"plan": plan, "samples": 2, **({"proof": Path(info["proof"]).read_text()} if local else {})}
+    created = (await client.post("/v1/moescope/captures", json=body)).json()
+    assert created["local"] == local, created
+
+    async def complete(number: int) -> dict[str, Any]:
+        request = {
+            "model": "m", "prompt": [30 + sample, *range(40, 60 + number)], "max_tokens": 4, "temperature": 0, "ignore_eos": True,
+            "return_token_ids": True, "vllm_xargs": {"moescope": created["key"], "moescope_sample": number},
+        }  # fmt: skip
+        answer = await client.post("/v1/completions", json=request)
+        return answer.json()["choices"][0]
+
+    async def read() -> list[dict]:
+        files, ended, named, buffer = [], [], set(), b""
+        async with client.stream("GET", f"/v1/moescope/captures/{created['key']}") as stream:
+            assert stream.status_code == 200, await stream.aread()
+            pieces = stream.aiter_bytes()
+            while True:
+                while b"\n" not in buffer:
+                    buffer += await anext(pieces)
+                line, _, buffer = buffer.partition(b"\n")
+                frame = json.loads(line)
+                if frame["type"] == "end":
+                    assert sorted(entry["sample"] for entry in ended) == [0, 1], ended
+                    assert named == {token for file in files for token in file["token_id"].tolist()}, "tokens without a name"
+                    return files
+                assert frame["type"] in ("rows", "ended"), frame
+                named.update(token for token, _ in frame.get("newTokens", ()))
+                if frame["type"] == "ended":
+                    ended.append(frame)
+                elif local:
+                    files.append(load_file(frame["path"]))
+                    os.unlink(frame["path"])
+                else:
+                    while len(buffer) < frame["bytes"]:
+                        buffer += await anext(pieces)
+                    files.append(load(buffer[: frame["bytes"]]))
+                    buffer = buffer[frame["bytes"] :]
+
+    files, _, choice = await asyncio.gather(read(), complete(0), complete(1))
+    return files, [30 + sample, *range(40, 61), *choice["token_ids"]]
+
+
+async def check(base: str, expected: harness.Reference) -> None:
+    import httpx
+
+    async with httpx.AsyncClient(base_url=base, timeout=300) as stranger:
+        assert (await stranger.get("/v1/moescope/info")).status_code == 401, "the API key is not asked for"
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=base, timeout=300, headers={"Authorization": f"Bearer {KEY}"}, limits=limits) as client:
+        info = (await client.get("/v1/moescope/info")).json()
+        print(json.dumps({name: info[name] for name in ("vllm", "streams", "stages", "model")}), flush=True)
+        from moescope_vllm.plan import parse_plan
+
+        raw = {"streams": [{"name": name, "layers": stream["layers"]} for name, stream in info["streams"].items()]}
+        plan, spool = parse_plan(raw, 2), Path(info["proof"]).parent
+        results = await asyncio.gather(*(capture(client, sample, sample % 2 == 0, info) for sample in range(CLIENTS)))
+        differences = []
+        for number, (files, tokens) in enumerate(results):
+            got, through = harness.sample_of(files, plan, 1), tokens[:-1]
+            differences.append(harness.check_sample(got, expected.values(through), through, 22, f"client {number}"))
+        harness.judge(f"{CLIENTS} clients", harness.worst(differences))
+        far = {"samples": 1, "plan": {"streams": [{"name": "router_logits", "layers": [77]}]}}
+        for body, code in ((far, "UNKNOWN_LAYER"), ({}, "INVALID_ARGUMENT")):
+            answer = await client.post("/v1/moescope/captures", json=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, code), answer.text
+        assert (await client.get("/v1/moescope/captures/nobody")).status_code == 404
+        # A request that names no capture, and one that names a deleted one, are answered all the same.
+        key = (await client.post("/v1/moescope/captures", json={"samples": 1, "plan": raw})).json()["key"]
+        assert (await client.delete(f"/v1/moescope/captures/{key}")).status_code == 204
+        for extra in ({}, {"vllm_xargs": {"moescope": key}}):
+            answer = await client.post("/v1/completions", json={"model": "m", "prompt": [30, 31], "max_tokens": 2, **extra})
+            assert answer.status_code == 200, answer.text
+        left = [path for path in spool.rglob("*.safetensors")]
+        assert not left, f"files nobody wants: {left}"
+
+
+def main() -> None:
+    expected = harness.reference("qwen3_moe")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = start(expected.checkpoint, port, sys.argv[1:])
+    memory = set(os.listdir("/dev/shm"))
+    try:
+        import httpx
+
+        deadline = time.monotonic() + 900
+        while True:
+            assert server.poll() is None and time.monotonic() < deadline, "the server did not come up"
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                time.sleep(1)
+        asyncio.run(check(f"http://127.0.0.1:{port}", expected))
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+        left = [name for name in set(os.listdir("/dev/shm")) - memory if name.startswith("moescope")]
+        assert not left and not list(Path(tempfile.gettempdir()).glob(f"moescope-{server.pid}-*")), left
+        print("server: all good", flush=True)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Labelling and delivery, without an engine: python -m unittest discover python/tests (needs torch, numpy, safetensors)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from moescope_vllm.chunk import Chunk
+from moescope_vllm.collector import Collector, RowsReady, SampleEnded
+from moescope_vllm.errors import CaptureError
+from moescope_vllm.pending import Pending
+from moescope_vllm.plan import Plan, Selection, check_plan, parse_plan
+from moescope_vllm.requests import Capture, Requests, write_plan
+from moescope_vllm.rows_file import read_metadata, write_rows
+from moescope_vllm.settings import Settings
+from moescope_vllm.spool import Spool
+
+CPU = torch.device("cpu")
+HIDDEN = {"hidden_states": (0, 1)}
+
+
+def plan_of(samples: int = 2, **select) -> Plan:
+    return Plan(HIDDEN, Selection(**select), samples)
+
+
+def value(sample: int, position: int, layer: int) -> float:
+    return sample * 1000 + position + layer / 2
+
+
+def chunk_of(capture: Capture, rows: list[tuple[int, int]], certain: dict[int, int], prompt: int = 3) -> Chunk:
+    sample, position = (np.array(column, dtype=np.int32) for column in zip(*rows, strict=True))
+    layers = [torch.tensor([[value(s, p, layer)] * 4 for s, p in rows]) for layer in (0, 1)]
+    tokens = torch.from_numpy(position + 100)
+    return Chunk(capture, sample, position, np.full(len(rows), prompt, dtype=np.int32), tokens, {"hidden_states": layers}, certain)
+
+
+def labels(chunk: Chunk | None) -> list[tuple[int, int]]:
+    return [] if chunk is None else list(zip(chunk.sample.tolist(), chunk.position.tolist(), strict=True))
+
+
+class SelectionTest(unittest.TestCase):
+    def test_counts_what_matching_lists(self):
+        for select in (
+            Selection(),
+            Selection(phase="prompt"),
+            Selection(phase="generated", last=2),
+            Selection(positions=(0, 4, 9)),
+            Selection(last=3),
+        ):
+            matching = select.matching(0, 8, 5).tolist()
+            expected = matching if select.last is None else matching[-select.last :]
+            self.assertEqual(select.count(8, 5), len(expected))
+            self.assertTrue(all(position >= select.first(5) for position in expected), select)
+
+    def test_last_rows_of_a_prompt_are_known_from_the_start(self):
+        self.assertEqual(Selection(last=2).first(10), 8)
+        self.assertEqual(Selection(phase="prompt", last=2).first(10), 8)
+        self.assertEqual(Selection(positions=(1, 3, 5, 20), last=2).first(10), 3)
+
+    def test_bad_plans_are_named(self):
+        for raw in (
+            {},
+            {"streams": [{"name": "router_logits", "layers": [-1]}]},
+            {"streams": [], "select": {"last": 0}},
+            [],
+            {"streams": [{}]},
+        ):
+            with self.assertRaises(CaptureError) as caught:
+                parse_plan(raw, 1)
+            self.assertEqual(caught.exception.code, "INVALID_ARGUMENT")
+        with self.assertRaises(CaptureError) as caught:
+            parse_plan({"streams": [{"name": "colour", "layers": [0]}]}, 1)
+        self.assertEqual(caught.exception.code, "UNKNOWN_STREAM")
+        with self.assertRaises(CaptureError) as caught:
+            check_plan(plan_of(), {"hidden_states": {"layers": [0]}})
+        self.assertEqual(caught.exception.code, "UNKNOWN_LAYER")
+
+    def test_plans_survive_the_wire(self):
+        plan = plan_of(phase="prompt", positions=(0, 2), last=1)
+        self.assertEqual(parse_plan(plan.wire(), 2), plan)
+
+
+class PendingTest(unittest.TestCase):
+    def setUp(self):
+        self.capture = Capture("k", Path("/nowhere"), plan_of(), {"hidden_states": {0: 0, 1: 1}})
+
+    def test_the_newest_generated_row_waits_and_the_overrun_is_dropped(self):
+        pending = Pending(plan_of(samples=1))
+        pending.add(chunk_of(self.capture, [(0, 0), (0, 1), (0, 2)], {0: 3}))
+        pending.add(chunk_of(self.capture, [(0, 3)], {0: 3}))
+        taken, ended = pending.take()
+        self.assertEqual((labels(taken), ended), ([(0, 0), (0, 1), (0, 2)], []))
+        pending.add(chunk_of(self.capture, [(0, 4)], {0: 4}))
+        pending.end(0, tokens=4, prompt=3)  # the token at position 3 ended the text: position 4 was one step too many
+        taken, ended = pending.take()
+        self.assertEqual((labels(taken), ended), ([(0, 3)], [{"sample": 0, "rows": 4, "tokens": 4}]))
+        self.assertEqual(taken.streams["hidden_states"][1].tolist(), [[value(0, 3, 1)] * 4])
+        self.assertEqual(pending.nbytes, 0)
+
+    def test_last_rows_are_those_before_the_end(self):
+        pending = Pending(plan_of(samples=2, last=2))
+        pending.add(chunk_of(self.capture, [(0, 1), (0, 2), (1, 1), (1, 2)], {0: 3, 1: 3}))
+        for position in (3, 4, 5):
+            pending.add(chunk_of(self.capture, [(0, position), (1, position)], {0: position, 1: position}))
+            pending.take()
+        pending.end(0, tokens=5, prompt=3)  # position 5 was one too many
+        self.assertEqual(labels(pending.take()[0]), [(0, 3), (0, 4)])
+        pending.end(1, tokens=6, prompt=3)
+        self.assertEqual(labels(pending.take()[0]), [(1, 4), (1, 5)])
+        self.assertTrue(pending.complete)
+
+    def test_a_missing_row_is_an_error(self):
+        pending = Pending(plan_of(samples=1))
+        pending.add(chunk_of(self.capture, [(0, 0), (0, 2)], {0: 3}))
+        pending.end(0, tokens=3, prompt=3)
+        with self.assertRaisesRegex(LookupError, "2 of 3 rows"):
+            pending.take()
+
+
+class RequestsTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.spool = Path(self.folder.name)
+        self.requests = Requests(self.spool, {"hidden_states": [0, 1, 2]}, CPU)
+
+    def admit(self, request: str, sample: int, prompt: int, key: str = "abc"):
+        self.requests.admit(request, {"moescope": key, "moescope_sample": sample}, prompt)
+
+    def test_every_row_once_through_chunks_preemption_and_reordering(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        self.admit("a", 0, 5)
+        self.admit("b", 1, 2)
+        seen: list[tuple[int, int]] = []
+        batches: list[int] = []
+        for order, scheduled, starts in (
+            (["x", "a"], {"x": 4, "a": 3}, {"x": 0, "a": 0}),
+            (["b", "a", "x"], {"b": 2, "a": 2, "x": 1}, {"b": 0, "a": 3, "x": 4}),
+            (["a", "b"], {"a": 1, "b": 1}, {"a": 5, "b": 2}),
+            (["a"], {"a": 6}, {"a": 0}),  # preempted: computes everything again
+            (["b", "a"], {"b": 1, "a": 1}, {"b": 3, "a": 6}),
+        ):
+            for group in self.requests.wanted(order, scheduled, starts):
+                seen += zip(group.sample.tolist(), group.position.tolist(), strict=True)
+                rows = group.rows
+                batches += range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
+        self.assertEqual(sorted(seen), [(0, p) for p in range(7)] + [(1, p) for p in range(4)])
+        self.assertEqual(batches, [4, 5, 6, 0, 1, 2, 3, 0, 1, 0, 1])
+
+    def test_rows_are_selected_before_they_leave_the_device(self):
+        write_plan(self.spool, "abc", plan_of(samples=1, positions=(1, 4)))
+        self.admit("a", 0, 6)
+        (group,) = self.requests.wanted(["x", "a"], {"x": 2, "a": 6}, {"x": 0, "a": 0})
+        self.assertEqual((group.rows.tolist(), group.position.tolist()), ([3, 6], [1, 4]))
+        self.assertEqual(self.requests.wanted(["a"], {"a": 1}, {"a": 6}), [])
+
+    def test_captures_do_not_mix(self):
+        for key in ("one", "two"):
+            write_plan(self.spool, key, plan_of(samples=1))
+        self.admit("a", 0, 2, "one")
+        self.admit("b", 0, 2, "two")
+        groups = self.requests.wanted(["a", "b"], {"a": 2, "b": 2}, {"a": 0, "b": 0})
+        self.assertEqual([group.capture.key for group in groups], ["one", "two"])
+        self.assertEqual([group.rows for group in groups], [slice(0, 2), slice(2, 4)])
+
+    def test_bad_keys_and_samples_are_refused(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        self.admit("a", 0, 2)
+        for request, arguments in (
+            ("b", {"moescope": "../abc"}),
+            ("b", {"moescope": "zzz"}),
+            ("b", {"moescope": "abc"}),
+            ("b", {"moescope": "abc", "moescope_sample": 2}),
+        ):
+            with self.assertRaises(CaptureError):
+                self.requests.admit(request, arguments, 2)
+
+
+class FilesTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.spool = Path(self.folder.name)
+
+    def test_safetensors_reads_what_was_written(self):
+        path = self.spool / "x.safetensors"
+        layers = [torch.randn(5, 3, dtype=torch.bfloat16) for _ in range(2)]
+        tensors = {"sample": torch.arange(5, dtype=torch.int32), "phase": torch.ones(5, dtype=torch.uint8), "hidden_states": layers}
+        tensors["expert_ids"] = [torch.arange(10, dtype=torch.int32).to(torch.uint16).view(5, 2)]
+        size = write_rows(path, tensors, {"layers": {"hidden_states": [0, 7]}, "ended": []})
+        self.assertEqual(size, path.stat().st_size)
+        self.assertEqual(read_metadata(path), ({"layers": {"hidden_states": [0, 7]}, "ended": []}, 5))
+        with safe_open(str(path), "pt") as file:
+            self.assertEqual(file.metadata()["format"], "moescope.rows/1")
+            self.assertTrue(torch.equal(file.get_tensor("hidden_states"), torch.stack(layers)))
+            self.assertEqual(file.get_tensor("expert_ids").to(torch.int32).tolist(), [[[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]])
+            self.assertEqual(file.get_tensor("phase").tolist(), [1] * 5)
+        header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
+        sizes = {"I32": 4, "U8": 1, "BF16": 2, "U16": 2}
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                self.assertEqual(tensor["data_offsets"][0] % sizes[tensor["dtype"]], 0, name)
+
+    def start(self, stage: str = "d0p0", **limits) -> Spool:
+        settings = Settings(
+            ("hidden_states",), self.spool, limits.get("host", 1 << 20), limits.get("files", 1 << 20), limits.get("waits", False)
+        )
+        spool = Spool(settings, stage, lambda layers: [1.0] * len(layers))
+        spool.start()
+        return spool
+
+    def collect(self, collector: Collector) -> list:
+        found, deadline = [], time.monotonic() + 20
+        while not collector.complete:
+            found += collector.poll()
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.005)
+        return found
+
+    def test_rows_arrive_while_the_sample_runs_and_the_folder_empties(self):
+        plan = plan_of(samples=1)
+        capture = Capture("abc", write_plan(self.spool, "abc", plan), plan, {"hidden_states": {0: 0, 1: 1}})
+        spool, collector = self.start(), Collector(capture.folder, plan)
+        spool.put(chunk_of(capture, [(0, 0), (0, 1), (0, 2)], {0: 3}))
+        first: list = []
+        while not first:
+            first = collector.poll()
+        self.assertEqual((type(first[0]), first[0].rows), (RowsReady, 3))
+        spool.put(chunk_of(capture, [(0, 3)], {0: 3}))
+        spool.end(capture, 0, 4, 3)
+        rest = self.collect(collector)
+        self.assertEqual([type(item) for item in rest], [RowsReady, SampleEnded])
+        self.assertEqual(rest[1], SampleEnded(0, 4, 4))
+        self.assertEqual(load_file(rest[0].path)["phase"].tolist(), [1])
+        self.assertEqual(spool._waiting_bytes, 0)
+
+    def test_the_limit_of_files_is_named_and_ends_the_capture_only(self):
+        plan = plan_of(samples=1)
+        captures = [Capture(key, write_plan(self.spool, key, plan), plan, {"hidden_states": {0: 0, 1: 1}}) for key in ("one", "two")]
+        spool = self.start(files=150)
+        for position in range(3):
+            spool.put(chunk_of(captures[0], [(0, position)], {0: position + 1}, prompt=9))
+            time.sleep(0.12)
+        with self.assertRaises(CaptureError) as caught:
+            self.collect(Collector(captures[0].folder, plan))
+        self.assertEqual(caught.exception.code, "OUT_OF_MEMORY")
+        self.assertIn("MOESCOPE_SPOOL_BYTES", caught.exception.message)
+        self.assertTrue(captures[0].failed)
+        self.assertFalse(captures[1].failed)
+
+    def test_stages_become_one_file(self):
+        whole = Plan({"hidden_states": (0, 1), "router_logits": (1,)}, Selection(), 1)
+        folder = write_plan(self.spool, "abc", whole)
+        collector = Collector(folder, whole, stages=2)
+        for stage, own in enumerate(({"hidden_states": {0: 0}}, {"hidden_states": {1: 0}, "router_logits": {1: 0}})):
+            capture = Capture("abc", folder, whole, own)
+            spool = self.start(f"d0p{stage}")
+            for positions in ((0, 1), (2,)) if stage == 0 else ((0,), (1, 2)):
+                streams = {s: [torch.tensor([[value(0, p, layer)] * 4 for p in positions]) for layer in own[s]] for s in own}
+                count = len(positions)
+                spool.put(
+                    Chunk(capture, np.zeros(count, np.int32), np.array(positions, np.int32), np.full(count, 3, np.int32),
+                          torch.tensor(positions, dtype=torch.int32), streams, {0: positions[-1] + 1})
+                )  # fmt: skip
+                time.sleep(0.12)
+            spool.end(capture, 0, 3, 3)
+        found = self.collect(collector)
+        files = [load_file(item.path) for item in found if isinstance(item, RowsReady)]
+        self.assertEqual(torch.cat([file["position"] for file in files]).tolist(), [0, 1, 2])
+        hidden = torch.cat([file["hidden_states"] for file in files], 1)
+        self.assertEqual(hidden[:, :, 0].tolist(), [[value(0, p, layer) for p in range(3)] for layer in (0, 1)])
+        self.assertEqual(torch.cat([file["router_logits"] for file in files], 1)[0, :, 0].tolist(), [value(0, p, 1) for p in range(3)])
+        self.assertEqual([item for item in found if isinstance(item, SampleEnded)], [SampleEnded(0, 3, 3)])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,73 @@
+import type { StreamName } from "../../capture/streams.ts";
+import { RequestError } from "../../errors.ts";
+import type { EngineSettings } from "../engine.ts";
+
+/** How far vLLM's start is. */
+export interface StartProgress {
+  /** `import`, `model`, `weights`, `compile`, `cache`, `graphs` or `engine`. */
+  readonly stage: string;
+  /** In words, for people. */
+  readonly text: string;
+  /** Of the stage, from 0 to 1, where that is known. */
+  readonly fraction: number | null;
+}
+
+/** vLLM's engine arguments that people set most; every other one may be given too, in camelCase. */
+export interface EngineArguments {
+  /** GPUs that share each layer. */
+  readonly tensorParallelSize?: number;
+  /** GPUs, or groups of them, that share the layers one after the other. */
+  readonly pipelineParallelSize?: number;
+  readonly dataParallelSize?: number;
+  readonly enableExpertParallel?: boolean;
+  /** `auto` (default: as the checkpoint says), `float32`, `bfloat16` or `float16`. */
+  readonly dtype?: string;
+  readonly quantization?: string;
+  /** Tokens of the longest sample. Default: what the model was trained for. */
+  readonly maxModelLen?: number;
+  readonly maxNumBatchedTokens?: number;
+  readonly maxNumSeqs?: number;
+  /** Share of each GPU's memory that vLLM may take. */
+  readonly gpuMemoryUtilization?: number;
+  readonly enforceEager?: boolean;
+  readonly enablePrefixCaching?: boolean;
+  readonly trustRemoteCode?: boolean;
+  readonly revision?: string;
+  readonly [argument: string]: unknown;
+}
+
+/** How to start vLLM; what is not named here is an engine argument. */
+export interface VllmOptions extends EngineArguments {
+  /** A Python that has vLLM. Default: `MOESCOPE_PYTHON`, else what `moescope setup vllm` made. */
+  readonly python?: string;
+  /** The streams that may be asked for. Default all; hidden states cost a little when nobody asks. */
+  readonly streams?: readonly StreamName[];
+  /** Bytes of rows that may wait in memory, and on disk, to be taken. Default 1 GiB and 8 GiB. */
+  readonly limits?: { readonly hostBytes?: number; readonly spoolBytes?: number };
+  /** In milliseconds. Default 30 minutes: weights may have to be downloaded. */
+  readonly startTimeout?: number;
+  readonly onStart?: (progress: StartProgress) => void;
+}
+
+/** `maxModelLen` -> `max_model_len`, undefined ones left out. */
+export function engineArguments(options: EngineArguments): Record<string, unknown> {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(
+    given.map(([name, value]) => {
+      if (!/^[a-z][A-Za-z0-9]*$/.test(name))
+        throw new RequestError(
+          "INVALID_ARGUMENT",
+          `${JSON.stringify(name)} is no engine argument in camelCase`,
+        );
+      return [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value];
+    }),
+  );
+}
+
+/** What values may depend on, for the manifest, as it was given. */
+export function settingsOf(options: EngineArguments): EngineSettings {
+  const scalars = Object.entries(options).filter((entry): entry is [string, string | number | boolean] =>
+    ["string", "number", "boolean"].includes(typeof entry[1]),
+  );
+  return { engine: "vllm", ...Object.fromEntries(scalars) };
+}

@@ -1,0 +1,129 @@
+import { z } from "zod";
+import type { Plan } from "../../capture/plan.ts";
+import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
+import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
+import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
+
+/**
+ * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
+ * checked: it was written by another program, on another machine perhaps, of another version.
+ */
+export const PROTOCOL = 1;
+
+const count = z.int().nonnegative();
+const tokens = z.array(count);
+const newTokens = z.array(z.tuple([count, z.string()])).default([]);
+
+const moe = z.object({
+  layers: z.array(count),
+  experts: count,
+  topK: count,
+  sharedExperts: count,
+  gating: z.object({
+    score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
+    normalize: z.boolean(),
+    scale: z.number(),
+    selectionBias: z.boolean(),
+    groups: z.object({ count, used: count }).nullable(),
+  }),
+});
+
+/** What the plugin says of itself and its model. */
+export const readyMessage = z.object({
+  protocol: z.literal(PROTOCOL, { error: "speaks another version of the protocol" }),
+  plugin: z.string(),
+  vllm: z.string(),
+  model: z.object({
+    name: z.string(),
+    architecture: z.string(),
+    layers: count,
+    hiddenSize: count,
+    vocabSize: count,
+    contextLength: count,
+    parameters: count,
+    bytes: count,
+    quantization: z.string(),
+    moe: moe.nullable(),
+  }),
+  contextSize: count,
+  streams: z.partialRecord(
+    z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]),
+    z.object({ layers: z.array(count), width: count }),
+  ),
+  chatTemplate: z.string().nullable(),
+  specialTokens: z.object({ bos: z.string(), eos: z.string() }),
+  devices: z.array(z.string()),
+  vision: z.boolean(),
+});
+export type ReadyMessage = z.infer<typeof readyMessage>;
+
+const wireError = z.object({ code: z.string(), message: z.string() });
+export type WireError = z.infer<typeof wireError>;
+
+const finished = z.object({
+  sample: count,
+  tokens,
+  text: z.string(),
+  reason: z.enum(FINISH_REASONS),
+});
+
+/** Where the tokens of an image lie in a prompt. */
+const media = z.array(z.object({ kind: z.string(), offset: count, length: count })).default([]);
+
+/** The reply to `encode`. */
+export const encoded = z.object({ tokens, media });
+
+/** A line of the worker's. */
+export const workerMessage = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("progress"),
+    stage: z.string(),
+    text: z.string(),
+    fraction: z.number().nullable(),
+  }),
+  readyMessage.extend({ type: z.literal("ready"), spool: z.string() }),
+  z.object({ type: z.literal("reply"), id: count, value: z.unknown(), newTokens }),
+  z.object({
+    type: z.literal("steps"),
+    id: count,
+    drawn: z.array(z.object({ sample: count, tokenId: count })),
+    finished: z.array(finished),
+    processed: count,
+    newTokens,
+  }),
+  z.object({ type: z.literal("rows"), id: count, path: z.string(), rows: count }),
+  z.object({ type: z.literal("ended"), id: count, sample: count, rows: count }),
+  z.object({ type: z.literal("end"), id: count, cancelled: z.boolean() }),
+  z.object({ type: z.literal("error"), id: count.nullable(), error: wireError }),
+]);
+export type WorkerMessage = z.infer<typeof workerMessage>;
+export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "ended" | "end" | "error" }>;
+
+/** Rows that may turn out not to belong to a sample whose stop string was seen late: as many more are asked for. */
+const OVERSHOOT = 8;
+
+export const wirePlan = ({ streams, select }: Plan, requests: readonly EngineRequest[]) => {
+  const late = requests.some(({ sampling }) => sampling.stop.length > 0);
+  const last = select.last !== null && late ? select.last + OVERSHOOT : select.last;
+  return { streams, select: { ...select, last, positions: select.positions && [...select.positions] } };
+};
+
+const CLASSES: Readonly<Record<string, new (code: never, message: string) => MoescopeError>> = {
+  MODEL_NOT_FOUND: ModelError,
+  MODEL_INVALID: ModelError,
+  MODEL_UNSUPPORTED: ModelError,
+  CONTEXT_OVERFLOW: RequestError,
+  UNKNOWN_STREAM: RequestError,
+  UNKNOWN_LAYER: RequestError,
+  INVALID_ARGUMENT: RequestError,
+  ENGINE_UNAVAILABLE: EngineError,
+  ENGINE_INCOMPATIBLE: EngineError,
+  OUT_OF_MEMORY: EngineError,
+};
+
+/** An error of the plugin's as ours. */
+export function fromWire({ code, message }: WireError): MoescopeError {
+  const known = CLASSES[code];
+  if (known) return new known(code as ErrorCode as never, message);
+  return new EngineError("ENGINE_FAILED", `vLLM failed: ${message}`);
+}

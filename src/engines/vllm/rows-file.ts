@@ -1,0 +1,85 @@
+import { readFile, rm } from "node:fs/promises";
+import type { Plan } from "../../capture/plan.ts";
+import type { RowBatch } from "../../capture/rows.ts";
+import { type StreamName, streamSpec } from "../../capture/streams.ts";
+import type { TensorDataTypes, TensorType } from "../../capture/tensor.ts";
+import { EngineError } from "../../errors.ts";
+import { fromBfloat16, fromFloat16 } from "../../store/float-formats.ts";
+import { DTYPES, type DtypeArray, parseSafetensors } from "../../store/safetensors.ts";
+
+const FORMAT = "moescope.rows/1";
+
+/**
+ * Read the rows that vLLM has handed over in a file, and delete it: that tells the plugin that they have arrived.
+ * A file that holds no rows stays: whoever named it may have been wrong, or lying.
+ *
+ * @throws EngineError `ENGINE_FAILED` for a file that is not what the protocol says.
+ */
+export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
+  const bytes = await readFile(path).catch((cause) => {
+    throw new EngineError("ENGINE_FAILED", `rows from vLLM cannot be read: ${cause.message}`, { cause });
+  });
+  const batch = parseRows(bytes, path, plan);
+  await rm(path, { force: true });
+  return batch;
+}
+
+/** The rows in the bytes of such a file. Values are float32 whatever the model computes in. */
+export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Plan): RowBatch {
+  const { tensors, metadata } = parseSafetensors(bytes, from);
+  const wrong = (what: string) => new EngineError("ENGINE_FAILED", `rows from vLLM (${from}) ${what}`);
+  if (metadata.format !== FORMAT) throw wrong(`are in the format "${metadata.format}", not "${FORMAT}"`);
+  const layersOf = JSON.parse(metadata.layers ?? "{}") as Record<string, number[]>;
+  const take = (name: string, dtype: keyof typeof DTYPES) => {
+    const entry = tensors.get(name);
+    if (entry?.dtype !== dtype || entry.shape.length !== 1) throw wrong(`have no labels "${name}"`);
+    return view(bytes, entry);
+  };
+  const sample = take("sample", "I32") as Int32Array;
+  const rows = sample.length;
+  const streams = new Map<StreamName, Map<number, TensorDataTypes[TensorType]>>();
+  for (const { name, layers } of plan.streams) {
+    const entry = tensors.get(name);
+    const held = layersOf[name] ?? [];
+    const [depth, length, width = 0] = entry?.shape ?? [];
+    const whole = entry?.shape.length === 3 && depth === held.length && length === rows;
+    if (layers.length > 0 && (!whole || !layers.every((layer) => held.includes(layer))))
+      throw wrong(`lack "${name}" of layers ${layers.join(", ")}`);
+    const values = entry && layers.length > 0 ? asStream(name, view(bytes, entry)) : null;
+    const block = (layer: number) => {
+      const at = held.indexOf(layer) * rows * width;
+      return values!.subarray(at, at + rows * width);
+    };
+    streams.set(name, new Map(layers.map((layer) => [layer, block(layer)])));
+  }
+  return {
+    rows,
+    sample,
+    position: take("position", "I32") as Int32Array,
+    tokenId: take("token_id", "I32") as Int32Array,
+    phase: take("phase", "U8") as Uint8Array,
+    streams,
+  };
+
+  function asStream(name: StreamName, data: DtypeArray): TensorDataTypes[TensorType] {
+    const { dtype } = tensors.get(name)!;
+    if (streamSpec(name).type === "float32") {
+      if (dtype === "F32") return data as Float32Array;
+      if (dtype === "BF16") return fromBfloat16(data as Uint16Array);
+      if (dtype === "F16") return fromFloat16(data as Uint16Array);
+    } else if (dtype === "U16") return data as Uint16Array;
+    throw wrong(`have "${name}" as ${dtype}`);
+  }
+}
+
+/** A tensor of the file, without a copy where its alignment allows it. */
+function view(
+  bytes: Uint8Array<ArrayBuffer>,
+  { dtype, shape, offset }: { dtype: keyof typeof DTYPES; shape: readonly number[]; offset: number },
+): DtypeArray {
+  const Data = DTYPES[dtype];
+  const length = shape.reduce((product, n) => product * n, 1);
+  const start = bytes.byteOffset + offset;
+  if (start % Data.BYTES_PER_ELEMENT === 0) return new Data(bytes.buffer, start, length);
+  return new Data(bytes.slice(offset, offset + length * Data.BYTES_PER_ELEMENT).buffer);
+}
