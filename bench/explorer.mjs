@@ -16,14 +16,13 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { FolderSink, inspectModel } from "../dist/index.js";
-import { median, write } from "./result.mjs";
+import { median, round, write } from "./result.mjs";
 
 const TOKENS = Number(process.argv[2] ?? 100_000);
 const LAYERS = 48;
 const EXPERTS = 32;
 const TOP_K = 4;
 const SAMPLE = 500;
-const BATCH = 500;
 const BROWSER = process.env.MOESCOPE_TEST_CHROMIUM ?? "/usr/bin/chromium";
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -35,7 +34,6 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Logits that drift along the text, so that the map has something to show. */
 async function writeCapture(into) {
   const model = await inspectModel(path("../models/demo/demo-moe.gguf"));
   const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
@@ -55,34 +53,19 @@ async function writeCapture(into) {
     })),
     tokenText: (id) => ` t${id}`,
   });
-  let seed = 1;
-  const random = () => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return seed / 2 ** 32;
-  };
-  for (let from = 0; from < TOKENS; from += BATCH) {
-    const rows = Math.min(BATCH, TOKENS - from);
+  // The samples of a kind have the same values: what is read and drawn is as large, and writing takes seconds.
+  const kinds = [0, 1, 2, 3].map((kind) => routingOf(kind, layers));
+  for (let from = 0; from < TOKENS; from += SAMPLE) {
+    const rows = Math.min(SAMPLE, TOKENS - from);
     const row = (f) => Int32Array.from({ length: rows }, (_, i) => f(from + i));
     const streams = new Map(
-      ["router_logits", "expert_ids", "expert_weights"].map((name) => [name, new Map()]),
+      [...kinds[(from / SAMPLE) % 4]].map(([name, byLayer]) => [
+        name,
+        new Map(
+          [...byLayer].map(([layer, values]) => [layer, values.subarray(0, (values.length / SAMPLE) * rows)]),
+        ),
+      ]),
     );
-    for (const layer of layers) {
-      const logits = new Float32Array(rows * EXPERTS);
-      const ids = new Uint16Array(rows * TOP_K);
-      const weights = new Float32Array(rows * TOP_K).fill(1 / TOP_K);
-      for (let i = 0; i < rows; i++) {
-        const kind = Math.floor((from + i) / SAMPLE) % 4;
-        const sharp = 1 + 3 * random();
-        for (let e = 0; e < EXPERTS; e++)
-          logits[i * EXPERTS + e] = sharp * (random() + ((e + layer) % 4 === kind ? 0.5 : 0));
-        const own = logits.subarray(i * EXPERTS, (i + 1) * EXPERTS);
-        const best = Array.from(own, (_, e) => e).sort((a, b) => own[b] - own[a]);
-        ids.set(best.slice(0, TOP_K), i * TOP_K);
-      }
-      streams.get("router_logits").set(layer, logits);
-      streams.get("expert_ids").set(layer, ids);
-      streams.get("expert_weights").set(layer, weights);
-    }
     await sink.write({
       rows,
       sample: row((at) => Math.floor(at / SAMPLE)),
@@ -95,6 +78,35 @@ async function writeCapture(into) {
   }
   process.stderr.write("\n");
   await sink.close({ finished: [] });
+}
+
+/** A sample's streams: some experts like it better than others. */
+function routingOf(kind, layers) {
+  let seed = kind + 1;
+  const random = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 32;
+  };
+  const [logits, ids, weights] = [new Map(), new Map(), new Map()];
+  for (const layer of layers) {
+    const values = new Float32Array(SAMPLE * EXPERTS);
+    const chosen = new Uint16Array(SAMPLE * TOP_K);
+    for (let i = 0; i < SAMPLE; i++) {
+      const sharp = 1 + 3 * random();
+      const own = values.subarray(i * EXPERTS, (i + 1) * EXPERTS);
+      for (let e = 0; e < EXPERTS; e++) own[e] = sharp * (random() + ((e + layer) % 4 === kind ? 0.5 : 0));
+      const best = Array.from(own, (_, e) => e).sort((a, b) => own[b] - own[a]);
+      chosen.set(best.slice(0, TOP_K), i * TOP_K);
+    }
+    logits.set(layer, values);
+    ids.set(layer, chosen);
+    weights.set(layer, new Float32Array(SAMPLE * TOP_K).fill(1 / TOP_K));
+  }
+  return new Map([
+    ["router_logits", logits],
+    ["expert_ids", ids],
+    ["expert_weights", weights],
+  ]);
 }
 
 async function measure(root) {
@@ -122,16 +134,22 @@ async function measure(root) {
     await page.focus(".heatmap");
     // A first pass brings the tiles, so that the second one shows the drawing.
     await page.evaluate(moveMap);
+    const cdp = await page.context().newCDPSession(page);
+    // In time of the thread itself, which does not pass while others have the processor.
+    await cdp.send("Performance.enable", { timeDomain: "threadTicks" });
+    const before = await busySeconds(cdp);
     const moving = await page.evaluate(moveMap);
+    const cpuMs = (1000 * ((await busySeconds(cdp)) - before)) / moving.length;
     const resting = await page.evaluate(frames, 120);
     const late = moving.filter((ms) => ms > 1.5 * median(resting)).length;
     return {
       overviewMs: Math.round(overviewMs),
       frames: moving.length,
-      frameMs: { moving: round(median(moving)), resting: round(median(resting)) },
-      ratio: round(median(moving) / median(resting)),
-      worstMs: round(Math.max(...moving)),
-      lateFrames: round(late / moving.length),
+      frameMs: { moving: round(median(moving), 2), resting: round(median(resting), 2) },
+      cpuMsAFrame: round(cpuMs, 2),
+      ratio: round(median(moving) / median(resting), 2),
+      worstMs: round(Math.max(...moving), 1),
+      lateFrames: round(late / moving.length, 3),
     };
   } finally {
     await browser.close();
@@ -140,7 +158,11 @@ async function measure(root) {
   }
 }
 
-const round = (value) => Number(value.toPrecision(3));
+/** What the page's main thread has computed so far. */
+async function busySeconds(cdp) {
+  const { metrics } = await cdp.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration").value;
+}
 
 /** In the page: zoom in, pan along, zoom out, one key a frame; resolves to the times between frames. */
 async function moveMap() {

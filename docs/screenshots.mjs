@@ -19,7 +19,7 @@ const prompts = path("../models/demo/prompts.jsonl");
 const out = path("explorer");
 const BROWSER = process.env.MOESCOPE_TEST_CHROMIUM ?? "/usr/bin/chromium";
 
-const LAPTOP = { viewport: { width: 1280, height: 800 } };
+const LAPTOP = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 /** File, address, theme, screen, and what is done before the picture. */

@@ -20,6 +20,6 @@ export default defineConfig({
     // The notices of what is bundled travel with it.
     license: { fileName: "licenses.md" },
   },
-  // `npm run dev:web` beside a running `moescope serve`.
-  server: { proxy: { "/api": "http://127.0.0.1:7300", "/v1": "http://127.0.0.1:7300" } },
+  // `npx vite web` beside a running `moescope serve`.
+  server: { proxy: { "/api": "http://127.0.0.1:7878" } },
 });

@@ -9,19 +9,39 @@ from pathlib import Path
 
 
 def main() -> None:
-    lines = [json.loads(line) for log in sys.argv[1:] for line in Path(log).read_text().splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line)
+        for log in sys.argv[1:]
+        for line in Path(log).read_text().splitlines()
+        if line.startswith("{")
+    ]
     workloads = list(dict.fromkeys(line["workload"] for line in lines))
-    print("| requests x (prompt + generated) | what | seconds (median) | to no capture | to no plugin |")
+    print(
+        "| requests x (prompt + generated) | what | seconds (median) | to no capture | to no plugin |"
+    )
     print("|---|---|---|---|---|")
     for workload in workloads:
         of = [line for line in lines if line["workload"] == workload]
-        bare = next((statistics.median(line["seconds"]["none"]) for line in of if line["kind"] == "bare"), None)
+        bare = next(
+            (
+                statistics.median(line["seconds"]["none"])
+                for line in of
+                if line["kind"] == "bare"
+            ),
+            None,
+        )
         for line in of:
             for mode, seconds in line["seconds"].items():
                 median = statistics.median(seconds)
                 to_bare = f"{median / bare:.3f}" if bare else ""
-                to_none = f"{line['ratio'][mode]:.3f}" if mode in line.get("ratio", {}) else ""
-                print(f"| {workload} | {line['kind']}, {mode} | {median:.3f} | {to_none} | {to_bare} |")
+                to_none = (
+                    f"{line['ratio'][mode]:.3f}"
+                    if mode in line.get("ratio", {})
+                    else ""
+                )
+                print(
+                    f"| {workload} | {line['kind']}, {mode} | {median:.3f} | {to_none} | {to_bare} |"
+                )
 
 
 if __name__ == "__main__":

@@ -10,5 +10,5 @@ trap 'rm -f "$rows"' EXIT
 "$python" "$here/speed.py" plugin --rows "$rows" 2>"$out/plugin.err" | tee "$out/plugin.log"
 "$python" "$here/speed.py" plugin --streams router_logits,expert_ids,expert_weights 2>"$out/routing.err" | tee "$out/routing.log"
 "$python" "$here/speed.py" bare 2>"$out/bare.err" | tee "$out/bare.log"
-"$python" "$here/speed.py" eager --runs 2 --rows "$rows" 2>"$out/eager.err" | tee "$out/eager.log"
+"$python" "$here/speed.py" eager --runs 2 --modes none --rows "$rows" 2>"$out/eager.err" | tee "$out/eager.log"
 "$python" "$here/compare.py" "$out"/{plugin,routing,bare,eager}.log | tee "$out/table.md"

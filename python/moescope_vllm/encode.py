@@ -9,35 +9,41 @@ from .errors import CaptureError
 from .images import load_image
 
 
-def prompt_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Text, and images where there are any, as vLLM takes them."""
-    prompt: dict[str, Any] = {"prompt": request["prompt"]}
-    if images := request.get("images"):
+def prompt_of(request: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A request's prompt as vLLM takes it. Raises INVALID_ARGUMENT, beginning with `what`."""
+    tokens, text = request.get("tokens"), request.get("prompt")
+    if (tokens is None) == (text is None):
+        raise CaptureError("INVALID_ARGUMENT", f"{what}: either tokens or a prompt")
+    if tokens is not None and not tokens:
+        raise CaptureError("INVALID_ARGUMENT", f"{what}: a prompt needs at least one token")
+    prompt: dict[str, Any] = {"prompt": text} if tokens is None else {"prompt_token_ids": list(tokens)}
+    images = request.get("images") or []
+    if images:
         prompt["multi_modal_data"] = {"image": [load_image(image) for image in images]}
     return prompt
 
 
-def encode(engine: Any, request: Mapping[str, Any]) -> dict[str, Any]:
-    """{tokens, media}: what the prompt is to the model, and where in it the images' tokens lie. The engine must be idle.
+def tokens_and_media(request: Any) -> dict[str, Any]:
+    """request: vLLM's, with its placeholders expanded."""
+    media = [
+        {"kind": feature.modality, "offset": feature.mm_position.offset, "length": feature.mm_position.length}
+        for feature in request.mm_features or ()
+    ]
+    return {"tokens": list(request.prompt_token_ids), "media": media}
 
-    The request is queued, read and taken back before a step: what processes prompts has another interface in each version of vLLM, the
-    queue has not."""
+
+def encode(engine: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens and media of a prompt that is not run."""
     from vllm.sampling_params import SamplingParams
 
+    prompt, params = prompt_of(request, "encode"), SamplingParams(max_tokens=1)
     try:
-        name = engine.add_request("encode", prompt_of(request), SamplingParams(max_tokens=1))
+        return tokens_and_media(
+            engine.input_processor.process_inputs("encode", prompt, params, supported_tasks=engine.get_supported_tasks())
+        )
     except ValueError as error:
-        raise CaptureError("INVALID_ARGUMENT", f"the prompt: {error}") from error
-    try:
-        queued = engine.engine_core.engine_core.scheduler.requests[name]
-        media = [
-            {"kind": feature.modality, "offset": feature.mm_position.offset, "length": feature.mm_position.length}
-            for feature in queued.mm_features or ()
-        ]
-        return {"tokens": list(queued.prompt_token_ids), "media": media}
-    finally:
-        engine.abort_request([name], internal=True)
-        settle(engine)
+        too_long = "max_model_len" in str(error) or "maximum model length" in str(error)
+        raise CaptureError("CONTEXT_OVERFLOW" if too_long else "INVALID_ARGUMENT", str(error)) from error
 
 
 def settle(engine: Any) -> None:

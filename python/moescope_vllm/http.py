@@ -16,6 +16,7 @@ from .collector import Collector, RowsReady
 from .errors import CaptureError, wire
 from .introduction import introduction
 from .plan import check_plan, parse_plan, whole
+from .rows_file import read_token_ids
 from .settings import settings
 from .shelf import Shelf, Shelved
 from .tokens import Tokens
@@ -38,7 +39,7 @@ class Server:
         self.engine = engine
         self.shelf = Shelf(settings().spool)
         self._info: dict[str, Any] | None = None
-        self.tokenizer: Any = None
+        self.tokens: Tokens
         self.stages = 1
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
@@ -46,10 +47,9 @@ class Server:
         """Raises ENGINE_INCOMPATIBLE when nothing can be captured here."""
         if self._info is None:
             tokenizer = self.engine.get_tokenizer()
-            self.tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
-            tokens = Tokens(self.tokenizer)
+            self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
-            described = introduction(self.engine.vllm_config, answers, tokens)
+            described = introduction(self.engine.vllm_config, answers, self.tokens)
             self.stages = described["stages"]
             self._info = {**described, "proof": str(self.shelf.proof)}
         return self._info
@@ -91,8 +91,7 @@ async def delete(server: Server, request: Request) -> Response:
 
 async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
     """Rows as they come. A client that goes away ends this at its next frame; the capture then waits for its expiry."""
-    collector = Collector(shelved.folder, shelved.plan, server.stages)
-    names = Tokens(server.tokenizer)
+    collector, tokens = Collector(shelved.folder, shelved.plan, server.stages), server.tokens.for_client()
     try:
         while not collector.complete:
             found = await asyncio.to_thread(collector.poll)
@@ -100,11 +99,11 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
                 if not isinstance(item, RowsReady):
                     yield frame({"type": "ended", "sample": item.sample, "rows": item.rows, "tokens": item.tokens})
                     continue
-                head = {"type": "rows", "rows": item.rows, "newTokens": await asyncio.to_thread(names.of_rows, item.path)}
+                rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
                 if shelved.local:
-                    yield frame({**head, "bytes": 0, "path": str(item.path)})
+                    yield frame({**rows, "bytes": 0, "path": str(item.path)})
                 else:
-                    yield frame({**head, "bytes": item.bytes})
+                    yield frame({**rows, "bytes": item.bytes})
                     async for piece in pieces(item.path):
                         yield piece
                     item.path.unlink(missing_ok=True)

@@ -74,7 +74,6 @@ def describe(config: Any, model: Any, runners: dict[int, Any]) -> dict[str, Any]
         "device": device_name(next(model.parameters()).device),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(parameter.nbytes for parameter in model.parameters()),
-        "hidden": config.model_config.get_hidden_size(),
         "moe": None
         if first is None
         else {

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 FORMAT = "moescope.rows/1"
@@ -50,6 +51,15 @@ def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]]
             file.write(plain.view(torch.uint8).numpy())
     os.replace(temporary, path)
     return 8 + len(text) + offset
+
+
+def read_token_ids(path: Path) -> list[int]:
+    """The `token_id` column."""
+    with path.open("rb") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        start, end = json.loads(file.read(size))["token_id"]["data_offsets"]
+        file.seek(8 + size + start)
+        return np.frombuffer(file.read(end - start), dtype="<i4").tolist()
 
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], int]:

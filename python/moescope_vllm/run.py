@@ -11,8 +11,8 @@ from typing import Any
 
 from . import process
 from .collector import Collector, RowsReady
-from .errors import CaptureError
 from .encode import prompt_of, settle
+from .errors import CaptureError
 from .plan import Plan, whole
 from .requests import KEY_ARG, SAMPLE_ARG, write_plan
 from .tokens import Tokens
@@ -21,6 +21,11 @@ from .tokens import Tokens
 POLL_S = 0.01
 #: The longest wait (s) for the last rows after the engine has finished: they are on their way to the disk.
 DRAIN_S = 120
+
+
+class EngineBroken(Exception):
+    """A step of the engine failed."""
+
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -70,10 +75,17 @@ class Run:
         """Nobody will read what is left."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def discard_if_read(self) -> bool:
+        """Whether it is gone."""
+        if not any(self._folder.glob("*.safetensors")):
+            self.discard()
+        return not self._folder.exists()
+
     def _add(self, sample: int, request: Mapping[str, Any]) -> str:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        prompt, limit = self._prompt(sample, request), whole(request.get("maxTokens", 0))
+        prompt, limit = prompt_of(request, f"sample {sample}"), whole(request.get("maxTokens", 0))
+        self._check_room(sample, request, limit)
         sampling = request.get("sampling") or {}
         params = SamplingParams(
             max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
@@ -93,38 +105,45 @@ class Run:
         except ValueError as error:
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
 
-    def _prompt(self, sample: int, request: Mapping[str, Any]) -> dict[str, Any]:
-        tokens, text = request.get("tokens"), request.get("prompt")
-        if (tokens is None) == (text is None):
-            raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: either tokens or a prompt")
+    def _check_room(self, sample: int, request: Mapping[str, Any], limit: int) -> None:
+        """vLLM would cut the generation short without a word."""
         room = self._engine.model_config.max_model_len
-        if tokens is not None:
-            if not tokens:
-                raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: a prompt needs at least one token")
-            needed = len(tokens) + max(1, request.get("maxTokens", 0)) - 1
-            if needed > room:
-                raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
-        return {"prompt_token_ids": list(tokens)} if tokens is not None else prompt_of(request)
+        needed = len(request.get("tokens") or ()) + max(1, limit) - 1
+        if needed > room:
+            raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
 
     def _generate(self, requests: list[Mapping[str, Any]]) -> None:
         drawn: dict[int, list[int]] = {}
         texts: dict[int, str] = {}
+        lengths: dict[int, int] = {}
         before = process.scheduled_tokens
         while self._engine.has_unfinished_requests() and not self.cancelled.is_set() and self._failure is None:
             step: dict[str, Any] = {"drawn": [], "finished": []}
-            for output in self._engine.step():
+            for output in self._step():
                 sample, completion = int(output.request_id), output.outputs[0]
+                if output.prompt_token_ids:
+                    lengths[sample] = len(output.prompt_token_ids)
                 if requests[sample].get("maxTokens", 0):
                     drawn.setdefault(sample, []).extend(completion.token_ids)
                     texts[sample] = texts.get(sample, "") + completion.text
                     step["drawn"] += [{"sample": sample, "tokenId": token} for token in completion.token_ids]
                 if output.finished:
                     ended = {"sample": sample, "tokens": drawn.pop(sample, []), "text": texts.pop(sample, "")}
-                    step["finished"].append({**ended, "reason": reason(completion)})
+                    # The token drawn last never went through the model.
+                    tokens = lengths[sample] + max(0, len(ended["tokens"]) - 1)
+                    rows = self._plan.select.count(tokens, lengths[sample])
+                    step["finished"].append({**ended, "reason": reason(completion), "rows": rows})
             processed, before = process.scheduled_tokens - before, process.scheduled_tokens
             if processed or step["drawn"] or step["finished"]:
                 new = self._tokens.new(entry["tokenId"] for entry in step["drawn"])
                 self._send({"type": "steps", "id": self._id, **step, "processed": processed, "newTokens": new})
+
+    def _step(self) -> list[Any]:
+        """Raises EngineBroken: whatever went wrong in there, the engine cannot be used again."""
+        try:
+            return self._engine.step()
+        except Exception as error:
+            raise EngineBroken(f"{type(error).__name__}: {error}") from error
 
     def _announce(self) -> None:
         """The announcing thread: rows are told of while the engine computes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,12 @@ class Tokens:
         self.tokenizer = tokenizer
         self._told: set[int] = set()
         self._bytes_of = byte_alphabet() if is_byte_level(tokenizer) else None
+
+    def for_client(self) -> Tokens:
+        """The same tokenizer for somebody who has been told nothing yet."""
+        other = copy.copy(self)
+        other._told = set()
+        return other
 
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=add_special, split_special_tokens=not parse_special)

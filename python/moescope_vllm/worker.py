@@ -36,6 +36,7 @@ class Worker:
         self._running: tuple[int, threading.Event] | None = None
         self._cancelled: set[int] = set()
         self._spool: Path | None = None
+        self._runs: list[Any] = []
 
     def main(self) -> None:
         lifetime.follow_parent(signal.SIGTERM)
@@ -97,7 +98,8 @@ class Worker:
         logging.getLogger("vllm").addHandler(ProgressLog(self._progress))
         self._progress("model", f"loading {start['model']}")
         # Statistics cost time every step, and this loop reads none.
-        engine_args = EngineArgs(**{"disable_log_stats": True, **arguments})
+        # The cache of processed images would take one it was shown by `encode` for one the engine has.
+        engine_args = EngineArgs(**{"disable_log_stats": True, "mm_processor_cache_gb": 0, **arguments})
         self._engine = LLMEngine.from_engine_args(engine_args)
         self._tokens = Tokens(self._engine.get_tokenizer())
         described = introduction(self._engine.vllm_config, self._engine.collective_rpc("moescope_info"), self._tokens)
@@ -154,7 +156,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001
             # The engine itself: what it holds on the device is lost, and only a new process gets it back.
             traceback.print_exc()
-            self._send_error(None, error)
+            self._send_error(None, load_error(error))
             self.leave(1)
 
     def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -164,15 +166,15 @@ class Worker:
             return {"value": ids, "newTokens": tokens.new(ids)}
         if kind == "detokenize":
             return {"value": tokens.detokenize(message["tokens"]), "newTokens": tokens.new(message["tokens"])}
-        if kind == "chat":
-            generation = message.get("addGenerationPrompt", True)
-            text = tokens.tokenizer.apply_chat_template(message["messages"], tokenize=False, add_generation_prompt=generation)
-            return {"value": text, "newTokens": []}
         if kind == "encode":
             from .encode import encode
 
             value = encode(self._engine, message)
             return {"value": value, "newTokens": tokens.new(value["tokens"])}
+        if kind == "chat":
+            generation = message.get("addGenerationPrompt", True)
+            text = tokens.tokenizer.apply_chat_template(message["messages"], tokenize=False, add_generation_prompt=generation)
+            return {"value": text, "newTokens": []}
         raise CaptureError("INVALID_ARGUMENT", f'unknown message "{kind}"')
 
     def _run(self, message: dict[str, Any]) -> None:
@@ -192,8 +194,13 @@ class Worker:
                 run.execute(requests)
         finally:
             self._running = None
+            self._tidy(run)
         self._cancelled.discard(id)
         self._channel.send({"type": "end", "id": id, "cancelled": run.cancelled.is_set()})
+
+    def _tidy(self, run: Any) -> None:
+        """Folders of runs whose last file has been read; the present one's may still be needed."""
+        self._runs = [past for past in self._runs if not past.discard_if_read()] + [run]
 
     def _name(self, id: int, prompts: list[list[int]]) -> None:
         new = self._tokens.new(token for prompt in prompts for token in prompt)

@@ -63,7 +63,7 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
         return answer.json()["choices"][0]
 
     async def read() -> list[dict]:
-        files, ended, buffer = [], [], b""
+        files, ended, named, buffer = [], [], set(), b""
         async with client.stream("GET", f"/v1/moescope/captures/{created['key']}") as stream:
             assert stream.status_code == 200, await stream.aread()
             pieces = stream.aiter_bytes()
@@ -74,8 +74,10 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
                 frame = json.loads(line)
                 if frame["type"] == "end":
                     assert sorted(entry["sample"] for entry in ended) == [0, 1], ended
+                    assert named == {token for file in files for token in file["token_id"].tolist()}, "tokens without a name"
                     return files
                 assert frame["type"] in ("rows", "ended"), frame
+                named.update(token for token, _ in frame.get("newTokens", ()))
                 if frame["type"] == "ended":
                     ended.append(frame)
                 elif local:

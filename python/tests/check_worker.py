@@ -82,6 +82,7 @@ def check_run(client: Client, ready: dict[str, Any], expected: harness.Reference
         got = harness.sample_of(files, plan, sample)
         differences.append(harness.check_sample(got, expected.values(tokens), tokens, len(prompt), f"sample {sample}"))
     harness.judge("worker", harness.worst(differences))
+    assert [by_sample[sample]["rows"] for sample in (0, 1)] == [85, 10], by_sample
     kinds = [message["type"] for message in messages]
     named = {token for message in messages if message["type"] == "steps" for token, _ in message["newTokens"]}
     assert {*prompts[0], *prompts[1], *by_sample[0]["tokens"]} <= named, "tokens without a name"
@@ -91,7 +92,7 @@ def check_run(client: Client, ready: dict[str, Any], expected: harness.Reference
 
     files, finished, _ = run(client, 2, [{"tokens": prompts[0], "maxTokens": 5, "sampling": sampling()}], plan_for(ready, last=3))
     positions = [position for file in files for position in file["position"].tolist()]
-    assert positions == [81, 82, 83], positions
+    assert positions == [81, 82, 83] and finished[0]["rows"] == 3, (positions, finished)
 
 
 def check_answers(client: Client) -> None:
@@ -104,10 +105,10 @@ def check_answers(client: Client) -> None:
     assert client.until("error")[-1]["error"]["code"] == "CONTEXT_OVERFLOW"
     client.send(type="run", id=13, requests=[{"tokens": [5]}], plan={"streams": [{"name": "router_logits", "layers": [99]}]})
     assert client.until("error")[-1]["error"]["code"] == "UNKNOWN_LAYER"
+    client.send(type="encode", id=16, prompt=text)
+    assert client.until("reply")[-1]["value"] == {"tokens": tokens, "media": []}
     client.send(type="sing", id=14)
     assert client.until("error")[-1]["error"]["code"] == "INVALID_ARGUMENT"
-    client.send(type="encode", id=15, prompt=text)
-    assert client.until("reply")[-1]["value"] == {"tokens": tokens, "media": []}
 
 
 def check_cancel(client: Client, ready: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ sys.path[:0] = [str(REPOSITORY / "python"), str(REPOSITORY / "fixtures")]
 # Processes that vLLM starts find the plugin the way users' do.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "python"), os.environ.get("PYTHONPATH", "")])
 os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # two ranks on one NUMA node
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 FOLDER = tempfile.TemporaryDirectory(prefix="moescope-check-")
 SPOOL = Path(FOLDER.name) / "spool"
@@ -140,6 +141,10 @@ def reference(name: str) -> Reference:
         rename_dbrx_experts(checkpoint / "model.safetensors")
     if name == "qwen3_vl_moe":
         add_image_processor(checkpoint)
+        # vLLM 0.32 reads it; transformers leaves it out, because it has one value only for this architecture.
+        config = json.loads((checkpoint / "config.json").read_text())
+        config["text_config"]["norm_topk_prob"] = True
+        (checkpoint / "config.json").write_text(json.dumps(config))
 
     def values(tokens: list[int], **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """inputs: further ones of the model, an image for instance."""

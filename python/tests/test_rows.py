@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -220,8 +221,6 @@ class FilesTest(unittest.TestCase):
         return spool
 
     def collect(self, collector: Collector) -> list:
-        import time
-
         found, deadline = [], time.monotonic() + 20
         while not collector.complete:
             found += collector.poll()
@@ -252,8 +251,6 @@ class FilesTest(unittest.TestCase):
         spool = self.start(files=150)
         for position in range(3):
             spool.put(chunk_of(captures[0], [(0, position)], {0: position + 1}, prompt=9))
-            import time
-
             time.sleep(0.12)
         with self.assertRaises(CaptureError) as caught:
             self.collect(Collector(captures[0].folder, plan))
@@ -276,8 +273,6 @@ class FilesTest(unittest.TestCase):
                     Chunk(capture, np.zeros(count, np.int32), np.array(positions, np.int32), np.full(count, 3, np.int32),
                           torch.tensor(positions, dtype=torch.int32), streams, {0: positions[-1] + 1})
                 )  # fmt: skip
-                import time
-
                 time.sleep(0.12)
             spool.end(capture, 0, 3, 3)
         found = self.collect(collector)

@@ -1,4 +1,5 @@
 import type { Finished } from "../engines/engine.ts";
+import { takeRowsOf } from "./row-batch.ts";
 import type { RowBatch } from "./rows.ts";
 import type { RunEnd, RunHeader, Sink } from "./sink.ts";
 
@@ -26,7 +27,7 @@ export class LastRows<R> implements Sink<R> {
       const sample = batch.sample[row]!;
       const held = this.#held.get(sample) ?? [];
       this.#held.set(sample, held);
-      held.push(copyRow(batch, row));
+      held.push(takeRowsOf(batch, [row]));
       if (held.length > this.#count) held.shift();
     }
   }
@@ -42,27 +43,4 @@ export class LastRows<R> implements Sink<R> {
   close(end: RunEnd): R | Promise<R> {
     return this.#next.close(end);
   }
-}
-
-/** One row with memory of its own, so that the rest of its batch can be freed. */
-function copyRow(batch: RowBatch, row: number): RowBatch {
-  const streams = new Map(
-    [...batch.streams].map(([name, layers]) => [
-      name,
-      new Map(
-        [...layers].map(([layer, data]) => {
-          const width = data.length / batch.rows;
-          return [layer, data.slice(row * width, (row + 1) * width)];
-        }),
-      ),
-    ]),
-  );
-  return {
-    rows: 1,
-    sample: batch.sample.slice(row, row + 1),
-    position: batch.position.slice(row, row + 1),
-    tokenId: batch.tokenId.slice(row, row + 1),
-    phase: batch.phase.slice(row, row + 1),
-    streams,
-  };
 }

@@ -68,7 +68,7 @@ describe.skipIf("missing" in found)(
       expect(role).toBe("application");
       await page.keyboard.press("ArrowDown");
       await page.keyboard.press("ArrowDown");
-      await expect.poll(() => page.getByRole("status").last().innerText()).toMatch(/^Layer 1, expert 0: /);
+      await expect.poll(() => page.getByRole("status").last().textContent()).toMatch(/^Layer 1, expert 0: /);
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: "Layer 1, expert 0", exact: true }).waitFor();
 

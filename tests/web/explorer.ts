@@ -12,7 +12,7 @@ import { packageRoot } from "../../src/package-root.ts";
 const run = promisify(execFile);
 const main = join(packageRoot, "dist", "cli", "main.js");
 const demo = join(packageRoot, "models", "demo");
-export const MODEL = join(demo, "demo-moe.gguf");
+const MODEL = join(demo, "demo-moe.gguf");
 
 /** Enough texts of three domains to tell experts apart. */
 const DOMAINS = ["python", "english", "math"];
@@ -22,7 +22,7 @@ const PROMPTS = readFileSync(join(demo, "prompts.jsonl"), "utf8")
   .filter((line) => DOMAINS.includes((JSON.parse(line) as { label: string }).label));
 
 /** Real captures of the demo model: one, the same with a rounded cache, and one that was interrupted. */
-export async function captureDemo(folder: string): Promise<void> {
+async function captureDemo(folder: string): Promise<void> {
   const prompts = join(folder, "prompts.jsonl");
   writeFileSync(prompts, `${PROMPTS.join("\n")}\n`);
   const capture = (...options: string[]) =>

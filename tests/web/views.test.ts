@@ -153,6 +153,26 @@ describe.skipIf("missing" in found)(
       expect(complaints).toEqual([]);
     });
 
+    test("live: what another app runs through the OpenAI-compatible API is shown as it comes", async () => {
+      const { page } = await openPage(explorer, "live");
+      const live = page.waitForResponse((response) => response.url().endsWith("/api/live"));
+      await page.getByRole("button", { name: "Watch other apps" }).click();
+      await live;
+      const answer = await fetch(`${explorer.url}v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "2 + 2", max_tokens: 3 }),
+      });
+      const { choices, usage } = (await answer.json()) as {
+        choices: { text: string }[];
+        usage: { prompt_tokens: number };
+      };
+      const tokens = page.getByRole("list", { name: "Tokens of the run" }).locator("button.token");
+      await expect.poll(() => tokens.count()).toBe(usage.prompt_tokens + 2);
+      const text = await page.getByRole("list", { name: "Tokens of the run" }).textContent();
+      expect(text!.replaceAll("·", " ").replaceAll("↵", "\n").endsWith(choices[0]!.text)).toBe(true);
+    });
+
     test.each([
       ["balance", "Balance"],
       ["pairs", "Pairs and flow"],
@@ -191,11 +211,11 @@ describe.skipIf("missing" in found)(
     test("what is missing is told above every view", async () => {
       const { page } = await openPage(explorer, `usage?c=${interrupted}`);
       const banner = page.locator("details.completeness");
-      await expect.poll(() => banner.innerText()).toContain("Incomplete");
+      await expect.poll(() => banner.textContent()).toContain("Incomplete");
       await banner.locator("summary").click();
-      expect(await banner.innerText()).toContain("SHA-256");
+      expect(await banner.textContent()).toContain("SHA-256");
       const whole = await openPage(explorer, `usage?c=${id}`);
-      await expect.poll(() => whole.page.locator("details.completeness").innerText()).toContain("Complete");
+      await expect.poll(() => whole.page.locator("details.completeness").textContent()).toContain("Complete");
     });
 
     test("an error says what to do, and trying again helps", async () => {

@@ -20,7 +20,7 @@ import { HelpDialog, openHelp } from "./parts/help-dialog.tsx";
 import { ErrorNote, Skeleton } from "./parts/states.tsx";
 import { ThemeSwitch } from "./parts/theme-switch.tsx";
 import { Tooltip } from "./parts/tooltip.tsx";
-import { go, href, route, VIEWS, type ViewName } from "./route.ts";
+import { go, href, route, show, VIEWS, type ViewName } from "./route.ts";
 import { AtlasView } from "./views/atlas.tsx";
 import { BalanceView } from "./views/balance.tsx";
 import { CompareView } from "./views/compare.tsx";
@@ -128,6 +128,8 @@ function CapturePage({
 }) {
   const details = useResource(captureKey(summary, "details"), (signal) => loadDetails(summary.id, signal));
   const View = CAPTURE_VIEWS[view];
+  // A link that is shared must show the same capture when there are newer ones.
+  useEffect(() => show({ c: summary.id }), [summary.id]);
   return (
     <>
       <Completeness summary={summary} details={details.data} />

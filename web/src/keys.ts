@@ -18,11 +18,13 @@ const isTyping = (target: EventTarget | null) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 
+/** Enter on a button or link presses it. */
+const presses = ({ key, target }: KeyboardEvent) =>
+  key === "Enter" && target instanceof HTMLElement && target.closest("button, a, summary") !== null;
+
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || presses(event)) return;
   if (document.querySelector("dialog[open]")) return;
-  // Arrows inside a group of tabs or radio buttons are that group's.
-  if (event.target instanceof HTMLElement && event.target.closest("[role=tablist]")) return;
   for (const { keys, run } of active.flat())
     if (keys.includes(event.key)) {
       event.preventDefault();

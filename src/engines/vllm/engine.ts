@@ -202,30 +202,28 @@ export class VllmEngine implements Engine {
       return message;
     };
     this.#worker.ref();
-    this.#worker.send({ type: "run", id, requests: requests.map(wireRequest), plan: wirePlan(plan) });
-    const ends = new SampleEnds(requests.length);
+    this.#worker.send({
+      type: "run",
+      id,
+      requests: requests.map(wireRequest),
+      plan: wirePlan(plan, requests),
+    });
+    const ends = new SampleEnds(requests);
     try {
       while (!over) {
         const message = await next();
         // What was computed before the abort is no longer wanted.
         signal?.throwIfAborted();
         switch (message.type) {
-          case "rows": {
-            const batch = await takeRows(message.path, plan);
-            ends.arrived(batch);
-            yield { batch, drawn: [], finished: ends.take(), processed: 0 };
+          case "rows":
+            yield* ends.arrived(await takeRows(message.path, plan));
             break;
-          }
+          case "ended":
+            yield* ends.counted(message.sample, message.rows);
+            break;
           case "steps": {
-            for (const { tokens, ...end } of message.finished)
-              ends.ended({ ...end, tokens: Int32Array.from(tokens) });
-            yield { batch: null, drawn: message.drawn, finished: ends.take(), processed: message.processed };
-            break;
-          }
-          case "ended": {
-            ends.counted(message.sample, message.rows);
-            const finished = ends.take();
-            if (finished.length > 0) yield { batch: null, drawn: [], finished, processed: 0 };
+            const finished = message.finished.map((end) => ({ ...end, tokens: Int32Array.from(end.tokens) }));
+            yield* ends.stepped(message.drawn, message.processed, finished);
             break;
           }
           case "error":

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
 import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
-import { FINISH_REASONS } from "../engine.ts";
+import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
 
 /**
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
@@ -99,10 +99,14 @@ export const workerMessage = z.discriminatedUnion("type", [
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "ended" | "end" | "error" }>;
 
-export const wirePlan = ({ streams, select }: Plan) => ({
-  streams,
-  select: { ...select, positions: select.positions && [...select.positions] },
-});
+/** Rows that may turn out not to belong to a sample whose stop string was seen late: as many more are asked for. */
+const OVERSHOOT = 8;
+
+export const wirePlan = ({ streams, select }: Plan, requests: readonly EngineRequest[]) => {
+  const late = requests.some(({ sampling }) => sampling.stop.length > 0);
+  const last = select.last !== null && late ? select.last + OVERSHOOT : select.last;
+  return { streams, select: { ...select, last, positions: select.positions && [...select.positions] } };
+};
 
 const CLASSES: Readonly<Record<string, new (code: never, message: string) => MoescopeError>> = {
   MODEL_NOT_FOUND: ModelError,

@@ -1,44 +1,54 @@
 import type { RowBatch } from "../../capture/rows.ts";
 import { EngineError } from "../../errors.ts";
-import type { Finished } from "../engine.ts";
+import type { EngineRequest, Finished, Step } from "../engine.ts";
+import { Overshoot } from "./overshoot.ts";
 
 /**
- * Keeps the end of a sample back until all of its rows are there: vLLM tells of its output, its rows and their number on
- * ways of their own, and a sink may rely on the order.
+ * Makes steps of what vLLM tells of its output, its rows and their number, each on a way of its own: the end of a sample
+ * comes after all of its rows, as a sink may rely on.
  */
 export class SampleEnds {
   readonly #samples: { rows: number; expected: number | null; end: Finished | null; told: boolean }[];
+  readonly #overshoot: Overshoot;
 
-  /** @param samples that are to end. */
-  constructor(samples: number) {
-    this.#samples = Array.from({ length: samples }, () => ({
-      rows: 0,
-      expected: null,
-      end: null,
-      told: false,
-    }));
+  constructor(requests: readonly EngineRequest[]) {
+    this.#overshoot = new Overshoot(requests);
+    this.#samples = requests.map(() => ({ rows: 0, expected: null, end: null, told: false }));
   }
 
   /** Rows have come. */
-  arrived({ sample }: RowBatch): void {
-    for (const index of sample) this.#samples[index]!.rows++;
+  *arrived(batch: RowBatch): Generator<Step, void, void> {
+    for (const index of batch.sample) this.#samples[index]!.rows++;
+    const certain = this.#overshoot.pass(batch);
+    if (certain) yield { ...NOTHING, batch: certain };
+    yield* this.#whole();
   }
 
-  /** The sample has so many rows in all. */
-  counted(sample: number, rows: number): void {
+  /** All rows of the sample have been announced: so many. */
+  *counted(sample: number, rows: number): Generator<Step, void, void> {
     this.#samples[sample]!.expected = rows;
+    yield* this.#whole();
   }
 
-  /** What the sample's output is. */
-  ended(end: Finished): void {
-    this.#samples[end.sample]!.end = end;
+  /** The engine has made a step, and these samples' outputs are complete. */
+  *stepped(
+    drawn: Step["drawn"],
+    processed: number,
+    finished: readonly Finished[],
+  ): Generator<Step, void, void> {
+    for (const end of finished) this.#samples[end.sample]!.end = end;
+    if (drawn.length > 0 || processed > 0) yield { ...NOTHING, drawn, processed };
+    yield* this.#whole();
   }
 
-  /** The samples that have ended and are whole; each once. */
-  take(): Finished[] {
+  /** The samples that have ended and whose rows are all here; each once. */
+  *#whole(): Generator<Step, void, void> {
     const whole = this.#samples.filter(({ told, end, rows, expected }) => !told && end && rows === expected);
+    if (whole.length === 0) return;
     for (const sample of whole) sample.told = true;
-    return whole.map(({ end }) => end!);
+    const finished = whole.map(({ end }) => end!);
+    for (const batch of this.#overshoot.release(finished)) yield { ...NOTHING, batch };
+    yield { ...NOTHING, finished };
   }
 
   /** @throws EngineError `ENGINE_FAILED` naming what is missing, at the end of a run. */
@@ -50,3 +60,5 @@ export class SampleEnds {
     throw new EngineError("ENGINE_FAILED", `vLLM ended the run, but sample ${index} ${what}`);
   }
 }
+
+const NOTHING: Step = { batch: null, drawn: [], finished: [], processed: 0 };

@@ -152,7 +152,7 @@ export class VllmServerEngine implements Engine {
       await this.#client.post(
         "/v1/moescope/captures",
         {
-          plan: wirePlan(plan),
+          plan: wirePlan(plan, requests),
           samples: requests.length,
           ...(this.#proof !== null && { proof: this.#proof }),
         },
@@ -172,20 +172,17 @@ export class VllmServerEngine implements Engine {
         failed.abort(error);
         void this.#client.delete(path).catch(() => {});
       });
-      const ends = new SampleEnds(requests.length);
+      const ends = new SampleEnds(requests);
       for await (const { head, body } of frames(stream)) {
         const message = frame.parse(head);
         if (message.type === "error") throw failure ?? fromWire(message.error);
         if (message.type === "end") break;
         if (message.type === "rows") {
           for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
-          const batch = await this.#rows(body, message.path, local, plan);
-          ends.arrived(batch);
-          yield { batch, drawn: [], finished: ends.take(), processed: 0 };
+          yield* ends.arrived(await this.#rows(body, message.path, local, plan));
         } else {
-          ends.ended(await outputs[message.sample]!);
-          ends.counted(message.sample, message.rows);
-          yield { batch: null, drawn: [], finished: ends.take(), processed: message.tokens };
+          yield* ends.stepped([], message.tokens, [await outputs[message.sample]!]);
+          yield* ends.counted(message.sample, message.rows);
         }
       }
       await all;

@@ -7,7 +7,7 @@ export interface Cell {
   readonly column: number;
 }
 
-export interface Axis {
+interface Axis {
   /** What the axis counts, e.g. `layer`. */
   readonly name: string;
   readonly label: (index: number) => string;
@@ -16,7 +16,7 @@ export interface Axis {
 }
 
 /** Runs of columns that belong together, such as the tokens of a sample: a bar above the map. */
-export interface ColumnGroup {
+interface ColumnGroup {
   readonly from: number;
   readonly to: number;
   readonly colour: string;
@@ -101,10 +101,15 @@ export class HeatmapView {
   }
 
   setSpan(across: Span, down = this.down): void {
+    this.follow(across, down);
+    this.#onSpan();
+  }
+
+  /** The same, told by another map: it is not told back, or two maps would correct each other for ever. */
+  follow(across: Span, down = this.down): void {
     const { columns, rows } = this.picture.cells;
     this.across = clampSpan(across, columns);
     this.down = clampSpan(down, rows);
-    this.#onSpan();
     this.redraw();
   }
 
@@ -266,7 +271,7 @@ export class HeatmapView {
   #drawTexts(context: CanvasRenderingContext2D): void {
     const { cellText, cells } = this.picture;
     const { width, height } = this.rectOf({ row: 0, column: 0 });
-    if (!cellText || width < 34 || height < 18) return;
+    if (!cellText || width < 28 || height < 18) return;
     context.font = FONT;
     context.textAlign = "center";
     context.textBaseline = "middle";

@@ -86,20 +86,25 @@ export function Heatmap(props: HeatmapProps) {
   useEffect(() => {
     const current = view.current;
     if (!current || !span) return;
-    if (span.start !== current.across.start || span.length !== current.across.length) current.setSpan(span);
+    if (span.start !== current.across.start || span.length !== current.across.length) current.follow(span);
   }, [span]);
 
   const { keyboard = true } = props;
   useKeys(keyboard && props.zoom !== "none" ? zoomKeys(view) : []);
 
+  // Keys can come faster than drawings: each goes on from where the last one went.
+  const at = useRef(props.cursor);
+  at.current = props.cursor;
   const move = (rowBy: number, columnBy: number) => {
-    const { cells, cursor } = props;
+    const { cells } = props;
+    const cursor = at.current;
     const next = cursor
       ? {
           row: Math.min(cells.rows - 1, Math.max(0, cursor.row + rowBy)),
           column: Math.min(cells.columns - 1, Math.max(0, cursor.column + columnBy)),
         }
       : { row: 0, column: 0 };
+    at.current = next;
     view.current?.reveal(next);
     props.onPick(next);
     announce(props.sayCell(next));

@@ -18,13 +18,13 @@ export async function loadCaptureList(): Promise<void> {
 
 const asked = param("c");
 
-/** The capture that is looked at: the one in the address, else the newest. */
+/** The capture that is looked at: the one in the address, else the newest, those in folders before recordings. */
 export const currentSummary = computed<CaptureSummary | null>(() => {
   const list = captureList.value?.captures ?? [];
   const wanted = asked.value;
   if (wanted !== null) return list.find(({ id }) => id === wanted) ?? null;
-  const newest = (a: CaptureSummary, b: CaptureSummary) => (a.createdAt < b.createdAt ? b : a);
-  return list.length === 0 ? null : list.reduce(newest);
+  const rank = ({ origin, createdAt }: CaptureSummary) => `${origin === "folder" ? 1 : 0}${createdAt}`;
+  return list.length === 0 ? null : list.reduce((a, b) => (rank(a) < rank(b) ? b : a));
 });
 
 export const loadDetails = (id: string, signal: AbortSignal) =>

@@ -94,10 +94,10 @@ export function cancelRun(): void {
 
 async function follow(response: Response, stop: AbortSignal): Promise<void> {
   let waiting: TokenEvent[] = [];
-  let frame = 0;
+  let scheduled = false;
   // Tokens that come within a frame are drawn together.
   const flush = () => {
-    frame = 0;
+    scheduled = false;
     const run = liveRun.peek();
     if (run && waiting.length > 0) liveRun.value = { ...run, tokens: [...run.tokens, ...waiting] };
     waiting = [];
@@ -117,7 +117,8 @@ async function follow(response: Response, stop: AbortSignal): Promise<void> {
         if (run?.job.id !== job) break;
         // Of several prompts at once, the first.
         waiting.push(...tokens.filter(({ sample }) => sample === 0));
-        frame ||= requestAnimationFrame(flush);
+        if (!scheduled) requestAnimationFrame(flush);
+        scheduled = true;
         break;
       }
       case "job": {

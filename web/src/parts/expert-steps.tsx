@@ -25,9 +25,11 @@ interface Props extends ViewProps {
 export function ExpertSteps({ capture, layers, layer, expert }: Props) {
   const experts = capture.model.moe?.experts ?? 0;
   const step = (layerBy: number, expertBy: number) => {
-    const at = layers.indexOf(layer);
+    // What is chosen now: keys can come faster than drawings.
+    const now = currentExpert(layers, experts);
+    const at = layers.indexOf(now.layer);
     const nextLayer = layers[Math.min(layers.length - 1, Math.max(0, at + layerBy))]!;
-    const nextExpert = Math.min(experts - 1, Math.max(0, (expert ?? 0) + expertBy));
+    const nextExpert = Math.min(experts - 1, Math.max(0, now.expert + expertBy));
     show({ layer: nextLayer, ...(expert !== null && { expert: nextExpert }) });
     announce(expert === null ? `Layer ${nextLayer}` : `Layer ${nextLayer}, expert ${nextExpert}`);
   };

@@ -81,15 +81,20 @@ export function RoutingTable({
                       type="button"
                       class="chip"
                       key={expert}
-                      aria-label={`Layer ${layer}, expert ${expert}${weights ? `, weight ${weights[i]!.toFixed(2)}` : ""}`}
                       onPointerEnter={() => {
                         hovered.value = { ...hovered.peek(), layer, expert };
                       }}
                       onClick={() => onExpert(layer, expert)}
                     >
                       <span class="chip-bar" style={{ width: `${100 * Math.min(1, weights?.[i] ?? 0)}%` }} />
+                      <span class="hidden-text">Layer {layer}, expert </span>
                       <span class="chip-name">{expert}</span>
-                      {weights && <span class="chip-weight">{weights[i]!.toFixed(2)}</span>}
+                      {weights && (
+                        <>
+                          <span class="hidden-text">, weight </span>
+                          <span class="chip-weight">{weights[i]!.toFixed(2)}</span>
+                        </>
+                      )}
                     </button>
                   ))}
                 </span>

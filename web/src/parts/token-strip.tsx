@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { memo } from "preact/compat";
 import { TokenText, visibleText } from "./token-text.tsx";
 
-export interface StripToken {
+interface StripToken {
   /** Index that hovering and choosing speak of. */
   readonly row: number;
   readonly text: string;

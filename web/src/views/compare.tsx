@@ -235,6 +235,7 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
             unit="× fair share"
             open
             mark={{ value: 1, text: "fair" }}
+            zero="never used"
           />
           <SideMap {...shared} values={maps.left} scale={scales.usage} name="A" />
         </div>
@@ -246,6 +247,7 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
             unit="× fair share"
             open
             mark={{ value: 1, text: "fair" }}
+            zero="never used"
           />
           <SideMap {...shared} values={maps.right} scale={scales.usage} name="B" />
         </div>
@@ -287,6 +289,9 @@ interface SideMapProps {
   readonly onView?: (view: HeatmapView) => void;
 }
 
+/** With one digit behind the point, and no minus before a zero. */
+const tenth = (value: number): string => amount(Number(value.toFixed(1)) || 0);
+
 /** One of the three maps; what is hovered in one lights up in all. */
 function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapProps) {
   const { layers, experts } = usage;
@@ -298,7 +303,7 @@ function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapPr
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
   const cellText = useMemo(
     () => (_: Cell, value: number) => ({
-      text: Number.isNaN(value) ? "" : amount(Number(value.toFixed(1))),
+      text: Number.isNaN(value) ? "" : tenth(value),
       ink: inkOn(colourOf(scale, value)),
     }),
     [scale],

@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { memo } from "preact/compat";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { CaptureDetails } from "../../../src/server/api/captures.ts";
 import type { ViewProps } from "../app.tsx";
@@ -117,7 +118,7 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
   const [span, setSpan] = useState<Span>(() => spanOf(capture, rows));
   const resting = useSignal(span);
   const timer = useRef(0);
-  const [, redraw] = useState(0);
+  const [tiles, countTiles] = useState(0);
 
   // The address may change from outside: a shared link, a sample that was jumped to, the way back.
   const asked = `${route.value.params.x}/${route.value.params.w}`;
@@ -156,7 +157,7 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
     });
   }, [capture, facts, measure, colours]);
   useEffect(() => {
-    const stop = cells.onChange(() => redraw((n) => n + 1));
+    const stop = cells.onChange(() => countTiles((n) => n + 1));
     return () => {
       stop();
       cells.close();
@@ -273,6 +274,7 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
           cells={cells}
           colours={colours}
           measure={measure}
+          tiles={tiles}
         />
       </div>
       <aside class="side">
@@ -372,10 +374,12 @@ interface StripProps extends ViewProps {
   readonly cells: TiledCells;
   readonly colours: MeasureColours;
   readonly measure: MeasureName;
+  /** Counts the tiles that came: with them come colours. */
+  readonly tiles: number;
 }
 
 /** The text in view, coloured by the chosen layer. */
-function Strip({ capture, span, rows, focus, line, layer, cells, colours, measure }: StripProps) {
+const Strip = memo(({ capture, span, rows, focus, line, layer, cells, colours, measure }: StripProps) => {
   const seenFrom = Math.max(0, Math.floor(span.start));
   const seenTo = Math.min(rows, Math.ceil(span.start + span.length));
   // Of a wide view the tokens around the chosen one, else the first.
@@ -421,7 +425,7 @@ function Strip({ capture, span, rows, focus, line, layer, cells, colours, measur
       )}
     </div>
   );
-}
+});
 
 const setHoveredRow = (row: number | null): void => {
   hovered.value = row === null ? null : { row };
