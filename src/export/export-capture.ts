@@ -16,7 +16,7 @@ import { usageCsv, usageParquet } from "./usage-table.ts";
  * - `routed-experts`: a folder with `routed_experts.npy` and `index.json`, see {@link routedExperts};
  * - `expert-load`: JSON, see {@link expertLoad};
  * - `usage-csv`, `usage-parquet`: a line per layer, label and expert, see {@link UsageRow};
- * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, width]`, the rows' labels as `sample.npy`,
+ * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, ...]`, the rows' labels as `sample.npy`,
  *   `position.npy` and `token_id.npy`, and `index.json` with the layers.
  *
  * @returns the paths written.
