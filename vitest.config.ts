@@ -3,7 +3,12 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "tests/**/*.test.ts"],
-    globalSetup: ["tests/setup/python.ts", "tests/setup/gpu.ts", "tests/setup/chromium.ts"],
+    globalSetup: [
+      "tests/setup/python.ts",
+      "tests/setup/gpu.ts",
+      "tests/setup/chromium.ts",
+      "tests/setup/vllm.ts",
+    ],
     testTimeout: 60_000,
     // Each file loads its own llama.cpp; more at a time than there are cores only makes them wait.
     maxWorkers: 2,

@@ -63,8 +63,13 @@ def spool_root() -> Path:
 
 def remove_spool(spool: Path) -> None:
     """At the end of the process that made it; processes forked from it inherit the call, and leave the folder alone."""
-    if os.environ.get("MOESCOPE_SPOOL_OWNER") == str(os.getpid()):
+    if made_here():
         shutil.rmtree(spool, ignore_errors=True)
+
+
+def made_here() -> bool:
+    """Whether this process made the folder: one that MOESCOPE_SPOOL named is the user's, and may hold other things."""
+    return os.environ.get("MOESCOPE_SPOOL_OWNER") == str(os.getpid())
 
 
 def sweep() -> None:

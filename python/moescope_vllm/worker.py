@@ -23,7 +23,7 @@ from .layout import missing_here
 from .load_errors import load_error
 from .plan import check_plan, parse_plan
 from .progress import ProgressLog
-from .settings import settings, sweep
+from .settings import made_here, settings, sweep
 from .streams import STREAMS, parse_streams
 from .tokens import Tokens
 
@@ -58,7 +58,7 @@ class Worker:
         self._serve()
 
     def leave(self, status: int) -> None:
-        lifetime.leave(status, self._spool)
+        lifetime.leave(status, self._spool if made_here() else None)
 
     # -- start -----------------------------------------------------------------------------------------------------------------------
 

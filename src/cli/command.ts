@@ -1,5 +1,6 @@
 import type { ModelInfo } from "../engines/engine.ts";
 import type { LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
+import type { VllmDiagnosis } from "../engines/vllm/python.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel } from "../model.ts";
 import type { Output } from "./output.ts";
@@ -13,4 +14,5 @@ export interface CommandContext {
   load(reference: string, options: LoadOptions): Promise<LanguageModel>;
   inspectModel(reference: string, options: ReferenceOptions): Promise<ModelInfo>;
   diagnose(): Promise<LlamaDiagnosis>;
+  diagnoseVllm(): Promise<VllmDiagnosis>;
 }

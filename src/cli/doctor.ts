@@ -2,6 +2,7 @@ import { availableParallelism, freemem, totalmem } from "node:os";
 import { join } from "node:path";
 import type { Device } from "../engines/llama/devices.ts";
 import type { GpuDiagnosis, LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
+import type { VllmDiagnosis } from "../engines/vllm/python.ts";
 import { memoryLimit } from "../memory-limit.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
 import { bytes } from "../view/numbers.ts";
@@ -30,6 +31,7 @@ export interface DoctorReport {
   readonly memory: { readonly free: number; readonly total: number; readonly limit: number | null };
   readonly threads: number;
   readonly llama: LlamaDiagnosis;
+  readonly vllm: VllmDiagnosis;
   readonly capture: SelfTest;
 }
 
@@ -51,6 +53,7 @@ export async function doctor(
     memory: { free: freemem(), total: totalmem(), limit: memoryLimit() },
     threads: availableParallelism(),
     llama: await context.diagnose(),
+    vllm: await context.diagnoseVllm(),
     capture: await selfTest(context),
   };
   const { output } = context;
@@ -114,6 +117,7 @@ export function doctorView(report: DoctorReport, { width, depth }: Terminal): st
       ? []
       : [{ name: "", mark: "ok", text: `CPU kernels: ${llama.kernels}` } as const]),
     ...llama.gpus.flatMap(gpuLines),
+    vllmLine(report.vllm),
     {
       name: "capture",
       mark: capture.ok ? "ok" : "broken",
@@ -137,6 +141,19 @@ export function doctorView(report: DoctorReport, { width, depth }: Terminal): st
       ? dim(depth, "Capturing works. Next: moescope demo")
       : "Capturing does not work: see ✗ above for what to do.",
   ];
+}
+
+function vllmLine(vllm: VllmDiagnosis): Line {
+  if (vllm === null)
+    return { name: "vllm", mark: "absent", text: "not installed; to run models in it: moescope setup vllm" };
+  if ("problem" in vllm) return { name: "vllm", mark: "broken", text: vllm.problem };
+  const origin = vllm.origin === "MOESCOPE_PYTHON" ? " (MOESCOPE_PYTHON)" : "";
+  const build = { cpu: "for CPUs", cuda: "for NVIDIA GPUs" }[vllm.build];
+  return {
+    name: "vllm",
+    mark: "ok",
+    text: `${vllm.vllm} ${build}, Python ${vllm.pythonVersion} in ${vllm.python}${origin}`,
+  };
 }
 
 function deviceText({ name, description, memory }: Device): string {

@@ -33,6 +33,7 @@ process.exitCode = await run(
     load: async (reference, options) => (await import("../load.ts")).load(reference, options),
     inspectModel: async (reference, options) => (await import("../load.ts")).inspectModel(reference, options),
     diagnose: async () => (await import("../engines/llama/diagnosis.ts")).diagnoseLlama(),
+    diagnoseVllm: async () => (await import("../engines/vllm/python.ts")).diagnoseVllm(),
   },
   process.stdout,
   process.stderr,

@@ -1,7 +1,8 @@
+import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { MoescopeError } from "../errors.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
-import { packageVersion } from "../package-root.ts";
+import { packageRoot, packageVersion } from "../package-root.ts";
 import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
@@ -182,6 +183,10 @@ export function program(context: CommandContext): Command {
     .action(async (engine: string, flags: SetupFlags) =>
       (await import("./setup.ts")).setup(engine, flags, context),
     );
+  root
+    .command("plugin-path")
+    .description("where vLLM finds the plugin: PYTHONPATH of a vllm serve")
+    .action(() => context.output.print(join(packageRoot, "python")));
   return root;
 }
 

@@ -3,6 +3,7 @@ import { type DoctorReport, doctorView } from "../../src/cli/doctor.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
 import { displayWidth } from "../../src/cli/view/text.ts";
 import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/cuda.ts";
+import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
 import { memoryLimit } from "../../src/memory-limit.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { HEALTHY, runCli } from "./run-cli.ts";
@@ -82,6 +83,7 @@ const REPORT: DoctorReport = {
   memory: { free: 2e10, total: 6.4e10, limit: null },
   threads: 8,
   llama: HEALTHY,
+  vllm: null,
   capture: { ok: true, message: "4 tokens", milliseconds: 5, devices: [] },
 };
 const TERMINAL = { width: 80, depth: "none" } as Terminal;
@@ -129,6 +131,24 @@ test("doctor says why an installed CUDA backend cannot be used", () => {
     "cuda ✗ NVIDIA's kernel driver 580.159.04 is loaded, but libcuda.so.1 is not found",
   );
   expect(views[1]).toContain("cuda ✗ libcudart.so.13 and libcublas.so.13 of CUDA 13 not found");
+});
+
+test("doctor says whether vLLM is there", async () => {
+  const doctor = async (vllm: VllmDiagnosis) =>
+    (await runCli(["doctor"], { vllm })).stdout.replace(/\n {14}\s*/g, " ");
+  expect(await doctor(null)).toContain(
+    "  vllm        – not installed; to run models in it: moescope setup vllm\n",
+  );
+  const environment = {
+    python: "/env/bin/python",
+    pythonVersion: "3.12.3",
+    vllm: "0.32.0",
+    torch: "2.13.0",
+  } as const;
+  expect(await doctor({ ...environment, origin: "MOESCOPE_PYTHON", build: "cuda" })).toContain(
+    "  vllm        ✓ 0.32.0 for NVIDIA GPUs, Python 3.12.3 in /env/bin/python (MOESCOPE_PYTHON)\n",
+  );
+  expect(await doctor({ problem: "/x has no vLLM" })).toContain("  vllm        ✗ /x has no vLLM\n");
 });
 
 test("doctor --json says the same to programs", async () => {

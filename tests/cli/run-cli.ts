@@ -1,6 +1,7 @@
 import { outputTo } from "../../src/cli/output.ts";
 import { run } from "../../src/cli/run.ts";
 import type { LlamaDiagnosis } from "../../src/engines/llama/diagnosis.ts";
+import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
 import { LanguageModel } from "../../src/model.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -14,6 +15,7 @@ export interface CliOptions {
   readonly stdin?: string;
   readonly signal?: AbortSignal;
   readonly diagnosis?: LlamaDiagnosis;
+  readonly vllm?: VllmDiagnosis;
 }
 
 /** A machine on which everything is as it should be, without a GPU. */
@@ -38,6 +40,7 @@ export async function runCli(
     stdin = "",
     signal,
     diagnosis = HEALTHY,
+    vllm = null,
   }: CliOptions = {},
 ) {
   const collect = () => {
@@ -62,6 +65,7 @@ export async function runCli(
       },
       inspectModel: async () => engine.model,
       diagnose: async () => diagnosis,
+      diagnoseVllm: async () => vllm,
     },
     stdout,
     stderr,

@@ -16,6 +16,7 @@ import {
   fromWire,
   type ReadyMessage,
   type RunMessage,
+  understood,
   type WorkerMessage,
   wirePlan,
 } from "./protocol.ts";
@@ -158,7 +159,11 @@ export class VllmEngine implements Engine {
     prompt,
     images,
   }: MediaPrompt): Promise<{ tokens: Int32Array; media: readonly MediaSpan[] }> {
-    const { tokens, media } = encoded.parse(await this.#ask({ type: "encode", prompt, images }));
+    const { tokens, media } = understood(
+      encoded,
+      await this.#ask({ type: "encode", prompt, images }),
+      "vLLM",
+    );
     return { tokens: Int32Array.from(tokens), media };
   }
 
@@ -229,16 +234,14 @@ export class VllmEngine implements Engine {
           case "error":
             throw fromWire(message.error);
           case "died":
-            throw message.error;
+            throw this.#closed ? closedError() : message.error;
         }
       }
-      // Closing cancels a run, and the worker does not know the difference.
-      if (this.#closed) throw closedError();
       ends.assertAll();
     } finally {
       signal?.removeEventListener("abort", cancel);
       if (!over) {
-        cancel();
+        if (!signal?.aborted) cancel();
         // The rows that still come are deleted with the worker's folder, or here.
         while (!over) {
           const message = await next();
@@ -264,7 +267,8 @@ export class VllmEngine implements Engine {
         this.#pending.delete(id);
         if (this.#pending.size === 0) this.#worker.unref();
         if (reply.type === "reply") resolve(reply.value);
-        else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);
+        else if (reply.type === "error") reject(fromWire(reply.error));
+        else reject(this.#closed ? closedError() : (reply as { error: Error }).error);
       });
       this.#worker.send({ ...message, id });
     });

@@ -3,6 +3,9 @@ import { EngineError } from "../../errors.ts";
 /** A line that announces a frame is a few tokens' texts long at most. */
 const MAX_LINE_LENGTH = 2 ** 24;
 
+/** The plugin writes a file at the latest when it has 64 MiB; one step of a large model with all its layers is more. */
+const MAX_BODY_LENGTH = 2 ** 32;
+
 /** One frame of the server's stream: its announcement, and the bytes that follow it. */
 export interface Frame {
   readonly head: unknown;
@@ -37,7 +40,8 @@ export async function* frames(stream: AsyncIterable<Uint8Array>): AsyncGenerator
       }
       const head = parse(Buffer.from(buffer.subarray(0, end)).toString());
       buffer = buffer.subarray(end + 1);
-      const length = Number((head as { bytes?: number }).bytes ?? 0);
+      const length = (head as { bytes?: unknown }).bytes ?? 0;
+      if (!isLength(length)) throw broken(`a frame of ${JSON.stringify(length)} bytes`);
       // Filled in place: joining what has come again and again would cost the square of a large file's size.
       const body = new Uint8Array(length);
       let filled = 0;
@@ -64,6 +68,9 @@ function parse(line: string): unknown {
   }
   throw broken(`a line that is none of the protocol: ${line.slice(0, 100)}`);
 }
+
+const isLength = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MAX_BODY_LENGTH;
 
 const broken = (what: string) =>
   new EngineError("ENGINE_FAILED", `the connection to vLLM broke off with ${what}; try again`, {

@@ -8,7 +8,7 @@ import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-export const PROTOCOL = 1;
+const PROTOCOL = 1;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);
@@ -81,7 +81,7 @@ export const workerMessage = z.discriminatedUnion("type", [
     text: z.string(),
     fraction: z.number().nullable(),
   }),
-  readyMessage.extend({ type: z.literal("ready"), spool: z.string() }),
+  readyMessage.extend({ type: z.literal("ready") }),
   z.object({ type: z.literal("reply"), id: count, value: z.unknown(), newTokens }),
   z.object({
     type: z.literal("steps"),
@@ -120,6 +120,24 @@ const CLASSES: Readonly<Record<string, new (code: never, message: string) => Moe
   ENGINE_INCOMPATIBLE: EngineError,
   OUT_OF_MEMORY: EngineError,
 };
+
+/**
+ * Something of the other side's, as the protocol has it.
+ *
+ * @param from who said it.
+ * @throws EngineError `ENGINE_INCOMPATIBLE`.
+ */
+export function understood<T>(schema: z.ZodType<T>, value: unknown, from: string): T {
+  const { data, error } = schema.safeParse(value);
+  if (error === undefined) return data;
+  const { path, message } = error.issues[0]!;
+  throw new EngineError(
+    "ENGINE_INCOMPATIBLE",
+    `${from} answers what moescope does not understand (${[...path, message].join(": ")}); ` +
+      "install the same version of moescope on both sides",
+    { cause: error },
+  );
+}
 
 /** An error of the plugin's as ours. */
 export function fromWire({ code, message }: WireError): MoescopeError {

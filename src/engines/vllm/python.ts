@@ -67,18 +67,34 @@ export interface FindPythonOptions {
  * @throws EngineError `ENGINE_UNAVAILABLE`, saying what to install.
  */
 export async function findPython(options: FindPythonOptions = {}): Promise<PythonEnvironment> {
-  const { env = process.env, home = homedir() } = options;
-  if (options.python !== undefined) return probe(options.python, "option");
-  if (env.MOESCOPE_PYTHON) return probe(env.MOESCOPE_PYTHON, "MOESCOPE_PYTHON");
-  // CUDA first: who made both has a GPU.
-  for (const build of ["cuda", "cpu"] as const) {
-    const python = interpreterOf(managedFolder(build, env, home));
-    if (existsSync(python)) return probe(python, "managed");
-  }
+  const place = locate(options);
+  if (place) return probe(place.python, place.origin);
   throw new EngineError(
     "ENGINE_UNAVAILABLE",
     "vLLM was not found: `moescope setup vllm` installs it, or name a Python that has it (`python`, MOESCOPE_PYTHON)",
   );
+}
+
+/** How it stands with vLLM: an environment, what is wrong with the one there is, or `null` where there is none. */
+export type VllmDiagnosis = PythonEnvironment | { readonly problem: string } | null;
+
+export async function diagnoseVllm(options: FindPythonOptions = {}): Promise<VllmDiagnosis> {
+  const place = locate(options);
+  if (!place) return null;
+  return probe(place.python, place.origin).catch((error: EngineError) => ({ problem: error.message }));
+}
+
+/** Where the interpreter is, if there is one; whether it works is another question. */
+function locate(options: FindPythonOptions): Pick<PythonEnvironment, "python" | "origin"> | null {
+  const { env = process.env, home = homedir() } = options;
+  if (options.python !== undefined) return { python: options.python, origin: "option" };
+  if (env.MOESCOPE_PYTHON) return { python: env.MOESCOPE_PYTHON, origin: "MOESCOPE_PYTHON" };
+  // CUDA first: who made both has a GPU.
+  for (const build of ["cuda", "cpu"] as const) {
+    const python = interpreterOf(managedFolder(build, env, home));
+    if (existsSync(python)) return { python, origin: "managed" };
+  }
+  return null;
 }
 
 /** Where `moescope setup vllm` puts an environment: one per build and version, so that an update does not mix them. */
@@ -103,7 +119,9 @@ async function probe(python: string, origin: PythonEnvironment["origin"]): Promi
       );
     },
   );
-  const found = probed.parse(JSON.parse(stdout));
+  const found = answerOf(stdout);
+  if (found === null)
+    throw new EngineError("ENGINE_UNAVAILABLE", `${python}${named} is no Python: it answers something else`);
   if (found.vllm === null || found.torch === null)
     throw new EngineError(
       "ENGINE_UNAVAILABLE",
@@ -111,6 +129,14 @@ async function probe(python: string, origin: PythonEnvironment["origin"]): Promi
     );
   const { python: pythonVersion, vllm, torch, build } = found;
   return { python, origin, pythonVersion, vllm, torch, build };
+}
+
+function answerOf(stdout: string): z.infer<typeof probed> | null {
+  try {
+    return probed.parse(JSON.parse(stdout));
+  } catch {
+    return null;
+  }
 }
 
 function firstLine(error: { readonly stderr?: string; readonly message: string; readonly code?: unknown }) {

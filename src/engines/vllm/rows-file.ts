@@ -1,4 +1,5 @@
 import { readFile, rm } from "node:fs/promises";
+import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import { type StreamName, streamSpec } from "../../capture/streams.ts";
@@ -8,6 +9,7 @@ import { fromBfloat16, fromFloat16 } from "../../store/float-formats.ts";
 import { DTYPES, type DtypeArray, parseSafetensors } from "../../store/safetensors.ts";
 
 const FORMAT = "moescope.rows/1";
+const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));
 
 /**
  * Read the rows that vLLM has handed over in a file, and delete it: that tells the plugin that they have arrived.
@@ -26,17 +28,18 @@ export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
 
 /** The rows in the bytes of such a file. Values are float32 whatever the model computes in. */
 export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Plan): RowBatch {
-  const { tensors, metadata } = parseSafetensors(bytes, from);
-  const wrong = (what: string) => new EngineError("ENGINE_FAILED", `rows from vLLM (${from}) ${what}`);
+  const wrong = (what: string, cause?: unknown) =>
+    new EngineError("ENGINE_FAILED", `rows from vLLM (${from}) ${what}`, { cause });
+  const { tensors, metadata } = attempt(() => parseSafetensors(bytes, from), "are damaged");
   if (metadata.format !== FORMAT) throw wrong(`are in the format "${metadata.format}", not "${FORMAT}"`);
-  const layersOf = JSON.parse(metadata.layers ?? "{}") as Record<string, number[]>;
+  const layersOf = attempt(() => layerTable.parse(JSON.parse(metadata.layers ?? "{}")), "name no layers");
+  const rows = tensors.get("sample")?.shape[0] ?? 0;
   const take = (name: string, dtype: keyof typeof DTYPES) => {
     const entry = tensors.get(name);
-    if (entry?.dtype !== dtype || entry.shape.length !== 1) throw wrong(`have no labels "${name}"`);
+    if (entry?.dtype !== dtype || entry.shape.length !== 1 || entry.shape[0] !== rows)
+      throw wrong(`have no labels "${name}"`);
     return view(bytes, entry);
   };
-  const sample = take("sample", "I32") as Int32Array;
-  const rows = sample.length;
   const streams = new Map<StreamName, Map<number, TensorDataTypes[TensorType]>>();
   for (const { name, layers } of plan.streams) {
     const entry = tensors.get(name);
@@ -54,12 +57,20 @@ export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Pl
   }
   return {
     rows,
-    sample,
+    sample: take("sample", "I32") as Int32Array,
     position: take("position", "I32") as Int32Array,
     tokenId: take("token_id", "I32") as Int32Array,
     phase: take("phase", "U8") as Uint8Array,
     streams,
   };
+
+  function attempt<T>(work: () => T, what: string): T {
+    try {
+      return work();
+    } catch (cause) {
+      throw wrong(`${what}: ${(cause as Error).message}`, cause);
+    }
+  }
 
   function asStream(name: StreamName, data: DtypeArray): TensorDataTypes[TensorType] {
     const { dtype } = tensors.get(name)!;
@@ -81,5 +92,6 @@ function view(
   const length = shape.reduce((product, n) => product * n, 1);
   const start = bytes.byteOffset + offset;
   if (start % Data.BYTES_PER_ELEMENT === 0) return new Data(bytes.buffer, start, length);
-  return new Data(bytes.slice(offset, offset + length * Data.BYTES_PER_ELEMENT).buffer);
+  // Not bytes.slice(): a Buffer's does not copy.
+  return new Data(new Uint8Array(bytes.subarray(offset, offset + length * Data.BYTES_PER_ELEMENT)).buffer);
 }

@@ -5,7 +5,7 @@ import { Overshoot } from "./overshoot.ts";
 
 /**
  * Makes steps of what vLLM tells of its output, its rows and their number, each on a way of its own: the end of a sample
- * comes after all of its rows, as a sink may rely on.
+ * comes after all of its rows, as a sink may rely on. A sample that the run does not have is an EngineError `ENGINE_FAILED`.
  */
 export class SampleEnds {
   readonly #samples: { rows: number; expected: number | null; end: Finished | null; told: boolean }[];
@@ -18,7 +18,7 @@ export class SampleEnds {
 
   /** Rows have come. */
   *arrived(batch: RowBatch): Generator<Step, void, void> {
-    for (const index of batch.sample) this.#samples[index]!.rows++;
+    for (const index of batch.sample) this.#at(index).rows++;
     const certain = this.#overshoot.pass(batch);
     if (certain) yield { ...NOTHING, batch: certain };
     yield* this.#whole();
@@ -26,7 +26,7 @@ export class SampleEnds {
 
   /** All rows of the sample have been announced: so many. */
   *counted(sample: number, rows: number): Generator<Step, void, void> {
-    this.#samples[sample]!.expected = rows;
+    this.#at(sample).expected = rows;
     yield* this.#whole();
   }
 
@@ -36,7 +36,7 @@ export class SampleEnds {
     processed: number,
     finished: readonly Finished[],
   ): Generator<Step, void, void> {
-    for (const end of finished) this.#samples[end.sample]!.end = end;
+    for (const end of finished) this.#at(end.sample).end = end;
     if (drawn.length > 0 || processed > 0) yield { ...NOTHING, drawn, processed };
     yield* this.#whole();
   }
@@ -49,6 +49,12 @@ export class SampleEnds {
     const finished = whole.map(({ end }) => end!);
     for (const batch of this.#overshoot.release(finished)) yield { ...NOTHING, batch };
     yield { ...NOTHING, finished };
+  }
+
+  #at(index: number) {
+    const sample = this.#samples[index];
+    if (sample) return sample;
+    throw new EngineError("ENGINE_FAILED", `vLLM tells of sample ${index} of ${this.#samples.length}`);
   }
 
   /** @throws EngineError `ENGINE_FAILED` naming what is missing, at the end of a run. */

@@ -1,6 +1,8 @@
+import http, { type IncomingMessage } from "node:http";
+import https from "node:https";
 import { z } from "zod";
 import { EngineError, RequestError } from "../../errors.ts";
-import { fromWire } from "./protocol.ts";
+import { fromWire, understood } from "./protocol.ts";
 
 /** How long the server may take to answer a short question. A request that computes has no limit. */
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -24,31 +26,37 @@ export class ServerClient {
     };
   }
 
-  get(path: string, signal?: AbortSignal): Promise<unknown> {
-    return this.#json("GET", path, undefined, withTimeout(signal));
+  get<T>(path: string, answer: z.ZodType<T>, signal?: AbortSignal): Promise<T> {
+    return this.#json("GET", path, undefined, answer, withTimeout(signal));
   }
 
-  post(path: string, body: object, signal?: AbortSignal): Promise<unknown> {
-    return this.#json("POST", path, body, withTimeout(signal));
+  post<T>(path: string, body: object, answer: z.ZodType<T>, signal?: AbortSignal): Promise<T> {
+    return this.#json("POST", path, body, answer, withTimeout(signal));
   }
 
   /** As {@link post}, for as long as it takes. */
-  async compute(path: string, body: object, signal: AbortSignal): Promise<unknown> {
-    return this.#json("POST", path, body, signal);
+  compute<T>(path: string, body: object, answer: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    return this.#json("POST", path, body, answer, signal);
   }
 
-  /** The answer's bytes as they come. */
+  /** The answer's bytes as they come; asked for when this resolves. */
   async stream(path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.#send("GET", path, undefined, signal);
-    return response.body as unknown as AsyncIterable<Uint8Array>;
+    return this.#bytes(await this.#send("GET", path, undefined, signal), signal);
   }
 
   async delete(path: string): Promise<void> {
-    await this.#send("DELETE", path, undefined, withTimeout());
+    (await this.#send("DELETE", path, undefined, withTimeout())).resume();
   }
 
-  async #json(method: string, path: string, body: object | undefined, signal: AbortSignal): Promise<unknown> {
-    return (await this.#send(method, path, body, signal)).json();
+  async #json<T>(
+    method: string,
+    path: string,
+    body: object | undefined,
+    answer: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const text = await this.#text(await this.#send(method, path, body, signal), signal);
+    return understood(answer, parse(text), `${this.base}${path}`);
   }
 
   async #send(
@@ -56,29 +64,51 @@ export class ServerClient {
     path: string,
     body: object | undefined,
     signal: AbortSignal,
-  ): Promise<Response> {
-    let response: Response;
+  ): Promise<IncomingMessage> {
+    signal.throwIfAborted();
+    const url = new URL(this.base + path);
+    // Not fetch, which gives up after five minutes without a byte: a long text or a queue takes longer. A connection
+    // each: one that is kept may be closed by the server while the next request is on its way.
+    const options = { method, headers: this.#headers, signal, agent: false };
+    const { request } = url.protocol === "https:" ? https : http;
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request(url, options, resolve)
+        .on("error", reject)
+        .end(body && JSON.stringify(body));
+    }).catch((cause) => {
+      throw (
+        stopped(signal) ??
+        new EngineError(
+          "ENGINE_UNAVAILABLE",
+          `no vLLM answers at ${this.base} (${reasonOf(cause, signal)}); is it running?`,
+          { cause, retryable: true },
+        )
+      );
+    });
+    const status = response.statusCode!;
+    if (status >= 200 && status < 300) return response;
+    throw this.#refusal(status, path, await this.#text(response, signal));
+  }
+
+  async #text(response: IncomingMessage, signal: AbortSignal): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#bytes(response, signal)) chunks.push(chunk);
+    return Buffer.concat(chunks).toString();
+  }
+
+  async *#bytes(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
     try {
-      response = await fetch(this.base + path, {
-        method,
-        headers: this.#headers,
-        body: body === undefined ? null : JSON.stringify(body),
-        signal,
-      });
+      yield* response;
     } catch (cause) {
-      if (signal.aborted && (signal.reason as Error).name !== "TimeoutError") throw signal.reason;
-      const why = ((cause as Error).cause as Error | undefined)?.message ?? (cause as Error).message;
-      throw new EngineError(
-        "ENGINE_UNAVAILABLE",
-        `no vLLM answers at ${this.base} (${why}); is it running?`,
-        {
-          cause,
-          retryable: true,
-        },
+      throw (
+        stopped(signal) ??
+        new EngineError(
+          "ENGINE_FAILED",
+          `the connection to ${this.base} broke off (${reasonOf(cause, signal)}); try again`,
+          { cause, retryable: true },
+        )
       );
     }
-    if (response.ok) return response;
-    throw this.#refusal(response.status, path, await response.text());
   }
 
   #refusal(status: number, path: string, text: string): Error {
@@ -103,6 +133,18 @@ export class ServerClient {
 function withTimeout(signal?: AbortSignal): AbortSignal {
   const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   return signal ? AbortSignal.any([signal, timeout]) : timeout;
+}
+
+/** What the caller stopped a request with, if it was the caller. */
+const stopped = ({ aborted, reason }: AbortSignal): unknown => (aborted && !timedOut(reason) ? reason : null);
+
+const timedOut = (reason: unknown) => reason instanceof Error && reason.name === "TimeoutError";
+
+function reasonOf(cause: unknown, { aborted }: AbortSignal): string {
+  if (aborted) return `nothing in ${ANSWER_TIMEOUT_MS / 1000} s`;
+  // Where a name has several addresses each has failed, and the message is empty.
+  const { message, code } = cause as NodeJS.ErrnoException;
+  return message || String(code);
 }
 
 function parse(text: string): unknown {

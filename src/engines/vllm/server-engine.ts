@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
@@ -6,7 +7,7 @@ import { EngineError } from "../../errors.ts";
 import type { Engine, EngineRequest, Finished, FinishReason, ModelInfo, Step } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { frames } from "./frames.ts";
-import { fromWire, type ReadyMessage, readyMessage, wirePlan } from "./protocol.ts";
+import { fromWire, type ReadyMessage, readyMessage, understood, wirePlan } from "./protocol.ts";
 import { parseRows, takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
 import { ServerClient } from "./server-client.ts";
@@ -33,7 +34,9 @@ const frame = z.discriminatedUnion("type", [
   z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string() }) }),
   z.object({ type: z.literal("end") }),
 ]);
-const tokenized = z.object({ tokens: z.array(count), token_strs: z.array(z.string()).nullish() });
+const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
+const tokenized = z.object({ tokens: z.array(count) });
+const detokenized = z.object({ prompt: z.string() });
 const completion = z.object({
   choices: z
     .array(
@@ -89,19 +92,12 @@ export class VllmServerEngine implements Engine {
     signal?: AbortSignal,
   ): Promise<VllmServerEngine> {
     const client = new ServerClient(new URL(url).origin, options.apiKey ?? process.env.VLLM_API_KEY);
-    const parsed = info.safeParse(await client.get("/v1/moescope/info", signal));
-    if (!parsed.success)
-      throw new EngineError(
-        "ENGINE_INCOMPATIBLE",
-        `the plugin of ${client.base} does not fit this moescope: install the same version on both sides`,
-        { cause: parsed.error },
-      );
-    const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
-    const { data } = models.parse(await client.get("/v1/models", signal));
+    const ready = await client.get("/v1/moescope/info", info, signal);
+    const { data } = await client.get("/v1/models", models, signal);
     // A server elsewhere does not get to say which files are read here.
     const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
-    const proof = near ? await readFile(parsed.data.proof, "utf8").catch(() => null) : null;
-    return new VllmServerEngine(client, parsed.data, data[0]!.id, proof);
+    const proof = near ? await readFile(ready.proof, "utf8").catch(() => null) : null;
+    return new VllmServerEngine(client, ready, data[0]!.id, proof);
   }
 
   async tokenize(
@@ -109,12 +105,12 @@ export class VllmServerEngine implements Engine {
     { addSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
   ): Promise<Int32Array> {
     const body = { model: this.#served, prompt: text, add_special_tokens: addSpecial };
-    return Int32Array.from(tokenized.parse(await this.#client.post("/tokenize", body)).tokens);
+    return Int32Array.from((await this.#client.post("/tokenize", body, tokenized)).tokens);
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
     const body = { model: this.#served, tokens: [...tokens] };
-    return z.object({ prompt: z.string() }).parse(await this.#client.post("/detokenize", body)).prompt;
+    return (await this.#client.post("/detokenize", body, detokenized)).prompt;
   }
 
   tokenText(tokenId: number): string {
@@ -148,41 +144,38 @@ export class VllmServerEngine implements Engine {
     signal: AbortSignal,
   ): AsyncGenerator<Step, void, void> {
     signal.throwIfAborted();
-    const { key, local } = opened.parse(
-      await this.#client.post(
-        "/v1/moescope/captures",
-        {
-          plan: wirePlan(plan, requests),
-          samples: requests.length,
-          ...(this.#proof !== null && { proof: this.#proof }),
-        },
-        signal,
-      ),
+    const { key, local } = await this.#client.post(
+      "/v1/moescope/captures",
+      {
+        plan: wirePlan(plan, requests),
+        samples: requests.length,
+        ...(this.#proof !== null && { proof: this.#proof }),
+      },
+      opened,
+      signal,
     );
     const path = `/v1/moescope/captures/${key}`;
     try {
-      const stream = await this.#client.stream(path, signal);
+      // A request that fails ends the others, and the stream of rows, which would wait for it for ever.
       const failed = new AbortController();
-      const outputs = this.#send(requests, key, AbortSignal.any([signal, failed.signal]));
+      const either = AbortSignal.any([signal, failed.signal]);
+      // Each request listens to it.
+      setMaxListeners(0, either);
+      const stream = await this.#client.stream(path, either);
+      const outputs = this.#send(requests, key, either);
       const all = Promise.all(outputs);
-      // A request that fails ends the stream of rows, which would wait for it for ever.
-      let failure: unknown = null;
-      all.catch((error) => {
-        failure ??= error;
-        failed.abort(error);
-        void this.#client.delete(path).catch(() => {});
-      });
+      all.catch((error) => failed.abort(error));
       const ends = new SampleEnds(requests);
       for await (const { head, body } of frames(stream)) {
-        const message = frame.parse(head);
-        if (message.type === "error") throw failure ?? fromWire(message.error);
+        const message = understood(frame, head, this.#client.base);
+        if (message.type === "error") throw fromWire(message.error);
         if (message.type === "end") break;
         if (message.type === "rows") {
           for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
           yield* ends.arrived(await this.#rows(body, message.path, local, plan));
         } else {
-          yield* ends.stepped([], message.tokens, [await outputs[message.sample]!]);
           yield* ends.counted(message.sample, message.rows);
+          yield* ends.stepped([], message.tokens, [await outputs[message.sample]!]);
         }
       }
       await all;
@@ -242,7 +235,7 @@ export class VllmServerEngine implements Engine {
       return_token_ids: true,
       vllm_xargs: { moescope: key, moescope_sample: sample },
     };
-    const answer = completion.parse(await this.#client.compute("/v1/completions", body, signal));
+    const answer = await this.#client.compute("/v1/completions", body, completion, signal);
     const { text, token_ids: ids, finish_reason, stop_reason } = answer.choices[0]!;
     if (maxTokens === 0) return { sample, tokens: new Int32Array(0), text: "", reason: "length" };
     const reason: FinishReason =

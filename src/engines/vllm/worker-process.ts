@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
@@ -24,8 +25,6 @@ export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #listener: WorkerListener;
   #stderr = "";
-  /** Folder of the rows files, to remove when the worker could not. */
-  #spool: string | null = null;
   #closed: Promise<void>;
 
   constructor(python: string, listener: WorkerListener) {
@@ -49,14 +48,13 @@ export class WorkerProcess {
     this.#closed = new Promise((resolve) => {
       const end = async (code: number | null, signal: NodeJS.Signals | null) => {
         this.kill();
-        if (this.#spool !== null) await rm(this.#spool, { recursive: true, force: true });
+        if (this.#child.pid !== undefined) await removeSpools(this.#child.pid);
         listener.ended(this.#crashed(code, signal, failure));
         resolve();
       };
       this.#child
         .on("error", (error) => {
           failure = error;
-          if (this.#child.pid === undefined) void end(null, null);
         })
         // `close`, not `exit`: by then every message and all of stderr has arrived.
         .on("close", end);
@@ -112,12 +110,11 @@ export class WorkerProcess {
       this.kill();
       return;
     }
-    if (message.type === "ready") this.#spool = message.spool;
     this.#listener.message(message);
   }
 
   #crashed(code: number | null, signal: NodeJS.Signals | null, failure: Error | null): EngineError {
-    if (failure && code === null && signal === null)
+    if (failure && this.#child.pid === undefined)
       return new EngineError("ENGINE_UNAVAILABLE", `vLLM could not be started: ${failure.message}`, {
         cause: failure,
       });
@@ -132,6 +129,15 @@ export class WorkerProcess {
       `vLLM's process ${how}${guess ? ` (${guess})` : ""}; load the model again (MOESCOPE_DEBUG=1 shows all of vLLM's output)`,
       { retryable: true },
     );
+  }
+}
+
+/** Folders of rows files that the worker made and could not remove; its process id is in their names. */
+async function removeSpools(pid: number): Promise<void> {
+  for (const root of new Set(["/dev/shm", tmpdir()])) {
+    const names = await readdir(root).catch(() => []);
+    for (const name of names.filter((name) => name.startsWith(`moescope-${pid}-`)))
+      await rm(join(root, name), { recursive: true, force: true });
   }
 }
 

@@ -1,0 +1,178 @@
+import { writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { EXPERTS, LAYERS, labelled, rowsBytes } from "./rows.ts";
+
+export interface Behaviour {
+  readonly apiKey?: string;
+  readonly plugin?: boolean;
+  readonly protocol?: number;
+  /** Where rows files lie that it names; without one it streams. */
+  readonly folder?: string;
+  /** Whether it names files without having been shown the proof. */
+  readonly presumptuous?: boolean;
+  /** What becomes of the stream of rows after its first file. */
+  readonly ending?: "gone" | "error" | "nonsense" | "cut" | "another sample";
+  /** Whether requests are answered. */
+  readonly answers?: "never" | "refused";
+}
+
+/** What requests bring; each its part. */
+interface Body {
+  readonly prompt: string | readonly number[];
+  readonly tokens: readonly number[];
+  readonly max_tokens: number;
+  readonly vllm_xargs: { readonly moescope: string; readonly moescope_sample: number };
+  readonly samples: number;
+  readonly plan: { readonly streams: readonly { readonly name: string }[] };
+  readonly proof?: string;
+  readonly [name: string]: unknown;
+}
+
+export const PROOF = "a secret of this host";
+
+/** A `vllm serve` with the plugin, as far as moescope can tell. A token is a character. */
+export class FakeServer {
+  readonly requests: { readonly method: string; readonly url: string; readonly body: Body }[] = [];
+  readonly #behaviour: Behaviour;
+  readonly #server = createServer((request, response) => void this.#answer(request, response));
+  /** By capture, its samples' prompts as they arrive. */
+  readonly #captures = new Map<
+    string,
+    { readonly samples: number; readonly prompts: (readonly number[])[] }
+  >();
+  #files = 0;
+
+  constructor(behaviour: Behaviour = {}) {
+    this.#behaviour = behaviour;
+    if (behaviour.folder) writeFileSync(join(behaviour.folder, "proof"), PROOF);
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  told(method: string): string[] {
+    return this.requests.filter((request) => request.method === method).map(({ url }) => url);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const {
+      apiKey,
+      plugin = true,
+      protocol = 1,
+      folder = "/nowhere",
+      presumptuous,
+      answers,
+    } = this.#behaviour;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = JSON.parse(Buffer.concat(chunks).toString() || "{}") as Body;
+    const { method = "", url = "" } = request;
+    this.requests.push({ method, url, body });
+    const json = (value: unknown, status = 200) => {
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    };
+    if (apiKey && request.headers.authorization !== `Bearer ${apiKey}`)
+      return json({ error: "Unauthorized" }, 401);
+    if (url === "/v1/models") return json({ data: [{ id: "served" }] });
+    if (url === "/tokenize")
+      return json({ tokens: [...(body.prompt as string)].map((letter) => letter.codePointAt(0)) });
+    if (url === "/detokenize") return json({ prompt: String.fromCodePoint(...body.tokens) });
+    if (url === "/v1/completions") {
+      if (answers === "never") return;
+      if (answers === "refused")
+        return json({ error: { message: "the prompt is too long", code: 400 } }, 400);
+      const { moescope, moescope_sample: sample } = body.vllm_xargs;
+      this.#captures.get(moescope)!.prompts[sample] = body.prompt as readonly number[];
+      const ids = Array.from({ length: body.max_tokens }, (_, i) => 97 + i);
+      const choice = { text: String.fromCodePoint(...ids), finish_reason: "length", token_ids: ids };
+      return json({ choices: [choice] });
+    }
+    if (!plugin || !url.startsWith("/v1/moescope/")) return json({ detail: "Not Found" }, 404);
+    if (url === "/v1/moescope/info") return json({ ...info(protocol), proof: join(folder, "proof") });
+    if (method === "POST") {
+      const key = `key-${this.#captures.size}`;
+      if (body.plan.streams.some(({ name }) => name !== "router_logits"))
+        return json(
+          { error: { code: "UNKNOWN_STREAM", message: "this server captures router_logits" } },
+          400,
+        );
+      this.#captures.set(key, { samples: body.samples, prompts: [] });
+      return json({ key, local: presumptuous ?? body.proof === PROOF });
+    }
+    if (method === "DELETE") return void response.writeHead(204).end();
+    const key = url.split("/").at(-1)!;
+    const created = this.requests.find(({ method, url }) => method === "POST" && url.endsWith("/captures"));
+    await this.#stream(key, presumptuous ?? created!.body.proof === PROOF, response);
+  }
+
+  async #stream(key: string, local: boolean, response: ServerResponse): Promise<void> {
+    const { ending, folder = "/nowhere" } = this.#behaviour;
+    const { samples, prompts } = this.#captures.get(key)!;
+    const line = (value: object) => response.write(`${JSON.stringify(value)}\n`);
+    response.writeHead(200);
+    response.flushHeaders();
+    for (let sample = 0; sample < samples; sample++) {
+      while (!prompts[sample] && !response.destroyed) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (response.destroyed) return;
+      const tokens = prompts[sample]!;
+      const bytes = rowsBytes(labelled(ending === "another sample" ? 99 : sample, tokens));
+      const newTokens = tokens.map((token) => [token, String.fromCodePoint(token)]);
+      const head = { type: "rows", rows: tokens.length, newTokens };
+      if (local) {
+        const path = join(folder, `${this.#files++}.safetensors`);
+        if (folder !== "/nowhere") writeFileSync(path, bytes);
+        line({ ...head, bytes: 0, path });
+      } else {
+        line({ ...head, bytes: bytes.length });
+        response.write(ending === "cut" ? bytes.subarray(0, 100) : bytes);
+      }
+      if (ending === "gone") return void response.destroy();
+      if (ending === "cut") return void response.end();
+      if (ending === "nonsense") line({ type: "song" });
+      if (ending === "error")
+        line({ type: "error", error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" } });
+      line({ type: "ended", sample, rows: tokens.length, tokens: tokens.length });
+    }
+    line({ type: "end" });
+    response.end();
+  }
+}
+
+const info = (protocol: number) => ({
+  protocol,
+  plugin: "0.1.0",
+  vllm: "0.31.0",
+  model: {
+    name: "fake",
+    architecture: "FakeMoe",
+    layers: 3,
+    hiddenSize: 8,
+    vocabSize: 256,
+    contextLength: 512,
+    parameters: 1000,
+    bytes: 4000,
+    quantization: "F32",
+    moe: {
+      layers: LAYERS,
+      experts: EXPERTS,
+      topK: 2,
+      sharedExperts: 0,
+      gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+    },
+  },
+  contextSize: 512,
+  streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
+  chatTemplate: null,
+  specialTokens: { bos: "", eos: "" },
+  devices: ["NVIDIA H100"],
+  vision: false,
+});

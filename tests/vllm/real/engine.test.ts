@@ -1,0 +1,234 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { analyzeCapture } from "../../../src/analysis/analyze.ts";
+import type { Capture } from "../../../src/capture/capture.ts";
+import * as hs from "../../../src/hs.ts";
+import { load } from "../../../src/load.ts";
+import type { LanguageModel } from "../../../src/model.ts";
+import { packageRoot } from "../../../src/package-root.ts";
+import { openCapture } from "../../../src/store/folder-source.ts";
+import { demoCheckpoint, visionCheckpoint } from "./checkpoints.ts";
+import { alive, descendants, soon, spools, workers } from "./processes.ts";
+
+/** vLLM itself, on the CPU: it imports for seconds and takes longer where the machine does something else. */
+const START = 600_000;
+
+const vllm = inject("vllm");
+const python = "python" in vllm ? vllm.python : "";
+const small = { engine: "vllm", python, dtype: "float32", enforceEager: true, maxNumSeqs: 16 } as const;
+/** vLLM's share of the machine's memory: the CPU build takes it for its cache. */
+const memory = { gpuMemoryUtilization: 0.08 } as const;
+const everything = ["router_logits", "expert_ids", "expert_weights", "hidden_states"] as const;
+const endless = { maxTokens: 400, ignoreEos: true } as const;
+
+const lines = readFileSync(join(packageRoot, "models", "demo", "prompts.jsonl"), "utf8")
+  .trim()
+  .split("\n");
+const prompts = lines.map((line) => JSON.parse(line) as { prompt: string; label: string });
+const texts = ["What is 12 + 7?", "Der Hund schläft im Garten.", "def add(a, b):"];
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "moescope-vllm-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.skipIf("missing" in vllm)("the demo model in vLLM", { timeout: START }, () => {
+  let llm: LanguageModel;
+  let checkpoint = "";
+
+  beforeAll(async () => {
+    checkpoint = await demoCheckpoint(inject("python"), folder);
+    const stages = new Set<string>();
+    const onStart = ({ stage }: { stage: string }) => stages.add(stage);
+    llm = await load(checkpoint, { ...small, ...memory, maxModelLen: 512, onStart });
+    expect([...stages]).toEqual(expect.arrayContaining(["import", "model"]));
+  }, START);
+  afterAll(() => llm?.close());
+
+  it("is the model that the embedded engine runs", async () => {
+    const reference = await load(join(packageRoot, "models", "demo", "demo-moe.gguf"), {
+      kvType: "f32",
+      flashAttention: false,
+    });
+    const moe = { ...reference.info.moe };
+    expect({ ...llm.info.moe }).toEqual(moe);
+    const theirs = await reference.capture(prompts, { streams: everything });
+    const ours = await llm.capture(prompts, { streams: everything });
+    await reference.close();
+    expect(ours.complete).toBe(true);
+    for (const column of ["sample", "position", "tokenId", "text", "phase", "label"] as const)
+      expect(ours.rows[column]).toEqual(theirs.rows[column]);
+    expect([...ours.hiddenStates.keys()]).toEqual([...theirs.hiddenStates.keys()]);
+    expect(agreement(ours, theirs)).toBeGreaterThanOrEqual(0.99);
+  });
+
+  it("serves EasySteer's functions", async () => {
+    const [logits, outputs] = await hs.getMoeRouterLogits(llm, texts);
+    const layers = llm.info.moe!.layers;
+    const tokens = await Promise.all(texts.map(async (text) => (await llm.tokenize(text)).length));
+    const total = tokens.reduce((sum, n) => sum + n, 0);
+    expect([...logits.keys()]).toEqual(layers);
+    expect(logits.get(0)!.dims).toEqual([total, llm.info.moe!.experts]);
+    expect(outputs).toHaveLength(3);
+    const [split, generated] = await hs.getMoeRouterLogitsGenerate(llm, {
+      prompts: texts,
+      maxTokens: 6,
+      ignoreEos: true,
+      splitBySamples: true,
+    });
+    expect(split.map((sample) => sample.get(0)!.dims[0])).toEqual(tokens.map((n) => n + 5));
+    expect(generated.map((output) => output.tokens.length)).toEqual([6, 6, 6]);
+    expect(generated[0]!.text).toBe(await llm.detokenize(generated[0]!.tokens));
+    const [hidden] = await hs.getAllHiddenStates(llm, texts);
+    expect(hidden[1]!.get(2)!.dims).toEqual([tokens[1], llm.info.hiddenSize]);
+  });
+
+  it("selects rows and layers", async () => {
+    const options = { streams: ["router_logits", "hidden_states"], maxTokens: 6, ignoreEos: true } as const;
+    const whole = await llm.capture(texts, options);
+    const part = await llm.capture(texts, {
+      ...options,
+      layers: [1, -1],
+      select: { phase: "generated", last: 2 },
+    });
+    const last = llm.info.layers - 1;
+    expect([...part.hiddenStates.keys()]).toEqual([1, last]);
+    for (let sample = 0; sample < texts.length; sample++) {
+      const [all, some] = [whole.sample(sample), part.sample(sample)];
+      expect([...some.rows.position]).toEqual([...all.rows.position.slice(-2)]);
+      expect(some.rows.phase).toEqual(["generated", "generated"]);
+      const size = 2 * llm.info.moe!.experts;
+      expect(
+        distance(some.routerLogits.get(1)!.data, all.routerLogits.get(1)!.data.slice(-size)),
+      ).toBeLessThan(1e-3);
+    }
+  });
+
+  it("writes a folder that is analysed as any other", async () => {
+    const into = join(folder, "run");
+    const written = await llm.capture(prompts.slice(0, 12), { into, maxTokens: 4 });
+    const opened = await openCapture(into);
+    expect(opened.engine).toEqual({ kind: "vllm", version: llm.engine.version });
+    expect(opened.complete).toBe(true);
+    expect(opened.rows.text).toEqual(written.rows.text);
+    expect(opened.outputs.map(({ text }) => text)).toEqual(written.outputs.map(({ text }) => text));
+    const analysis = await analyzeCapture(opened);
+    expect(analysis.layers).toHaveLength(llm.info.moe!.layers.length);
+  });
+
+  it("stops in the middle and goes on", async () => {
+    const abort = new AbortController();
+    const run = llm.capture(texts, {
+      ...endless,
+      signal: abort.signal,
+      onProgress: ({ tokens }) => tokens > 60 && abort.abort(new Error("enough")),
+    });
+    await expect(run).rejects.toThrow("enough");
+    let seen = 0;
+    for await (const _ of llm.stream(texts, endless)) if (++seen === 40) break;
+    const after = await llm.capture(texts[0]!, { maxTokens: 3, ignoreEos: true });
+    expect(after.rows.length).toBe((await llm.tokenize(texts[0]!)).length + 2);
+  });
+
+  it("says so when its process is killed in the middle, and leaves nothing", async () => {
+    const [worker] = workers();
+    const processes = [worker!, ...descendants(worker!)];
+    expect(spools(worker!)).toHaveLength(1);
+    const run = llm.capture(texts, {
+      ...endless,
+      onProgress: ({ tokens }) => tokens > 60 && alive(worker!) && process.kill(worker!, "SIGKILL"),
+    });
+    await expect(run).rejects.toMatchObject({ code: "ENGINE_CRASHED", retryable: true });
+    await expect(llm.capture(texts)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
+    expect(await soon(() => !processes.some(alive))).toBe(true);
+    expect(await soon(() => spools(worker!).length === 0)).toBe(true);
+    await llm.close();
+  });
+
+  it(
+    "ends with its parent, also when that is killed",
+    async () => {
+      const program = `
+      import { load } from ${JSON.stringify(join(packageRoot, "dist", "index.js"))};
+      const llm = await load(process.argv[1], JSON.parse(process.argv[2]));
+      for await (const { position } of llm.stream("The", { maxTokens: 400, ignoreEos: true }))
+        if (position === 5) console.log("running");`;
+      const options = JSON.stringify({ ...small, ...memory, maxModelLen: 512 });
+      const parent = spawn(process.execPath, ["--input-type=module", "-e", program, checkpoint, options], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+
+      for await (const line of createInterface({ input: parent.stdout })) if (line === "running") break;
+      const processes = descendants(parent.pid!);
+      const [worker] = processes;
+      expect(spools(worker!)).toHaveLength(1);
+      parent.kill("SIGKILL");
+      expect(await soon(() => !processes.some(alive))).toBe(true);
+      expect(await soon(() => spools(worker!).length === 0)).toBe(true);
+    },
+    START,
+  );
+});
+
+describe.skipIf("missing" in vllm)("a vision-language model in vLLM", () => {
+  it("has rows of its images' tokens", { timeout: START }, async () => {
+    const { checkpoint, image } = await visionCheckpoint(python, folder);
+    const limits = { limitMmPerPrompt: { image: 1, video: 0 } };
+    const llm = await load(checkpoint, { ...small, ...memory, ...limits, maxModelLen: 256 });
+    const prompt = "<|vision_start|><|image_pad|><|vision_end|>What is this?";
+    const uri = `data:image/png;base64,${readFileSync(image).toString("base64")}`;
+    const shown = [image, uri].map((image) => ({ prompt, multiModalData: { image } }));
+    const capture = await llm.capture([...shown, "What is this?"], { maxTokens: 3, ignoreEos: true });
+    const [first, second, plain] = [0, 1, 2].map((sample) => capture.sample(sample)) as [
+      Capture,
+      Capture,
+      Capture,
+    ];
+    const [media] = capture.samples[0]!.media!;
+    expect(media).toMatchObject({ kind: "image", length: expect.any(Number) });
+    expect(media!.length).toBeGreaterThan(1);
+    expect(capture.samples[2]!.media ?? []).toEqual([]);
+    const text = first.rows.text.slice(media!.offset, media!.offset + media!.length);
+    expect(new Set(text)).toEqual(new Set(["<|image_pad|>"]));
+    expect(first.rows.length).toBe(capture.samples[0]!.promptTokens + 2);
+    expect(plain.rows.length).toBeLessThan(first.rows.length);
+    expect(distance(first.routerLogits.get(0)!.data, second.routerLogits.get(0)!.data)).toBeLessThan(1e-3);
+    // Each place of the image differs: the pixels went in, not the placeholder.
+    const experts = llm.info.moe!.experts;
+    const at = (row: number) => first.routerLogits.get(0)!.data.slice(row * experts, (row + 1) * experts);
+    expect(distance(at(media!.offset), at(media!.offset + 1))).toBeGreaterThan(1e-3);
+    const bad = { prompt, multiModalData: { image: join(folder, "none.png") } };
+    await expect(llm.capture([bad])).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    const [worker] = workers();
+    await llm.close();
+    expect(alive(worker!)).toBe(false);
+    expect(existsSync(image)).toBe(true);
+  });
+});
+
+/** Share of tokens and layers for which two captures have the same set of experts. */
+function agreement(a: Capture, b: Capture): number {
+  let same = 0;
+  let all = 0;
+  for (const [layer, ours] of a.expertIds) {
+    const theirs = b.expertIds.get(layer)!;
+    const [rows, topK] = ours.dims as [number, number];
+    for (let row = 0; row < rows; row++) {
+      const set = (data: ArrayLike<number>) =>
+        Array.from({ length: topK }, (_, k) => data[row * topK + k]!)
+          .sort((x, y) => x - y)
+          .join();
+      all++;
+      if (set(ours.data) === set(theirs.data)) same++;
+    }
+  }
+  return same / all;
+}
+
+const distance = (a: Float32Array, b: Float32Array) =>
+  a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), a.length === b.length ? 0 : Infinity);

@@ -1,0 +1,159 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { load } from "../../src/load.ts";
+import { type Behaviour, FakeServer, PROOF } from "./fake-server.ts";
+import { soon } from "./real/processes.ts";
+
+async function serving(behaviour: Behaviour = {}) {
+  const server = new FakeServer(behaviour);
+  const url = await server.listen();
+  onTestFinished(() => server.close());
+  return { server, url };
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "moescope-server-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+const logits = { streams: ["router_logits"] } as const;
+
+describe("a vllm serve with the plugin", () => {
+  it("streams rows to those who cannot read its files", async () => {
+    const { server, url } = await serving();
+    const llm = await load(`${url}/v1/`);
+    expect(llm.info).toMatchObject({ name: "fake", source: url });
+    expect(llm.engine).toEqual({ kind: "vllm", version: "0.31.0" });
+    const texts = Array.from({ length: 150 }, (_, i) => `text ${i}`);
+    const capture = await llm.capture(["ab", ...texts], { ...logits, maxTokens: 0, seed: 7 });
+    expect(capture.complete).toBe(true);
+    expect(capture.sample(1).rows.text.join("")).toBe("text 0");
+    expect([...capture.routerLogits.get(2)!.data.slice(0, 5)]).toEqual([
+      2097, 2097.25, 2097.5, 2097.75, 2098,
+    ]);
+    // Nothing was asked for; the one token that vLLM draws is not told.
+    expect(capture.outputs[0]).toMatchObject({ text: "", reason: "length" });
+    const sent = server.requests.find((request) => request.url === "/v1/completions")!;
+    expect(sent.body).toMatchObject({ model: "served", max_tokens: 1, seed: 7, prompt: [97, 98] });
+    expect(server.told("DELETE")).toEqual(["/v1/moescope/captures/key-0"]);
+    expect(await llm.detokenize(await llm.tokenize("é"))).toBe("é");
+    await llm.close();
+    await expect(llm.capture("ab", logits)).rejects.toMatchObject({ code: "ENGINE_CLOSED" });
+  });
+
+  it("hands files over on the same host, and they are deleted", async () => {
+    const folder = temporaryFolder();
+    const { server, url } = await serving({ folder });
+    const llm = await load(url);
+    const capture = await llm.capture(["ab", "cde"], logits);
+    expect(capture.rows.text.join("")).toBe("abcde");
+    expect(server.requests.find(({ body }) => body.samples)!.body.proof).toBe(PROOF);
+    expect(readdirSync(folder)).toEqual(["proof"]);
+  });
+
+  it("does not get to read files here that it was not shown to be near", async () => {
+    // It is local to this host, but the name it is reached under is not.
+    const folder = temporaryFolder();
+    const { server, url } = await serving({ folder });
+    const far = await load(url.replace("127.0.0.1", "0.0.0.0"));
+    expect((await far.capture("ab", logits)).rows.text.join("")).toBe("ab");
+    expect(server.requests.find(({ body }) => body.samples)!.body).not.toHaveProperty("proof");
+    const pushy = await serving({ presumptuous: true });
+    const llm = await load(pushy.url);
+    await expect(llm.capture("ab", logits)).rejects.toMatchObject({
+      code: "ENGINE_FAILED",
+      message: expect.stringContaining("names a file here though it was not asked to"),
+    });
+  });
+
+  it("asks for its key", async () => {
+    const { url } = await serving({ apiKey: "right" });
+    vi.stubEnv("VLLM_API_KEY", "");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const options of [{}, { apiKey: "wrong" }])
+      await expect(load(url, options)).rejects.toMatchObject({
+        code: "ENGINE_UNAVAILABLE",
+        message: expect.stringContaining("wants an API key"),
+      });
+    await expect((await load(url, { apiKey: "right" })).capture("ab", logits)).resolves.toBeDefined();
+    vi.stubEnv("VLLM_API_KEY", "right");
+    await expect(load(url)).resolves.toBeDefined();
+  });
+
+  it("is told from one without the plugin, of another version, and from no server", async () => {
+    const bare = await serving({ plugin: false });
+    await expect(load(bare.url)).rejects.toMatchObject({
+      code: "ENGINE_UNAVAILABLE",
+      message: expect.stringContaining(
+        "PYTHONPATH=$(npx moescope plugin-path) VLLM_PLUGINS=moescope vllm serve",
+      ),
+    });
+    const newer = await serving({ protocol: 2 });
+    await expect(load(newer.url)).rejects.toMatchObject({
+      code: "ENGINE_INCOMPATIBLE",
+      message: expect.stringContaining("protocol: speaks another version of the protocol"),
+    });
+    await bare.server.close();
+    await expect(load(bare.url)).rejects.toMatchObject({
+      code: "ENGINE_UNAVAILABLE",
+      retryable: true,
+      message: expect.stringMatching(/no vLLM answers at .*ECONNREFUSED.*is it running/),
+    });
+    const mute = createServer((socket) => socket.end("SSH-2.0\r\n"));
+    await new Promise<void>((resolve) => mute.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void mute.close());
+    const { port } = mute.address() as { port: number };
+    await expect(load(`http://127.0.0.1:${port}`)).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+  });
+
+  it.each([
+    [{ ending: "gone" }, { code: "ENGINE_FAILED", retryable: true }],
+    [{ ending: "cut" }, { code: "ENGINE_FAILED", retryable: true }],
+    [{ ending: "error" }, { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" }],
+    [{ ending: "nonsense" }, { code: "ENGINE_INCOMPATIBLE" }],
+    [{ ending: "another sample" }, { code: "ENGINE_FAILED" }],
+    [{ answers: "refused" }, { code: "INVALID_ARGUMENT", message: expect.stringContaining("too long") }],
+  ] as const)("ends a capture that fails, and forgets it: %j", async (behaviour, error) => {
+    const { server, url } = await serving(behaviour);
+    const llm = await load(url);
+    await expect(llm.capture(["ab", "cd"], logits)).rejects.toMatchObject(error);
+    expect(server.told("DELETE")).toEqual(["/v1/moescope/captures/key-0"]);
+    // The connection is as good as before.
+    expect(await llm.tokenize("x")).toEqual(Int32Array.of(120));
+  });
+
+  it("passes on what the plugin refuses", async () => {
+    const { url } = await serving();
+    await expect((await load(url)).capture("ab", { streams: ["hidden_states"] })).rejects.toMatchObject({
+      name: "RequestError",
+      code: "UNKNOWN_STREAM",
+    });
+  });
+
+  it("is told to forget a capture that is aborted, left or closed", async () => {
+    const { server, url } = await serving({ answers: "never" });
+    const llm = await load(url);
+    const asked = (n: number) =>
+      soon(() => server.requests.filter((request) => request.url === "/v1/completions").length === n);
+    const abort = new AbortController();
+    const aborted = llm.capture("ab", { ...logits, signal: abort.signal });
+    const failing = expect(aborted).rejects.toThrow("enough");
+    expect(await asked(1)).toBe(true);
+    abort.abort(new Error("enough"));
+    await failing;
+    expect(server.told("DELETE")).toHaveLength(1);
+    const closed = expect(llm.capture("ab", logits)).rejects.toMatchObject({ code: "ENGINE_CLOSED" });
+    expect(await asked(2)).toBe(true);
+    await llm.close();
+    await closed;
+    expect(server.told("DELETE")).toHaveLength(2);
+    const other = await serving();
+    const early = await load(other.url);
+    for await (const _ of early.stream(["ab", "cd"], logits)) break;
+    expect(other.server.told("DELETE")).toHaveLength(1);
+  });
+});
