@@ -23,7 +23,7 @@ const RED_BLUE: readonly Rgb[] = [
 
 /** Okabe and Ito's colours for categories, told apart by colour-blind eyes; their black is left to the text. */
 // biome-ignore format: a table
-const OKABE_ITO: readonly Rgb[] = [
+export const OKABE_ITO: readonly Rgb[] = [
   "e69f00", "56b4e9", "009e73", "d55e00", "cc79a7", "0072b2", "f0e442",
 ].map(rgb);
 

@@ -54,7 +54,7 @@ const [MAJOR, MINOR] = [75, 76];
 const SPECIFIC = 120;
 
 /** Ask the driver; `null`: there is none. Nothing is allocated on a GPU. */
-export function cudaDriver(): CudaDriver | null {
+function cudaDriver(): CudaDriver | null {
   try {
     const library = koffi.load(DRIVER_LIBRARY);
     const out = new Int32Array(32);
