@@ -25,6 +25,8 @@ export async function timed(work) {
  * Let the works take turns, once without counting.
  *
  * @param works by name; each gives `{ wall, cpu, result }`.
+ * Each run's time goes to stderr as it ends.
+ *
  * @returns all runs by name.
  */
 export async function inTurns(works, runs) {
@@ -32,6 +34,9 @@ export async function inTurns(works, runs) {
   for (let run = -1; run < runs; run++)
     for (const [name, work] of Object.entries(works)) {
       const times = await work();
+      process.stderr.write(
+        `${run < 0 ? "warm-up" : `run ${run + 1} of ${runs}`}, ${name}: ${round(times.wall, 0)} ms\n`,
+      );
       if (run >= 0) all[name].push(times);
     }
   return all;
@@ -53,4 +58,4 @@ export const medians = (all) =>
 export const ratio = (all, name, baseline, of = "wall") =>
   round(median(all[name].map((times, run) => times[of] / all[baseline][run][of])), 3);
 
-export const round = (value, digits) => Number(value.toFixed(digits));
+const round = (value, digits) => Number(value.toFixed(digits));

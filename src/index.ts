@@ -1,6 +1,7 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
+export type { ReapScore } from "./advice/reap.ts";
 export type { Parting } from "./analysis/alignment.ts";
 export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
 export {

@@ -1,8 +1,6 @@
 import type { ExpertUsage } from "../analysis/usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import type { CacheType } from "../engines/llama/cache-size.ts";
-import { footprint } from "../engines/llama/footprint.ts";
-import { modelInfo, readHeader } from "../engines/llama/gguf.ts";
 import { ModelError, RequestError } from "../errors.ts";
 import type { ReferenceOptions } from "../load.ts";
 import { resolveModel } from "../models/resolve.ts";
@@ -42,6 +40,9 @@ export async function advisePlacement(
   { vram, contextSize, kvType = "f16", batchSize = 512, ...reach }: PlacementOptions,
 ): Promise<ModelPlacement> {
   const { path, source } = await resolveModel(reference, reach);
+  // Loaded when needed: importing the library should be quick.
+  const { modelInfo, readHeader } = await import("../engines/llama/gguf.ts");
+  const { footprint } = await import("../engines/llama/footprint.ts");
   const header = await readHeader(path);
   const model = modelInfo(header, source);
   if (!model.moe)

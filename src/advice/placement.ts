@@ -1,6 +1,6 @@
 import type { ExpertUsage } from "../analysis/usage.ts";
+import { EXPERTS } from "../engines/llama/expert-tensors.ts";
 import type { Footprint } from "../engines/llama/footprint.ts";
-import { EXPERTS } from "../engines/llama/placement.ts";
 import { hottestShare } from "./hottest-share.ts";
 import { largestFit } from "./largest-fit.ts";
 

@@ -2,6 +2,8 @@ import { chosenExperts, routedLayers } from "../analysis/chosen.ts";
 import { wilsonInterval } from "../analysis/wilson.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
+import { jackknifeHalfWidth } from "./jackknife.ts";
+import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
 type Interval = readonly [low: number, high: number];
 
@@ -19,6 +21,8 @@ export interface PruneCandidate {
   readonly weightShare: number;
   /** Jackknife interval of the weight share, samples taken as independent. */
   readonly weightInterval: Interval;
+  /** The norm of what it adds where it is used; `null` unless `expert_outputs` were captured with the routing. */
+  readonly reap: ReapScore | null;
   /** The weight share among the rows of each label. */
   readonly byLabel: readonly { readonly label: string | null; readonly weightShare: number }[];
   /** The label it carries most of: what pruning it would hurt first. */
@@ -32,26 +36,26 @@ export interface PruneCandidates {
   readonly evenShare: number;
   /** Whether `weightShare` counts mixing weights; without captured weights every choice counts the same. */
   readonly weighted: boolean;
-  /** All experts of all layers, those that carry least first. */
+  /** What {@link experts} is ordered by: `relative` of the REAP scores where every layer has them, else `weightShare`. */
+  readonly score: "reap" | "weightShare";
+  /** All experts of all layers, those with the lowest score first. */
   readonly experts: readonly PruneCandidate[];
 }
 
 /** Two-sided, of the intervals. */
 const CONFIDENCE = 0.95;
-const NORMAL = 1.959963984540054;
 
 /**
- * The experts of a capture by what they contribute: how often they are used, and the part of the routing weight they
- * carry, over all rows and for each label. Weights follow the idea of REAP (Lasby et al., arXiv:2510.13999), which
- * prunes by the router's weight times the norm of the expert's output; the norm is not in a capture of routing, and
- * an expert with small weights and large outputs looks less important here than it is.
+ * The experts of a capture by what they contribute: how often they are used, the part of the routing weight they
+ * carry, over all rows and for each label, and where `expert_outputs` were captured the score of REAP (Lasby et al.,
+ * arXiv:2510.13999): the mean norm of an expert's weighted output over the rows that used it. Without outputs the
+ * weight share ranks, and an expert with small weights and large outputs looks less important than it is.
  *
  * Little contribution on these texts is no proof of little use: pruning needs an evaluation of the pruned model on the
  * tasks that matter, rare ones among them.
  *
- * The weight share's interval is the delete-one jackknife over samples (Efron and Tibshirani, An Introduction to the
- * Bootstrap, 1993, chapter 11), because tokens of one text resemble each other. Holds two numbers per sample and
- * expert of one layer.
+ * Intervals are the delete-one jackknife over samples, because tokens of one text resemble each other. Holds some
+ * numbers per sample and expert of one layer, and 8 MB of outputs.
  *
  * @throws RequestError `INVALID_ARGUMENT` when there are no rows; `UNKNOWN_STREAM` without routing.
  */
@@ -61,12 +65,15 @@ export function pruneCandidates(capture: Capture): PruneCandidates {
     throw new RequestError("INVALID_ARGUMENT", "this capture has no rows with routing to rank experts by");
   const tallies = layers.map((layer) => tallyLayer(capture, layer));
   const experts = layers.flatMap((layer, i) => candidatesOf(capture, layer, tallies[i]!));
-  experts.sort((a, b) => a.weightShare - b.weightShare || a.count - b.count || a.layer - b.layer);
+  const score = experts.every(({ reap }) => reap) ? "reap" : "weightShare";
+  const scoreOf = (of: PruneCandidate) => (score === "reap" ? of.reap!.relative : of.weightShare);
+  experts.sort((a, b) => scoreOf(a) - scoreOf(b) || a.count - b.count || a.layer - b.layer);
   return {
     rows: capture.rows.length,
     samples: tallies[0]!.samples.length,
     evenShare: 1 / capture.model.moe!.experts,
     weighted: tallies.every(({ weighted }) => weighted),
+    score,
     experts,
   };
 }
@@ -117,6 +124,7 @@ function candidatesOf(
     return { label, members, total: members.reduce((sum, s) => sum + totals[s]!, 0) };
   });
   const total = totals.reduce((sum, weight) => sum + weight, 0);
+  const reap = hasReapScores(capture, layer) ? reapScores(capture, layer, samples) : null;
   return Array.from(counts, (count, expert): PruneCandidate => {
     const own = samples.map((_, s) => weights[s * experts + expert]!);
     const byLabel = groups.map(({ label, members, total }) => ({
@@ -130,25 +138,21 @@ function candidatesOf(
       share: count / rows,
       interval: wilsonInterval(count, rows, CONFIDENCE),
       weightShare: own.reduce((sum, weight) => sum + weight, 0) / total,
-      weightInterval: jackknife(own, totals),
+      weightInterval: shareInterval(own, totals),
+      reap: reap?.[expert] ?? null,
       byLabel,
       mostNeededBy: byLabel.reduce((most, next) => (next.weightShare > most.weightShare ? next : most)),
     };
   });
 }
 
-/** Interval of sum(parts) / sum(totals), a sample an observation. */
-function jackknife(parts: readonly number[], totals: readonly number[]): Interval {
-  const n = parts.length;
+/** Interval of sum(parts) / sum(totals), which is from 0 to 1; a sample is an observation. */
+function shareInterval(parts: readonly number[], totals: readonly number[]): Interval {
   const part = parts.reduce((sum, value) => sum + value, 0);
-  const total = totals.reduce((sum, value) => sum + value, 0);
-  const ratio = part / total;
-  // One sample says nothing of others, and no use in n samples bounds the samples that would use it.
-  if (n < 2) return [0, 1];
-  if (part === 0) return wilsonInterval(0, n, CONFIDENCE);
-  const without = parts.map((value, s) => (part - value) / (total - totals[s]!));
-  const mean = without.reduce((sum, value) => sum + value, 0) / n;
-  const squares = without.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const half = NORMAL * Math.sqrt(((n - 1) / n) * squares);
+  const ratio = part / totals.reduce((sum, value) => sum + value, 0);
+  const half = jackknifeHalfWidth(parts, totals);
+  if (half === null) return [0, 1];
+  // No use in n samples bounds the samples that would use it.
+  if (part === 0) return wilsonInterval(0, parts.length, CONFIDENCE);
   return [Math.max(0, ratio - half), Math.min(1, ratio + half)];
 }

@@ -1,7 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
 import { sharedExperts } from "./agreement.ts";
 import { type Alignment, pairChunks } from "./alignment.ts";
-import { chosenRows, hasStream } from "./chosen.ts";
+import { type ChosenRows, chosenRows, hasStream } from "./chosen.ts";
 import { type Divergence, divergence } from "./divergence.ts";
 import type { PairedDifferences } from "./sign-flip-test.ts";
 
@@ -11,7 +11,7 @@ export interface LayerSums {
   readonly exact: number;
   /** Experts that pairs have in common, over all pairs. */
   readonly shared: number;
-  /** Pairs with the same best expert. */
+  /** Pairs with the same best expert: that of most weight, the first where weights are not known. */
   readonly top1: number;
   /** Sums of the divergences in nats; `null` unless both captures have the layer's logits. */
   readonly divergence: Divergence | null;
@@ -40,8 +40,9 @@ export function compareLayer(
   const pair: Divergence = { kl: 0, js: 0 };
   let [exact, shared, top1] = [0, 0, 0];
   for (const { from, to, spanA, spanB } of pairChunks(alignment)) {
-    const idsA = chosenRows(a, layer, ...spanA).ids;
-    const idsB = chosenRows(b, layer, ...spanB).ids;
+    const [chosenA, chosenB] = [chosenRows(a, layer, ...spanA), chosenRows(b, layer, ...spanB)];
+    const [idsA, idsB] = [chosenA.ids, chosenB.ids];
+    const weighted = chosenA.weights !== null && chosenB.weights !== null;
     const logitsA = withLogits ? a.routerLogits.rows(layer, ...spanA).data : null;
     const logitsB = withLogits ? b.routerLogits.rows(layer, ...spanB).data : null;
     for (let i = from; i < to; i++) {
@@ -55,7 +56,9 @@ export function compareLayer(
       }
       shared += common;
       if (common === topK) exact++;
-      if (idsA[rowA * topK] === idsB[rowB * topK]) top1++;
+      const bestA = weighted ? heaviest(chosenA, rowA * topK, topK) : idsA[rowA * topK];
+      const bestB = weighted ? heaviest(chosenB, rowB * topK, topK) : idsB[rowB * topK];
+      if (bestA === bestB) top1++;
       usage.enter(a.rows.sample[alignment.a[i]!]!);
       for (let k = 0; k < topK; k++) usage.add(idsA[rowA * topK + k]!, idsB[rowB * topK + k]!);
       visit(i, common, pair.js);
@@ -71,6 +74,13 @@ export function compareLayer(
     countsB,
     differences: usage.finish(),
   };
+}
+
+/** The expert with the greatest weight: engines need not rank the experts of a row (vLLM's grouped top-k does not). */
+function heaviest({ ids, weights }: ChosenRows, from: number, topK: number): number {
+  let best = from;
+  for (let i = from + 1; i < from + topK; i++) if (weights![i]! > weights![best]!) best = i;
+  return ids[best]!;
 }
 
 /** Counts use of experts on both sides, as a whole and as differences by sample; samples come in order. */

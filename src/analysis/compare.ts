@@ -32,7 +32,7 @@ export interface LayerComparison {
   readonly exact: number;
   /** Mean of |A ∩ B| / topK. */
   readonly overlap: number;
-  /** Part of the rows with the same best expert. */
+  /** Part of the rows with the same best expert: that of most weight, the first where weights were not captured. */
   readonly top1: number;
   /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
   readonly kl: number | null;

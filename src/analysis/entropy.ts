@@ -1,6 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
-import { fastExp } from "../routing/exp.ts";
+import { EXP_REACH, expWithinReach, fastExp } from "../routing/exp.ts";
 import { chosenExperts, rowChunks } from "./chosen.ts";
 
 /**
@@ -16,15 +16,35 @@ export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
   const entropy = new Float64Array(experts === 0 ? 0 : data.length / experts);
   for (let row = 0; row < entropy.length; row++) {
     const [from, to] = [row * experts, (row + 1) * experts];
-    // Any shift gives the same number unless the logits lie so far apart that e^d overflows: then the greatest one does.
-    const nats = shiftedEntropy(data, from, to, data[from]!);
-    entropy[row] = Number.isFinite(nats) ? nats : shiftedEntropy(data, from, to, maxOf(data, from, to));
+    const nats = closeEntropy(data, from, to);
+    entropy[row] = Number.isNaN(nats) ? anyEntropy(data, from, to) : nats;
   }
   return entropy;
 }
 
-/** With d = logit - shift and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p. */
-function shiftedEntropy(logits: Float32Array, from: number, to: number, shift: number): number {
+/**
+ * With d = logit - shift and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p. Any shift gives the
+ * same number, and the first logit spares a search.
+ *
+ * @returns NaN when the logits are not finite or lie further from the first than the table of e^d reaches.
+ */
+function closeEntropy(logits: Float32Array, from: number, to: number): number {
+  const shift = logits[from]!;
+  let z = 0;
+  let weighted = 0;
+  for (let i = from; i < to; i++) {
+    const d = logits[i]! - shift;
+    if (!(Math.abs(d) < EXP_REACH)) return Number.NaN;
+    const e = expWithinReach(d);
+    z += e;
+    weighted += d * e;
+  }
+  return inNats(z, weighted);
+}
+
+/** The same for any logits: shifted by the greatest, e^d cannot overflow. */
+function anyEntropy(logits: Float32Array, from: number, to: number): number {
+  const shift = maxOf(logits, from, to);
   let z = 0;
   let weighted = 0;
   for (let i = from; i < to; i++) {
@@ -34,9 +54,11 @@ function shiftedEntropy(logits: Float32Array, from: number, to: number, shift: n
     // e^-Infinity is 0, and its product NaN.
     if (e !== 0) weighted += d * e;
   }
-  // -0 and rounding below 0 are no entropies.
-  return Math.max(0, Math.log(z) - weighted / z);
+  return inNats(z, weighted);
 }
+
+/** -0 and rounding below 0 are no entropies. */
+const inNats = (z: number, weighted: number) => Math.max(0, Math.log(z) - weighted / z);
 
 function maxOf(values: Float32Array, from: number, to: number): number {
   let max = values[from]!;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Device } from "../engines/llama/devices.ts";
 import type { GpuDiagnosis, LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
 import type { VllmDiagnosis } from "../engines/vllm/python.ts";
+import { memoryLimit } from "../memory-limit.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
 import { bytes } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
@@ -26,7 +27,8 @@ export interface DoctorReport {
   readonly moescope: string;
   readonly node: string;
   readonly platform: string;
-  readonly memory: { readonly free: number; readonly total: number };
+  /** Bytes; `limit`: what a container lets this process have, `null` where that is all. */
+  readonly memory: { readonly free: number; readonly total: number; readonly limit: number | null };
   readonly threads: number;
   readonly llama: LlamaDiagnosis;
   readonly vllm: VllmDiagnosis;
@@ -48,7 +50,7 @@ export async function doctor(
     moescope: packageVersion,
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
-    memory: { free: freemem(), total: totalmem() },
+    memory: { free: freemem(), total: totalmem(), limit: memoryLimit() },
     threads: availableParallelism(),
     llama: await context.diagnose(),
     vllm: await context.diagnoseVllm(),
@@ -105,12 +107,15 @@ export function doctorView(report: DoctorReport, { width, depth }: Terminal): st
     {
       name: "memory",
       mark: null,
-      text: `${bytes(memory.total)}, ${bytes(memory.free)} free; ${threads} threads`,
+      text: `${bytes(memory.total)}, ${bytes(memory.free)} free; ${memory.limit === null ? "" : `this container may use ${bytes(memory.limit)}; `}${threads} threads`,
     },
     llama.problem === null
       ? { name: "llama.cpp", mark: "ok", text: `${llama.version}, layouts checked, in ${llama.folder}` }
       : { name: "llama.cpp", mark: "broken", text: llama.problem },
     ...llama.devices.map((device): Line => ({ name: "", mark: "ok", text: deviceText(device) })),
+    ...(llama.kernels === null
+      ? []
+      : [{ name: "", mark: "ok", text: `CPU kernels: ${llama.kernels}` } as const]),
     ...llama.gpus.flatMap(gpuLines),
     vllmLine(report.vllm),
     {
@@ -156,11 +161,20 @@ function deviceText({ name, description, memory }: Device): string {
   return `${name}: ${description}${size}`;
 }
 
-function gpuLines({ kind, install, installed, devices, problem }: GpuDiagnosis): Line[] {
+function gpuLines({ kind, driver, install, installed, devices, problem }: GpuDiagnosis): Line[] {
   if (devices.length > 0)
     return devices.map((device, i) => ({ name: i === 0 ? kind : "", mark: "ok", text: deviceText(device) }));
   if (problem !== null) return [{ name: kind, mark: "broken", text: problem }];
   // Nothing to say of what does not exist here.
   if (installed || install === null) return [];
-  return [{ name: kind, mark: "absent", text: `not installed; with such a GPU: ${install}` }];
+  return [
+    {
+      name: kind,
+      mark: "absent",
+      text:
+        driver === null
+          ? `not installed; with such a GPU: ${install}`
+          : `${driver} is here, llama.cpp's backend for it is not: ${install}`,
+    },
+  ];
 }

@@ -113,7 +113,7 @@ Formats:
   routed-experts  [token, layer, k] ids, as vLLM and SGLang return them
   expert-load     JSON [layers, experts], for SGLang's --init-expert-location
   usage-csv, usage-parquet    a line per layer, label and expert
-  npy             every stream as numpy arrays [rows, layers, width]
+  npy             every stream as numpy arrays [rows, layers, ...]
 
 Examples:
   moescope export run1 --format npy -o arrays

@@ -16,7 +16,7 @@ import { usageCsv, usageParquet } from "./usage-table.ts";
  * - `routed-experts`: a folder with `routed_experts.npy` and `index.json`, see {@link routedExperts};
  * - `expert-load`: JSON, see {@link expertLoad};
  * - `usage-csv`, `usage-parquet`: a line per layer, label and expert, see {@link UsageRow};
- * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, width]`, the rows' labels as `sample.npy`,
+ * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, ...]`, the rows' labels as `sample.npy`,
  *   `position.npy` and `token_id.npy`, and `index.json` with the layers.
  *
  * @returns the paths written.
@@ -48,7 +48,7 @@ export async function exportCapture(capture: Capture, format: ExportFormat, to: 
     case "usage-csv":
       return writeFile(to, usageCsv(expertUsage(capture)));
     case "usage-parquet":
-      return writeFile(to, [usageParquet(expertUsage(capture))]);
+      return writeFile(to, [await usageParquet(expertUsage(capture))]);
     case "npy":
       return writeFolder(to, arraysOf(capture));
   }

@@ -10,7 +10,7 @@ const NPY_TYPES: Record<"float32" | "uint16" | "int32", NpyType> = {
   int32: "<i4",
 };
 
-/** A stream of a capture as one array `[rows, layers, width]`. */
+/** A stream of a capture as one array `[rows, layers, ...]`. */
 export interface StreamArray extends NpyArray {
   readonly stream: StreamName;
   /** The layer of each entry of the second axis. */

@@ -1,4 +1,3 @@
-import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import type { ExpertUsage, UsageCounts } from "../analysis/usage.ts";
 import { wilsonInterval } from "../analysis/wilson.ts";
 
@@ -72,7 +71,8 @@ function field(value: string | number | boolean | null): string {
 }
 
 /** The table as one Parquet file. A model of 61 layers, 256 experts and ten labels has 172 000 lines. */
-export function usageParquet(usage: ExpertUsage): Uint8Array {
+export async function usageParquet(usage: ExpertUsage): Promise<Uint8Array> {
+  const { ByteWriter, ParquetWriter } = await import("hyparquet-writer");
   const table = [...usageTable(usage)];
   const column = <K extends keyof UsageRow>(name: K) => table.map((row) => row[name]);
   const whole = (name: "layer" | "expert") => Int32Array.from(column(name));

@@ -1,5 +1,6 @@
 import type { CaptureAnalysis, LayerAnalysis } from "../analysis/capture-analysis.ts";
 import { information, probability } from "../view/numbers.ts";
+import { bar } from "./bar.ts";
 import { type Html, html } from "./html.ts";
 
 /** Load balance, confidence of the router and what experts tell, layer by layer. */
@@ -28,6 +29,3 @@ const beyondChance = (of: LayerAnalysis["specialization"]) =>
 
 const fixed = (value: number | null | undefined) =>
   value === null || value === undefined ? "–" : value.toFixed(2);
-
-const bar = (part: number) =>
-  html`<span class="bar" aria-hidden="true"><i style="width:${(100 * Math.min(1, part || 0)).toFixed(1)}%"></i></span>`;

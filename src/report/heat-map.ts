@@ -16,14 +16,14 @@ export interface HeatMap {
   readonly position: (value: number) => number;
   readonly palette: (position: number) => Rgb;
   /** How the script words a value; see `script.ts`. */
-  readonly unit: "share" | "attraction";
+  readonly unit: "share" | "attraction" | "divergence";
   /** Divides a share for "times fair". */
   readonly fairShare?: number;
   /** Cells with a cross: dead experts. */
   readonly crossed?: (row: number, column: number) => boolean;
   /** Cells with a dot: what is significant. */
   readonly dotted?: (row: number, column: number) => boolean;
-  /** Pixels a row may take at most. */
+  /** Pixels a row may take at most; for maps that stand beside others. */
   readonly rowHeight?: number;
 }
 
@@ -33,10 +33,12 @@ const HEIGHT = 420;
 const MIN_ROW = 5;
 const LABEL_HEIGHT = 14;
 const MAX_COLUMN_LABELS = 16;
+/** Beside one another, maps have half the width or less. */
+const MAX_SMALL_COLUMN_LABELS = 12;
 /** Marks are drawn where a cell is large enough to show one. */
 const MAX_MARKED_COLUMNS = 64;
-/** Values as 16-bit numbers in thousandths of this; see `script.ts`. */
-const VALUE_STEP = { share: 1 / 65534, attraction: 1 / 1000 } as const;
+/** Values as 16-bit numbers in multiples of this; see `script.ts`. */
+const VALUE_STEP = { share: 1 / 65534, attraction: 1 / 1000, divergence: 1 / 65534 } as const;
 /** Stands for no value. */
 const NO_VALUE = 65535;
 
@@ -57,7 +59,7 @@ export function heatMap(map: HeatMap): Html {
   const palette = Array.from({ length: PALETTE_STEPS }, (_, i) => map.palette(i / (PALETTE_STEPS - 1)));
   const image = pngDataUrl(pixels, columns.length, rows.length, palette);
   const rowStep = Math.ceil(LABEL_HEIGHT / height);
-  const columnStep = stepFor(columns.length);
+  const columnStep = stepFor(columns.length, map.rowHeight ? MAX_SMALL_COLUMN_LABELS : MAX_COLUMN_LABELS);
   return html`<div class="map" tabindex="0" role="group" aria-label="${map.label}. Arrow keys read its cells."
  data-rows="${JSON.stringify(rows)}" data-columns="${JSON.stringify(columns)}" data-word="${map.columnWord}"
  data-unit="${map.unit}" data-fair="${map.fairShare ?? 1}" data-values="${base64(values)}"
@@ -72,9 +74,9 @@ export function heatMap(map: HeatMap): Html {
 <output class="readout"></output></div>`;
 }
 
-function stepFor(columns: number): number {
+function stepFor(columns: number, labels: number): number {
   let step = 1;
-  while (columns / step > MAX_COLUMN_LABELS) step *= 2;
+  while (columns / step > labels) step *= 2;
   return step;
 }
 

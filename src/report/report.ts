@@ -4,6 +4,8 @@ import { packageVersion } from "../package-root.ts";
 import { safeText } from "../view/safe-text.ts";
 import { balance } from "./balance.ts";
 import { company } from "./company.ts";
+import { drift } from "./drift.ts";
+import { hiddenStates } from "./hidden-states.ts";
 import { html, trusted } from "./html.ts";
 import { completeness, facts, subtitle } from "./overview.ts";
 import { SCRIPT } from "./script.ts";
@@ -11,6 +13,7 @@ import { specialization } from "./specialization.ts";
 import { STYLE } from "./style.ts";
 import { tastes } from "./tastes.ts";
 import { texts } from "./texts.ts";
+import { tokenClasses } from "./token-classes.ts";
 import { usage } from "./usage.ts";
 import { words } from "./words.ts";
 
@@ -28,8 +31,11 @@ const SECTIONS = [
   ["balance", "Layer by layer"],
   ["labels", "Specialization"],
   ["tokens", "What the experts like"],
-  ["texts", "Along the text"],
+  ["classes", "Kinds of token"],
+  ["drift", "Drift"],
+  ["texts", "Entropy along the text"],
   ["company", "Who works with whom"],
+  ["hidden", "Hidden states"],
   ["words", "Words"],
 ] as const;
 
@@ -55,8 +61,11 @@ export function reportHtml(
         balance(analysis),
         specialization(analysis),
         tastes(analysis),
+        tokenClasses(analysis),
+        drift(analysis),
         texts(analysis),
         company(analysis),
+        hiddenStates(analysis),
         words(),
       ];
   const body = html`${completeness(analysis)}${sections}`;

@@ -14,10 +14,20 @@ export const SCRIPT = `"use strict";
   button.hidden = false;
   button.addEventListener("click", () => { const theme = dark() ? "light" : "dark"; stored.set(theme); show(theme); });
 
+  // A table that is wider than the screen can be scrolled with the keys.
+  const scrollers = new ResizeObserver((changed) => {
+    for (const { target } of changed) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const scroller of document.querySelectorAll(".scroll")) scrollers.observe(scroller);
+
   const number = (value) => String(Number(value.toPrecision(3)));
   const words = {
     share: (value, fair) => number(value / 65534 * 100) + " % of its tokens, " + number(value / 65534 / fair) + " \\u00d7 fair share",
     attraction: (value) => number(value / 1000) + " \\u00d7 as often together as any two",
+    divergence: (value) => number(value / 65534) + " nats beyond chance",
   };
   for (const map of document.querySelectorAll(".map")) {
     const { rows, columns, word, unit, fair, values } = map.dataset;

@@ -2,6 +2,7 @@ import type { CaptureAnalysis, ExpertTaste, LayerAnalysis } from "../analysis/ca
 import { percent, plural, times } from "../view/numbers.ts";
 import { safeText, safeToken } from "../view/safe-text.ts";
 import { type Html, html } from "./html.ts";
+import { spread } from "./spread.ts";
 
 /** Experts described; an expert takes about 1.5 KB. */
 const MAX_EXPERTS = 384;
@@ -18,13 +19,6 @@ export function tastes({ layers, experts }: CaptureAnalysis): Html {
 <p>Tokens that an expert serves far more often than others do, and where it took most weight. Spaces are shown as ·, line ends as ↵.</p>
 ${shown.map(layerTastes)}
 ${hidden > 0 && html`<p class="soft">${plural(hidden, "more layer")} left out to keep this file small; <code>moescope analyze DIR --json</code> has all.</p>`}`;
-}
-
-/** As many layers as fit, evenly from the first to the last. */
-function spread(layers: readonly LayerAnalysis[], most: number): readonly LayerAnalysis[] {
-  if (layers.length <= most) return layers;
-  const at = (i: number) => Math.round((i * (layers.length - 1)) / Math.max(1, most - 1));
-  return Array.from({ length: most }, (_, i) => layers[at(i)]!);
 }
 
 function layerTastes({ layer, tastes, experts }: LayerAnalysis, index: number): Html {

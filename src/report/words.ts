@@ -22,8 +22,20 @@ const WORDS: readonly (readonly [string, string])[] = [
     "Mutual information of (expert, label), less its mean under permuted labels: what the choice tells of the label.",
   ],
   [
+    "class of token",
+    "By the Unicode properties of its text: words by script, continuations, numbers, punctuation, line ends. It knows nothing of meaning.",
+  ],
+  [
+    "divergence",
+    "Jensen-Shannon divergence of two ways to use the experts, in nats, at most ln 2 (Lin, IEEE Trans. Inf. Theory 37, 1991).",
+  ],
+  [
+    "linear probe",
+    "Ridge classifier on standardised hidden states (Alain and Bengio, arXiv:1610.01644); scored on texts it was not fitted on.",
+  ],
+  [
     "p and q",
-    "p: how often labels permuted between texts give as much. q: p corrected for the number of tests (Benjamini and Hochberg).",
+    "p: how often as much comes by chance, from labels permuted between texts, or classes and positions rotated within them. q: p corrected for the number of tests (Benjamini and Hochberg).",
   ],
   ["lift", "How many times as often as if independent: P(a and b) / (P(a) P(b))."],
   ["95 % interval", "Wilson score interval; tokens are taken as independent, so it is rather too narrow."],

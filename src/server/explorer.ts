@@ -45,13 +45,12 @@ export async function loadExplorer(folder: string): Promise<Explorer> {
 
 const NOT_BUILT = "The explorer is not built: run npm run build. The API is described at /api/openapi.json\n";
 
-/** A file, or the page itself for every address that is a view of it. */
+/** A file, or the page itself; its views are behind the `#` and never reach the server. */
 export function serveExplorer(explorer: Explorer, c: Context): Response | null {
-  const page = explorer.get("/index.html");
-  const isView = extname(c.req.path) === "";
-  if (!page && isView)
+  const isPage = c.req.path === "/";
+  const file = explorer.get(isPage ? "/index.html" : c.req.path);
+  if (!file && isPage)
     return new Response(NOT_BUILT, { status: 503, headers: { "content-type": "text/plain; charset=utf-8" } });
-  const file = explorer.get(c.req.path) ?? (isView ? page : undefined);
   if (!file) return null;
   return new Response(file.body, {
     headers: {

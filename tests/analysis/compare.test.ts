@@ -7,6 +7,8 @@ import { signFlipTest } from "../../src/analysis/sign-flip-test.ts";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { largestShifts } from "../../src/analysis/usage-shift.ts";
 import type { Capture } from "../../src/capture/capture.ts";
+import { MemorySink } from "../../src/capture/memory.ts";
+import { drive, syntheticRun } from "../store/synthetic.ts";
 import { error, flat, reference } from "./reference.ts";
 import { captureOf } from "./synthetic.ts";
 
@@ -39,6 +41,44 @@ function routed(text: string, given: Partial<Parameters<typeof captureOf>[0]> = 
 }
 
 describe("compareCaptures", () => {
+  test("takes captures of two engines, which name models differently and may not rank the chosen experts", async () => {
+    const run = syntheticRun({ lengths: [6, 7, 5] });
+    const swapped = <T extends Uint16Array | Float32Array>(pairs: T) =>
+      pairs.map((_, i) => pairs[i ^ 1]!) as T;
+    const other = {
+      ...run,
+      header: {
+        ...run.header,
+        engine: { kind: "vllm", version: "0.32.0" },
+        model: {
+          ...run.header.model,
+          name: "org/synthetic",
+          source: "org/synthetic",
+          architecture: "Qwen3MoeForCausalLM",
+          quantization: "bfloat16",
+          bytes: 9000,
+        },
+      },
+      batches: run.batches.map((batch) => ({
+        ...batch,
+        streams: new Map(
+          [...batch.streams].map(([name, layers]) => [
+            name,
+            name === "expert_ids" || name === "expert_weights"
+              ? new Map([...layers].map(([layer, data]) => [layer, swapped(data as Uint16Array)]))
+              : layers,
+          ]),
+        ),
+      })),
+    };
+    const [llama, vllm] = [await drive(run, new MemorySink()), await drive(other, new MemorySink())];
+    expect([...vllm.expertIds.get(1)!.data]).not.toEqual([...llama.expertIds.get(1)!.data]);
+    const { exact, layers, onlyA, onlyB } = compareCaptures(llama, vllm);
+    expect({ exact, onlyA, onlyB }).toEqual({ exact: 1, onlyA: 0, onlyB: 0 });
+    for (const layer of layers.values())
+      expect(layer).toMatchObject({ exact: 1, overlap: 1, top1: 1, kl: 0 });
+  });
+
   test("against numpy and scipy", () => {
     const { layers, rows, exact } = compareCaptures(a, b);
     const layer = layers.get(0)!;

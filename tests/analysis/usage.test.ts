@@ -100,6 +100,18 @@ describe("entropy and margin", () => {
     expect(error(rowMargin(logits, ids), ref.rowMargin)).toBeLessThan(1e-12);
   });
 
+  test("per row of logits that lie too far apart for the quick way, and of masked ones", () => {
+    const rows = [
+      [0, 500, 500, -500],
+      [-Infinity, 3, 3, -Infinity],
+      [200, -200, -200, -200],
+    ];
+    const { length } = rows[0]!;
+    const data = Float32Array.from(rows.flat());
+    const entropies = rowEntropy({ type: "float32", dims: [rows.length, length], data });
+    expect(error(entropies, [Math.LN2, Math.LN2, 0])).toBeLessThan(1e-9);
+  });
+
   test("means of a capture and of a plain Map agree", () => {
     const capture = captureOf({ ...shape, streams: { router_logits: logits.data } });
     expect(routingEntropy(capture).get(0)).toBeCloseTo(mean(ref.rowEntropy), 9);

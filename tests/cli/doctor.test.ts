@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
+import { type DoctorReport, doctorView } from "../../src/cli/doctor.ts";
+import type { Terminal } from "../../src/cli/terminal.ts";
 import { displayWidth } from "../../src/cli/view/text.ts";
+import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/cuda.ts";
 import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
+import { memoryLimit } from "../../src/memory-limit.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { HEALTHY, runCli } from "./run-cli.ts";
 
@@ -11,21 +15,30 @@ test("doctor says what works, and ends with 0", async () => {
     diagnosis: {
       ...HEALTHY,
       gpus: [
-        { kind: "cuda", install: "npm install cuda-package", installed: false, devices: [], problem: null },
+        {
+          kind: "cuda",
+          driver: null,
+          install: "npm install cuda-package",
+          installed: false,
+          devices: [],
+          problem: null,
+        },
         {
           kind: "vulkan",
+          driver: null,
           install: null,
           installed: true,
           devices: [{ ...GPU, name: "Vulkan0" }],
           problem: null,
         },
-        { kind: "metal", install: null, installed: false, devices: [], problem: null },
+        { kind: "metal", driver: null, install: null, installed: false, devices: [], problem: null },
       ],
     },
   });
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).toContain("  llama.cpp   ✓ 0.5.0, layouts checked, in /opt/llama\n");
   expect(stdout).toContain("              ✓ CPU: A processor, 16 GB, 8 GB free\n");
+  expect(stdout).toContain("              ✓ CPU kernels: ggml-cpu-haswell\n");
   expect(stdout).toContain("  cuda        – not installed; with such a GPU: npm install cuda-package\n");
   expect(stdout).toContain("  vulkan      ✓ Vulkan0: A card, 24 GB, 20 GB free\n");
   expect(stdout).not.toContain("metal");
@@ -44,7 +57,16 @@ test("doctor names what is broken in lines of 80 columns, and ends with 1 when c
     engine,
     diagnosis: {
       ...HEALTHY,
-      gpus: [{ kind: "cuda", install: "npm install x", installed: true, devices: [], problem }],
+      gpus: [
+        {
+          kind: "cuda",
+          driver: "NVIDIA driver 580.1",
+          install: "npm install x",
+          installed: true,
+          devices: [],
+          problem,
+        },
+      ],
     },
   });
   expect(code).toBe(1);
@@ -52,6 +74,63 @@ test("doctor names what is broken in lines of 80 columns, and ends with 1 when c
   expect(stdout).toContain("  capture     ✗ the engine is on fire\n");
   expect(stdout).toContain("see ✗ above for what to do");
   for (const line of stdout.split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+});
+
+const REPORT: DoctorReport = {
+  moescope: "1.0.0",
+  node: "v20.20.2",
+  platform: "linux-x64",
+  memory: { free: 2e10, total: 6.4e10, limit: null },
+  threads: 8,
+  llama: HEALTHY,
+  vllm: null,
+  capture: { ok: true, message: "4 tokens", milliseconds: 5, devices: [] },
+};
+const TERMINAL = { width: 80, depth: "none" } as Terminal;
+const viewOf = (report: Partial<DoctorReport>) => {
+  const lines = doctorView({ ...REPORT, ...report }, TERMINAL);
+  for (const line of lines) expect(displayWidth(line), line).toBeLessThanOrEqual(80);
+  return lines.join("\n").replace(/\s+/g, " ");
+};
+
+test("doctor says what a container may use, where that is less than the machine has", () => {
+  expect(viewOf({})).toContain("memory 64 GB, 20 GB free; 8 threads");
+  expect(viewOf({ memory: { ...REPORT.memory, limit: 4e9 } })).toContain(
+    "memory 64 GB, 20 GB free; this container may use 4 GB; 8 threads",
+  );
+  expect(memoryLimit(4e9, 6.4e10)).toBe(4e9);
+  // No limit in cgroup v1, in v2, and a system that has no cgroups.
+  for (const none of [2 ** 64, 6.4e10, 0]) expect(memoryLimit(none, 6.4e10)).toBeNull();
+});
+
+test("doctor says what to install when there is an NVIDIA driver and no CUDA backend", () => {
+  const cuda = { kind: "cuda", driver: "NVIDIA driver 580.159.04", installed: false, devices: [] } as const;
+  const gpus = [{ ...cuda, install: "npm install cuda-package", problem: null }];
+  expect(viewOf({ llama: { ...HEALTHY, gpus } })).toContain(
+    "cuda – NVIDIA driver 580.159.04 is here, llama.cpp's backend for it is not: npm install cuda-package",
+  );
+});
+
+test("doctor says why an installed CUDA backend cannot be used", () => {
+  const problems = [
+    driverProblem({ kernel: "580.159.04", library: false, cuda: null }),
+    runtimeProblem(PREBUILT_CUDA.main, "/nowhere/libggml-cuda.so", () => false),
+  ];
+  const views = problems.map((problem) => {
+    const cuda = {
+      kind: "cuda",
+      driver: null,
+      install: null,
+      installed: true,
+      devices: [],
+      problem,
+    } as const;
+    return viewOf({ llama: { ...HEALTHY, gpus: [cuda] } });
+  });
+  expect(views[0]).toContain(
+    "cuda ✗ NVIDIA's kernel driver 580.159.04 is loaded, but libcuda.so.1 is not found",
+  );
+  expect(views[1]).toContain("cuda ✗ libcudart.so.13 and libcublas.so.13 of CUDA 13 not found");
 });
 
 test("doctor says whether vLLM is there", async () => {

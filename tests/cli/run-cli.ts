@@ -24,6 +24,7 @@ export const HEALTHY: LlamaDiagnosis = {
   version: "0.5.0",
   problem: null,
   devices: [{ name: "CPU", description: "A processor", type: "cpu", memory: { free: 8e9, total: 16e9 } }],
+  kernels: "ggml-cpu-haswell",
   gpus: [],
 };
 

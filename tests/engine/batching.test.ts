@@ -64,6 +64,14 @@ describe.each(families)("$name", ({ name }) => {
   });
 });
 
+// llama.cpp ends the process when a step has less room than samples that run together.
+describe("more samples than a step has room for", () => {
+  it.each([1, 3])("batchSize %i and parallel 4 give the rows of one by one", async (batchSize) => {
+    const single = await capture("qwen3_moe", { parallel: 1 });
+    expectSameRows(await capture("qwen3_moe", { parallel: 4, batchSize }), single);
+  });
+});
+
 describe("labels", () => {
   it("each row carries its sample, position, token and phase", async () => {
     const result = await capture(

@@ -9,8 +9,8 @@ const model = ggufOf("qwen3_moe");
 
 describe("memory", () => {
   /**
-   * A cycle in a thread leaves about 0.17 MB, a third of it koffi's bindings. A forgotten context would add more than
-   * this bound: its cache alone is 1.5 MB.
+   * A cycle in a thread leaves about 0.17 MB; see docs/robustness.md. A forgotten context would add more than this
+   * bound: its cache alone is 1.5 MB.
    */
   const MAX_GROWTH_PER_CYCLE = 0.3e6;
 

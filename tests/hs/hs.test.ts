@@ -81,7 +81,7 @@ describe("getMoeRouterLogitsGenerate", () => {
     await expect(hs.getMoeRouterLogitsGenerate(llm, { prompts })).rejects.toMatchObject({
       name: "RequestError",
       code: "INVALID_ARGUMENT",
-      message: expect.stringMatching(/^prompt 1 comes with image/),
+      message: expect.stringMatching(/^prompt 1 comes with an image, .* takes text only$/),
     });
     await hs.getMoeRouterLogitsGenerate(llm, { prompts: [{ prompt: "Hi", multiModalData: {} }] });
   });

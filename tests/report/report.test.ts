@@ -161,6 +161,37 @@ describe("the report", () => {
     }
   });
 
+  it("has where each class of token goes, and how far each part of the texts is from the rest", () => {
+    const maps = mapsOf(page);
+    for (const { layer, tokenClasses, positions, phases } of analysis.layers) {
+      const map = maps.find((of) => of.label.startsWith(`Usage of each expert of layer ${layer} by class`))!;
+      const { groups, rows, counts } = tokenClasses!;
+      expect(map.rows.length).toBe(Math.min(12, groups.length));
+      map.rows.forEach((name, row) => {
+        const group = groups.indexOf(name);
+        counts[group]!.forEach((count, expert) => {
+          expect(map.values[row * 24 + expert]! / 65534).toBeCloseTo(count / rows[group]!, 4);
+        });
+      });
+      const drift = maps.find((of) => of.label.startsWith("Divergence of each part"))!;
+      const parts = [...positions!.groups, phases!.groups[1]!];
+      expect(drift.rows).toEqual(parts.map(({ name }) => (name === "generated" ? name : `position ${name}`)));
+      expect(drift.columns).toEqual(["1", "3"]);
+      parts.forEach(({ divergence, chanceDivergence }, row) => {
+        const value = drift.values[row * 2 + drift.columns.indexOf(`${layer}`)]! / 65534;
+        expect(value).toBeCloseTo(Math.max(0, divergence - chanceDivergence), 4);
+      });
+    }
+  });
+
+  it("has a section on hidden states only where they were captured", () => {
+    const { layers } = analysis;
+    expect(layers.some(({ hidden }) => hidden !== null)).toBe(true);
+    expect(page).toContain('id="hidden"');
+    const without = layers.map((layer) => ({ ...layer, hidden: null }));
+    expect(reportHtml({ ...analysis, layers: without })).not.toContain('id="hidden"');
+  });
+
   it("has the numbers of the tables", () => {
     const text = unescaped(page.replace(/<[^>]*>/g, " ").replace(/\s+/g, " "));
     for (const { layer, balance, entropy } of analysis.layers)

@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path";
 import { EngineError } from "../../errors.ts";
 import type { Llama, Pointer } from "./bindings.ts";
-import { cudaDriver, cudaRefusal, PREBUILT_CUDA } from "./cuda.ts";
+import { cudaRefusal, driverProblem, nvidiaDriver, PREBUILT_CUDA, runtimeProblem } from "./cuda.ts";
 import { type BufferTypePointer, DEVICE_TYPE } from "./device-bindings.ts";
 import type { GpuChoice, GpuKind, GpuLibrary } from "./gpu.ts";
 
@@ -76,7 +76,7 @@ export function loadGpus(
   if (refusals.length > 0)
     throw new EngineError(
       "ENGINE_UNAVAILABLE",
-      `gpu "${choice}" is installed and cannot be used: ${refusals.join("; ")}; update the driver${choice === "cuda" ? ", or install the -cuda-ext package of the same version, which is for older ones" : ""}`,
+      `gpu "${choice}" is installed and cannot be used: ${refusals.join("; or: ")}`,
     );
   throw new EngineError(
     "ENGINE_UNAVAILABLE",
@@ -85,16 +85,28 @@ export function loadGpus(
   );
 }
 
-/** The builds of CUDA that the driver can run. */
+/** The builds of CUDA that this machine can run; why not, for the others. */
 function runnable(files: readonly string[], refusals: string[]): string[] {
   if (files.length === 0) return [];
-  const driver = cudaDriver();
-  return files.filter((file) => {
-    const build = PREBUILT_CUDA[basename(dirname(file)) === "fallback" ? "fallback" : "main"];
-    const refusal = cudaRefusal(build, driver);
+  const driver = nvidiaDriver();
+  const problem = driverProblem(driver);
+  if (problem !== null || driver.cuda === null) {
+    if (problem !== null) refusals.push(problem);
+    return [];
+  }
+  const { cuda } = driver;
+  const old = (file: string) => basename(dirname(file)) === "fallback";
+  const fit = files.filter((file) => {
+    const build = PREBUILT_CUDA[old(file) ? "fallback" : "main"];
+    const refusal = cudaRefusal(build, cuda) ?? runtimeProblem(build, file);
     if (refusal !== null) refusals.push(refusal);
     return refusal === null;
   });
+  if (fit.length === 0 && !files.some(old))
+    refusals.push(
+      "install the -cuda-ext package of the same version, which is for older drivers and CUDA 12",
+    );
+  return fit;
 }
 
 function loadKind(llama: Llama, kind: GpuKind, files: readonly string[]): NativeDevice[] {

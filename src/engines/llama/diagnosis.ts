@@ -1,4 +1,6 @@
 import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { type NvidiaDriver, nvidiaDriver } from "./cuda.ts";
 import { type Device, listDevices, loadGpus } from "./devices.ts";
 import { findGpuLibraries, GPU_KINDS, type GpuKind, gpuPackage } from "./gpu.ts";
 import { findLibrary } from "./library.ts";
@@ -8,6 +10,8 @@ import { installCommand, packageFolder } from "./prebuilt.ts";
 /** How it stands with one kind of GPU. */
 export interface GpuDiagnosis {
   readonly kind: GpuKind;
+  /** The driver of such a GPU, where it can be seen without the package. */
+  readonly driver: string | null;
   /** What would install it here; `null`: there is no prebuilt one for this platform, or it comes along. */
   readonly install: string | null;
   readonly installed: boolean;
@@ -25,6 +29,8 @@ export interface LlamaDiagnosis {
   readonly problem: string | null;
   /** The CPU and what helps it. */
   readonly devices: readonly Device[];
+  /** The variant of the CPU kernels that llama.cpp chose for this processor, e.g. `ggml-cpu-haswell`. */
+  readonly kernels: string | null;
   readonly gpus: readonly GpuDiagnosis[];
 }
 
@@ -49,13 +55,20 @@ export function diagnoseLlama(): LlamaDiagnosis {
         errors.length = 0;
         return diagnoseGpu(kind, () => loadGpus(llama, kind, findGpuLibraries(kind), errors));
       });
-      return { folder, version: llama.version(), problem: null, devices: devices.map(plain), gpus };
+      return {
+        folder,
+        version: llama.version(),
+        problem: null,
+        devices: devices.map(plain),
+        kernels: loadedKernels(),
+        gpus,
+      };
     } finally {
       llama.setLog(llama.silentLog, null);
       llama.unregister(log);
     }
   } catch (error) {
-    return { folder, version: null, problem: (error as Error).message, devices: [], gpus: [] };
+    return { folder, version: null, problem: (error as Error).message, devices: [], kernels: null, gpus: [] };
   }
 }
 
@@ -65,13 +78,35 @@ function diagnoseGpu(kind: GpuKind, find: () => readonly Device[]): GpuDiagnosis
   const folder = name === null ? null : packageFolder(name);
   const installed = folder !== null && existsSync(folder);
   const install = name === null || own ? null : installCommand(name);
-  if (!installed && !own) return { kind, install, installed, devices: [], problem: null };
+  const driver = kind === "cuda" && !own ? driverName(nvidiaDriver()) : null;
+  const facts = { kind, driver, install, installed };
+  if (!installed && !own) return { ...facts, devices: [], problem: null };
   try {
-    return { kind, install, installed, devices: find().map(plain), problem: null };
+    return { ...facts, devices: find().map(plain), problem: null };
   } catch (error) {
     // A folder of one's own need not hold every kind.
-    return { kind, install, installed, devices: [], problem: installed ? (error as Error).message : null };
+    return { ...facts, devices: [], problem: installed ? (error as Error).message : null };
   }
+}
+
+function driverName({ kernel, library }: NvidiaDriver): string | null {
+  if (kernel !== null) return `NVIDIA driver ${kernel}`;
+  return library ? "an NVIDIA driver" : null;
+}
+
+/** llama.cpp has a kernel library for each generation of processors, tries all, and keeps the best that runs. */
+function loadedKernels(): string | null {
+  const { report } = process;
+  // Names of the network's interfaces are looked up otherwise, which can take seconds.
+  if (report && "excludeNetwork" in report) report.excludeNetwork = true;
+  const { sharedObjects } = (report?.getReport() ?? {}) as { sharedObjects?: readonly string[] };
+  return kernelsAmong(sharedObjects ?? []);
+}
+
+/** The library of CPU kernels among the paths of loaded libraries, without what the system adds to its name. */
+export function kernelsAmong(sharedObjects: readonly string[]): string | null {
+  const names = sharedObjects.map((path) => /^(?:lib)?(ggml-cpu[\w-]*)\./.exec(basename(path))?.[1]);
+  return names.find((name) => name !== undefined) ?? null;
 }
 
 /** Without what only native code understands. */

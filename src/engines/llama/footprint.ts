@@ -1,9 +1,9 @@
 import type { ModelInfo } from "../engine.ts";
 import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
+import { EXPERTS } from "./expert-tensors.ts";
 import type { GgufHeader } from "./gguf.ts";
 import { Hyperparameters } from "./gguf-hyperparameters.ts";
 import { tensorBytes } from "./gguf-tensors.ts";
-import { EXPERTS } from "./placement.ts";
 
 /** What the parts of a model take in memory, in bytes; tensors' sizes are those in the file. */
 export interface Footprint {

@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { EngineError, RequestError } from "../../errors.ts";
+import { memoryLimit } from "../../memory-limit.ts";
 import type { EngineSettings, ModelInfo } from "../engine.ts";
 import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
 import type { GgufHeader } from "./gguf.ts";
@@ -120,7 +121,7 @@ export function settingsOf({
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */
 function checkMemory(header: GgufHeader, model: ModelInfo, contextSize: number, kvType: CacheType): void {
   const bytes = model.layers * contextSize * cacheBytesPerToken(header, model, kvType);
-  const memory = Math.min(totalmem(), process.constrainedMemory?.() || Number.POSITIVE_INFINITY);
+  const memory = memoryLimit() ?? totalmem();
   const gib = (n: number) => `${(n / 2 ** 30).toFixed(1)} GiB`;
   if (bytes > memory)
     throw new EngineError(

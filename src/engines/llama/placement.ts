@@ -2,6 +2,7 @@ import { RequestError } from "../../errors.ts";
 import type { Llama, ModelParams } from "./bindings.ts";
 import { PointerList } from "./device-bindings.ts";
 import { listDevices, type NativeDevice } from "./devices.ts";
+import { EXPERTS } from "./expert-tensors.ts";
 
 /** Where tensors of the model go that would lie elsewhere by default. */
 export interface TensorOverride {
@@ -23,9 +24,6 @@ export interface Placement {
   readonly params: Partial<ModelParams>;
   readonly lists: readonly PointerList[];
 }
-
-/** Names of the tensors that hold routed experts; `LLM_FFN_EXPS_REGEX` of llama.cpp's command line. */
-export const EXPERTS = "\\.ffn_(up|down|gate|gate_up)_(ch|)exps";
 
 /** As `--cpu-moe` (true: all layers) and `--n-cpu-moe` (the first n) of llama.cpp's command line. */
 export function cpuMoeOverrides(cpuMoe: boolean | number): TensorOverride[] {
