@@ -76,6 +76,7 @@ describe.skipIf("missing" in found)(
     test("tokens: found by text, with the experts that served them", async () => {
       const { page, complaints } = await openPage(explorer, `tokens?c=${id}`);
       await page.keyboard.press("/");
+      await page.locator('input[type="search"]:focus').waitFor();
       await page.keyboard.type("the");
       await page.keyboard.press("Enter");
       const hits = await explorer.json<RowColumns>(`captures/${id}/rows?search=the`);
