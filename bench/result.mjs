@@ -58,4 +58,4 @@ export const medians = (all) =>
 export const ratio = (all, name, baseline, of = "wall") =>
   round(median(all[name].map((times, run) => times[of] / all[baseline][run][of])), 3);
 
-const round = (value, digits) => Number(value.toFixed(digits));
+export const round = (value, digits) => Number(value.toFixed(digits));
