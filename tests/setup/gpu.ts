@@ -25,32 +25,30 @@ const ICD = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 
 /**
  * Gives the tests of GPU capture their GPUs: one that every machine has, llama.cpp's Vulkan backend from npm (74 MB,
- * into `.cache`, once) on Mesa's software driver, where that can be had (a few tests of each kind; all with
- * MOESCOPE_TEST_VULKAN=1, none with 0); and an NVIDIA GPU with MOESCOPE_TEST_CUDA=1 (the package is 160 MB; driver and
+ * into `.cache`, once) on Mesa's software driver (a few tests of each kind with MOESCOPE_TEST_VULKAN=some, where it can be
+ * had; all with 1); and an NVIDIA GPU with MOESCOPE_TEST_CUDA=1 (the package is 160 MB; driver and
  * CUDA are the machine's own).
  */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("vulkan", await prepare("vulkan", "MOESCOPE_TEST_VULKAN", true, installVulkanDriver));
-  project.provide("cuda", await prepare("cuda", "MOESCOPE_TEST_CUDA", false));
+  project.provide("vulkan", await prepare("vulkan", "MOESCOPE_TEST_VULKAN", installVulkanDriver));
+  project.provide("cuda", await prepare("cuda", "MOESCOPE_TEST_CUDA"));
 }
 
 async function prepare(
   kind: "vulkan" | "cuda",
   variable: string,
-  byDefault: boolean,
   prerequisites: () => Promise<void> = async () => {},
 ): Promise<GpuUnderTest> {
   const asked = process.env[variable];
-  if (!asked && !byDefault) return { missing: `${variable} is not set` };
-  if (asked === "0") return { missing: `${variable} is 0` };
+  if (!asked) return { missing: `${variable} is not set` };
   try {
     if (`${process.platform}-${process.arch}` !== "linux-x64") throw new Error("they are for Linux on x64");
     await prerequisites();
     const folder = await installBackend(`@node-llama-cpp/linux-x64-${kind}`, join(caches, kind));
-    return { folder, thorough: Boolean(asked) };
+    return { folder, thorough: asked !== "some" };
   } catch (error) {
     const missing = `the ${kind} tests cannot run: ${(error as Error).message}`;
-    if (asked) throw new Error(missing, { cause: error });
+    if (asked !== "some") throw new Error(missing, { cause: error });
     console.log(`tests: ${missing}`);
     return { missing };
   }
