@@ -11,8 +11,11 @@ import type { Session } from "./session.ts";
 import { stepTokens } from "./step-tokens.ts";
 import { needsAttentionSteps, needsOutputRows, targetsOf } from "./taps.ts";
 
-/** Rows of decode steps wait at most this long (ms) before they are sent. */
-const GATHER_MS = 5;
+/**
+ * Steps are sent this often (ms) where they are quicker, the first at once. Each message wakes the other thread, which
+ * costs llama.cpp a core for a moment; a display shows no more than this.
+ */
+const GATHER_MS = 30;
 
 export interface RunContext {
   readonly session: Session;
@@ -50,7 +53,7 @@ export function* run(
   const tokens = new NativeTokens(context.batchSize, session.parallel);
   const keepLast = needsOutputRows(plan, context.layers);
   let pending = emptySteps();
-  let pendingSince = performance.now();
+  let pendingSince = Number.NEGATIVE_INFINITY;
 
   const flush = (): Steps => {
     const steps = { ...pending, batch: collector.take() };
