@@ -6,6 +6,7 @@ into transformers.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,4 +64,21 @@ def generate() -> list[int]:
     return tokens
 
 
-serve({"prefill": prefill, "generate": generate})
+@torch.inference_mode()
+def peak() -> float:
+    """What the processor's matrix products reach, in GFLOP/s: a product of two float32 matrices of 2048 x 2048."""
+    a, b = torch.rand(2, 2048, 2048)
+    began = time.perf_counter()
+    torch.mm(a, b)
+    return 2 * 2048**3 / (time.perf_counter() - began) / 1e9
+
+
+def prefill_work() -> float:
+    """GFLOP of the matrix products of one prefill: two for each weight a token meets; attention's own are left out."""
+    config = model.config
+    used = config.num_experts_per_tok / config.num_experts
+    weights = sum(p.numel() * (used if ".experts." in name else 1) for name, p in model.model.layers.named_parameters())
+    return 2 * weights * sum(prompt.numel() for prompt in prompts) / 1e9
+
+
+serve({"prefill": prefill, "generate": generate, "peak": peak, "prefill work": prefill_work})

@@ -346,7 +346,11 @@ const modelOptions = (command: Command): Command =>
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
     )
     .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option("--threads <n>", "threads that compute (default: one a core)", value(parseWhole(1, 1024)))
+    .option(
+      "--threads <n>",
+      "threads that compute (default: one a core, fewer for small models)",
+      value(parseWhole(1, 1024)),
+    )
     .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
     .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
     .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))

@@ -1,4 +1,4 @@
-import { availableParallelism, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { EngineError, RequestError } from "../../errors.ts";
 import { memoryLimit } from "../../memory-limit.ts";
 import type { EngineSettings, ModelInfo } from "../engine.ts";
@@ -10,6 +10,7 @@ import type { Isolation } from "./load-host.ts";
 import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
 import type { HostOptions } from "./protocol.ts";
 import type { Strategy } from "./tap.ts";
+import { defaultThreads } from "./threads.ts";
 
 /** How to load a model into the embedded llama.cpp. */
 export interface LlamaOptions {
@@ -19,7 +20,7 @@ export interface LlamaOptions {
   readonly parallel?: number;
   /** Tokens a step holds at most (llama.cpp's ubatch). Default 512. */
   readonly batchSize?: number;
-  /** Threads that compute. Default: one a core. */
+  /** Threads that compute. Default: one a physical core, fewer for models below 16 MB a thread. */
   readonly threads?: number;
   /** Element type of the key-value cache. Default f16, as llama.cpp; f32 for comparisons against references. */
   readonly kvType?: CacheType;
@@ -84,7 +85,7 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     // llama.cpp's LLAMA_MAX_SEQ is 256; it ends the process when a step cannot hold a token of each sample.
     parallel: Math.min(whole("parallel", options.parallel ?? 4, 256), batchSize),
     batchSize,
-    threads: whole("threads", options.threads ?? availableParallelism(), 512),
+    threads: whole("threads", options.threads ?? defaultThreads(model.bytes), 512),
     kvType,
     flashAttention: options.flashAttention ?? "auto",
     strategy: options.strategy ?? "auto",
