@@ -37,7 +37,6 @@ vi.mock("node:worker_threads", async (original) => {
 });
 beforeEach(() => {
   hosts.children.length = 0;
-  hosts.workers.length = 0;
   hosts.resourceLimits = undefined;
 });
 
@@ -169,7 +168,7 @@ describe("a thread that dies", () => {
       promise.catch((error) => error),
     );
     await sleep(delay);
-    await hosts.workers[0]!.terminate();
+    await hosts.workers.at(-1)!.terminate();
     for (const error of await Promise.all(waiting))
       expect(error).toMatchObject({ name: "EngineError", code: "ENGINE_CRASHED", retryable: true });
     await expect(llm.tokenize("a")).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
@@ -178,6 +177,8 @@ describe("a thread that dies", () => {
   });
 
   it("of its heap's limit rejects with what happened", async () => {
+    // Not one that waits to be used again.
+    for (const worker of hosts.workers) await worker.terminate();
     hosts.resourceLimits = { maxOldGenerationSizeMb: 3 };
     const error = await load(ggufOf("mixtral"), { ...small, contextSize: 8192 })
       .then((llm) => llm.capture("a ".repeat(4000), { streams: ["hidden_states"], maxTokens: 4000 }))

@@ -2,7 +2,7 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { MoescopeError } from "../../errors.ts";
 import {
   CONTROL,
-  type FromHost,
+  type FromThread,
   type NewTokens,
   type ToHost,
   type WireError,
@@ -15,15 +15,20 @@ import { Session } from "./session.ts";
 const MAX_MESSAGES_AHEAD = 64;
 const MAX_BYTES_AHEAD = 64 << 20;
 
-/** Serve one model on this thread: answers requests in order; tokenising is answered between the steps of a run. */
-export function startHost(port: MessagePort, options: WorkerOptions): void {
-  const send = (message: FromHost, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+/**
+ * Serve one model on this thread: answers requests in order; tokenising is answered between the steps of a run.
+ *
+ * @param closed called when the model is gone and the port free for another.
+ */
+export function startHost(port: MessagePort, options: WorkerOptions, closed: () => void): void {
+  const send = (message: FromThread, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
   let session: Session;
   try {
     session = Session.open(options);
   } catch (error) {
     send({ type: "error", id: null, error: toWire(error) });
-    port.close();
+    send({ type: "closed" });
+    closed();
     return;
   }
   const control = new Int32Array(options.control);
@@ -88,7 +93,9 @@ export function startHost(port: MessagePort, options: WorkerOptions): void {
 
   const close = (): void => {
     session.close();
-    port.close();
+    port.off("message", handle);
+    send({ type: "closed" });
+    closed();
   };
 
   const sendRun = ({ id, requests, plan }: Extract<ToHost, { type: "run" }>): void => {

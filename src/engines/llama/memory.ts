@@ -12,6 +12,12 @@ export class Memory {
   #i32!: Int32Array;
   #u64!: BigUint64Array;
 
+  /** Let go of the views; where a model was, there is soon something else. */
+  forget(): void {
+    this.#pages.clear();
+    this.#page = -1;
+  }
+
   #at(address: number): number {
     const page = Math.floor(address / PAGE);
     if (page !== this.#page) {

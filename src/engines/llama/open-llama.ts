@@ -3,6 +3,9 @@ import { checkAbi } from "./abi.ts";
 import { bind, type Llama } from "./bindings.ts";
 import type { LibraryFiles } from "./library.ts";
 
+/** The bindings of this thread, by folder: koffi keeps what it made of a function for as long as the thread lives. */
+const opened = new Map<string, Llama>();
+
 /**
  * Load the shared libraries into this thread and check that they are what `bindings.ts` describes.
  *
@@ -10,6 +13,8 @@ import type { LibraryFiles } from "./library.ts";
  * version or its layouts differ.
  */
 export function openLlama(files: LibraryFiles): Llama {
+  const known = opened.get(files.folder);
+  if (known) return known;
   let llama: Llama;
   try {
     llama = bind(files);
@@ -23,5 +28,6 @@ export function openLlama(files: LibraryFiles): Llama {
     );
   }
   checkAbi(llama, files);
+  opened.set(files.folder, llama);
   return llama;
 }

@@ -29,7 +29,7 @@ export interface HostOptions {
   readonly layers: number;
 }
 
-/** What a worker thread is started with: memory it shares with the thread that started it comes along. */
+/** What a model is opened with in a worker thread: memory that both threads share comes along. */
 export interface WorkerOptions extends HostOptions {
   /** See {@link CONTROL}. */
   readonly control: SharedArrayBuffer;
@@ -65,6 +65,13 @@ export type ToHost =
       readonly plan: Plan;
     }
   | { readonly type: "close" };
+
+/** To a worker thread: models come and go in it. */
+export type ToThread =
+  | ToHost
+  | { readonly type: "open"; readonly options: WorkerOptions }
+  /** Not while it has a model. */
+  | { readonly type: "exit" };
 
 /** To a child process; memory cannot be shared with it, so what `CONTROL` and the abort flag say becomes messages. */
 export type ToRelay =
@@ -117,6 +124,9 @@ export type FromHost =
   | { readonly type: "steps"; readonly id: number; readonly steps: Steps }
   | { readonly type: "end"; readonly id: number }
   | { readonly type: "error"; readonly id: number | null; readonly error: WireError };
+
+/** From a worker thread; `closed` is the last of a model: it is freed, or was not loaded. */
+export type FromThread = FromHost | { readonly type: "closed" };
 
 /** From a child process: what its thread says, and how that ended. */
 export type FromRelay = FromHost | { readonly type: "ended"; readonly end: HostEnd };

@@ -1,6 +1,7 @@
 import { EngineError, ModelError, RequestError } from "../../errors.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama, type Pointer } from "./bindings.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
+import { returnFreedMemory } from "./freed-memory.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
 import { addressOf } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
@@ -153,6 +154,8 @@ export class Session {
     this.llama.freeContext(this.context);
     this.tap.close();
     this.llama.freeModel(this.model);
+    this.llama.memory.forget();
+    returnFreedMemory();
   }
 }
 

@@ -1,16 +1,14 @@
-import { join } from "node:path";
-import { Worker } from "node:worker_threads";
-import { packageRoot } from "../../package-root.ts";
 import { makeAbort, raiseAbort } from "./abort.ts";
 import type { ChannelListener, HostChannel } from "./channel.ts";
-import { CONTROL, type FromHost, type HostOptions, type ToHost, type WorkerOptions } from "./protocol.ts";
+import { HostThread } from "./host-thread.ts";
+import { CONTROL, type HostOptions, type ToHost } from "./protocol.ts";
 
-/** Resolves when the thread started before has loaded its model, or failed to. */
+/** Resolves when the model before this one has been loaded, or could not be. */
 let lastLoad: Promise<void> = Promise.resolve();
 
 /** llama.cpp in a worker thread of this process. */
 export class ThreadChannel implements HostChannel {
-  readonly #worker: Worker;
+  readonly #thread: HostThread;
   readonly #control: Int32Array;
   readonly #abort: SharedArrayBuffer;
   #listener: ChannelListener | null = null;
@@ -26,34 +24,26 @@ export class ThreadChannel implements HostChannel {
       loaded = resolve;
     });
     await before;
-    const channel = new ThreadChannel(options);
-    channel.#worker.once("message", loaded).once("exit", loaded);
-    return channel;
+    return new ThreadChannel(options, loaded);
   }
 
-  private constructor(options: HostOptions) {
+  /** @param loaded called once the model has been loaded, or could not be. */
+  private constructor(options: HostOptions, loaded: () => void) {
     const control = new SharedArrayBuffer(CONTROL.bytes);
     this.#control = new Int32Array(control);
     this.#abort = makeAbort();
-    this.#worker = new Worker(join(packageRoot, "dist", "engines", "llama", "worker.js"), {
-      workerData: { ...options, control, abort: this.#abort } satisfies WorkerOptions,
-      name: "moescope llama.cpp",
-      // Flags of the host program (--eval, --input-type) are not for the worker.
-      execArgv: [],
+    this.#thread = HostThread.take({
+      message: (message) => {
+        loaded();
+        this.#listener?.message(message);
+      },
+      ended: (end) => {
+        loaded();
+        this.#listener?.ended(end);
+      },
     });
-    let cause: Error | undefined;
-    this.#worker
-      .on("message", (message: FromHost) => this.#listener?.message(message))
-      .on("error", (error: Error) => {
-        cause = error;
-      })
-      .on("exit", (code) =>
-        this.#listener?.ended({
-          name: "llama.cpp's thread",
-          what: cause ? `died: ${cause.message}` : `ended with code ${code}`,
-          ...(cause && { cause }),
-        }),
-      );
+    this.ref();
+    this.#thread.post({ type: "open", options: { ...options, control, abort: this.#abort } });
   }
 
   listen(listener: ChannelListener): void {
@@ -61,7 +51,7 @@ export class ThreadChannel implements HostChannel {
   }
 
   post(message: ToHost): void {
-    this.#worker.postMessage(message);
+    this.#thread.post(message);
   }
 
   stop(): void {
@@ -89,10 +79,10 @@ export class ThreadChannel implements HostChannel {
   }
 
   ref(): void {
-    this.#worker.ref();
+    this.#thread.ref();
   }
 
   unref(): void {
-    this.#worker.unref();
+    this.#thread.unref();
   }
 }
