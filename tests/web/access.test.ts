@@ -2,7 +2,16 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type axe from "axe-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type Explorer, LAPTOP, openExplorer, openPage, PHONE, paramsOf, settled } from "./explorer.ts";
+import {
+  type Explorer,
+  expectParams,
+  LAPTOP,
+  openExplorer,
+  openPage,
+  PHONE,
+  settled,
+  visit,
+} from "./explorer.ts";
 
 const found = inject("chromium");
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -25,8 +34,7 @@ describe.skipIf("missing" in found)(
         const { page } = await openPage(explorer, `usage?${CHOSEN}`, { ...LAPTOP, colorScheme });
         const faults: string[] = [];
         for (const view of VIEWS) {
-          await page.goto(`${explorer.url}#/${view}?${CHOSEN}`);
-          await settled(page);
+          await visit(page, explorer, view, CHOSEN);
           await page.evaluate(axeSource);
           const { violations } = await page.evaluate(() =>
             (globalThis as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
@@ -44,8 +52,7 @@ describe.skipIf("missing" in found)(
       const { page, complaints } = await openPage(explorer, `usage?${CHOSEN}`, PHONE);
       const wide: string[] = [];
       for (const view of VIEWS) {
-        await page.goto(`${explorer.url}#/${view}?${CHOSEN}`);
-        await settled(page);
+        await visit(page, explorer, view, CHOSEN);
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
         if (width > PHONE.viewport.width) wide.push(`${view}: ${width}`);
       }
@@ -87,7 +94,7 @@ describe.skipIf("missing" in found)(
       await expect.poll(() => new URL(page.url()).hash).toMatch(/^#\/compare/);
       await page.goBack();
       await expect.poll(() => new URL(page.url()).hash).toMatch(/^#\/usage/);
-      expect(paramsOf(page).get("layer")).toBe("1");
+      await expectParams(page, { layer: "1" });
       await page.keyboard.press("/");
       await expect
         .poll(() => page.evaluate(() => document.activeElement?.getAttribute("type")))
@@ -101,8 +108,8 @@ describe.skipIf("missing" in found)(
       const light = await background();
       await page.getByRole("button", { name: /^Colours/ }).click();
       await page.getByRole("button", { name: /^Colours/ }).click();
+      await expect.poll(background).not.toBe(light);
       const dark = await background();
-      expect(dark).not.toBe(light);
       await page.reload();
       await settled(page);
       expect(await background()).toBe(dark);
