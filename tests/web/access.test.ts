@@ -21,6 +21,7 @@ const CHOSEN = "layer=1&expert=3&row=5&label=python&blabel=math";
 
 describe.skipIf("missing" in found)(
   `the explorer for everybody${"missing" in found ? `: ${found.missing}` : ""}`,
+  PAGE_TESTS,
   () => {
     let explorer: Explorer;
     beforeAll(async () => {
@@ -28,25 +29,21 @@ describe.skipIf("missing" in found)(
     }, 300_000);
     afterAll(() => explorer?.[Symbol.asyncDispose]());
 
-    test.each(["light", "dark"] as const)(
-      "axe finds nothing serious, %s",
-      async (colorScheme) => {
-        const { page } = await openPage(explorer, `usage?${CHOSEN}`, { ...LAPTOP, colorScheme });
-        const faults: string[] = [];
-        for (const view of VIEWS) {
-          await visit(page, explorer, view, CHOSEN);
-          await page.evaluate(axeSource);
-          const { violations } = await page.evaluate(() =>
-            (globalThis as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
-          );
-          for (const { id, impact, nodes } of violations)
-            if (impact === "serious" || impact === "critical")
-              faults.push(`${view}: ${id} at ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
-        }
-        expect(faults).toEqual([]);
-      },
-      240_000,
-    );
+    test.each(["light", "dark"] as const)("axe finds nothing serious, %s", async (colorScheme) => {
+      const { page } = await openPage(explorer, `usage?${CHOSEN}`, { ...LAPTOP, colorScheme });
+      const faults: string[] = [];
+      for (const view of VIEWS) {
+        await visit(page, explorer, view, CHOSEN);
+        await page.evaluate(axeSource);
+        const { violations } = await page.evaluate(() =>
+          (globalThis as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
+        );
+        for (const { id, impact, nodes } of violations)
+          if (impact === "serious" || impact === "critical")
+            faults.push(`${view}: ${id} at ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+      }
+      expect(faults).toEqual([]);
+    });
 
     test("a phone never scrolls sideways", async () => {
       const { page, complaints } = await openPage(explorer, `usage?${CHOSEN}`, PHONE);
@@ -58,7 +55,7 @@ describe.skipIf("missing" in found)(
       }
       expect(wide).toEqual([]);
       expect(complaints).toEqual([]);
-    }, 240_000);
+    });
 
     test("by keyboard: to every view, its map, its keys, and back", async () => {
       const { page } = await openPage(explorer, "usage");
@@ -99,7 +96,7 @@ describe.skipIf("missing" in found)(
       await expect
         .poll(() => page.evaluate(() => document.activeElement?.getAttribute("type")))
         .toBe("search");
-    }, 120_000);
+    });
 
     test("the theme is kept", async () => {
       const { page } = await openPage(explorer, "usage", { ...LAPTOP, colorScheme: "light" });
@@ -125,7 +122,7 @@ describe.skipIf("missing" in found)(
   },
 );
 
-describe.skipIf("missing" in found)("an explorer without captures", () => {
+describe.skipIf("missing" in found)("an explorer without captures", PAGE_TESTS, () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await openExplorer((found as { path: string }).path, { captures: false });
@@ -137,7 +134,7 @@ describe.skipIf("missing" in found)("an explorer without captures", () => {
     await page.getByRole("heading", { name: "No captures yet" }).waitFor();
     await page.getByText("npx moescope capture").waitFor();
     await page.getByRole("button", { name: "Run the demo" }).click();
-    await page.getByRole("application", { name: /^Usage of experts/ }).waitFor({ timeout: 150_000 });
+    await page.getByRole("application", { name: /^Usage of experts/ }).waitFor({ timeout: 200_000 });
     await page.getByText("of 42 samples").waitFor();
-  }, 180_000);
+  });
 });

@@ -86,6 +86,9 @@ export async function openExplorer(
   };
 }
 
+/** Of a page's tests: one that waits in vain tells what for before its time is over. */
+export const PAGE_TESTS = { timeout: 240_000 };
+
 export const LAPTOP = { viewport: { width: 1360, height: 860 } } satisfies BrowserContextOptions;
 export const PHONE = {
   viewport: { width: 390, height: 844 },
@@ -106,6 +109,8 @@ export async function openPage(
   options: BrowserContextOptions = LAPTOP,
 ): Promise<OpenPage> {
   const context = await browser.newContext(options);
+  // Of a machine that is busy with other things a page may get little.
+  context.setDefaultTimeout(90_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
@@ -139,4 +144,4 @@ const paramsOf = async (page: Page): Promise<Record<string, string>> =>
 
 /** Wait until the address has come to name what is seen: it is written after a moment of rest. */
 export const expectParams = (page: Page, params: Record<string, unknown>): Promise<void> =>
-  expect.poll(() => paramsOf(page), { timeout: 20_000 }).toMatchObject(params);
+  expect.poll(() => paramsOf(page)).toMatchObject(params);

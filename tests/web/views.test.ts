@@ -3,12 +3,13 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { AnalysisOverview, Usage } from "../../src/server/api/analysis.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
-import { type Explorer, expectParams, openExplorer, openPage, settled } from "./explorer.ts";
+import { type Explorer, expectParams, openExplorer, openPage, PAGE_TESTS, settled } from "./explorer.ts";
 
 const found = inject("chromium");
 
 describe.skipIf("missing" in found)(
   `the explorer's views${"missing" in found ? `: ${found.missing}` : ""}`,
+  PAGE_TESTS,
   () => {
     let explorer: Explorer;
     let id: string;
