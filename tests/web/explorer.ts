@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
@@ -85,6 +86,9 @@ export async function openExplorer(
   };
 }
 
+/** Of a page's tests: one that waits in vain tells what for before its time is over. */
+export const PAGE_TESTS = { timeout: 240_000 };
+
 export const LAPTOP = { viewport: { width: 1360, height: 860 } } satisfies BrowserContextOptions;
 export const PHONE = {
   viewport: { width: 390, height: 844 },
@@ -105,6 +109,8 @@ export async function openPage(
   options: BrowserContextOptions = LAPTOP,
 ): Promise<OpenPage> {
   const context = await browser.newContext(options);
+  // Of a machine that is busy with other things a page may get little.
+  context.setDefaultTimeout(90_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
@@ -123,6 +129,19 @@ export const settled = async (page: Page): Promise<void> => {
   );
 };
 
-/** The address's parameters. */
-export const paramsOf = (page: Page): URLSearchParams =>
-  new URLSearchParams(new URL(page.url()).hash.split("?")[1] ?? "");
+/** Go to a view of a page that is open, by its address, and wait until it is that view that stands there. */
+export async function visit(page: Page, { url }: Explorer, view: string, query: string): Promise<void> {
+  await page.goto(`${url}#/${view}?${query}`);
+  await page.locator(`nav a[href^="#/${view}"][aria-current=page]`).waitFor();
+  await settled(page);
+}
+
+/** The address's parameters as the page has them now; `page.url()` is told of a change some time after it. */
+const paramsOf = async (page: Page): Promise<Record<string, string>> =>
+  Object.fromEntries(
+    new URLSearchParams((await page.evaluate(() => location.hash)).split("?")[1] ?? "").entries(),
+  );
+
+/** Wait until the address has come to name what is seen: it is written after a moment of rest. */
+export const expectParams = (page: Page, params: Record<string, unknown>): Promise<void> =>
+  expect.poll(() => paramsOf(page)).toMatchObject(params);

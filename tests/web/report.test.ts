@@ -130,8 +130,8 @@ describe.skipIf("missing" in found)(
       const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       expect(await background()).toBe("rgb(255, 255, 255)");
       await page.getByRole("button", { name: /light and dark/ }).click();
+      await expect.poll(background).not.toBe("rgb(255, 255, 255)");
       const dark = await background();
-      expect(dark).not.toBe("rgb(255, 255, 255)");
       await page.reload();
       expect(await background()).toBe(dark);
       const other = await open({ ...LAPTOP, colorScheme: "dark" });
@@ -147,14 +147,14 @@ describe.skipIf("missing" in found)(
       await expect.poll(() => readout.textContent()).toMatch(/^layer 0, expert 0: /);
       await page.keyboard.press("ArrowRight");
       await page.keyboard.press("ArrowDown");
-      expect(await readout.textContent()).toMatch(
-        /^layer 1, expert 1: [\d.]+ % of its tokens, [\d.]+ × fair share$/,
-      );
+      await expect
+        .poll(() => readout.textContent())
+        .toMatch(/^layer 1, expert 1: [\d.]+ % of its tokens, [\d.]+ × fair share$/);
       const drift = page.getByRole("group", { name: /^Divergence of each part/ });
       await drift.locator(".cells").hover({ position: { x: 4, y: 4 } });
-      expect(await drift.locator("output").textContent()).toMatch(
-        /^position 0, layer 0: [\d.]+ nats beyond chance$/,
-      );
+      await expect
+        .poll(() => drift.locator("output").textContent())
+        .toMatch(/^position 0, layer 0: [\d.]+ nats beyond chance$/);
     });
   },
 );

@@ -1,4 +1,4 @@
-import { batch, computed, signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 /** The views, in the order of their tabs. */
 export const VIEWS = ["live", "usage", "tokens", "expert", "balance", "pairs", "atlas", "compare"] as const;
@@ -45,7 +45,7 @@ export const href = (view: ViewName, patch: Patch = {}): string =>
 /** Go to a view; the way back is kept. */
 export function go(view: ViewName, patch: Patch = {}): void {
   const next = { view, params: patched(route.peek().params, patch) };
-  if (format(next) !== format(route.peek())) history.pushState(null, "", format(next));
+  if (format(next) !== format(route.peek())) push(next);
   route.value = next;
 }
 
@@ -53,15 +53,56 @@ export function go(view: ViewName, patch: Patch = {}): void {
 export function show(patch: Patch, { replace = true }: { readonly replace?: boolean } = {}): void {
   const next = { view: route.peek().view, params: patched(route.peek().params, patch) };
   if (format(next) === format(route.peek())) return;
-  if (replace) history.replaceState(null, "", format(next));
-  else history.pushState(null, "", format(next));
+  const what = Object.keys(patch).join();
+  const goesOn = what === step.what && performance.now() - step.at < ONE_STEP;
+  if (replace || goesOn) rewrite();
+  else push(next);
+  if (!replace) step = { what, at: performance.now() };
   route.value = next;
 }
 
+/** The address of exactly what is seen, to be shared. */
+export function address(): string {
+  settle();
+  return location.href;
+}
+
+/**
+ * The least time between two rewritings of the address, in milliseconds: browsers refuse those of a page that makes
+ * more than some 200 in 30 s (Safari: 100), which is what a held key does.
+ */
+const REWRITE_EVERY = 350;
+/** Changes of the same parameters so close together, in milliseconds, are one step on the way back. */
+const ONE_STEP = 400;
+let step = { what: "", at: Number.NEGATIVE_INFINITY };
+let rewrittenAt = Number.NEGATIVE_INFINITY;
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function push(next: Route): void {
+  settle();
+  step = { what: "", at: Number.NEGATIVE_INFINITY };
+  history.pushState(null, "", format(next));
+}
+
+function rewrite(): void {
+  const wait = Math.max(0, rewrittenAt + REWRITE_EVERY - performance.now());
+  timer ??= setTimeout(settle, wait);
+}
+
+/** Write what is not written yet. */
+function settle(): void {
+  if (timer === undefined) return;
+  clearTimeout(timer);
+  timer = undefined;
+  rewrittenAt = performance.now();
+  history.replaceState(null, "", format(route.peek()));
+}
+
+addEventListener("pagehide", settle);
 addEventListener("popstate", () => {
-  batch(() => {
-    route.value = parse(location.hash);
-  });
+  clearTimeout(timer);
+  timer = undefined;
+  route.value = parse(location.hash);
 });
 
 /** One parameter as a signal: views read only what they use, and draw again only when that changes. */

@@ -82,8 +82,9 @@ export function Heatmap(props: HeatmapProps) {
     view.current.redraw();
   });
 
+  // Before the next event: a span that this map itself told a drawing ago would take back what a key did since.
   const { span } = props;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const current = view.current;
     if (!current || !span) return;
     if (span.start !== current.across.start || span.length !== current.across.length) current.follow(span);

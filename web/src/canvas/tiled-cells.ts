@@ -67,6 +67,28 @@ export class TiledCells implements Cells {
     return undefined;
   }
 
+  /**
+   * Values of the columns `[from, to)` at a level, loaded where they are not here: a line of `rows` values for each
+   * texel, from the one that holds `from`.
+   */
+  async read(level: number, from: number, to: number, signal?: AbortSignal): Promise<number[][]> {
+    const lines: number[][] = [];
+    const last = (to - 1) >> level;
+    for (let texel = from >> level; texel <= last; ) {
+      const index = Math.floor(texel / this.tileTexels);
+      const values =
+        this.#tiles.get(`${level}/${index}`)?.values ??
+        (await this.#options.load(level, index, signal ?? new AbortController().signal));
+      const texels = values.length / this.rows;
+      const end = Math.min(last + 1, index * this.tileTexels + texels);
+      for (; texel < end; texel++) {
+        const at = texel - index * this.tileTexels;
+        lines.push(Array.from({ length: this.rows }, (_, row) => values[row * texels + at]!));
+      }
+    }
+    return lines;
+  }
+
   /** Why tiles are missing, if requests failed. */
   get error(): Error | null {
     return this.#failed.values().next().value ?? null;

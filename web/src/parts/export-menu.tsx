@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { address } from "../route.ts";
 import { announce } from "./announce.tsx";
 
 /** What a view can be saved as. */
@@ -41,7 +42,7 @@ export function ExportMenu() {
     announce(`Saved ${link.download}`);
   };
   const share = async () => {
-    await navigator.clipboard?.writeText(location.href);
+    await navigator.clipboard?.writeText(address());
     announce("The address of this view is in the clipboard");
   };
   return (
