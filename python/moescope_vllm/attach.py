@@ -74,18 +74,22 @@ def is_transformers_backend(model: torch.nn.Module) -> bool:
 
 
 def wrap_forward(cls: Any) -> None:
-    """Classes are wrapped, not instances: torch.compile looks methods up there."""
-    if "_moescope_forward" not in cls.__dict__:
-        cls._moescope_forward, cls._moescope_hidden = cls.forward, None
-        cls.forward = functools.wraps(cls.forward)(layer_forward)
+    """Gives a class of decoder layers its tap, once, also when it inherits its forward from one that has been given it. Classes are
+    wrapped, not instances: torch.compile looks methods up there."""
+    original = cls.forward
+    if hasattr(original, "moescope_wrapped"):
+        return
 
+    @functools.wraps(original)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """vLLM's layers return the residual stream whole, or as (output, residual)."""
+        out = original(self, *args, **kwargs)
+        if self._moescope_hidden is not None:
+            if isinstance(out, torch.Tensor):
+                tap(self._moescope_hidden, self._moescope_anchor, out)
+            elif len(out) <= 2:
+                tap(self._moescope_hidden, self._moescope_anchor, *out)
+        return out
 
-def layer_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-    """A decoder layer's forward with its tap. vLLM's layers return the residual stream whole, or as (output, residual)."""
-    out = self._moescope_forward(*args, **kwargs)
-    if self._moescope_hidden is not None:
-        if isinstance(out, torch.Tensor):
-            tap(self._moescope_hidden, self._moescope_anchor, out)
-        elif len(out) <= 2:
-            tap(self._moescope_hidden, self._moescope_anchor, *out)
-    return out
+    forward.moescope_wrapped = True
+    cls.forward, cls._moescope_hidden = forward, None

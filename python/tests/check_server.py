@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from check_worker import below
 
 KEY = "secret"
 CLIENTS = 20
@@ -42,7 +43,11 @@ def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen
         *("--api-key", KEY, *arguments),
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MOESCOPE", "VLLM_ENABLE_V1"))}
-    return subprocess.Popen(command, env=environment | {"VLLM_PLUGINS": "moescope"}, start_new_session=True)
+    plugins = {"VLLM_PLUGINS": "moescope"}
+    if "--data-parallel-size" in arguments:
+        path = os.pathsep.join([str(Path(__file__).parent / "cpu_collectives"), environment["PYTHONPATH"]])
+        plugins = {"VLLM_PLUGINS": "moescope,cpu_collectives", "PYTHONPATH": path}
+    return subprocess.Popen(command, env=environment | plugins, start_new_session=True)
 
 
 async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -> tuple[list[dict], list[int]]:
@@ -133,7 +138,6 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = start(expected.checkpoint, port, sys.argv[1:])
-    memory = set(os.listdir("/dev/shm"))
     try:
         import httpx
 
@@ -146,10 +150,12 @@ def main() -> None:
             except httpx.HTTPError:
                 time.sleep(1)
         asyncio.run(check(f"http://127.0.0.1:{port}", expected))
+        processes = [server.pid, *below(server.pid)]
         server.send_signal(signal.SIGINT)
         server.wait(60)
-        left = [name for name in set(os.listdir("/dev/shm")) - memory if name.startswith("moescope")]
-        assert not left and not list(Path(tempfile.gettempdir()).glob(f"moescope-{server.pid}-*")), left
+        roots = {Path("/dev/shm"), Path(tempfile.gettempdir())}
+        left = [path for root in roots for process in processes for path in root.glob(f"moescope-{process}-*")]
+        assert not left, left
         print("server: all good", flush=True)
     finally:
         with contextlib.suppress(ProcessLookupError):

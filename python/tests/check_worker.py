@@ -145,21 +145,28 @@ def check_parent_killed(arguments: dict[str, Any], model: Path) -> None:
         "client.until('rows'); print(json.dumps([client.process.pid, ready['spool']]), flush=True); time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parent), json.dumps(arguments), str(model)]
-    memory = set(os.listdir("/dev/shm"))
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     worker, spool = json.loads(next(line for line in parent.stdout if line.startswith("[")))
     processes = [worker, *below(worker)]
+    segments = {segment for process in processes for segment in shared_memory(process)}
     assert Path(spool).is_dir()
+    assert segments or arguments["tensor_parallel_size"] * arguments["pipeline_parallel_size"] == 1, processes
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     deadline = time.monotonic() + 30
     while any(alive(process) for process in processes) or Path(spool).exists():
         assert time.monotonic() < deadline, f"still there: {[p for p in processes if alive(p)]}, {spool}: {Path(spool).exists()}"
         time.sleep(0.05)
-    time.sleep(2)
-    left = set(os.listdir("/dev/shm")) - memory
-    assert not left, f"left in /dev/shm: {left}"
+    while any(segment.exists() for segment in segments):  # vLLM's own, which a helper process of Python's removes
+        assert time.monotonic() < deadline, f"left: {[str(segment) for segment in segments if segment.exists()]}"
+        time.sleep(0.05)
     print(f"parent killed: {len(processes)} processes gone, nothing left", flush=True)
+
+
+def shared_memory(process: int) -> set[Path]:
+    """Files in /dev/shm that a process has mapped and that still have a name."""
+    maps = (line.split(maxsplit=5)[5:] for line in Path(f"/proc/{process}/maps").read_text().splitlines())
+    return {Path(path[0]) for path in maps if path and path[0].startswith("/dev/shm/") and not path[0].endswith("(deleted)")}
 
 
 def alive(process: int) -> bool:
@@ -181,6 +188,9 @@ def check_bad_starts(model: Path) -> None:
 def main() -> None:
     tensor, pipeline = (int(value) for value in [*sys.argv[1:], "1", "1"][:2])
     arguments = SMALL | {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
+    if pipeline > 1:
+        # Without torch.compile vLLM 0.32's CPU runner never makes the tensors that its later stages receive into.
+        arguments |= {"enforce_eager": False, "compilation_config": {"mode": 2, "backend": "eager"}}
     expected = harness.reference("qwen3_moe")
     client = Client(arguments, expected.checkpoint)
     started = client.until("ready", "error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -21,10 +22,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "python"), os.envir
 os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # two ranks on one NUMA node
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-FOLDER = tempfile.TemporaryDirectory(prefix="moescope-check-")
-SPOOL = Path(FOLDER.name) / "spool"
-SPOOL.mkdir()
-os.environ["MOESCOPE_SPOOL"] = str(SPOOL)
+if multiprocessing.current_process().name == "MainProcess":
+    FOLDER = tempfile.TemporaryDirectory(prefix="moescope-check-")
+    os.environ["MOESCOPE_SPOOL"] = str(Path(FOLDER.name) / "spool")
+# else: a process that vLLM spawned, which imports the check again and has to look where the first one writes.
+SPOOL = Path(os.environ["MOESCOPE_SPOOL"])
+SPOOL.mkdir(exist_ok=True)
 
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402

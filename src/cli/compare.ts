@@ -1,4 +1,5 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { compareCaptures } from "../analysis/compare.ts";
 import { compareLabels } from "../analysis/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
@@ -7,7 +8,7 @@ import { openCapture } from "../store/folder-source.ts";
 import type { CommandContext } from "./command.ts";
 import { comparisonReport, labelReport } from "./compare-report.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
-import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
+import { flagsOfItsEngine, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
 import { comparisonView } from "./view/comparison.ts";
@@ -59,7 +60,7 @@ async function captures(
   flags: CompareFlags,
   context: CommandContext,
 ): Promise<Capture[]> {
-  const folders = references.filter(isFolder);
+  const folders = references.filter((reference) => isCapture(reference, flags));
   if (folders.length === references.length) {
     if (texts.length > 0 || flags.prompts || flags.tokenIds !== undefined)
       throw new UsageError("prompts are for models; these captures have theirs");
@@ -76,9 +77,10 @@ async function captures(
   return found;
 }
 
-// No reference to a model is a folder; what is wrong with a folder that is no capture, opening it tells.
-const isFolder = (reference: string) =>
-  statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false;
+/** Only vLLM's models may be folders; what is wrong with another that is no capture, opening it tells. */
+const isCapture = (reference: string, { engine }: LoadFlags) =>
+  (statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false) &&
+  (engine !== "vllm" || existsSync(join(reference, "manifest.json")));
 
 const captureModel = (
   model: string,
@@ -86,6 +88,6 @@ const captureModel = (
   flags: CompareFlags,
   context: CommandContext,
 ) =>
-  withModel(model, loadOptionsOf(flags, model), context, (llm) =>
+  withModel(model, loadOptionsOf(flagsOfItsEngine(flags, model), model), context, (llm) =>
     captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
   );

@@ -58,6 +58,18 @@ export function loadOptionsOf(flags: LoadFlags, model: string): LoadOptions {
   });
 }
 
+/**
+ * The options for one of several models: with `--engine vllm`, what only llama.cpp runs is run there, and each engine gets
+ * the options that it knows.
+ */
+export function flagsOfItsEngine(flags: LoadFlags, model: string): LoadFlags {
+  if (flags.engine !== "vllm" || /^https?:/i.test(model)) return flags;
+  const llama = /\.gguf$|^(hf|ollama|lmstudio):/i.test(model);
+  const others: readonly string[] = llama ? VLLM_FLAGS : LLAMA_FLAGS;
+  const own = Object.entries(flags).filter(([name]) => !others.includes(name));
+  return { ...(Object.fromEntries(own) as unknown as LoadFlags), engine: llama ? "llama.cpp" : "vllm" };
+}
+
 const LLAMA_FLAGS = ["kvType", "threads", "gpu", "gpuLayers", "cpuMoe", "nCpuMoe", "overrideTensor"] as const;
 const VLLM_FLAGS = ["tensorParallelSize", "pipelineParallelSize", "dataParallelSize", "engineArg"] as const;
 

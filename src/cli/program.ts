@@ -82,11 +82,13 @@ Examples:
 const COMPARE_EXAMPLES = `
 A and B are capture folders, or models that run the same prompts one after the
 other. Tokens are compared with the same token at the same position; models that
-split the text into other tokens cannot be compared.
+split the text into other tokens cannot be compared. With --engine vllm one of
+them may be a .gguf file (or hf:, ollama:, lmstudio:), which llama.cpp runs.
 
 Examples:
   moescope compare run1 run2
   moescope compare full.gguf q4.gguf --prompts texts.jsonl
+  moescope compare full.gguf org/repo --engine vllm --prompts texts.jsonl
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
   moescope compare run1 --labels math,code      two labels of one capture`;
 

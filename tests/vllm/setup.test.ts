@@ -91,6 +91,7 @@ describe.skipIf(process.platform === "win32")("moescope setup vllm", () => {
     expect(calls().at(-1)).toEqual([
       "pip",
       "sync",
+      "--compile-bytecode",
       "--python",
       join(dir, "bin", "python"),
       `${dir}-lock/pylock.toml`,

@@ -78,7 +78,7 @@ export async function planSetup(build: Build, options: SetupOptions = {}): Promi
   const python = await findInterpreter(uv, signal);
   await resolve(uv, build, python, lock, signal);
   const size = await measure(lock, signal);
-  return { build, folder, python, lock, ...size, present: existsSync(stampOf(folder)), uv };
+  return { build, folder, python, lock, ...size, present: isReady(folder), uv };
 }
 
 async function findInterpreter(uv: Uv, signal?: AbortSignal): Promise<string> {
@@ -157,6 +157,9 @@ async function sizeOf(url: string, signal?: AbortSignal): Promise<number | null>
   return Number(response?.headers.get("content-length")) || null;
 }
 
+/** Whether a folder holds an environment that `moescope setup vllm` has finished. */
+export const isReady = (folder: string): boolean => existsSync(stampOf(folder));
+
 /** Written last: an environment without it was interrupted. */
 const stampOf = (folder: string) => join(folder, "moescope.json");
 
@@ -175,7 +178,8 @@ export async function runSetup(
     await rm(stampOf(folder), { force: true });
     if (!existsSync(interpreterOf(folder)))
       await uv.show(["venv", "--quiet", "--python", python, folder], signal);
-    await uv.show(["pip", "sync", "--python", interpreterOf(folder), lock], signal);
+    // Compiled now, not when vLLM is first imported, and also where Python may not write beside its modules.
+    await uv.show(["pip", "sync", "--compile-bytecode", "--python", interpreterOf(folder), lock], signal);
   } catch (cause) {
     signal?.throwIfAborted();
     throw new EngineError(
