@@ -25,22 +25,23 @@ const ICD = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 
 /**
  * Gives the tests of GPU capture their GPUs: one that every machine has, llama.cpp's Vulkan backend from npm (74 MB,
- * into `.cache`, once) on Mesa's software driver (a few tests of each kind with MOESCOPE_TEST_VULKAN=some, where it can be
- * had; all with 1); and an NVIDIA GPU with MOESCOPE_TEST_CUDA=1 (the package is 160 MB; driver and
- * CUDA are the machine's own).
+ * into `.cache`, once) on Mesa's software driver, for a few tests of each kind where it can be had (all of them, or an
+ * error, with MOESCOPE_TEST_VULKAN=1; none with 0); and an NVIDIA GPU with MOESCOPE_TEST_CUDA=1 (the package is 160 MB;
+ * driver and CUDA are the machine's own).
  */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("vulkan", await prepare("vulkan", "MOESCOPE_TEST_VULKAN", installVulkanDriver));
-  project.provide("cuda", await prepare("cuda", "MOESCOPE_TEST_CUDA"));
+  project.provide("vulkan", await prepare("vulkan", "MOESCOPE_TEST_VULKAN", "some", installVulkanDriver));
+  project.provide("cuda", await prepare("cuda", "MOESCOPE_TEST_CUDA", "0"));
 }
 
 async function prepare(
   kind: "vulkan" | "cuda",
   variable: string,
+  unset: "some" | "0",
   prerequisites: () => Promise<void> = async () => {},
 ): Promise<GpuUnderTest> {
-  const asked = process.env[variable];
-  if (!asked) return { missing: `${variable} is not set` };
+  const asked = process.env[variable] || unset;
+  if (asked === "0") return { missing: `${variable} is ${process.env[variable] ? "0" : "not set"}` };
   try {
     if (`${process.platform}-${process.arch}` !== "linux-x64") throw new Error("they are for Linux on x64");
     await prerequisites();
