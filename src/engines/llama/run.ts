@@ -62,7 +62,7 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  session.tap.setTargets(targets);
+  session.tap.setTargets(targets, { cut: requests.every(({ maxTokens }) => maxTokens === 0) });
   session.invalidateGraph();
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {

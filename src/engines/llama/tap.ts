@@ -42,6 +42,8 @@ export interface GraphNode {
   readonly shape: readonly number[];
 }
 
+type Wanted = readonly [TensorPointer, TapTarget];
+
 const OPS = ["NONE", "MUL_MAT", "ADD", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"] as const;
 
 /**
@@ -67,6 +69,8 @@ export class Tap {
   readonly #cpu: BufferTypePointer;
   readonly #head: OutputHead;
   #targets: ReadonlyMap<string, readonly TapTarget[]> = new Map();
+  /** Whether the graph ends at the last target. */
+  #cut = false;
   /** Tensors of the present graph that are copied once they are computed. */
   readonly #copies = new Map<TensorPointer, TapTarget[]>();
   /** Where the nodes of the next graph go that is only looked at. */
@@ -87,9 +91,15 @@ export class Tap {
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
   }
 
-  /** What to capture from the next graph on. The caller makes llama.cpp build a new graph. */
-  setTargets(targets: ReadonlyMap<string, readonly TapTarget[]>): void {
+  /**
+   * What to capture from the next graph on. The caller makes llama.cpp build a new graph.
+   *
+   * @param cut nothing but the targets is needed: what the graph has after the last of them is left out. No token can be
+   * drawn then, and later layers' caches stay empty.
+   */
+  setTargets(targets: ReadonlyMap<string, readonly TapTarget[]>, { cut = false } = {}): void {
     this.#targets = targets;
+    this.#cut = cut;
     this.#looking = null;
     this.#slots = [];
     // An aborted step leaves its graph unsettled, and its addresses may come again.
@@ -192,7 +202,9 @@ export class Tap {
     }
     const moved = new Map<TensorPointer, Region>();
     const rewritten = this.#rewritten(nodes);
-    for (const [t, target] of this.#wanted(nodes)) {
+    const wanted = this.#wanted(nodes);
+    if (this.#cut) this.#endAfter(wanted, nodes);
+    for (const [t, target] of wanted) {
       const root = this.#tensors.viewSource(t) || t;
       // Kernels that fuse operations skip tensors nobody reads; the flag makes them write this one.
       this.#tensors.addFlag(root, GGML_TENSOR_FLAG_OUTPUT);
@@ -209,16 +221,23 @@ export class Tap {
     }
   }
 
+  /** Leave out what is computed after the last of the wanted tensors. */
+  #endAfter(wanted: readonly Wanted[], nodes: readonly TensorPointer[]): void {
+    const last = new Set(wanted.map(([t]) => t));
+    for (let i = nodes.length - 1; i >= 0 && !last.has(nodes[i]!); i--)
+      this.#tensors.setOp(nodes[i]!, this.#ops.NONE);
+  }
+
   /** Of several tensors for the same (stream, layer), the one computed last. */
-  #wanted(nodes: readonly TensorPointer[]): Iterable<readonly [TensorPointer, TapTarget]> {
-    const wanted = new Map<string, readonly [TensorPointer, TapTarget]>();
+  #wanted(nodes: readonly TensorPointer[]): readonly Wanted[] {
+    const wanted = new Map<string, Wanted>();
     for (const t of nodes) {
       const name = this.#tensors.name(t);
       if (name === OUTPUT) this.#head.found(t);
       for (const target of this.#targets.get(name) ?? [])
         if (!target.onlyIfRaw || this.#isRaw(t)) wanted.set(`${target.stream}-${target.layer}`, [t, target]);
     }
-    return wanted.values();
+    return [...wanted.values()];
   }
 
   /**
