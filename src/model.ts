@@ -13,6 +13,7 @@ import { FolderSink } from "./store/folder-sink.ts";
 import { openCapture } from "./store/folder-source.ts";
 import { ResumeSink } from "./store/resume-sink.ts";
 import { assertSameModel, storedRun } from "./store/stored-run.ts";
+import { assertInVocabulary } from "./token-ids.ts";
 
 /** Where a run stands; counts only grow. */
 export interface Progress {
@@ -88,8 +89,15 @@ export class LanguageModel implements AsyncDisposable {
     return (await encodePrompt(this.#engine, prompt, "the prompt")).tokens;
   }
 
-  detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
-    return this.#engine.detokenize(Int32Array.from(tokens));
+  /**
+   * The text of token ids.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` naming an id outside the vocabulary.
+   */
+  async detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
+    const ids = Int32Array.from(tokens);
+    assertInVocabulary(ids, this.#engine.model.vocabSize, "the list of tokens");
+    return this.#engine.detokenize(ids);
   }
 
   /**

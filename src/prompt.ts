@@ -1,5 +1,6 @@
 import type { Engine, MediaPrompt, MediaSpan } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
+import { assertInVocabulary } from "./token-ids.ts";
 
 /** A piece of a message, as the OpenAI API writes it. */
 export type MessagePart =
@@ -57,12 +58,7 @@ export async function encodePrompt(engine: Engine, prompt: Prompt, where: string
   const { tokens } = encoded;
   if (tokens.length === 0)
     throw new RequestError("INVALID_ARGUMENT", `${where} is empty: there is no token to run`);
-  const bad = tokens.find((id) => id < 0 || id >= engine.model.vocabSize);
-  if (bad !== undefined)
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `${where} holds token id ${bad}; the vocabulary has ids 0 to ${engine.model.vocabSize - 1}`,
-    );
+  assertInVocabulary(tokens, engine.model.vocabSize, where);
   return encoded;
 }
 

@@ -129,9 +129,11 @@ describe("a process of its own", () => {
     const controller = new AbortController();
     const reason = new Error("changed my mind");
     const loading = load(ggufOf("mixtral"), { ...small, isolate: "process", signal: controller.signal });
-    setTimeout(() => controller.abort(reason), 100);
-    await expect(loading).rejects.toBe(reason);
-    const child = hosts.children[0]!;
+    const rejected = expect(loading).rejects.toBe(reason);
+    // As soon as there is a process: it takes longer than that to load.
+    const child = await vi.waitUntil(() => hosts.children[0], { interval: 5, timeout: 30_000 });
+    controller.abort(reason);
+    await rejected;
     if (child.signalCode === null) await new Promise((resolve) => child.once("exit", resolve));
     expect(child.signalCode).toBe("SIGKILL");
   });

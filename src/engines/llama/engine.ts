@@ -1,6 +1,6 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { StreamName } from "../../capture/streams.ts";
-import { EngineError, RequestError } from "../../errors.ts";
+import { EngineError } from "../../errors.ts";
 import type {
   Engine,
   EngineRequest,
@@ -10,6 +10,7 @@ import type {
   RowShapes,
   Step,
 } from "../engine.ts";
+import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { modelInfo, readHeader } from "./gguf.ts";
@@ -104,12 +105,6 @@ export class LlamaEngine implements Engine {
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
-    const bad = tokens.find((id) => id < 0 || id >= this.model.vocabSize);
-    if (bad !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        `token id ${bad} is outside the vocabulary (0 to ${this.model.vocabSize - 1})`,
-      );
     return (await this.#ask({ type: "detokenize", id: this.#nextId++, tokens })) as string;
   }
 
@@ -172,21 +167,13 @@ export class LlamaEngine implements Engine {
   ): AsyncGenerator<Step, void, void> {
     this.#assertAlive();
     const id = this.#nextId++;
-    const inbox: (FromHost | { type: "died"; error: Error })[] = [];
-    let wake = () => {};
-    this.#pending.set(id, (message) => {
-      inbox.push(message);
-      wake();
-    });
+    const inbox = new Inbox<FromHost | { type: "died"; error: Error }>();
+    this.#pending.set(id, (message) => inbox.put(message));
     const stop = () => this.#channel.stop();
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
-      while (inbox.length === 0)
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      const message = inbox.shift()!;
+      const message = await inbox.take();
       ended = message.type !== "steps";
       return message;
     };

@@ -1,5 +1,5 @@
 import type { Plan } from "../../capture/plan.ts";
-import { EngineError, RequestError } from "../../errors.ts";
+import { EngineError } from "../../errors.ts";
 import type {
   Engine,
   EngineRequest,
@@ -9,6 +9,7 @@ import type {
   ModelInfo,
   Step,
 } from "../engine.ts";
+import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
 import { engineArguments, settingsOf, type VllmOptions } from "./options.ts";
 import {
@@ -137,12 +138,6 @@ export class VllmEngine implements Engine {
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
-    const bad = tokens.find((id) => id < 0 || id >= this.model.vocabSize);
-    if (bad !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        `token id ${bad} is outside the vocabulary (0 to ${this.model.vocabSize - 1})`,
-      );
     return (await this.#ask({ type: "detokenize", tokens: [...tokens] })) as string;
   }
 
@@ -188,21 +183,13 @@ export class VllmEngine implements Engine {
   ): AsyncGenerator<Step, void, void> {
     this.#assertAlive();
     const id = this.#nextId++;
-    const inbox: (RunMessage | { readonly type: "died"; readonly error: Error })[] = [];
-    let wake = () => {};
-    this.#pending.set(id, (message) => {
-      inbox.push(message as RunMessage);
-      wake();
-    });
+    const inbox = new Inbox<RunMessage | { readonly type: "died"; readonly error: Error }>();
+    this.#pending.set(id, (message) => inbox.put(message as RunMessage));
     const cancel = () => this.#worker.send({ type: "cancel", id });
     signal?.addEventListener("abort", cancel, { once: true });
     let over = false;
     const next = async () => {
-      while (inbox.length === 0)
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      const message = inbox.shift()!;
+      const message = await inbox.take();
       over = message.type === "end" || message.type === "error" || message.type === "died";
       return message;
     };
