@@ -1,4 +1,4 @@
-"""Prompts with images on a server: vLLM's own routes take images in chats only, and a chat is not the prompt a capture was asked for."""
+"""Prompts with images on a server: vLLM's own routes take images in chats only, and a chat is another prompt."""
 
 from __future__ import annotations
 
@@ -44,13 +44,11 @@ async def complete(engine: Any, body: dict[str, Any], gone: Coroutine[Any, Any, 
     rendered = await render(engine, body, f"sample {sample}")
 
     async def last() -> Any:
-        output = None
         try:
-            async for output in engine.generate(rendered, params, f"moescope-{uuid.uuid4().hex}"):
-                pass
+            outputs = [output async for output in engine.generate(rendered, params, f"moescope-{uuid.uuid4().hex}")]
         except ValueError as error:
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
-        return output
+        return outputs[-1]
 
     running, left = asyncio.ensure_future(last()), asyncio.ensure_future(gone)
     try:
