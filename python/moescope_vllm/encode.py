@@ -9,8 +9,8 @@ from .errors import CaptureError
 from .images import load_image
 
 
-def prompt_of(request: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """A request's prompt as vLLM takes it. Raises INVALID_ARGUMENT, beginning with `what`."""
+def prompt_of(request: Mapping[str, Any], what: str, inline: bool = False) -> dict[str, Any]:
+    """A request's prompt as vLLM takes it. inline: images as data URIs only. Raises INVALID_ARGUMENT, beginning with `what`."""
     tokens, text = request.get("tokens"), request.get("prompt")
     if (tokens is None) == (text is None):
         raise CaptureError("INVALID_ARGUMENT", f"{what}: either tokens or a prompt")
@@ -19,7 +19,7 @@ def prompt_of(request: Mapping[str, Any], what: str) -> dict[str, Any]:
     prompt: dict[str, Any] = {"prompt": text} if tokens is None else {"prompt_token_ids": list(tokens)}
     images = request.get("images") or []
     if images:
-        prompt["multi_modal_data"] = {"image": [load_image(image) for image in images]}
+        prompt["multi_modal_data"] = {"image": [load_image(image, inline) for image in images]}
     return prompt
 
 

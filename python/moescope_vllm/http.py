@@ -20,6 +20,7 @@ from .rows_file import read_token_ids
 from .settings import settings
 from .shelf import Shelf, Shelved
 from .tokens import Tokens
+from .vision import complete, encode, takes_images
 
 logger = logging.getLogger("vllm.moescope")
 
@@ -51,7 +52,7 @@ class Server:
             answers = await self.engine.collective_rpc("moescope_info")
             described = introduction(self.engine.vllm_config, answers, self.tokens)
             self.stages = described["stages"]
-            self._info = {**described, "proof": str(self.shelf.proof)}
+            self._info = {**described, "proof": str(self.shelf.proof), "vision": takes_images(self.engine)}
         return self._info
 
     async def _sweep(self) -> None:
@@ -87,6 +88,36 @@ async def read(server: Server, request: Request) -> Response:
 async def delete(server: Server, request: Request) -> Response:
     server.shelf.delete(server.shelf.find(request.path_params["key"]))
     return Response(status_code=204)
+
+
+async def encode_images(server: Server, request: Request) -> Response:
+    return JSONResponse(await encode(server.engine, await fields(request, prompt=str, images=list)))
+
+
+async def complete_images(server: Server, request: Request) -> Response:
+    body = await fields(request, prompt=str, images=list, key=str, sample=int, maxTokens=int, sampling=dict)
+    server.shelf.find(body["key"])
+    return JSONResponse(await complete(server.engine, body, disconnected(request)))
+
+
+async def fields(request: Request, **types: type) -> dict[str, Any]:
+    """The body, with at least these members. Raises INVALID_ARGUMENT."""
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise CaptureError("INVALID_ARGUMENT", f"not JSON: {error}") from error
+    for name, kind in types.items():
+        if not isinstance(body, dict) or not isinstance(body.get(name), kind):
+            raise CaptureError("INVALID_ARGUMENT", f"{name} is missing or no {kind.__name__}")
+    if not all(isinstance(image, str) for image in body["images"]):
+        raise CaptureError("INVALID_ARGUMENT", "images is a list of data URIs")
+    return body
+
+
+async def disconnected(request: Request) -> None:
+    """Returns when the client has left. The body has been read: nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
@@ -146,6 +177,8 @@ def route(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
 def add_routes(app: Any) -> None:
     app.add_route(f"{ROOT}/info", route(info), methods=["GET"])
+    app.add_route(f"{ROOT}/encode", route(encode_images), methods=["POST"])
+    app.add_route(f"{ROOT}/completions", route(complete_images), methods=["POST"])
     app.add_route(f"{ROOT}/captures", route(create), methods=["POST"])
     app.add_route(f"{ROOT}/captures/{{key}}", route(read), methods=["GET"])
     app.add_route(f"{ROOT}/captures/{{key}}", route(delete), methods=["DELETE"])

@@ -15,16 +15,20 @@ MAX_BYTES = 64 << 20
 TIMEOUT_S = 30
 
 
-def load_image(reference: str) -> Any:
-    """A PIL image in RGB. Raises INVALID_ARGUMENT naming what is wrong with it."""
+def load_image(reference: str, inline: bool = False) -> Any:
+    """A PIL image in RGB. inline: as a data URI only, for a server: its clients must not make it read files or call other hosts.
+
+    Raises INVALID_ARGUMENT naming what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
     shown = reference if len(reference) < 100 else f"{reference[:60]}..."
+    if inline and not reference.startswith("data:"):
+        raise CaptureError("INVALID_ARGUMENT", f"not a data URI: {shown}")
     try:
         return Image.open(io.BytesIO(read(reference))).convert("RGB")
     except UnidentifiedImageError as error:
         raise CaptureError("INVALID_ARGUMENT", f"not an image: {shown}") from error
-    except (OSError, ValueError, binascii.Error) as error:
+    except (OSError, ValueError, binascii.Error, Image.DecompressionBombError) as error:
         raise CaptureError("INVALID_ARGUMENT", f"cannot read the image {shown}: {error}") from error
 
 

@@ -14,7 +14,8 @@ from .collector import Collector, RowsReady
 from .encode import prompt_of, settle
 from .errors import CaptureError
 from .plan import Plan, whole
-from .requests import KEY_ARG, SAMPLE_ARG, write_plan
+from .requests import write_plan
+from .sampling import reason, sampling_params
 from .tokens import Tokens
 
 #: How often (s) the folder is looked into while the engine computes.
@@ -82,24 +83,11 @@ class Run:
         return not self._folder.exists()
 
     def _add(self, sample: int, request: Mapping[str, Any]) -> str:
-        from vllm.sampling_params import RequestOutputKind, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         prompt, limit = prompt_of(request, f"sample {sample}"), whole(request.get("maxTokens", 0))
         self._check_room(sample, request, limit)
-        sampling = request.get("sampling") or {}
-        params = SamplingParams(
-            max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
-            temperature=sampling.get("temperature", 0.0),
-            top_k=sampling.get("topK", 0),
-            top_p=sampling.get("topP", 1.0),
-            min_p=sampling.get("minP", 0.0),
-            seed=sampling.get("seed"),
-            stop=list(sampling.get("stop") or []),
-            ignore_eos=bool(sampling.get("ignoreEos", False)),
-            detokenize=limit > 0,
-            output_kind=RequestOutputKind.DELTA,
-            extra_args={KEY_ARG: self._key, SAMPLE_ARG: sample},
-        )
+        params = sampling_params(request, self._key, sample, RequestOutputKind.DELTA)
         try:
             return self._engine.add_request(str(sample), prompt, params)
         except ValueError as error:
@@ -172,10 +160,3 @@ class Run:
     def _cancel(self) -> None:
         self.cancelled.set()
         self.discard()
-
-
-def reason(completion: Any) -> str:
-    """`length`, `eos` or `stop`; vLLM says "stop" for both, and names the string or token that stopped it."""
-    if completion.finish_reason != "stop":
-        return "length"
-    return "stop" if isinstance(completion.stop_reason, str) else "eos"

@@ -1,8 +1,9 @@
 """vLLM 0.32's CPU kernel for rotary embeddings against its own formula in PyTorch: python check_rotary.py
 
-The kernel takes a tensor's last dimension but one for its tokens and finds the heads in the last. That is right for [token, heads * dim],
-contiguous or sliced, and wrong for [token, head, dim], which is what latent attention hands it: it then rotates the first vectors in memory
-instead of the first of each token. When this check fails, the kernel is mended and `check_architectures.py` can stop working around it.
+The kernel takes a tensor's last dimension but one for its tokens and finds the heads in the last. That is right for
+[token, heads * dim], contiguous or sliced, and wrong for [token, head, dim], which is what latent attention hands it: it then
+rotates the first vectors in memory instead of the first of each token. When this check fails the kernel is mended, and
+`check_architectures.py` can stop working around it.
 """
 
 from __future__ import annotations
@@ -38,14 +39,13 @@ def main() -> None:
     torch.manual_seed(0)
     flat, heads, one = (TOKENS, HEADS * DIM), (TOKENS, HEADS, DIM), (TOKENS, 1, DIM)
     inside = torch.randn(TOKENS, 512 + DIM)[:, 512:]  # rotary keys lie behind the latent ones
+    wide, keys = torch.randn(TOKENS, 32 + HEADS * DIM)[:, 32:], torch.randn(TOKENS, DIM)
+    latent = torch.randn(TOKENS, HEADS, 128 + DIM)[..., 128:]
     cases = {
-        "[token, heads * dim]": (kernel_differs(torch.randn(flat), torch.randn(TOKENS, DIM)), (False, False)),
-        "[token, heads * dim], slices of wider rows": (kernel_differs(torch.randn(TOKENS, 32 + HEADS * DIM)[:, 32:], inside), (False, False)),
+        "[token, heads * dim]": (kernel_differs(torch.randn(flat), keys), (False, False)),
+        "[token, heads * dim], slices of wider rows": (kernel_differs(wide, inside), (False, False)),
         "[token, head, dim]": (kernel_differs(torch.randn(heads), torch.randn(one)), (True, False)),
-        "[token, head, dim], slices, as latent attention": (
-            kernel_differs(torch.randn(TOKENS, HEADS, 128 + DIM)[..., 128:], inside.unsqueeze(1)),
-            (True, True),
-        ),
+        "[token, head, dim], slices, as latent attention has them": (kernel_differs(latent, inside.unsqueeze(1)), (True, True)),
     }
     for shape, ((query, key), expected) in cases.items():
         print(f"{shape}: query {'differs' if query else 'agrees'}, key {'differs' if key else 'agrees'}", flush=True)

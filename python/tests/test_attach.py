@@ -10,9 +10,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from moescope_vllm.attach import wrap_forward  # noqa: E402
-from moescope_vllm.streams import HIDDEN_STATES  # noqa: E402
-from moescope_vllm.taps import TAPS, Place  # noqa: E402
+from moescope_vllm.attach import wrap_forward
+from moescope_vllm.streams import HIDDEN_STATES
+from moescope_vllm.taps import TAPS, Place
 
 
 class Layer(torch.nn.Module):

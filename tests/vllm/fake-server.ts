@@ -14,6 +14,8 @@ export interface Behaviour {
   readonly presumptuous?: boolean;
   /** What becomes of the stream of rows after its first file. */
   readonly ending?: "gone" | "error" | "nonsense" | "cut" | "another sample";
+  /** Whether it takes images: each `*` of a prompt is one, of three tokens. */
+  readonly vision?: boolean;
   /** Whether requests are answered. */
   readonly answers?: "never" | "refused";
 }
@@ -71,6 +73,7 @@ export class FakeServer {
       folder = "/nowhere",
       presumptuous,
       answers,
+      vision = false,
     } = this.#behaviour;
     const chunks: Uint8Array[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -97,7 +100,19 @@ export class FakeServer {
       return json({ choices: [choice] });
     }
     if (!plugin || !url.startsWith("/v1/moescope/")) return json({ detail: "Not Found" }, 404);
-    if (url === "/v1/moescope/info") return json({ ...info(protocol), proof: join(folder, "proof") });
+    if (url === "/v1/moescope/info") return json({ ...info(protocol), vision, proof: join(folder, "proof") });
+    if (url === "/v1/moescope/encode") return json(expanded(body.prompt as string));
+    if (url === "/v1/moescope/completions") {
+      const { key, sample, prompt, maxTokens } = body as unknown as {
+        readonly [name in "key" | "prompt"]: string;
+      } & { readonly [name in "sample" | "maxTokens"]: number };
+      this.#captures.get(key)!.prompts[sample] = expanded(prompt).tokens;
+      return json({
+        tokens: Array.from({ length: Math.max(1, maxTokens) }, () => 97),
+        text: "a",
+        reason: "length",
+      });
+    }
     if (method === "POST") {
       const key = `key-${this.#captures.size}`;
       if (body.plan.streams.some(({ name }) => name !== "router_logits"))
@@ -147,6 +162,16 @@ export class FakeServer {
   }
 }
 
+function expanded(prompt: string) {
+  const tokens: number[] = [];
+  const media: { kind: string; offset: number; length: number }[] = [];
+  for (const letter of prompt) {
+    if (letter === "*") media.push({ kind: "image", offset: tokens.length, length: 3 });
+    tokens.push(...Array.from({ length: letter === "*" ? 3 : 1 }, () => letter.codePointAt(0)!));
+  }
+  return { tokens, media };
+}
+
 const info = (protocol: number) => ({
   protocol,
   plugin: "0.1.0",
@@ -174,5 +199,4 @@ const info = (protocol: number) => ({
   chatTemplate: null,
   specialTokens: { bos: "", eos: "" },
   devices: ["NVIDIA H100"],
-  vision: false,
 });

@@ -1,7 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createWebServer } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { load } from "../../src/load.ts";
 import { type Behaviour, FakeServer, PROOF } from "./fake-server.ts";
@@ -53,6 +55,47 @@ describe("a vllm serve with the plugin", () => {
     expect(capture.rows.text.join("")).toBe("abcde");
     expect(server.requests.find(({ body }) => body.samples)!.body.proof).toBe(PROOF);
     expect(readdirSync(folder)).toEqual(["proof"]);
+  });
+
+  it("gets images as data URIs, whatever they are to us", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "a.png");
+    writeFileSync(path, "pixels");
+    const host = createWebServer((request, response) => {
+      response.statusCode = request.url === "/b.png" ? 200 : 404;
+      response.end("pixels");
+    });
+    await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void host.close());
+    const base = `http://127.0.0.1:${(host.address() as AddressInfo).port}`;
+    const { server, url } = await serving({ vision: true });
+    const llm = await load(url);
+    const image = [path, pathToFileURL(path).href, `${base}/b.png`, "data:image/png;base64,AAAA"];
+    const { samples, rows, outputs } = await llm.capture(
+      [{ prompt: "a*b****", multiModalData: { image } }, "plain"],
+      { ...logits, maxTokens: 1 },
+    );
+    expect(rows.text.slice(0, 5)).toEqual(["a", "*", "*", "*", "b"]);
+    expect(samples[0]!.media!.map(({ offset }) => offset)).toEqual([1, 5, 8, 11, 14]);
+    expect(samples[1]!.media).toBeUndefined();
+    expect(outputs[0]).toMatchObject({ text: "a", reason: "length" });
+    const pixels = `data:image;base64,${Buffer.from("pixels").toString("base64")}`;
+    for (const route of ["encode", "completions"]) {
+      const sent = server.requests.find((request) => request.url === `/v1/moescope/${route}`)!;
+      expect(sent.body.images).toEqual([pixels, pixels, pixels, image[3]]);
+    }
+    for (const bad of [join(folder, "none.png"), `${base}/none.png`, folder])
+      await expect(
+        llm.capture({ prompt: "*", multiModalData: { image: bad } }, logits),
+      ).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+        message: expect.stringContaining(`cannot read the image ${bad}`),
+      });
+    const blind = await load((await serving()).url);
+    const shown = { prompt: "*", multiModalData: { image: path } };
+    await expect(blind.capture(shown, logits)).rejects.toMatchObject({
+      message: expect.stringContaining("takes text only"),
+    });
   });
 
   it("does not get to read files here that it was not shown to be near", async () => {

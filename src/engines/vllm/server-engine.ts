@@ -4,10 +4,19 @@ import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import { EngineError } from "../../errors.ts";
-import type { Engine, EngineRequest, Finished, FinishReason, ModelInfo, Step } from "../engine.ts";
+import type {
+  Engine,
+  EngineRequest,
+  Finished,
+  FinishReason,
+  MediaPrompt,
+  ModelInfo,
+  Step,
+} from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { frames } from "./frames.ts";
-import { fromWire, type ReadyMessage, readyMessage, understood, wirePlan } from "./protocol.ts";
+import { inlineImages } from "./inline-images.ts";
+import { encoded, fromWire, type ReadyMessage, readyMessage, understood, wirePlan } from "./protocol.ts";
 import { parseRows, takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
 import { ServerClient } from "./server-client.ts";
@@ -50,6 +59,12 @@ const completion = z.object({
     .length(1),
 });
 
+const completed = z.object({
+  tokens: z.array(count),
+  text: z.string(),
+  reason: z.enum(["length", "eos", "stop"]),
+});
+
 /** A `vllm serve` that has the plugin, somewhere else. */
 export class VllmServerEngine implements Engine {
   readonly kind = "vllm";
@@ -59,6 +74,7 @@ export class VllmServerEngine implements Engine {
   readonly contextSize: number;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly encode?: Engine["encode"];
   readonly #client: ServerClient;
   /** What the server calls the model. */
   readonly #served: string;
@@ -78,6 +94,7 @@ export class VllmServerEngine implements Engine {
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
+    if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
   }
 
   /**
@@ -119,6 +136,12 @@ export class VllmServerEngine implements Engine {
 
   async modelHash(): Promise<null> {
     return null;
+  }
+
+  async #encode({ prompt, images }: MediaPrompt) {
+    const body = { prompt, images: await inlineImages(images) };
+    const { tokens, media } = await this.#client.post("/v1/moescope/encode", body, encoded);
+    return { tokens: Int32Array.from(tokens), media };
   }
 
   async *run(
@@ -215,11 +238,12 @@ export class VllmServerEngine implements Engine {
   }
 
   async #complete(
-    { tokens, maxTokens, sampling }: EngineRequest,
+    { tokens, media, maxTokens, sampling }: EngineRequest,
     sample: number,
     key: string,
     signal: AbortSignal,
   ): Promise<Finished> {
+    if (media) return this.#completeWithImages(media, { key, sample, maxTokens, sampling }, signal);
     const body = {
       model: this.#served,
       prompt: [...tokens],
@@ -241,6 +265,27 @@ export class VllmServerEngine implements Engine {
     const reason: FinishReason =
       finish_reason !== "stop" ? "length" : typeof stop_reason === "string" ? "stop" : "eos";
     return { sample, tokens: Int32Array.from(ids), text, reason };
+  }
+
+  /** vLLM's own route for prompts takes no images. */
+  async #completeWithImages(
+    { prompt, images }: MediaPrompt,
+    request: Pick<EngineRequest, "maxTokens" | "sampling"> & {
+      readonly key: string;
+      readonly sample: number;
+    },
+    signal: AbortSignal,
+  ): Promise<Finished> {
+    const body = { prompt, images: await inlineImages(images, signal), ...request };
+    const { tokens, text, reason } = await this.#client.compute(
+      "/v1/moescope/completions",
+      body,
+      completed,
+      signal,
+    );
+    const { sample, maxTokens } = request;
+    if (maxTokens === 0) return { sample, tokens: new Int32Array(0), text: "", reason: "length" };
+    return { sample, tokens: Int32Array.from(tokens), text, reason };
   }
 
   async close(): Promise<void> {

@@ -60,12 +60,16 @@ interface Report {
   readonly layers: readonly { readonly exact: number; readonly overlap: number; readonly kl: number }[];
 }
 
-/** One model: other kernels, the same experts but where two are all but equal. */
+/**
+ * One model: the same experts but where two are all but equal. llama.cpp's kernels round activations as the weights are,
+ * to BF16; vLLM's compute in float32.
+ */
 function expectTheSame({ a, b, onlyA, onlyB, exact, layers }: Report): void {
   expect([a.engine.kind, b.engine.kind]).toEqual(["llama.cpp", "vllm"]);
   expect(a.rows).toBeGreaterThan(1000);
   expect({ rows: b.rows, onlyA, onlyB }).toEqual({ rows: a.rows, onlyA: 0, onlyB: 0 });
-  expect(exact).toBeGreaterThanOrEqual(0.99);
+  // Of all layers at once; the bound on each comes next.
+  expect(exact).toBeGreaterThanOrEqual(0.98);
   expect(layers).toHaveLength(6);
   for (const { exact, overlap, kl } of layers) {
     expect(exact).toBeGreaterThanOrEqual(0.99);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ import { load } from "../../../src/load.ts";
 import type { LanguageModel } from "../../../src/model.ts";
 import { packageRoot } from "../../../src/package-root.ts";
 import { openCapture } from "../../../src/store/folder-source.ts";
-import { demoCheckpoint, visionCheckpoint } from "./checkpoints.ts";
+import { demoCheckpoint } from "./checkpoints.ts";
 import { alive, descendants, soon, spools, workers } from "./processes.ts";
 
 /** vLLM itself, on the CPU: it imports for seconds and takes longer where the machine does something else. */
@@ -173,42 +173,6 @@ describe.skipIf("missing" in vllm)("the demo model in vLLM", { timeout: START },
     },
     START,
   );
-});
-
-describe.skipIf("missing" in vllm)("a vision-language model in vLLM", () => {
-  it("has rows of its images' tokens", { timeout: START }, async () => {
-    const { checkpoint, image } = await visionCheckpoint(python, folder);
-    const limits = { limitMmPerPrompt: { image: 1, video: 0 } };
-    const llm = await load(checkpoint, { ...small, ...memory, ...limits, maxModelLen: 256 });
-    const prompt = "<|vision_start|><|image_pad|><|vision_end|>What is this?";
-    const uri = `data:image/png;base64,${readFileSync(image).toString("base64")}`;
-    const shown = [image, uri].map((image) => ({ prompt, multiModalData: { image } }));
-    const capture = await llm.capture([...shown, "What is this?"], { maxTokens: 3, ignoreEos: true });
-    const [first, second, plain] = [0, 1, 2].map((sample) => capture.sample(sample)) as [
-      Capture,
-      Capture,
-      Capture,
-    ];
-    const [media] = capture.samples[0]!.media!;
-    expect(media).toMatchObject({ kind: "image", length: expect.any(Number) });
-    expect(media!.length).toBeGreaterThan(1);
-    expect(capture.samples[2]!.media ?? []).toEqual([]);
-    const text = first.rows.text.slice(media!.offset, media!.offset + media!.length);
-    expect(new Set(text)).toEqual(new Set(["<|image_pad|>"]));
-    expect(first.rows.length).toBe(capture.samples[0]!.promptTokens + 2);
-    expect(plain.rows.length).toBeLessThan(first.rows.length);
-    expect(distance(first.routerLogits.get(0)!.data, second.routerLogits.get(0)!.data)).toBeLessThan(1e-3);
-    // Each place of the image differs: the pixels went in, not the placeholder.
-    const experts = llm.info.moe!.experts;
-    const at = (row: number) => first.routerLogits.get(0)!.data.slice(row * experts, (row + 1) * experts);
-    expect(distance(at(media!.offset), at(media!.offset + 1))).toBeGreaterThan(1e-3);
-    const bad = { prompt, multiModalData: { image: join(folder, "none.png") } };
-    await expect(llm.capture([bad])).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-    const [worker] = workers();
-    await llm.close();
-    expect(alive(worker!)).toBe(false);
-    expect(existsSync(image)).toBe(true);
-  });
 });
 
 /** Share of tokens and layers for which two captures have the same set of experts. */

@@ -1,15 +1,14 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { load } from "../../../src/load.ts";
 import { packageRoot } from "../../../src/package-root.ts";
 import { demoCheckpoint } from "./checkpoints.ts";
 import { descendants, soon, spools } from "./processes.ts";
+import { type Serving, serve } from "./serve.ts";
 
 const START = 600_000;
 const CLIENTS = 20;
@@ -24,40 +23,21 @@ const prompts = lines.map((line) => (JSON.parse(line) as { prompt: string }).pro
 
 describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: START }, () => {
   let folder = "";
-  let server: ChildProcess;
-  let port = 0;
-  const near = () => `http://127.0.0.1:${port}`;
-  /** The same server under a name that is not this host's own: rows are streamed. */
-  const far = () => `http://0.0.0.0:${port}`;
+  let server: Serving;
 
   beforeAll(async () => {
     const { python } = vllm as { python: string };
     folder = mkdtempSync(join(tmpdir(), "moescope-vllm-"));
     const checkpoint = await demoCheckpoint(inject("python"), folder);
-    port = await freePort();
-    const { stdout } = await promisify(execFile)(process.execPath, [main, "plugin-path"]);
-    // What `vllm serve` runs; the command itself asks for a package named vllm, which the one for CPUs is not.
-    const command = ["-m", "vllm.entrypoints.openai.api_server", "--model", checkpoint, "--port", `${port}`];
-    const small = "--dtype float32 --max-model-len 512 --max-num-seqs 16 --enforce-eager".split(" ");
-    const share = ["--gpu-memory-utilization", "0.08", "--api-key", apiKey, "--disable-uvicorn-access-log"];
-    server = spawn(python, [...command, ...small, ...share], {
-      env: {
-        ...process.env,
-        PYTHONPATH: stdout.trim(),
-        VLLM_PLUGINS: "moescope",
-        VLLM_LOGGING_LEVEL: "ERROR",
-      },
-      stdio: ["ignore", 2, 2],
-    });
-    await answering(server, near());
+    server = await serve(python, checkpoint, ["--max-model-len", "512", "--api-key", apiKey]);
   }, START);
   afterAll(() => {
-    for (const pid of server?.pid ? [server.pid, ...descendants(server.pid)] : []) kill(pid);
+    server?.kill();
     rmSync(folder, { recursive: true, force: true });
   });
 
   it("asks for its key", async () => {
-    await expect(load(near())).rejects.toMatchObject({
+    await expect(load(server.near)).rejects.toMatchObject({
       code: "ENGINE_UNAVAILABLE",
       message: expect.stringContaining("wants an API key"),
     });
@@ -69,7 +49,7 @@ describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: STAR
       flashAttention: false,
     });
     const clients = await Promise.all(
-      Array.from({ length: CLIENTS }, (_, i) => load(i % 2 === 0 ? near() : far(), { apiKey })),
+      Array.from({ length: CLIENTS }, (_, i) => load(i % 2 === 0 ? server.near : server.far, { apiKey })),
     );
     const streams = ["router_logits", "expert_ids"] as const;
     const captures = await Promise.all(
@@ -103,7 +83,7 @@ describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: STAR
   });
 
   it("goes on serving after a client has left in the middle", async () => {
-    const llm = await load(far(), { apiKey });
+    const llm = await load(server.far, { apiKey });
     const abort = new AbortController();
     const run = llm.capture(prompts[0]!, { maxTokens: 300, ignoreEos: true, signal: abort.signal });
     setTimeout(() => abort.abort(new Error("enough")), 500);
@@ -112,43 +92,27 @@ describe.skipIf("missing" in vllm)("vllm serve with the plugin", { timeout: STAR
   });
 
   it("is what the command line captures from", async () => {
-    const args = [main, "capture", near(), "The sky is", "--api-key", apiKey, "--max-tokens", "4", "--json"];
+    const args = [
+      main,
+      "capture",
+      server.near,
+      "The sky is",
+      "--api-key",
+      apiKey,
+      "--max-tokens",
+      "4",
+      "--json",
+    ];
     const { stdout } = await promisify(execFile)(process.execPath, args);
     expect(JSON.parse(stdout)).toMatchObject({ engine: { kind: "vllm" } });
   });
 
   it("ends, and leaves nothing of moescope's", async () => {
-    const made = [server.pid!, ...descendants(server.pid!)];
+    const made = [server.process.pid!, ...descendants(server.process.pid!)];
     expect(made.flatMap(spools).length).toBeGreaterThan(0);
-    const ended = new Promise((resolve) => server.once("exit", resolve));
-    server.kill("SIGINT");
+    const ended = new Promise((resolve) => server.process.once("exit", resolve));
+    server.process.kill("SIGINT");
     await ended;
     expect(await soon(() => made.every((pid) => spools(pid).length === 0))).toBe(true);
   });
 });
-
-async function answering(server: ChildProcess, url: string): Promise<void> {
-  for (;;) {
-    if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
-    const health = await fetch(`${url}/health`).catch(() => null);
-    if (health?.ok) return;
-    await sleep(500);
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended.
-  }
-}

@@ -1,0 +1,36 @@
+"""A request's sampling options as vLLM's, and vLLM's word for why a text ended as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .plan import whole
+from .requests import KEY_ARG, SAMPLE_ARG
+
+
+def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_kind: Any) -> Any:
+    """request: {maxTokens, sampling}. key, sample: of the capture its rows belong to."""
+    from vllm.sampling_params import SamplingParams
+
+    limit, sampling = whole(request.get("maxTokens", 0)), request.get("sampling") or {}
+    return SamplingParams(
+        max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
+        temperature=sampling.get("temperature", 0.0),
+        top_k=sampling.get("topK", 0),
+        top_p=sampling.get("topP", 1.0),
+        min_p=sampling.get("minP", 0.0),
+        seed=sampling.get("seed"),
+        stop=list(sampling.get("stop") or []),
+        ignore_eos=bool(sampling.get("ignoreEos", False)),
+        detokenize=limit > 0,
+        output_kind=output_kind,
+        extra_args={KEY_ARG: key, SAMPLE_ARG: sample},
+    )
+
+
+def reason(completion: Any) -> str:
+    """`length`, `eos` or `stop`; vLLM says "stop" for both, and names the string or token that stopped it."""
+    if completion.finish_reason != "stop":
+        return "length"
+    return "stop" if isinstance(completion.stop_reason, str) else "eos"
