@@ -10,6 +10,7 @@ export default defineConfig({
       "tests/setup/vllm.ts",
     ],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What is polled comes, but late on a machine that is busy with other things.
     expect: { poll: { timeout: 50_000 } },
     // Each file loads its own llama.cpp; more at a time than there are cores only makes them wait.
