@@ -6,6 +6,7 @@ const withGpu = "tests/engine/device-capture.test.ts";
 export default defineConfig({
   test: {
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What is polled comes, but late on a machine that is busy with other things.
     expect: { poll: { timeout: 50_000 } },
     reporters: ["default"],

@@ -3,7 +3,7 @@ import type { StreamName } from "../capture/streams.ts";
 import type { Answer } from "./answer.ts";
 import type { RowFilter } from "./api/values.ts";
 import type { FoundCapture } from "./capture-folders.ts";
-import type { Measure } from "./operations/row-map.ts";
+import type { TileQuestion } from "./operations/row-map.ts";
 import type { RowColumn, RowsQuery } from "./operations/rows.ts";
 
 /** What may be asked of captures: what each question needs to know. */
@@ -23,12 +23,7 @@ export interface Questions {
     readonly to: number;
   };
   mapFacts: { readonly capture: FoundCapture };
-  mapTile: {
-    readonly capture: FoundCapture;
-    readonly measure: Measure;
-    readonly level: number;
-    readonly tile: number;
-  };
+  mapTile: TileQuestion & { readonly capture: FoundCapture };
   expertTile: {
     readonly capture: FoundCapture;
     readonly layer: number;
@@ -38,6 +33,7 @@ export interface Questions {
   usage: { readonly capture: FoundCapture; readonly filter: RowFilter };
   balance: { readonly capture: FoundCapture; readonly filter: RowFilter };
   attraction: { readonly capture: FoundCapture; readonly layer: number };
+  similarity: { readonly capture: FoundCapture; readonly layer: number; readonly expert: number };
   analysis: { readonly capture: FoundCapture };
   analysisLayer: { readonly capture: FoundCapture; readonly layer: number };
   atlas: { readonly capture: FoundCapture };

@@ -92,6 +92,8 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, host, port, options.anyPort ?? false);
   const address = server.address() as AddressInfo;
+  // The thread that reads starts and the folders' manifests are read while the browser opens.
+  library.list().catch(() => {});
   return {
     url: addressOf(host, address.port, token),
     port: address.port,

@@ -12,6 +12,7 @@ import {
   attractionAnswer,
   balanceAnswer,
   comparisonAnswer,
+  similarityAnswer,
   usageAnswer,
 } from "./operations/analysis.ts";
 import { describeAll, details } from "./operations/describe.ts";
@@ -42,13 +43,14 @@ const answers: { [Q in QuestionName]: (question: Questions[Q], onProgress: Progr
   stream: async ({ capture, stream, layer, from, to }) =>
     streamRows(await captures.get(capture), stream, layer, from, to),
   mapFacts: async ({ capture }) => rowMap.facts(await captures.get(capture)),
-  mapTile: async ({ capture, measure, level, tile }) =>
-    rowMap.tile(await captures.get(capture), measure, level, tile),
+  mapTile: async ({ capture, ...tile }) => rowMap.tile(await captures.get(capture), tile),
   expertTile: async ({ capture, layer, level, tile }) =>
     expertTile(await captures.get(capture), layer, level, tile),
   usage: async ({ capture, filter }) => usageAnswer(await captures.get(capture), filter),
   balance: async ({ capture, filter }) => balanceAnswer(await captures.get(capture), filter),
   attraction: async ({ capture, layer }) => attractionAnswer(await captures.get(capture), layer),
+  similarity: async ({ capture, layer, expert }) =>
+    similarityAnswer(await captures.get(capture), layer, expert),
   analysis: async ({ capture }, onProgress) =>
     analysisOverview(await analyses.get(await captures.get(capture), onProgress)),
   analysisLayer: async ({ capture, layer }, onProgress) =>

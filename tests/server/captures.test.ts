@@ -236,6 +236,16 @@ describe("what follows from a capture", () => {
       for (const cell of [0, 1, 300, cells - 1])
         expect(whole.data[2 * cells + cell]).toBeCloseTo(mean(4 * cell), 5);
     }
+    // A draft reads some neighbours in the middle of each cell.
+    const draft = array(await get(`${at}/map/entropy/2/0?rows=2`));
+    const last = Math.ceil(rows / 4) - 1;
+    for (const cell of [0, 1, 300, last]) {
+      const inCell = Math.min(4, rows - 4 * cell);
+      const first = 4 * cell + Math.floor((inCell - Math.min(2, inCell)) / 2);
+      const part = exact.entropy.subarray(first, first + Math.min(2, inCell));
+      const mean = part.reduce((sum, value) => sum + value, 0) / part.length;
+      expect((await draft).data[2 * (last + 1) + cell]).toBeCloseTo(mean, 5);
+    }
     const experts = await tile("top_expert", 1, 0);
     for (const cell of [0, 17, 1023]) {
       const pair = [ids[4 * cell]!, ids[4 * cell + 2]!];

@@ -61,6 +61,7 @@ describe("the description of the API", () => {
     const values: Record<string, string> = {
       id: a!,
       layer: "1",
+      expert: "2",
       row: "3",
       level: "0",
       tile: "0",

@@ -58,6 +58,7 @@ export const mapFacts = z
     rows: count,
     layers: z.array(count).meta({ description: "the rows of a tile, top to bottom" }),
     tileCells: count.meta({ description: "cells of a tile; a cell of level n stands for 2^n rows" }),
+    cellRows: count.meta({ description: "rows of a cell that are read at most, those in its middle" }),
     levels: count.meta({ description: "levels 0 to levels - 1; the last has one tile" }),
     experts: count,
     measures: z.array(
@@ -71,6 +72,25 @@ export const mapFacts = z
   })
   .meta({ id: "MapFacts" });
 export type MapFacts = z.infer<typeof mapFacts>;
+
+/** How far the experts of all layers serve the tokens that one serves. */
+export const similarity = z
+  .object({
+    rows: count,
+    used: count.meta({ description: "rows that used the expert" }),
+    layers: z.array(
+      z.object({
+        layer: count,
+        counts: z.array(count).meta({ description: "by expert: rows that used it" }),
+        shared: z.array(count).meta({ description: "by expert: rows that used both" }),
+        phi: z.array(z.number().nullable()).meta({
+          description: "by expert: correlation of the two being used, -1 to 1; null where it is not defined",
+        }),
+      }),
+    ),
+  })
+  .meta({ id: "Similarity" });
+export type Similarity = z.infer<typeof similarity>;
 
 export const atlasReport = z
   .object({

@@ -3,11 +3,18 @@ import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { layerCoactivation } from "../../analysis/coactivation.ts";
 import { compareCaptures } from "../../analysis/compare.ts";
 import { expertAtlas } from "../../analysis/expert-atlas.ts";
+import { expertSimilarity } from "../../analysis/expert-similarity.ts";
 import { type ExpertUsage, expertUsage } from "../../analysis/usage.ts";
 import { usageOfRows } from "../../analysis/usage-of-rows.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";
-import type { AnalysisOverview, BalanceReport, ComparisonReport, Usage } from "../api/analysis.ts";
+import type {
+  AnalysisOverview,
+  BalanceReport,
+  ComparisonReport,
+  Similarity,
+  Usage,
+} from "../api/analysis.ts";
 import type { RowFilter } from "../api/values.ts";
 import type { OpenedCapture } from "../open-captures.ts";
 import { requireRouting, rowsWhere } from "../row-filter.ts";
@@ -64,6 +71,22 @@ export function attractionAnswer(opened: OpenedCapture, layer: number): Answer {
     Float32Array.from(lift, (value) => value / neutralLift),
     [experts, experts],
   );
+}
+
+/** How far the experts of all layers serve the tokens that one serves; see `expertSimilarity`. */
+export function similarityAnswer({ capture }: OpenedCapture, layer: number, expert: number): Answer {
+  requireRouting(capture, layer, expert);
+  const { layers, ...found } = expertSimilarity(capture, layer, expert);
+  const answer: Similarity = {
+    ...found,
+    layers: layers.map((of) => ({
+      layer: of.layer,
+      counts: [...of.counts],
+      shared: [...of.shared],
+      phi: Array.from(of.phi, (value) => (Number.isNaN(value) ? null : value)),
+    })),
+  };
+  return jsonAnswer(answer);
 }
 
 /** Everything `analyzeCapture` finds, without what it says of each layer's experts and pairs. */

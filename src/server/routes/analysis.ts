@@ -7,11 +7,12 @@ import {
   comparisonReport,
   layerAnalysis,
   mapFacts,
+  similarity,
   usage,
 } from "../api/analysis.ts";
 import { captureId, layer, rowFilter, whole } from "../api/values.ts";
 import type { CaptureLibrary } from "../capture-library.ts";
-import { MEASURES } from "../operations/row-map.ts";
+import { MAX_CELL_ROWS, MEASURES } from "../operations/row-map.ts";
 import { json, respond } from "../respond.ts";
 import { type Route, route } from "../route.ts";
 
@@ -85,11 +86,20 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         tag,
         summary: "A tile of the token x layer map, [layers, cells]; NaN or 65535: not known",
         params: params.extend({ measure: z.enum(MEASURES), level: whole.max(40), tile: whole }),
+        query: z.object({
+          rows: z.coerce
+            .number()
+            .int()
+            .min(1)
+            .max(MAX_CELL_ROWS)
+            .default(MAX_CELL_ROWS)
+            .meta({ description: "rows of a cell that are read at most: few give a quick draft" }),
+        }),
         responses: ARRAY,
       },
-      async ({ params: { id, measure, level, tile }, c }) => {
+      async ({ params: { id, ...place }, query: { rows }, c }) => {
         const capture = await library.capture(id);
-        return respond(c, await library.ask("mapTile", { capture, measure, level, tile }), capture.version);
+        return respond(c, await library.ask("mapTile", { capture, ...place, rows }), capture.version);
       },
     ),
     route(
@@ -118,6 +128,20 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
       async ({ params: { id, layer }, c }) => {
         const capture = await library.capture(id);
         return respond(c, await library.ask("attraction", { capture, layer }), capture.version);
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/api/captures/{id}/similarity/{layer}/{expert}",
+        tag,
+        summary: "How far the experts of all layers serve the tokens that one serves",
+        params: params.extend({ layer, expert: whole }),
+        responses: { 200: { description: "by layer", schema: similarity } },
+      },
+      async ({ params: { id, ...place }, c }) => {
+        const capture = await library.capture(id);
+        return respond(c, await library.ask("similarity", { capture, ...place }), capture.version);
       },
     ),
     route(

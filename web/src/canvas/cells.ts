@@ -8,8 +8,10 @@ export interface Cells {
   readonly levels: number;
   /** Texels of a tile, along the columns. */
   readonly tileTexels: number;
-  /** The picture of a tile, `[rows, tileTexels]` pixels, or `null` while it is under way. */
+  /** The picture of a tile, `[rows, tileTexels]` pixels, or `null` while it is under way: asking for it fetches it. */
   texture(level: number, index: number): CanvasImageSource | null;
+  /** The same, where it is here already. */
+  known(level: number, index: number): CanvasImageSource | null;
   /** A cell's value; `undefined` while it is under way. */
   value(row: number, column: number): number | undefined;
   /** Called when a tile has come. Returns what ends it. */
@@ -40,16 +42,18 @@ export function matrixCells(
   columns: number,
   scale: ColourScale,
 ): Cells {
-  let texture: HTMLCanvasElement | null = null;
+  let painted: HTMLCanvasElement | null = null;
+  const texture = () => {
+    painted ??= paint(values, rows, columns, (value) => colourOf(scale, value));
+    return painted;
+  };
   return {
     rows,
     columns,
     levels: 1,
     tileTexels: Math.max(1, columns),
-    texture() {
-      texture ??= paint(values, rows, columns, (value) => colourOf(scale, value));
-      return texture;
-    },
+    texture,
+    known: texture,
     value: (row, column) => values[row * columns + column],
     onChange: () => () => {},
   };

@@ -150,6 +150,12 @@ export class HeatmapView {
     return this.across.length < columns || this.down.length < rows;
   }
 
+  /** The level of detail that is drawn. */
+  get level(): number {
+    const cellsPerPixel = this.across.length / this.plot.width / (devicePixelRatio || 1);
+    return levelFor(cellsPerPixel, this.picture.cells.levels);
+  }
+
   /** The cell at a point of the canvas, or `null` beside the map. */
   cellAt(x: number, y: number): Cell | null {
     const { left, top, width, height } = this.plot;
@@ -212,13 +218,14 @@ export class HeatmapView {
 
   #drawTiles(context: CanvasRenderingContext2D): void {
     const { cells } = this.picture;
-    const { width } = this.plot;
     context.imageSmoothingEnabled = false;
-    const wanted = levelFor(this.across.length / width / (devicePixelRatio || 1), cells.levels);
+    const wanted = this.level;
     const tileColumns = cells.tileTexels * 2 ** wanted;
     const first = Math.floor(this.across.start / tileColumns);
     const last = Math.floor((this.across.start + this.across.length - 1e-9) / tileColumns);
     for (let index = first; index <= last; index++) this.#drawTile(context, wanted, index);
+    // The whole, to have something to show wherever one goes next.
+    if (!cells.known(cells.levels - 1, 0)) cells.texture(cells.levels - 1, 0);
   }
 
   /** A tile, or, until it has come, the same columns of a coarser one. */
@@ -232,7 +239,7 @@ export class HeatmapView {
     const y = top - this.down.start * rowHeight;
     for (let coarser = level; coarser < cells.levels; coarser++) {
       const tile = Math.floor(from / (cells.tileTexels * 2 ** coarser));
-      const texture = cells.texture(coarser, tile);
+      const texture = coarser === level ? cells.texture(level, tile) : cells.known(coarser, tile);
       if (!texture) continue;
       const texel = 2 ** coarser;
       const tileFrom = tile * cells.tileTexels * texel;

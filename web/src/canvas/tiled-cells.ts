@@ -11,8 +11,8 @@ export interface TiledOptions {
   /** Values of a tile, `[rows, texels]`; the last tile of a level may be narrower. */
   readonly load: (level: number, index: number, signal: AbortSignal) => Promise<TileValues>;
   readonly colour: (value: number) => number;
-  /** The one tile of the coarsest level, where it is here already. */
-  readonly overview?: TileValues;
+  /** The one tile of the coarsest level as it is known so far: shown until the real one has come. */
+  readonly draft?: TileValues;
 }
 
 /** Values and pictures kept, in bytes: a map of 100,000 tokens and 48 layers has 19 MB of values. */
@@ -24,6 +24,7 @@ interface Tile {
   readonly values: TileValues;
   readonly texels: number;
   readonly picture: HTMLCanvasElement;
+  readonly draft: boolean;
 }
 
 /** A map too wide to load at once: tiles come when they are seen, those no longer seen are not waited for. */
@@ -47,15 +48,18 @@ export class TiledCells implements Cells {
     this.columns = options.columns;
     this.levels = options.levels;
     this.tileTexels = options.tileTexels;
-    if (options.overview) this.#keep(`${options.levels - 1}/0`, options.overview);
+    if (options.draft) this.#keep(`${options.levels - 1}/0`, options.draft, true);
   }
 
   texture(level: number, index: number): HTMLCanvasElement | null {
     const key = `${level}/${index}`;
     const tile = this.#tiles.get(key);
-    if (tile) return tile.picture;
-    this.#want(key, level, index);
-    return null;
+    if (!tile || tile.draft) this.#want(key, level, index);
+    return tile?.picture ?? null;
+  }
+
+  known(level: number, index: number): HTMLCanvasElement | null {
+    return this.#tiles.get(`${level}/${index}`)?.picture ?? null;
   }
 
   value(row: number, column: number): number | undefined {
@@ -77,7 +81,7 @@ export class TiledCells implements Cells {
     for (let texel = from >> level; texel <= last; ) {
       const index = Math.floor(texel / this.tileTexels);
       const values =
-        this.#tiles.get(`${level}/${index}`)?.values ??
+        this.#exact(`${level}/${index}`) ??
         (await this.#options.load(level, index, signal ?? new AbortController().signal));
       const texels = values.length / this.rows;
       const end = Math.min(last + 1, index * this.tileTexels + texels);
@@ -89,6 +93,11 @@ export class TiledCells implements Cells {
     return lines;
   }
 
+  #exact(key: string): TileValues | undefined {
+    const tile = this.#tiles.get(key);
+    return tile?.draft ? undefined : tile?.values;
+  }
+
   /** Why tiles are missing, if requests failed. */
   get error(): Error | null {
     return this.#failed.values().next().value ?? null;
@@ -96,6 +105,11 @@ export class TiledCells implements Cells {
 
   get loading(): boolean {
     return this.#loading.size > 0;
+  }
+
+  /** Whether the coarsest level is still a draft. */
+  get drafted(): boolean {
+    return this.#tiles.get(`${this.levels - 1}/0`)?.draft ?? false;
   }
 
   retry(): void {
@@ -127,21 +141,25 @@ export class TiledCells implements Cells {
           controller.abort();
           this.#loading.delete(loading);
         }
-      this.#start();
+      // Those who show that something is under way learn of it.
+      if (this.#start()) this.#changed();
     });
   }
 
-  #start(): void {
+  /** @returns whether there are new requests. */
+  #start(): boolean {
+    let started = false;
     while (this.#loading.size < MAX_REQUESTS) {
       const next = this.#wanted.shift();
-      if (!next) return;
-      if (this.#loading.has(next.key) || this.#tiles.get(next.key)) continue;
+      if (!next) break;
+      if (this.#loading.has(next.key) || this.#tiles.get(next.key)?.draft === false) continue;
       const controller = new AbortController();
+      started = true;
       this.#loading.set(next.key, controller);
       this.#options
         .load(next.level, next.index, controller.signal)
         .then(
-          (values) => this.#keep(next.key, values),
+          (values) => this.#keep(next.key, values, false),
           (error: Error) => {
             if (!controller.signal.aborted) this.#failed.set(next.key, error);
           },
@@ -152,12 +170,13 @@ export class TiledCells implements Cells {
           this.#changed();
         });
     }
+    return started;
   }
 
-  #keep(key: string, values: TileValues): void {
+  #keep(key: string, values: TileValues, draft: boolean): void {
     const texels = values.length / this.rows;
     const picture = paint(values, this.rows, texels, this.#options.colour);
-    this.#tiles.set(key, { values, texels, picture }, values.byteLength + 4 * values.length);
+    this.#tiles.set(key, { values, texels, picture, draft }, values.byteLength + 4 * values.length);
   }
 
   #changed(): void {

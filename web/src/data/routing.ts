@@ -5,6 +5,7 @@ import type {
   ComparisonReport,
   LayerAnalysis,
   MapFacts,
+  Similarity,
   Usage,
 } from "../../../src/server/api/analysis.ts";
 import type { CaptureSummary, RowColumns, TokenRouting } from "../../../src/server/api/captures.ts";
@@ -40,6 +41,10 @@ export const useUsage = (capture: Id, filter: RowFilter) =>
 
 export const useBalance = (capture: Id, filter: RowFilter) =>
   useAnswer<BalanceReport>(capture, `balance${query({ ...filter })}`);
+
+/** How far the experts of all layers serve the tokens that one serves. */
+export const useSimilarity = (capture: Id, layer: number, expert: number) =>
+  useAnswer<Similarity>(capture, `similarity/${layer}/${expert}`);
 
 export const useMapFacts = (capture: Id) => useAnswer<MapFacts>(capture, "map");
 
@@ -86,15 +91,17 @@ export const useRows = (capture: Id, rows: RowQuery | null) =>
 
 const ARRAYS = { float32: Float32Array, uint16: Uint16Array } as const;
 
-/** A tile of the token x layer map, `[layers, cells]`. */
+/** A tile of the token x layer map, `[layers, cells]`; with `rows`, from only so many rows of each cell. */
 export async function loadTile(
   capture: Id,
   measure: MapFacts["measures"][number],
   level: number,
   tile: number,
   signal: AbortSignal,
+  rows?: number,
 ): Promise<Float32Array | Uint16Array> {
-  const path = `captures/${capture.id}/map/${measure.name}/${level}/${tile}?v=${capture.version}`;
+  const part = rows === undefined ? "" : `&rows=${rows}`;
+  const path = `captures/${capture.id}/map/${measure.name}/${level}/${tile}?v=${capture.version}${part}`;
   return new ARRAYS[measure.dtype](await getBuffer(path, signal));
 }
 

@@ -97,9 +97,9 @@ export const TERMS = {
   },
   similarity: {
     title: "Similarity",
-    text: "How far two experts of different layers serve the same tokens: 1, exactly the same; 0, none in common.",
-    formula: "n(a and b) / √(n(a) n(b)),  n: tokens that used it",
-    source: "Ochiai, Bull. Jap. Soc. Sci. Fish. 22, 1957",
+    text: "How far two experts serve the same tokens: 1, exactly the same; 0, as many in common as chance gives; below 0, they avoid each other's tokens. The correlation of “used a” and “used b” over all tokens.",
+    formula: "φ = (n n(a and b) − n(a) n(b)) / √(n(a) (n − n(a)) n(b) (n − n(b)))",
+    source: "Yule, J. R. Stat. Soc. 75, 1912",
   },
   agreement: {
     title: "Agreement",

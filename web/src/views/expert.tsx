@@ -1,4 +1,4 @@
-import { useMemo, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type {
   ExpertLoad,
   ExpertTaste,
@@ -6,18 +6,14 @@ import type {
   LayerAnalysis,
 } from "../../../src/analysis/capture-analysis.ts";
 import type { ViewProps } from "../app.tsx";
-import { matrixCells } from "../canvas/cells.ts";
-import { Heatmap } from "../canvas/heatmap.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { categoryColour } from "../colour/categories.ts";
-import { hexPixel, VIRIDIS_RAMP } from "../colour/palette.ts";
 import { routedLayers } from "../data/captures.ts";
-import { useAnalysis, useLayerAnalysis, useUsage } from "../data/routing.ts";
+import { useAnalysis, useLayerAnalysis } from "../data/routing.ts";
 import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { currentExpert, ExpertSteps } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { RampLegend } from "../parts/legend.tsx";
 import { amount, count, percent } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
@@ -25,11 +21,8 @@ import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
 import { TokenText } from "../parts/token-text.tsx";
 import { go } from "../route.ts";
-import { hovered } from "../selection.ts";
-import { isDark } from "../theme.ts";
-import { mapHeight } from "./usage.tsx";
+import { ExpertsAlike } from "./experts-alike.tsx";
 
-const ALIKE = 6;
 const PARTNERS = 5;
 
 /** One expert: how much it works, what it serves, with whom. */
@@ -118,7 +111,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
         <Partners layer={data} expert={expert} />
         <Flows capture={capture} layer={layer} expert={expert} />
       </div>
-      <Alike
+      <ExpertsAlike
         capture={capture}
         layer={layer}
         expert={expert}
@@ -339,130 +332,6 @@ function Flows({ capture, layer, expert }: CardProps) {
           <h3>and go on to</h3>
           <ol class="list">{list(to, after!.to, "b")}</ol>
         </>
-      )}
-    </div>
-  );
-}
-
-/** Experts of all layers by how far they serve the same tokens. */
-function Alike({
-  capture,
-  layer,
-  expert,
-  onView,
-}: CardProps & { readonly onView: (view: HeatmapView) => void }) {
-  const all = useUsage(capture, {});
-  const own = useUsage(capture, { layer, expert });
-  const dark = isDark();
-  const scale = useMemo(
-    () => ({ ramp: VIRIDIS_RAMP, min: 0, max: 1, missing: hexPixel(dark ? "#1e2226" : "#f1f1ee") }),
-    [dark],
-  );
-  const found = useMemo(() => {
-    if (!all.data || !own.data) return null;
-    const { layers, experts } = all.data;
-    const values = new Float32Array(layers.length * experts);
-    const used = own.data.layers.find((of) => of.layer === layer)!.rows;
-    layers.forEach(({ layer: of, counts }, line) => {
-      const shared = own.data!.layers[line]!.counts;
-      for (let e = 0; e < experts; e++)
-        values[line * experts + e] =
-          of === layer
-            ? Number.NaN
-            : counts[e] === 0 || used === 0
-              ? 0
-              : shared[e]! / Math.sqrt(counts[e]! * used);
-    });
-    return {
-      values,
-      layers: layers.map((of) => of.layer),
-      experts,
-      cells: matrixCells(values, layers.length, experts, scale),
-    };
-  }, [all.data, own.data, scale, layer]);
-  const rows = useMemo(
-    () => ({ name: "layer", label: (line: number) => `${found?.layers[line] ?? ""}` }),
-    [found],
-  );
-  const columns = useMemo(() => ({ name: "expert", label: String }), []);
-  const best = found
-    ? Array.from(found.values, (value, i) => ({ value, i }))
-        .filter(({ value }) => value > 0)
-        .sort((a, b) => b.value - a.value)
-        .slice(0, ALIKE)
-    : [];
-  const height = Math.min(360, mapHeight(routedLayers(capture).length));
-  return (
-    <div class="card span-all">
-      <h2>
-        Experts of other layers that serve the same tokens (<Term name="similarity">similarity</Term>)
-      </h2>
-      {found ? (
-        <div class="with-side narrow">
-          <div>
-            <RampLegend scale={scale} title="Similarity" unit="" />
-            <Heatmap
-              label="Similarity to experts of other layers"
-              cells={found.cells}
-              rows={rows}
-              columns={columns}
-              zoom="none"
-              keyboard={false}
-              height={height}
-              cursor={null}
-              chosen={{ row: found.layers.indexOf(layer), column: expert }}
-              hovered={
-                hovered.value && {
-                  row: found.layers.indexOf(hovered.value.layer ?? -1),
-                  column: hovered.value.expert,
-                }
-              }
-              onHover={(cell) => {
-                hovered.value = cell && { layer: found.layers[cell.row]!, expert: cell.column };
-              }}
-              onPick={({ row, column }) => go("expert", { layer: found.layers[row]!, expert: column })}
-              onView={onView}
-              describe={({ row, column }) => (
-                <>
-                  <strong>
-                    Layer {found.layers[row]}, expert {column}
-                  </strong>
-                  <p>
-                    {found.layers[row] === layer
-                      ? "its own layer: see partners"
-                      : `similarity ${found.values[row * found.experts + column]!.toFixed(3)}`}
-                  </p>
-                </>
-              )}
-              sayCell={() => ""}
-            />
-          </div>
-          <ol class="list">
-            {best.map(({ value, i }) => (
-              <li key={i}>
-                <button
-                  type="button"
-                  class="row"
-                  onClick={() =>
-                    go("expert", {
-                      layer: found.layers[Math.floor(i / found.experts)]!,
-                      expert: i % found.experts,
-                    })
-                  }
-                >
-                  <ExpertName
-                    layer={found.layers[Math.floor(i / found.experts)]!}
-                    expert={i % found.experts}
-                    short
-                  />
-                  <span class="muted">{amount(value)}</span>
-                </button>
-              </li>
-            ))}
-          </ol>
-        </div>
-      ) : (
-        <Skeleton height={height} />
       )}
     </div>
   );

@@ -37,6 +37,8 @@ import {
 } from "./token-measures.ts";
 
 const measureParam = param("m");
+/** Tokens of each cell that the first picture of a long capture is made from: here in a second, real in some. */
+const DRAFT_ROWS = 8;
 /** Tokens of the strip: what a page holds without getting long. */
 const MAX_STRIP = 240;
 /** The address and the strip follow when the map has come to rest for so long, in milliseconds. */
@@ -57,8 +59,8 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
   const measure = available.find(({ name }) => name === measureParam.value) ?? available[0]!;
   const of = facts.measures.find(({ name }) => name === measure.name)!;
   const dark = isDark();
-  const overview = useResource(captureKey(capture, `map/${measure.name}/overview`), (signal) =>
-    loadTile(capture, of, facts.levels - 1, 0, signal),
+  const overview = useResource(captureKey(capture, `map/${measure.name}/draft`), (signal) =>
+    loadTile(capture, of, facts.levels - 1, 0, signal, DRAFT_ROWS),
   );
   const colours = useMemo(
     () => overview.data && measureColours(measure.name, facts.experts, overview.data, dark),
@@ -106,7 +108,7 @@ function TokenMaps({ capture, facts }: ViewProps & { readonly facts: Facts }) {
 interface BodyProps extends ViewProps {
   readonly facts: Facts;
   readonly measure: MeasureName;
-  /** Values of the coarsest tile. */
+  /** Values of the coarsest tile, from {@link DRAFT_ROWS} tokens of each cell. */
   readonly overview: Float32Array | Uint16Array;
   readonly colours: MeasureColours;
 }
@@ -153,11 +155,13 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
       tileTexels: facts.tileCells,
       load: (level, tile, signal) => loadTile(capture, of, level, tile, signal),
       colour: pixelOf(colours, dark),
-      overview,
+      draft: overview,
     });
   }, [capture, facts, measure, colours]);
   useEffect(() => {
     const stop = cells.onChange(() => countTiles((n) => n + 1));
+    // The first drawing, which asked for tiles, was before this.
+    countTiles((n) => n + 1);
     return () => {
       stop();
       cells.close();
@@ -257,7 +261,7 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
         />
         <p class="axis-names muted small">
           tokens across, layers down · {plural(Math.round(span.length), "token")} of {count(rows)} in view
-          {span.length > 2 * facts.tileCells ? ", each cell the mean of several" : ""}
+          {cellSaid(facts, measure, view.current?.level ?? facts.levels - 1, cells.drafted)}
           <span class="by-keys">
             {" "}
             · wheel or <kbd>w</kbd> <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
@@ -282,6 +286,22 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
       </aside>
     </div>
   );
+}
+
+/** What a cell of the map stands for. */
+function cellSaid(
+  { levels, cellRows }: Facts,
+  measure: MeasureName,
+  level: number,
+  drafted: boolean,
+): string {
+  if (level === 0) return "";
+  const how = measure === "top_expert" ? "the most frequent" : "the mean";
+  const step = 2 ** level;
+  const draft = drafted && level === levels - 1;
+  const rows = Math.min(step, draft ? DRAFT_ROWS : cellRows);
+  const of = rows < step ? `${rows} of its ${count(step)}` : `${step}`;
+  return `, each cell ${how} of ${of} tokens${draft && rows < step ? ", the others are being read" : ""}`;
 }
 
 /** The columns that the address names: `x` and `w`, else the sample, else all. */
