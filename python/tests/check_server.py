@@ -24,6 +24,9 @@ from check_worker import below
 KEY = "secret"
 CLIENTS = 20
 
+#: The processes that wrote rows, e.g. `d1p0`: the second data-parallel rank.
+delivering: set[str] = set()
+
 
 def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen:
     # What `vllm serve` runs. The command itself asks for a distribution named vllm, which the one for CPUs is not.
@@ -87,6 +90,7 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
                     ended.append(frame)
                 elif local:
                     files.append(load_file(frame["path"]))
+                    delivering.add(Path(frame["path"]).name.split(".")[1])
                     os.unlink(frame["path"])
                 else:
                     while len(buffer) < frame["bytes"]:
@@ -150,6 +154,8 @@ def main() -> None:
             except httpx.HTTPError:
                 time.sleep(1)
         asyncio.run(check(f"http://127.0.0.1:{port}", expected))
+        ranks = {"d0p0", "d1p0"} if "--data-parallel-size" in sys.argv else {"d0p0"}
+        assert delivering == ranks, f"rows came from {delivering}"
         processes = [server.pid, *below(server.pid)]
         server.send_signal(signal.SIGINT)
         server.wait(60)
