@@ -17,7 +17,7 @@ import { canvasPng } from "../parts/png.ts";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
 import { TokenText } from "../parts/token-text.tsx";
-import { usageScale } from "../parts/usage-scale.ts";
+import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, numberParam, param, show } from "../route.ts";
 import { filterLabel, filterSample, hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
@@ -26,8 +26,6 @@ import { mapHeight } from "./usage.tsx";
 const otherId = param("b");
 const otherLabel = param("blabel");
 const otherSample = numberParam("bsample");
-/** Differences of usage at which the colours end, in fair shares. */
-const DIFFERENCE_TOP = 2;
 const MOVED = 10;
 
 /** Two captures, or two kinds of text of one, side by side. */
@@ -166,16 +164,6 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
   const view = useRef<HeatmapView | null>(null);
   const dark = isDark();
   const version = themeVersion.value;
-  const scales = useMemo(() => {
-    const missing = hexPixel(dark ? "#1e2226" : "#f1f1ee");
-    const difference: ColourScale = {
-      ramp: DIVERGING_RAMP,
-      min: -DIFFERENCE_TOP,
-      max: DIFFERENCE_TOP,
-      missing,
-    };
-    return { usage: usageScale(dark), difference };
-  }, [dark, version]);
   const ready = usageA.data && usageB.data;
   const comparable =
     ready &&
@@ -186,6 +174,12 @@ function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: CaptureSummary
     const [left, right] = [timesFair(usageA.data!), timesFair(usageB.data!)];
     return { left, right, difference: right.map((value, i) => value - left[i]!) };
   }, [comparable, usageA.data, usageB.data]);
+  const scales = useMemo(() => {
+    const missing = hexPixel(dark ? "#1e2226" : "#f1f1ee");
+    const top = maps ? topOf(maps.difference) : 1;
+    const difference: ColourScale = { ramp: DIVERGING_RAMP, min: -top, max: top, missing };
+    return { usage: usageScale(dark), difference };
+  }, [dark, version, maps]);
   useExports(
     maps
       ? {
@@ -289,8 +283,22 @@ interface SideMapProps {
   readonly onView?: (view: HeatmapView) => void;
 }
 
-/** With one digit behind the point, and no minus before a zero. */
-const tenth = (value: number): string => amount(Number(value.toFixed(1)) || 0);
+/** Where 95 % of the differences lie below, rounded up: the scale of captures that hardly differ must show it. */
+function topOf(differences: Float32Array): number {
+  const sizes = differences.map(Math.abs).filter(Number.isFinite).sort();
+  const wanted = sizes[Math.floor(0.95 * (sizes.length - 1))] ?? 0;
+  return [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4].find((top) => wanted <= top) ?? 8;
+}
+
+/** A difference with the digits that its scale shows, and no minus before a zero. */
+const differenceText = (scale: ColourScale) => (_: Cell, value: number) => {
+  const digits = Math.max(1, Math.ceil(1 - Math.log10(scale.max)));
+  const rounded = Number(value.toFixed(digits));
+  return {
+    text: Number.isNaN(value) ? "" : rounded === 0 ? "0" : value.toFixed(digits).replace("-", "−"),
+    ink: inkOn(colourOf(scale, value)),
+  };
+};
 
 /** One of the three maps; what is hovered in one lights up in all. */
 function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapProps) {
@@ -302,10 +310,7 @@ function SideMap({ usage, maps, values, scale, name, height, onView }: SideMapPr
   );
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
   const cellText = useMemo(
-    () => (_: Cell, value: number) => ({
-      text: Number.isNaN(value) ? "" : tenth(value),
-      ink: inkOn(colourOf(scale, value)),
-    }),
+    () => (scale.zero === undefined ? differenceText(scale) : usageText(scale)),
     [scale],
   );
   const hover = hovered.value;

@@ -74,42 +74,45 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
     );
   const fairShare = capture.model.moe!.topK / capture.model.moe!.experts;
   return (
-    <div class="cards">
-      <div class="card">
-        <h2>How much it works</h2>
-        <Load load={data.experts[expert]!} rows={data.rows} />
-      </div>
-      {data.specialization && (
-        <div class="card span-2">
-          <h2>Which samples it serves</h2>
-          <ShareBars
-            kind="Label"
-            fairShare={fairShare}
-            bars={barsOf(data.specialization, expert, (_, i, name) =>
-              categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)),
-            )}
-          />
-          <p class="muted small">
-            <Term name="information">Mutual information</Term> with the label{" "}
-            {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
-            {amount(data.specialization.experts.chanceInformation[expert]!)}.
-          </p>
-        </div>
-      )}
-      <Tastes capture={capture} layer={layer} taste={data.tastes[expert]} />
-      {data.tokenClasses && (
-        <div class="card span-2">
-          <h2>Which kinds of tokens</h2>
-          <ShareBars
-            kind="Class"
-            fairShare={fairShare}
-            bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
-          />
-        </div>
-      )}
+    <div class="expert-card">
       <div class="stack">
+        <div class="card">
+          <h2>How much it works</h2>
+          <Load load={data.experts[expert]!} rows={data.rows} />
+        </div>
+        <Preferred taste={data.tastes[expert]} />
         <Partners layer={data} expert={expert} />
         <Flows capture={capture} layer={layer} expert={expert} />
+      </div>
+      <div class="stack">
+        {data.specialization && (
+          <div class="card">
+            <h2>Which samples it serves</h2>
+            <ShareBars
+              kind="Label"
+              fairShare={fairShare}
+              bars={barsOf(data.specialization, expert, (_, i, name) =>
+                categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)),
+              )}
+            />
+            <p class="muted small">
+              <Term name="information">Mutual information</Term> with the label{" "}
+              {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
+              {amount(data.specialization.experts.chanceInformation[expert]!)}.
+            </p>
+          </div>
+        )}
+        <Tastes capture={capture} layer={layer} taste={data.tastes[expert]} />
+        {data.tokenClasses && (
+          <div class="card">
+            <h2>Which kinds of tokens</h2>
+            <ShareBars
+              kind="Class"
+              fairShare={fairShare}
+              bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
+            />
+          </div>
+        )}
       </div>
       <ExpertsAlike
         capture={capture}
@@ -182,81 +185,83 @@ function Tastes({
 }: ViewProps & { readonly layer: number; readonly taste: ExpertTaste | undefined }) {
   if (!taste || (taste.byWeight.length === 0 && taste.byLift.length === 0))
     return (
-      <div class="card span-2">
+      <div class="card">
         <h2>Top tokens</h2>
         <p class="muted">It served no token of this capture.</p>
       </div>
     );
+  if (taste.byWeight.length === 0) return null;
   return (
-    <>
-      {taste.byWeight.length > 0 && (
-        <div class="card span-2">
-          <h2>
-            Tokens it gave most <Term name="weight">weight</Term>, in context
-          </h2>
-          <ol class="contexts">
-            {taste.byWeight.map(({ sample, position, text, before, after, label, weight }) => (
-              <li key={`${sample}/${position}`}>
-                <button
-                  type="button"
-                  class="context"
-                  onClick={() => {
-                    const row = capture.firstRows[sample]! + position;
-                    go("tokens", { row, layer, sample, x: capture.firstRows[sample]!, w: null });
-                  }}
-                >
-                  <span class="context-text mono">
-                    <span class="muted">
-                      <span>
-                        <TokenText text={before} />
-                      </span>
-                    </span>
-                    <mark>
-                      <TokenText text={text} />
-                    </mark>
-                    <span class="muted">
-                      <TokenText text={after} />
-                    </span>
+    <div class="card">
+      <h2>
+        Tokens it gave most <Term name="weight">weight</Term>, in context
+      </h2>
+      <ol class="contexts">
+        {taste.byWeight.map(({ sample, position, text, before, after, label, weight }) => (
+          <li key={`${sample}/${position}`}>
+            <button
+              type="button"
+              class="context"
+              onClick={() => {
+                const row = capture.firstRows[sample]! + position;
+                go("tokens", { row, layer, sample, x: capture.firstRows[sample]!, w: null });
+              }}
+            >
+              <span class="context-text mono">
+                <span class="muted">
+                  <span>
+                    <TokenText text={before} />
                   </span>
-                  <span class="muted small">
-                    {label} {weight.toFixed(2)}
-                  </span>
-                </button>
-              </li>
-            ))}
-          </ol>
-        </div>
-      )}
-      {taste.byLift.length > 0 && (
-        <div class="card">
-          <h2>Tokens it prefers</h2>
-          <table>
-            <thead>
-              <tr>
-                <th>Token</th>
-                <th class="number">served</th>
-                <th class="number">
-                  <Term name="lift">lift</Term>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {taste.byLift.map(({ tokenId, text, count: served, of, lift }) => (
-                <tr key={tokenId}>
-                  <td class="mono">
-                    <TokenText text={text} />
-                  </td>
-                  <td class="number">
-                    {count(served)} of {count(of)}
-                  </td>
-                  <td class="number">{amount(lift)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </>
+                </span>
+                <mark>
+                  <TokenText text={text} />
+                </mark>
+                <span class="muted">
+                  <TokenText text={after} />
+                </span>
+              </span>
+              <span class="muted small">
+                {label} {weight.toFixed(2)}
+              </span>
+            </button>
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}
+
+/** Tokens that it serves more often than other experts do. */
+function Preferred({ taste }: { readonly taste: ExpertTaste | undefined }) {
+  if (!taste || taste.byLift.length === 0) return null;
+  return (
+    <div class="card">
+      <h2>Tokens it prefers</h2>
+      <table>
+        <thead>
+          <tr>
+            <th>Token</th>
+            <th class="number">served</th>
+            <th class="number">
+              <Term name="lift">lift</Term>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {taste.byLift.map(({ tokenId, text, count: served, of, lift }) => (
+            <tr key={tokenId}>
+              <td class="mono">
+                <TokenText text={text} />
+              </td>
+              <td class="number">
+                {count(served)} of {count(of)}
+              </td>
+              <td class="number">{amount(lift)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -1,5 +1,10 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { CoactivationSummary, LayerFlow, RoutingPaths } from "../../../src/analysis/capture-analysis.ts";
+import type {
+  CoactivationSummary,
+  LayerAnalysis,
+  LayerFlow,
+  RoutingPaths,
+} from "../../../src/analysis/capture-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
@@ -11,7 +16,7 @@ import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { currentExpert, ExpertSteps } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { amount, count, percent } from "../parts/numbers.ts";
+import { amount, count, percent, plural } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
@@ -126,7 +131,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
               <span key={value} style={{ background: pixelCss(colourOf(scale, value)) }} />
             ))}
           </span>
-          <span class="muted">4 × the usual pair</span>
+          <span class="muted">4+ × the usual pair; white: 1</span>
         </div>
         <Heatmap
           label={`Pairs of experts of layer ${layer}, experts by experts`}
@@ -135,7 +140,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
           columns={axis}
           zoom="both"
           keyboard={false}
-          height={Math.min(640, Math.max(320, n * 24)) + 24}
+          height={Math.min(640, Math.max(320, n * 36)) + 24}
           cellText={cellText}
           cursor={null}
           chosen={null}
@@ -165,7 +170,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
         </p>
       </div>
       <aside class="side">
-        <PairLists layer={layer} found={analysis.data.coactivation} />
+        <PairLists layer={analysis.data} found={analysis.data.coactivation} />
       </aside>
     </div>
   );
@@ -180,7 +185,13 @@ function liftSaid(log: number): string {
 /** Structure that a silhouette below this shows is none to speak of. */
 const WEAK = 0.25;
 
-function PairLists({ layer, found }: { readonly layer: number; readonly found: CoactivationSummary }) {
+function PairLists({
+  layer: { layer, experts, rows },
+  found,
+}: {
+  readonly layer: LayerAnalysis;
+  readonly found: CoactivationSummary;
+}) {
   const { together, apart, clusters, silhouette } = found;
   const groups = clusters.filter((cluster) => cluster.length > 1);
   const list = (pairs: CoactivationSummary["together"]) => (
@@ -190,8 +201,13 @@ function PairLists({ layer, found }: { readonly layer: number; readonly found: C
           <span>
             E{a} and E{b}
           </span>
-          <span class="muted">
-            {amount(attraction)} ×, {count(both)} tokens
+          <span
+            class="muted"
+            title={`Independent experts that serve as many tokens would share ${amount((experts[a]!.count * experts[b]!.count) / rows)}`}
+          >
+            {both === 0
+              ? `never; by chance ${amount((experts[a]!.count * experts[b]!.count) / rows)}`
+              : `${amount(attraction)} ×, ${plural(both, "token")}`}
           </span>
         </li>
       ))}
@@ -228,7 +244,10 @@ function PairLists({ layer, found }: { readonly layer: number; readonly found: C
 
 const FLOW_HEIGHT = 420;
 const FLOW_TOP = 24;
-const FLOW_LEFT = 24;
+const FLOW_LEFT = 32;
+/** Experts whose numbers have the room to stand beside them. */
+const MAX_NAMED = 32;
+const NAME_GAP = 8;
 
 /** Layers left to right, experts top to bottom, bands where tokens of one go on to another more than chance explains. */
 function Flow({ capture, layer }: ViewProps & { readonly layer: number }) {
@@ -242,7 +261,9 @@ function Flow({ capture, layer }: ViewProps & { readonly layer: number }) {
     <div class="panel">
       <h2>
         <Term name="flow">Flow</Term> from layer to layer{" "}
-        <span class="muted">bands: pairs that follow each other beyond chance, wider for more tokens</span>
+        <span class="muted">
+          points: experts; bands: pairs that follow each other beyond chance, wider for more tokens
+        </span>
       </h2>
       <FlowChart flows={flows} experts={experts} layer={layer} />
       <Paths paths={paths} />
@@ -328,8 +349,21 @@ function FlowChart({
         {layers.map((of) => (
           <g key={of}>
             <text class={of === layer ? "chosen" : ""} x={x(of)} y={12} text-anchor="middle">
+              {of === layers[0] ? "layer " : ""}
               {of}
             </text>
+            {experts <= MAX_NAMED &&
+              Array.from({ length: experts }, (_, expert) => (
+                <text
+                  key={expert}
+                  class="node-name"
+                  x={x(of) + (of === layers[0] ? -NAME_GAP : NAME_GAP)}
+                  y={y(expert)}
+                  text-anchor={of === layers[0] ? "end" : "start"}
+                >
+                  {expert}
+                </text>
+              ))}
             {Array.from({ length: experts }, (_, expert) => (
               <circle
                 key={expert}

@@ -443,6 +443,7 @@ const Strip = memo(({ capture, span, rows, focus, line, layer, cells, colours, m
           {to - from < seenTo - seenFrom
             ? `${plural(to - from, "token")} of the ${count(seenTo - seenFrom)} in view; zoom in for others`
             : plural(to - from, "token")}
+          {tokens?.some(({ generated }) => generated) ? " · underlined: generated" : ""}
         </span>
       </div>
       {strip ? (

@@ -3,7 +3,7 @@ import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { Cell, HeatmapView } from "../canvas/heatmap-view.ts";
-import { type ColourScale, colourOf, inkOn } from "../colour/palette.ts";
+import type { ColourScale } from "../colour/palette.ts";
 import { routedLayers } from "../data/captures.ts";
 import { useAnalysis, useUsage } from "../data/routing.ts";
 import { useKeys } from "../keys.ts";
@@ -17,7 +17,7 @@ import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
-import { usageScale } from "../parts/usage-scale.ts";
+import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, show } from "../route.ts";
 import { chosenExpert, chosenLayer, hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
@@ -160,11 +160,6 @@ export function UsageView({ capture }: ViewProps) {
   );
 }
 
-const usageText = (scale: ColourScale) => (_: Cell, value: number) => ({
-  text: value === 0 ? "never" : Number.isNaN(value) ? "" : amount(Number(value.toFixed(1))),
-  ink: inkOn(colourOf(scale, value)),
-});
-
 type Usage = NonNullable<ReturnType<typeof useUsage>["data"]>;
 
 function tipOf({ layers, fairShare }: Usage, { row, column }: Cell) {
@@ -263,7 +258,7 @@ function LabelMap({ capture, scale }: ViewProps & { readonly scale: ColourScale 
   const columns = useMemo(() => ({ name: "expert", label: String }), []);
   const cellText = useMemo(() => usageText(scale), [scale]);
   if (labels.length < 2) return null;
-  const height = Math.min(420, labels.length * 28) + 24;
+  const height = Math.min(420, (map?.shown.length ?? labels.length) * 28) + 24;
   const hover = hovered.value;
   return (
     <>
@@ -322,7 +317,10 @@ function StandOuts({ capture }: ViewProps) {
   return (
     <div class="card">
       <h2>
-        <Term name="qValue">Stand out by label</Term>
+        Stand out by label{" "}
+        <span class="muted">
+          <Term name="qValue">q</Term> ≤ 0.05
+        </span>
       </h2>
       {analysis.state === "error" ? (
         <ErrorNote error={analysis.error} retry={analysis.retry} />
@@ -352,8 +350,11 @@ function StandOuts({ capture }: ViewProps) {
                   <span>
                     <ExpertName layer={layer} expert={expert} short /> <strong>{label}</strong>
                   </span>
-                  <span class="muted">
-                    {percent(share)}, {amount(timesFair)} × fair, q {probability(qValue)}
+                  <span
+                    class="muted"
+                    title={`${percent(share)} of the tokens of ${label} use it; q ${probability(qValue)}`}
+                  >
+                    {percent(share)}, {amount(timesFair)} × fair
                   </span>
                 </button>
               </li>
