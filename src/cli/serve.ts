@@ -51,6 +51,7 @@ export async function serve(
       // A port that was asked for is the one people bookmark; the usual one gives way.
       anyPort: flags.port === undefined,
       allowHosts: flags.allowHost ?? [],
+      onUnexpected: (error) => context.output.note((error as Error).stack ?? String(error)),
     });
     try {
       context.output.print(...greeting(server, [...loaded.keys()], folders, context));

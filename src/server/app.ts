@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
+import { MoescopeError } from "../errors.ts";
 import type { Prompt } from "../prompt.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
 import { type Explorer, serveExplorer } from "./explorer.ts";
@@ -8,7 +9,7 @@ import { type Access, guard } from "./guard.ts";
 import type { Jobs } from "./jobs.ts";
 import type { Models } from "./models.ts";
 import { openApiDocument } from "./openapi.ts";
-import { failure } from "./problem.ts";
+import { failure, withHeadersOf } from "./problem.ts";
 import { json } from "./respond.ts";
 import { mount, type Route } from "./route.ts";
 import { analysisRoutes } from "./routes/analysis.ts";
@@ -28,6 +29,8 @@ export interface AppParts {
   readonly models: Models;
   readonly capturesInto: string | null;
   readonly demoPrompts: () => Promise<Prompt[]>;
+  /** Told of errors that nobody foresaw: the client learns only their message. */
+  readonly onUnexpected?: (error: unknown) => void;
 }
 
 /** All routes of the API: what serves them, and what describes them. */
@@ -78,9 +81,10 @@ export function createApp(parts: AppParts): Hono {
   app.get("*", (c) => (isApi(c) ? notFound(c) : (serveExplorer(parts.explorer, c) ?? notFound(c))));
   app.notFound(notFound);
   app.onError((error, c) => {
+    if (!(error instanceof ServerError || error instanceof MoescopeError)) parts.onUnexpected?.(error);
     if (!c.req.path.startsWith("/v1/")) return failure(error);
     const { body, status } = openaiProblem(error);
-    return json(body, status);
+    return withHeadersOf(error, json(body, status));
   });
   return app;
 }

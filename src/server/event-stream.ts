@@ -1,3 +1,4 @@
+import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 
 /** Bytes that wait for a slow reader before its stream counts as full. */
@@ -17,6 +18,7 @@ export class EventStream {
   readonly #gone = new AbortController();
   readonly #controller: ReadableStreamDefaultController<Uint8Array>;
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #hangUp: () => void;
   #ended = false;
   /** Resolves when there is room again; set while somebody waits for it. */
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
@@ -34,6 +36,7 @@ export class EventStream {
       new ByteLengthQueuingStrategy({ highWaterMark: MAX_BACKLOG }),
     );
     this.#controller = controller;
+    this.#hangUp = () => (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
     this.signal = this.#gone.signal;
     c.req.raw.signal.addEventListener("abort", () => this.#leave(), { once: true });
     this.#heartbeat = setInterval(() => this.#write(": alive\n\n"), HEARTBEAT_MS).unref();
@@ -74,7 +77,11 @@ export class EventStream {
       const promise = new Promise<void>((resolve) => {
         release = resolve;
       });
-      const timer = setTimeout(() => this.#leave(), PATIENCE_MS).unref();
+      const timer = setTimeout(() => {
+        this.#leave();
+        // It only stopped reading, and still holds the connection and what waits for it.
+        this.#hangUp();
+      }, PATIENCE_MS).unref();
       this.#room = {
         promise,
         resolve: () => {

@@ -1,6 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
+import { promisify } from "node:util";
+import { gzip as gzipCallback } from "node:zlib";
 import type { Context } from "hono";
+
+const gzip = promisify(gzipCallback);
 
 /** Types of the files that Vite makes. */
 const TYPES: Record<string, string> = {
@@ -19,6 +23,7 @@ const TYPES: Record<string, string> = {
 interface StaticFile {
   readonly type: string;
   readonly body: Uint8Array<ArrayBuffer>;
+  readonly gzipped: Uint8Array<ArrayBuffer>;
   /** Files with a hash in their name never change. */
   readonly immutable: boolean;
 }
@@ -34,9 +39,11 @@ export async function loadExplorer(folder: string): Promise<Explorer> {
     const type = TYPES[extname(entry.name)];
     if (!entry.isFile() || type === undefined) continue;
     const path = join(entry.parentPath, entry.name);
+    const body = new Uint8Array(await readFile(path));
     files.set(`/${relative(folder, path).split(sep).join("/")}`, {
       type,
-      body: new Uint8Array(await readFile(path)),
+      body,
+      gzipped: new Uint8Array(await gzip(body)),
       immutable: /-[A-Za-z0-9_-]{8,}\.\w+$/.test(entry.name),
     });
   }
@@ -52,9 +59,12 @@ export function serveExplorer(explorer: Explorer, c: Context): Response | null {
   if (!file && isPage)
     return new Response(NOT_BUILT, { status: 503, headers: { "content-type": "text/plain; charset=utf-8" } });
   if (!file) return null;
-  return new Response(file.body, {
+  const compressed = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(c.req.header("accept-encoding") ?? "");
+  return new Response(compressed ? file.gzipped : file.body, {
     headers: {
       "content-type": file.type,
+      vary: "accept-encoding",
+      ...(compressed && { "content-encoding": "gzip" }),
       "cache-control": file.immutable ? "public, max-age=31536000, immutable" : "no-cache",
     },
   });

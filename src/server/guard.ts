@@ -95,7 +95,8 @@ function enter(c: Context, given: string, token: string): Response {
   setCookie(c, COOKIE, token, { httpOnly: true, sameSite: "Strict", path: "/" });
   const url = new URL(c.req.url);
   url.searchParams.delete("token");
-  return c.redirect(`${url.pathname}${url.search}`, 303);
+  // Two slashes at its start would name another host.
+  return c.redirect(`${url.pathname.replace(/^\/+/, "/")}${url.search}`, 303);
 }
 
 /** Takes as long for a wrong token as for the right one. */

@@ -7,7 +7,14 @@ import { ServerError } from "./server-error.ts";
 export function failure(error: unknown): Response {
   const { code, message, retryable, status } = describe(error);
   const problem: Problem = { error: { code, message, retryable } };
-  return json(problem, status);
+  return withHeadersOf(error, json(problem, status));
+}
+
+/** What an error says in headers. */
+export function withHeadersOf(error: unknown, response: Response): Response {
+  if (error instanceof ServerError)
+    for (const [name, value] of Object.entries(error.headers)) response.headers.set(name, value);
+  return response;
 }
 
 /** What to say of an error, with its HTTP status. */

@@ -37,6 +37,8 @@ export interface ServeOptions {
   readonly allowHosts?: readonly string[];
   /** Milliseconds for a whole request to arrive; slow ones hold a connection. Default 30,000. */
   readonly requestTimeout?: number;
+  /** Told of errors that nobody foresaw, with their stack. */
+  readonly onUnexpected?: (error: unknown) => void;
   /** Bytes of recordings that are kept; see {@link Recordings}. */
   readonly recordingBytes?: number;
 }
@@ -80,6 +82,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     capturesInto,
     demoPrompts: options.demoPrompts ?? (async () => []),
     explorer: await loadExplorer(join(packageRoot, "dist", "web")),
+    ...(options.onUnexpected && { onUnexpected: options.onUnexpected }),
   });
   const server = createAdaptorServer({
     fetch: app.fetch,

@@ -102,7 +102,8 @@ describe("the token", () => {
     const { url } = await serving({ token: "s3cret" });
     for (const path of ["/", "/api/captures", "/api/openapi.json", "/v1/models"]) {
       expect((await raw(url, path)).status).toBe(401);
-      expect((await raw(url, path, { authorization: "Bearer wrong" })).status).toBe(401);
+      const refused = await raw(url, path, { authorization: "Bearer wrong" });
+      expect([refused.status, refused.headers["www-authenticate"]]).toEqual([401, 'Bearer realm="moescope"']);
       expect((await raw(url, path, { authorization: "Basic s3cret" })).status).toBe(401);
       expect((await raw(url, path, { cookie: "moescope_token=wrong" })).status).toBe(401);
       expect((await raw(url, path, { authorization: "Bearer s3cret" })).status).not.toBe(401);
@@ -122,6 +123,9 @@ describe("the token", () => {
     expect(cookie).toMatch(/SameSite=Strict/);
     expect((await raw(url, "/api/captures", { cookie: cookie!.split(";")[0]! })).status).toBe(200);
     expect((await raw(url, "/?token=wrong")).status).toBe(401);
+    // A path that looks like another host stays here.
+    const away = await raw(url, "//evil.example/?token=s3cret");
+    expect(away.headers.location ?? "/").toMatch(/^\/(?!\/)/);
   });
 
   it("lets the machine's addresses in, and no other names", async () => {

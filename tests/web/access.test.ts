@@ -8,6 +8,7 @@ import {
   LAPTOP,
   openExplorer,
   openPage,
+  PAGE_TESTS,
   PHONE,
   settled,
   visit,

@@ -1,5 +1,5 @@
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { CaptureDetails } from "../../src/server/api/captures.ts";
 import {
   captureKey,
@@ -61,8 +61,13 @@ export function App() {
     void loadCaptureList();
   }, []);
   const { view } = route.value;
+  const tabs = useRef<HTMLElement>(null);
   useEffect(() => {
     document.title = `${TITLES[view]} · moescope`;
+    // On a phone the tabs do not all fit.
+    const bar = tabs.current!;
+    const tab = bar.querySelector<HTMLElement>("[aria-current]")!;
+    bar.scrollLeft = tab.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
   }, [view]);
   useKeys([
     { keys: ["?"], does: "this list", run: openHelp },
@@ -92,7 +97,7 @@ export function App() {
           </button>
         </div>
       </header>
-      <nav class="tabs" aria-label="Views">
+      <nav class="tabs" aria-label="Views" ref={tabs}>
         {VIEWS.map((name) => (
           <a key={name} href={href(name)} aria-current={name === view ? "page" : undefined}>
             {TITLES[name]}

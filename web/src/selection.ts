@@ -8,6 +8,9 @@ export const chosenRow = numberParam("row");
 export const filterLabel = param("label");
 export const filterPhase = param("phase");
 export const filterSample = numberParam("sample");
+/** The other side of a comparison. */
+export const otherLabel = param("blabel");
+export const otherSample = numberParam("bsample");
 
 /** What the pointer is on, in whichever view: it lights up in all of them. */
 export interface Hovered {

@@ -3,7 +3,7 @@ import { capture, captureList, rowColumns, tokenRouting, vocabulary } from "../a
 import { captureId, type Dtype, layer, rowBytes, rowFilter, streamName, whole } from "../api/values.ts";
 import type { CaptureLibrary } from "../capture-library.ts";
 import { ROW_COLUMNS } from "../operations/rows.ts";
-import { parseRange, respond } from "../respond.ts";
+import { etagOf, isKnown, requestedRange, respond } from "../respond.ts";
 import { type Route, route } from "../route.ts";
 import { ServerError } from "../server-error.ts";
 
@@ -136,8 +136,9 @@ export function captureRoutes(library: CaptureLibrary): Route[] {
         const from = Math.min(query.from, rows);
         const to = Math.max(from, Math.min(query.to ?? rows, rows));
         const bytes = rowBytes(type, width);
-        const range = parseRange(c.req.header("range"), (to - from) * bytes);
-        if (!range) {
+        const etag = etagOf(found.version);
+        const range = requestedRange(c, (to - from) * bytes, etag);
+        if (!range || isKnown(c, etag)) {
           limit((to - from) * bytes);
           const answer = await library.ask("stream", { capture: found, stream, layer, from, to });
           return respond(c, answer, found.version);
@@ -161,7 +162,7 @@ export function captureRoutes(library: CaptureLibrary): Route[] {
             "accept-ranges": "bytes",
             "x-dtype": type,
             "x-shape": `${to - from},${width}`,
-            etag: `"${found.version}"`,
+            etag,
             "cache-control": "private, no-cache",
           },
         });

@@ -28,7 +28,7 @@ export function Completeness({
         </span>
         <strong>{whole ? "Complete" : "Incomplete"}</strong>
         <span>
-          {plural(rows, "token")} of {plural(samples, "sample")}, {layers.length} of{" "}
+          {plural(rows, "token")} of {withRows(details, samples)}, {layers.length} of{" "}
           {plural(all, "MoE layer")}
         </span>
         {!whole && <span>{reason(summary, details)}</span>}
@@ -97,6 +97,14 @@ export function Completeness({
       </div>
     </details>
   );
+}
+
+/** The samples that have rows, and how many there should be. */
+function withRows(details: CaptureDetails | undefined, samples: number): string {
+  if (!details) return plural(samples, "sample");
+  const { firstRows, rows } = details;
+  const filled = firstRows.filter((first, i) => first < (firstRows[i + 1] ?? rows)).length;
+  return filled === samples ? plural(samples, "sample") : `${count(filled)} of ${plural(samples, "sample")}`;
 }
 
 const Fact = ({ name, children }: { readonly name: string; readonly children: preact.ComponentChildren }) => (

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { address } from "../route.ts";
 import { announce } from "./announce.tsx";
 
@@ -26,14 +26,21 @@ export function useExports(exports: Exports | null): void {
   );
 }
 
+const csvBlob = async (exports: Exports): Promise<Blob> =>
+  new Blob([await exports.csv()], { type: "text/csv;charset=utf-8" });
+
 export function ExportMenu() {
   const exports = current.value;
+  const [failed, setFailed] = useState<string | null>(null);
   const save = async (kind: "png" | "csv") => {
     if (!exports) return;
-    const blob =
-      kind === "png"
-        ? await exports.png()
-        : new Blob([await exports.csv()], { type: "text/csv;charset=utf-8" });
+    setFailed(null);
+    const file = kind === "png" ? exports.png() : csvBlob(exports);
+    const blob = await file.catch((error: Error) => {
+      setFailed(`Not saved: ${error.message}`);
+      return null;
+    });
+    if (!blob) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${exports.name}.${kind}`;
@@ -47,6 +54,11 @@ export function ExportMenu() {
   };
   return (
     <div class="exports">
+      {failed && (
+        <span class="warning-text small" role="alert">
+          {failed}
+        </span>
+      )}
       <button
         type="button"
         class="quiet"

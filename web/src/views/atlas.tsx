@@ -19,7 +19,8 @@ import { go, param, show } from "../route.ts";
 import { chosenExpert, chosenLayer, hovered } from "../selection.ts";
 import { themeVersion, token } from "../theme.ts";
 
-const HEIGHT = 560;
+/** Of the map, in pixels; on a phone it is as high as wide. */
+const MAX_HEIGHT = 560;
 const PAD = 56;
 /** A pointer this near (pixels) to a point is on it. */
 const NEAR = 18;
@@ -52,7 +53,7 @@ export function AtlasView({ capture }: ViewProps) {
       {atlas.state === "error" ? (
         <ErrorNote error={atlas.error} retry={atlas.retry} />
       ) : !atlas.data ? (
-        <Skeleton height={HEIGHT} label="Finding what each expert serves" />
+        <Skeleton height={MAX_HEIGHT} label="Finding what each expert serves" />
       ) : atlas.data.points.length === 0 || atlas.data.groups.length < 2 ? (
         <EmptyNote>
           There are too few different texts to tell experts apart. Capture samples of several labels, such as
@@ -74,7 +75,8 @@ function Atlas({
   const canvas = useRef<HTMLCanvasElement>(null);
   const { groups, points, corners, dead, explained, by } = atlas;
   const shown = onlyLayer.value === null ? points : points.filter((point) => point.layer === layer);
-  const place = useMemo(() => placing(atlas, width), [atlas, width]);
+  const height = Math.min(MAX_HEIGHT, Math.max(240, width));
+  const place = useMemo(() => placing(atlas, width, height), [atlas, width, height]);
   // Colours are those of the labels, which other views number the same.
   const colour = (group: number) =>
     categoryColour(by === "label" ? capture.labels.indexOf(groups[group]!) : group);
@@ -86,9 +88,9 @@ function Atlas({
     const ratio = devicePixelRatio || 1;
     const context = canvas.current!.getContext("2d")!;
     canvas.current!.width = width * ratio;
-    canvas.current!.height = HEIGHT * ratio;
+    canvas.current!.height = height * ratio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
+    context.clearRect(0, 0, width, height);
     drawSpokes(context, atlas, place);
     for (const point of shown) drawPoint(context, point, place, colour(point.group));
     for (const point of [hover, chosen]) if (point) drawRing(context, point, place, point === chosen);
@@ -152,7 +154,7 @@ function Atlas({
           aria-label={`${points.length} experts placed by what they serve: ${groups
             .map((name, g) => `${points.filter((p) => p.group === g).length} mostly ${name}`)
             .join(", ")}`}
-          style={{ height: `${HEIGHT}px` }}
+          style={{ height: `${height}px` }}
           onPointerMove={(event) => {
             const point = nearest(event);
             hovered.value = point && { layer: point.layer, expert: point.expert };
@@ -187,7 +189,7 @@ function Atlas({
             <h2>
               <ExpertName layer={focus.layer} expert={focus.expert} />
             </h2>
-            <PointText point={focus} group={groups[focus.group]!} />
+            <PointText point={focus} group={groups[focus.group]!} named />
             <button
               type="button"
               class="primary"
@@ -221,14 +223,24 @@ function Atlas({
   );
 }
 
-const PointText = ({ point, group }: { readonly point: AtlasPoint; readonly group: string }) => (
+const PointText = ({
+  point,
+  group,
+  named = false,
+}: {
+  readonly point: AtlasPoint;
+  readonly group: string;
+  /** Whether it stands below the expert's name. */
+  readonly named?: boolean;
+}) => (
   <>
     <p>
       <strong>{group}</strong> is {percent(point.part)} of its mix
       {point.certain ? "" : ", which may be chance"}
     </p>
     <p class="muted">
-      layer {point.layer}, expert {point.expert} · {amount(point.timesFair)} × fair share
+      {named ? "" : `layer ${point.layer}, expert ${point.expert} · `}
+      {amount(point.timesFair)} × fair share
     </p>
   </>
 );
@@ -236,16 +248,16 @@ const PointText = ({ point, group }: { readonly point: AtlasPoint; readonly grou
 type Place = (point: { readonly x: number; readonly y: number }) => [number, number];
 
 /** Same scale on both axes, so that distances mean the same in every direction. */
-function placing({ points, corners }: ExpertAtlas, width: number): Place {
+function placing({ points, corners }: ExpertAtlas, width: number, height: number): Place {
   const all = [...points, ...corners];
   const xs = all.map(({ x }) => x);
   const ys = all.map(({ y }) => y);
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
   const [low, high] = [Math.min(...ys), Math.max(...ys)];
-  const scale = Math.min((width - 2 * PAD) / (right - left || 1), (HEIGHT - 2 * PAD) / (high - low || 1));
+  const scale = Math.min((width - 2 * PAD) / (right - left || 1), (height - 2 * PAD) / (high - low || 1));
   return ({ x, y }) => [
     width / 2 + (x - (left + right) / 2) * scale,
-    HEIGHT / 2 - (y - (low + high) / 2) * scale,
+    height / 2 - (y - (low + high) / 2) * scale,
   ];
 }
 

@@ -181,7 +181,7 @@ function Underused({ layer: { layer, underused } }: { readonly layer: LayerBalan
                 E{expert} {used === 0 ? <strong class="warning-text">dead</strong> : percent(share)}
               </span>
               <span class="muted">
-                {certain ? "sure" : "few tokens"}, ≤ {percent(interval[1])}
+                {certain ? "" : "perhaps: "}at most {percent(interval[1])} (95 %)
               </span>
             </button>
           </li>

@@ -1,10 +1,5 @@
 import { useRef } from "preact/hooks";
-import type {
-  ExpertLoad,
-  ExpertTaste,
-  GroupUsage,
-  LayerAnalysis,
-} from "../../../src/analysis/capture-analysis.ts";
+import type { ExpertLoad, GroupUsage, LayerAnalysis } from "../../../src/analysis/capture-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { categoryColour } from "../colour/categories.ts";
@@ -19,8 +14,8 @@ import { canvasPng } from "../parts/png.ts";
 import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
-import { TokenText } from "../parts/token-text.tsx";
 import { go } from "../route.ts";
+import { Preferred, Tastes } from "./expert-tastes.tsx";
 import { ExpertsAlike } from "./experts-alike.tsx";
 
 const PARTNERS = 5;
@@ -74,42 +69,45 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
     );
   const fairShare = capture.model.moe!.topK / capture.model.moe!.experts;
   return (
-    <div class="cards">
-      <div class="card">
-        <h2>How much it works</h2>
-        <Load load={data.experts[expert]!} rows={data.rows} />
-      </div>
-      {data.specialization && (
-        <div class="card span-2">
-          <h2>Which samples it serves</h2>
-          <ShareBars
-            kind="Label"
-            fairShare={fairShare}
-            bars={barsOf(data.specialization, expert, (_, i, name) =>
-              categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)),
-            )}
-          />
-          <p class="muted small">
-            <Term name="information">Mutual information</Term> with the label{" "}
-            {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
-            {amount(data.specialization.experts.chanceInformation[expert]!)}.
-          </p>
-        </div>
-      )}
-      <Tastes capture={capture} layer={layer} taste={data.tastes[expert]} />
-      {data.tokenClasses && (
-        <div class="card span-2">
-          <h2>Which kinds of tokens</h2>
-          <ShareBars
-            kind="Class"
-            fairShare={fairShare}
-            bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
-          />
-        </div>
-      )}
+    <div class="expert-card">
       <div class="stack">
+        <div class="card">
+          <h2>How much it works</h2>
+          <Load load={data.experts[expert]!} rows={data.rows} />
+        </div>
+        <Preferred taste={data.tastes[expert]} />
         <Partners layer={data} expert={expert} />
         <Flows capture={capture} layer={layer} expert={expert} />
+      </div>
+      <div class="stack">
+        {data.specialization && (
+          <div class="card">
+            <h2>Which samples it serves</h2>
+            <ShareBars
+              kind="Label"
+              fairShare={fairShare}
+              bars={barsOf(data.specialization, expert, (_, i, name) =>
+                categoryColour(capture.labels.indexOf(name) < 0 ? i : capture.labels.indexOf(name)),
+              )}
+            />
+            <p class="muted small">
+              <Term name="information">Mutual information</Term> with the label{" "}
+              {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
+              {amount(data.specialization.experts.chanceInformation[expert]!)}.
+            </p>
+          </div>
+        )}
+        <Tastes capture={capture} layer={layer} taste={data.tastes[expert]} />
+        {data.tokenClasses && (
+          <div class="card">
+            <h2>Which kinds of tokens</h2>
+            <ShareBars
+              kind="Class"
+              fairShare={fairShare}
+              bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
+            />
+          </div>
+        )}
       </div>
       <ExpertsAlike
         capture={capture}
@@ -171,91 +169,6 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
           </>
         )}
       </dl>
-    </>
-  );
-}
-
-function Tastes({
-  capture,
-  layer,
-  taste,
-}: ViewProps & { readonly layer: number; readonly taste: ExpertTaste | undefined }) {
-  if (!taste || (taste.byWeight.length === 0 && taste.byLift.length === 0))
-    return (
-      <div class="card span-2">
-        <h2>Top tokens</h2>
-        <p class="muted">It served no token of this capture.</p>
-      </div>
-    );
-  return (
-    <>
-      {taste.byWeight.length > 0 && (
-        <div class="card span-2">
-          <h2>
-            Tokens it gave most <Term name="weight">weight</Term>, in context
-          </h2>
-          <ol class="contexts">
-            {taste.byWeight.map(({ sample, position, text, before, after, label, weight }) => (
-              <li key={`${sample}/${position}`}>
-                <button
-                  type="button"
-                  class="context"
-                  onClick={() => {
-                    const row = capture.firstRows[sample]! + position;
-                    go("tokens", { row, layer, sample, x: capture.firstRows[sample]!, w: null });
-                  }}
-                >
-                  <span class="context-text mono">
-                    <span class="muted">
-                      <span>
-                        <TokenText text={before} />
-                      </span>
-                    </span>
-                    <mark>
-                      <TokenText text={text} />
-                    </mark>
-                    <span class="muted">
-                      <TokenText text={after} />
-                    </span>
-                  </span>
-                  <span class="muted small">
-                    {label} {weight.toFixed(2)}
-                  </span>
-                </button>
-              </li>
-            ))}
-          </ol>
-        </div>
-      )}
-      {taste.byLift.length > 0 && (
-        <div class="card">
-          <h2>Tokens it prefers</h2>
-          <table>
-            <thead>
-              <tr>
-                <th>Token</th>
-                <th class="number">served</th>
-                <th class="number">
-                  <Term name="lift">lift</Term>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {taste.byLift.map(({ tokenId, text, count: served, of, lift }) => (
-                <tr key={tokenId}>
-                  <td class="mono">
-                    <TokenText text={text} />
-                  </td>
-                  <td class="number">
-                    {count(served)} of {count(of)}
-                  </td>
-                  <td class="number">{amount(lift)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
     </>
   );
 }

@@ -94,8 +94,8 @@ function SimilarityMap({ data, layer, expert, height, onView }: MapProps) {
     .slice(0, NEAREST);
   return (
     <div class="with-side narrow">
-      <div>
-        <RampLegend scale={scale} title="Similarity φ" unit="" mark={{ value: 0, text: "0 chance" }} />
+      <div class="strip-block">
+        <RampLegend scale={scale} title="Similarity φ" unit="" mark={{ value: 0, text: "chance" }} />
         <Heatmap
           label="Similarity to experts of other layers, layers by experts"
           cells={cells}

@@ -3,13 +3,10 @@ import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { Cell, HeatmapView } from "../canvas/heatmap-view.ts";
-import { type ColourScale, colourOf, inkOn } from "../colour/palette.ts";
-import { routedLayers } from "../data/captures.ts";
 import { useAnalysis, useUsage } from "../data/routing.ts";
 import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
-import { currentExpert } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
 import { RampLegend } from "../parts/legend.tsx";
 import { amount, count, percent, plural, probability } from "../parts/numbers.ts";
@@ -17,10 +14,11 @@ import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
-import { usageScale } from "../parts/usage-scale.ts";
+import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, show } from "../route.ts";
 import { chosenExpert, chosenLayer, hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
+import { LabelMap } from "./usage-by-label.tsx";
 
 /** Height of a row of cells: comfortable for a few layers, still apart for many. */
 export const mapHeight = (rows: number): number =>
@@ -160,11 +158,6 @@ export function UsageView({ capture }: ViewProps) {
   );
 }
 
-const usageText = (scale: ColourScale) => (_: Cell, value: number) => ({
-  text: value === 0 ? "never" : Number.isNaN(value) ? "" : amount(Number(value.toFixed(1))),
-  ink: inkOn(colourOf(scale, value)),
-});
-
 type Usage = NonNullable<ReturnType<typeof useUsage>["data"]>;
 
 function tipOf({ layers, fairShare }: Usage, { row, column }: Cell) {
@@ -239,80 +232,6 @@ function ChosenExpert({ data }: { readonly data: Usage | undefined }) {
   );
 }
 
-/** One layer, labels x experts: what its experts are for. */
-function LabelMap({ capture, scale }: ViewProps & { readonly scale: ColourScale }) {
-  const analysis = useAnalysis(capture);
-  const layers = routedLayers(capture);
-  const { layer } = currentExpert(layers, capture.model.moe!.experts);
-  const labels = capture.labels;
-  const byLabel = analysis.data?.layers.find((of) => of.layer === layer)?.byLabel;
-  const map = useMemo(() => {
-    if (!byLabel || !analysis.data) return null;
-    const { experts, fairShare } = analysis.data;
-    const shown = byLabel.filter(({ label, rows }) => label !== null && rows > 0);
-    const values = new Float32Array(shown.length * experts);
-    shown.forEach(({ counts, rows }, line) => {
-      for (let e = 0; e < experts; e++) values[line * experts + e] = counts[e]! / rows / fairShare;
-    });
-    return { shown, experts, values, cells: matrixCells(values, shown.length, experts, scale) };
-  }, [byLabel, scale]);
-  const rows = useMemo(
-    () => ({ name: "label", label: (line: number) => map?.shown[line]?.label ?? "", labelWidth: 76 }),
-    [map],
-  );
-  const columns = useMemo(() => ({ name: "expert", label: String }), []);
-  const cellText = useMemo(() => usageText(scale), [scale]);
-  if (labels.length < 2) return null;
-  const height = Math.min(420, labels.length * 28) + 24;
-  const hover = hovered.value;
-  return (
-    <>
-      <div class="strip-head">
-        <h2>Layer {layer} by label</h2>
-        <span class="muted small">the same scale; choose a cell above for another layer</span>
-      </div>
-      {map ? (
-        <Heatmap
-          label={`Usage of layer ${layer} by label, labels by experts`}
-          cells={map.cells}
-          rows={rows}
-          columns={columns}
-          zoom="none"
-          keyboard={false}
-          height={height}
-          cellText={cellText}
-          cursor={null}
-          chosen={chosenExpert.value === null ? null : { column: chosenExpert.value }}
-          hovered={hover && { row: -1, column: hover.layer === layer ? hover.expert : -1 }}
-          onHover={(cell) => {
-            hovered.value = cell && { layer, expert: cell.column };
-          }}
-          onPick={({ column }) => show({ layer, expert: column }, { replace: false })}
-          describe={({ row, column }) => {
-            const { label, counts, rows: of } = map.shown[row]!;
-            return (
-              <>
-                <strong>
-                  Expert {column}, {label}
-                </strong>
-                <p>{map.values[row * map.experts + column]!.toFixed(2)} × fair share</p>
-                <p class="muted">
-                  {count(counts[column]!)} of {plural(of, "token")}
-                </p>
-              </>
-            );
-          }}
-          sayCell={() => ""}
-        />
-      ) : analysis.state === "error" ? (
-        <ErrorNote error={analysis.error} retry={analysis.retry} />
-      ) : (
-        <Skeleton height={height} />
-      )}
-    </>
-  );
-}
-
 const SHOWN = 12;
 
 /** Experts that serve a label beyond chance. */
@@ -322,7 +241,10 @@ function StandOuts({ capture }: ViewProps) {
   return (
     <div class="card">
       <h2>
-        <Term name="qValue">Stand out by label</Term>
+        Stand out by label{" "}
+        <span class="muted">
+          <Term name="qValue">q</Term> ≤ 0.05
+        </span>
       </h2>
       {analysis.state === "error" ? (
         <ErrorNote error={analysis.error} retry={analysis.retry} />
@@ -352,8 +274,11 @@ function StandOuts({ capture }: ViewProps) {
                   <span>
                     <ExpertName layer={layer} expert={expert} short /> <strong>{label}</strong>
                   </span>
-                  <span class="muted">
-                    {percent(share)}, {amount(timesFair)} × fair, q {probability(qValue)}
+                  <span
+                    class="muted"
+                    title={`${percent(share)} of the tokens of ${label} use it; q ${probability(qValue)}`}
+                  >
+                    {percent(share)}, {amount(timesFair)} × fair
                   </span>
                 </button>
               </li>
