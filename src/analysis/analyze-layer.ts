@@ -1,5 +1,4 @@
 import type { Capture } from "../capture/capture.ts";
-import type { LabelUsage, LayerAnalysis } from "./capture-analysis.ts";
 import { PairTally } from "./coactivation.ts";
 import { coactivationSummary } from "./coactivation-summary.ts";
 import { rowEntropy, rowMargin } from "./entropy.ts";
@@ -7,6 +6,7 @@ import { balanceOf, expertLoads } from "./expert-load.ts";
 import { TasteTally } from "./expert-tastes.ts";
 import { type GroupCounts, GroupTally } from "./group-tally.ts";
 import { hiddenRelation } from "./hidden-relation.ts";
+import type { LabelUsage, LayerAnalysis } from "./layer-analysis.ts";
 import { layerChunks } from "./layer-chunks.ts";
 import { type LayerTest, testLayer } from "./permutation-test.ts";
 import { type DivergenceTest, testRotations } from "./rotation-test.ts";

@@ -116,8 +116,8 @@ describe("rotation test", () => {
         Array.from({ length }, () => Math.floor(random() * below));
       const several = {
         offsets: Uint32Array.of(0, 30, 90),
-        ids: Uint16Array.from(draw(180, experts)),
-        topK: 2,
+        ids: Uint16Array.from(draw(630, experts)),
+        topK: 7,
       };
       const groupings = [2, 5, 3].map((groups) => ({ group: draw(90, groups), groups }));
       const together = new Rotations(several, groupings, experts, 1);
@@ -125,7 +125,7 @@ describe("rotation test", () => {
       for (let turn = 0; turn < 5; turn++) {
         expect(together.counted).toEqual(alone.map(({ counted }) => counted[0]));
         for (const { counts, rows: sizes } of together.counted) {
-          expect(counts.reduce((sum, n) => sum + n)).toBe(180);
+          expect(counts.reduce((sum, n) => sum + n)).toBe(630);
           expect(sizes.reduce((sum, n) => sum + n)).toBe(90);
         }
         for (const rotated of [together, ...alone]) rotated.turn();

@@ -1,4 +1,6 @@
-import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import { inColumn } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
 import { bold, dim } from "./paint.ts";
@@ -12,8 +14,6 @@ interface Column {
 }
 
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
-/** Bits that are compared down a column. */
-const bits = (amount: number) => amount.toFixed(amount >= 0.1 ? 2 : 3);
 
 const oneDecimal = (share: number) => `${(100 * share).toFixed(1)} %`;
 
@@ -26,17 +26,17 @@ const COLUMNS: readonly Column[] = [
   {
     head: ["label", "bits"],
     value: ({ specialization: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
   {
     head: ["token", "bits"],
     value: ({ tokenClasses: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
   {
     head: ["place", "bits"],
     value: ({ positions: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
 ];
 

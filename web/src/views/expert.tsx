@@ -4,7 +4,7 @@ import type {
   ExpertTaste,
   GroupUsage,
   LayerAnalysis,
-} from "../../../src/analysis/capture-analysis.ts";
+} from "../../../src/analysis/layer-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";

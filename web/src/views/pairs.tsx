@@ -1,5 +1,6 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { CoactivationSummary, LayerFlow, RoutingPaths } from "../../../src/analysis/capture-analysis.ts";
+import type { LayerFlow, RoutingPaths } from "../../../src/analysis/capture-analysis.ts";
+import type { CoactivationSummary } from "../../../src/analysis/layer-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
