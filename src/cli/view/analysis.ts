@@ -43,7 +43,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           companyView(close, terminal),
           flowView(analysis, terminal),
           driftView(close, terminal),
-          probeTable(analysis, terminal),
+          probeTable(analysis, close, terminal),
           entropyLines(analysis, terminal),
         ]
       : []),
