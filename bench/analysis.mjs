@@ -4,8 +4,10 @@
  *     npm run bench:analysis -- [GiB, default 2] [threads, default one a core] [permutations, default 4999]
  *
  * Writes a folder of that size for a model of 24 layers, 128 experts, top-8, and removes it. Each run is a process of
- * its own, as a peak never falls. `nothing` opens the folder and does no more: what memory the labels take. Fewer
- * permutations show what reading and counting cost. Prints one JSON document.
+ * its own, as a peak never falls: `opening` reads the labels and does no more, `reading` reads all values once as the
+ * analysis does, without doing anything with them. `cpuSeconds` is of all threads together and changes less than
+ * `seconds` where others use the machine. Fewer permutations show what reading and counting cost. Prints JSON and
+ * keeps it in bench/results/analysis.json.
  */
 
 import { execFileSync } from "node:child_process";
@@ -13,89 +15,30 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { analyzeCapture, FolderSink, openCapture, route, tensor } from "../dist/index.js";
+import { analyzeCapture, openCapture } from "../dist/index.js";
+import { makeLargeFolder, SHAPE } from "./large-folder.mjs";
+import { round, timed, write } from "./result.mjs";
 
-const LAYERS = 24;
-const EXPERTS = 128;
-const TOP_K = 8;
-const TOKENS = 256;
-const POOL = 8192;
-const ROW_BYTES = LAYERS * (EXPERTS * 4 + TOP_K * (1 + 4));
-const gating = { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null };
+/** Rows the analysis reads at a time. */
+const CHUNK_ROWS = 4096;
 
-/** Rows whose routing leans on the token, drawn once: what takes time here is not the making of numbers. */
-function pool() {
-  const random = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-  const lean = Float32Array.from({ length: 256 * EXPERTS }, random);
-  const logits = Float32Array.from({ length: POOL * EXPERTS }, (_, i) => {
-    const row = Math.floor(i / EXPERTS);
-    return lean[(row % 256) * EXPERTS + (i % EXPERTS)] + random();
-  });
-  const { ids, weights } = route(tensor("float32", [POOL, EXPERTS], logits), gating, TOP_K);
-  return { logits, ids: ids.data, weights: weights.data };
-}
-
-async function make(folder, gib) {
-  const samples = Math.ceil((gib * 2 ** 30) / ROW_BYTES / TOKENS);
-  const { logits, ids, weights } = pool();
-  const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
-  const sink = new FolderSink(folder);
-  const names = ["router_logits", "expert_ids", "expert_weights"];
-  await sink.open({
-    engine: { kind: "llama.cpp", version: "bench" },
-    model: {
-      ...{
-        name: "bench",
-        source: "bench",
-        architecture: "qwen3moe",
-        layers: LAYERS,
-        hiddenSize: 0,
-        vocabSize: 256,
-      },
-      ...{ contextLength: TOKENS, parameters: 0, bytes: 0, quantization: "F32" },
-      moe: { layers, experts: EXPERTS, topK: TOP_K, sharedExperts: 0, gating },
-    },
-    streams: names.map((name) => ({ name, layers })),
-    samples: Array.from({ length: samples }, (_, i) => ({
-      label: `label ${i % 8}`,
-      promptTokens: TOKENS / 2,
-    })),
-    tokenText: (id) => ` ${id}`,
-  });
-  for (let sample = 0; sample < samples; sample++) {
-    const from = (sample % (POOL / TOKENS - LAYERS)) * TOKENS;
-    const part = (data, width) =>
-      new Map(
-        layers.map((layer) => [
-          layer,
-          data.subarray((from + layer * TOKENS) * width, (from + (layer + 1) * TOKENS) * width),
-        ]),
-      );
-    await sink.write({
-      rows: TOKENS,
-      sample: new Int32Array(TOKENS).fill(sample),
-      position: Int32Array.from({ length: TOKENS }, (_, i) => i),
-      tokenId: Int32Array.from({ length: TOKENS }, (_, i) => i),
-      phase: Uint8Array.from({ length: TOKENS }, (_, i) => (i < TOKENS / 2 ? 0 : 1)),
-      streams: new Map([
-        ["router_logits", part(logits, EXPERTS)],
-        ["expert_ids", part(ids, TOP_K)],
-        ["expert_weights", part(weights, TOP_K)],
-      ]),
-    });
-  }
-  await sink.close({ finished: [] });
-  return samples * TOKENS;
+async function read(capture) {
+  for (const name of capture.streams)
+    for (const layer of capture.stream(name).keys())
+      for (let from = 0; from < capture.rows.length; from += CHUNK_ROWS)
+        capture.stream(name).rows(layer, from, Math.min(capture.rows.length, from + CHUNK_ROWS));
 }
 
 async function measure(kind, folder, permutations) {
-  const began = performance.now();
-  const capture = await openCapture(folder);
-  if (kind !== "nothing") await analyzeCapture(capture, { threads: Number(kind), permutations });
-  const seconds = (performance.now() - began) / 1000;
+  const { wall, cpu } = await timed(async () => {
+    const capture = await openCapture(folder);
+    if (kind === "reading") await read(capture);
+    else if (kind !== "opening") await analyzeCapture(capture, { threads: Number(kind), permutations });
+  });
   // Kilobytes on Linux and macOS, says libuv.
   const peak = process.resourceUsage().maxRSS / 1024;
-  console.log(JSON.stringify({ seconds: Math.round(seconds * 10) / 10, peakMiB: Math.round(peak) }));
+  const result = { seconds: round(wall / 1e3, 1), cpuSeconds: round(cpu / 1e3, 1), peakMiB: round(peak, 0) };
+  console.log(JSON.stringify(result));
 }
 
 const [first, second, third] = process.argv.slice(2);
@@ -107,18 +50,19 @@ else {
   const temporary = mkdtempSync(join(tmpdir(), "moescope-bench-"));
   try {
     const folder = join(temporary, "run");
-    const rows = await make(folder, gib);
-    const run = (kind) =>
-      JSON.parse(
-        execFileSync(process.execPath, [
-          ...[fileURLToPath(import.meta.url), `${kind}`, folder, `${permutations}`],
-        ]),
-      );
-    const [nothing, one, all] = [run("nothing"), run(1), run(threads)];
-    const speedUp = Math.round((one.seconds / all.seconds) * 100) / 100;
-    console.log(
-      JSON.stringify({ gib, rows, layers: LAYERS, threads, permutations, nothing, one, all, speedUp }),
-    );
+    const rows = await makeLargeFolder(folder, gib);
+    const run = (kind) => {
+      const script = fileURLToPath(import.meta.url);
+      const output = execFileSync(process.execPath, [script, `${kind}`, folder, `${permutations}`]);
+      process.stderr.write(`${kind}: ${output}`);
+      return JSON.parse(output);
+    };
+    const [opening, reading, all, one] = [run("opening"), run("reading"), run(threads), run(1)];
+    const ratios = {
+      "speed on all threads, of one": round(one.seconds / all.seconds, 2),
+      "time of one thread over reading alone": round(one.seconds / reading.seconds, 2),
+    };
+    write("analysis", { gib, rows, ...SHAPE, threads, permutations, opening, reading, one, all, ratios });
   } finally {
     rmSync(temporary, { recursive: true });
   }

@@ -16,27 +16,13 @@ export {
 } from "./analysis/balance.ts";
 export type {
   CaptureAnalysis,
-  CoactivationPair,
-  CoactivationSummary,
   Completeness,
-  Drift,
-  DriftGroup,
-  ExpertLoad,
-  ExpertTaste,
   FlowEdge,
-  GroupUsage,
-  HiddenRelation,
   LabelSummary,
-  LabelUsage,
-  LayerAnalysis,
   LayerFlow,
-  LinearProbe,
   RoutingPaths,
-  RowSummary,
   StandOutExpert,
   TextStrip,
-  TokenInContext,
-  TokenPreference,
 } from "./analysis/capture-analysis.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
 export {
@@ -48,6 +34,22 @@ export {
 export { compareLabels, type LabelComparison, type LayerLabelComparison } from "./analysis/compare-labels.ts";
 export type { ComparedRows, FirstDisagreement, MovedToken, TokenPlace } from "./analysis/compared-rows.ts";
 export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+export type {
+  CoactivationPair,
+  CoactivationSummary,
+  Drift,
+  DriftGroup,
+  ExpertLoad,
+  ExpertTaste,
+  GroupUsage,
+  HiddenRelation,
+  LabelUsage,
+  LayerAnalysis,
+  LinearProbe,
+  RowSummary,
+  TokenInContext,
+  TokenPreference,
+} from "./analysis/layer-analysis.ts";
 export {
   type ExpertSpecialization,
   type LabelShare,

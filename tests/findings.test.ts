@@ -65,7 +65,7 @@ describe("docs/findings.md", () => {
     expect(blocks.filter(({ expected }) => expected.length > 0).length).toBeGreaterThan(8);
   });
 
-  it.each(blocks)("$command", { timeout: 120_000 }, async ({ command, expected }) => {
+  it.each(blocks)("$command", { timeout: 300_000 }, async ({ command, expected }) => {
     const lines = await run(command);
     let next = 0;
     for (const line of expected) {

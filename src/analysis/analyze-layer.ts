@@ -1,5 +1,4 @@
 import type { Capture } from "../capture/capture.ts";
-import type { LabelUsage, LayerAnalysis } from "./capture-analysis.ts";
 import { PairTally } from "./coactivation.ts";
 import { coactivationSummary } from "./coactivation-summary.ts";
 import { rowEntropy, rowMargin } from "./entropy.ts";
@@ -7,9 +6,10 @@ import { balanceOf, expertLoads } from "./expert-load.ts";
 import { TasteTally } from "./expert-tastes.ts";
 import { type GroupCounts, GroupTally } from "./group-tally.ts";
 import { hiddenRelation } from "./hidden-relation.ts";
+import type { LabelUsage, LayerAnalysis } from "./layer-analysis.ts";
 import { layerChunks } from "./layer-chunks.ts";
 import { type LayerTest, testLayer } from "./permutation-test.ts";
-import { type DivergenceTest, testRotatedDivergence, testRotations } from "./rotation-test.ts";
+import { type DivergenceTest, testRotations } from "./rotation-test.ts";
 import type { RowContext } from "./row-context.ts";
 import type { RowGroups } from "./row-groups.ts";
 import { SummaryTally } from "./row-summary.ts";
@@ -55,14 +55,16 @@ export function analyzeLayer(
   const tally = layerTally(capture, context);
   for (const chunk of layerChunks(capture, layer)) tally.add(chunk);
 
-  const divergence = (groups: RowGroups, counts: GroupCounts) =>
-    groups.names.length < 2
-      ? null
-      : {
-          counts,
-          test: testRotatedDivergence(tally.tested.in(groups), groups.names.length, experts, rotations, seed),
-          testedRows: tally.tested.rows,
-        };
+  const { tested } = tally;
+  const tests = testRotations(
+    tested.sampleRows,
+    { usage: [tested.in(tokenClasses)], divergence: [tested.in(positions), tested.in(phases)] },
+    experts,
+    rotations,
+    seed,
+  );
+  const withTest = <T>({ names }: RowGroups, counts: GroupTally, test: T): TestedGroups<T> | null =>
+    names.length < 2 ? null : { counts: counts.result(), test, testedRows: tested.rows };
   return {
     analysis: { layer, ...tally.result(), hidden: hiddenRelation(capture, layer, context.spans, seed) },
     labels:
@@ -75,22 +77,9 @@ export function analyzeLayer(
             permutations,
             seed,
           ),
-    tokenClasses:
-      tokenClasses.names.length < 2
-        ? null
-        : {
-            counts: tally.tokenClasses.result(),
-            test: testRotations(
-              tally.tested.in(tokenClasses),
-              tokenClasses.names.length,
-              experts,
-              rotations,
-              seed,
-            ),
-            testedRows: tally.tested.rows,
-          },
-    positions: divergence(positions, tally.positions.result()),
-    phases: divergence(phases, tally.phases.result()),
+    tokenClasses: withTest(tokenClasses, tally.tokenClasses, tests.usage[0]!),
+    positions: withTest(positions, tally.positions, tests.divergence[0]!),
+    phases: withTest(phases, tally.phases, tests.divergence[1]!),
   };
 }
 
@@ -123,13 +112,12 @@ function layerTally(capture: Capture, context: RowContext) {
       for (const groups of [tokenClasses, positions, phases]) groups.add(chunk, nats);
       if (!chunk.logits) return;
       withLogits = true;
-      const groupOf = (row: number) => byLabel.ofSample[sample[row]!]!;
-      nats!.forEach((value, row) => {
-        entropy.add(value, groupOf(row));
-      });
-      rowMargin(chunk.logits, chunk.ids).forEach((value, row) => {
-        margin.add(value, groupOf(row));
-      });
+      const margins = rowMargin(chunk.logits, chunk.ids);
+      for (let row = 0; row < chunk.rows; row++) {
+        const group = byLabel.ofSample[sample[row]!]!;
+        entropy.add(nats![row]!, group);
+        margin.add(margins[row]!, group);
+      }
     },
     result(): Omit<LayerFindings["analysis"], "layer" | "hidden"> {
       const { byLabel: groups, ...all } = usage.result();

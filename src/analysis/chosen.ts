@@ -81,10 +81,11 @@ export const hasStream = (capture: Capture, stream: StreamName, layer: number) =
 
 /** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */
 function checkIds(ids: Uint16Array, experts: number, layer: number): void {
-  for (const id of ids)
-    if (id >= experts)
-      throw new CaptureError(
-        "CAPTURE_INVALID",
-        `layer ${layer} of the capture names expert ${id}; the model has experts 0 to ${experts - 1}`,
-      );
+  let most = 0;
+  for (let i = 0; i < ids.length; i++) if (ids[i]! > most) most = ids[i]!;
+  if (most >= experts)
+    throw new CaptureError(
+      "CAPTURE_INVALID",
+      `layer ${layer} of the capture names expert ${most}; the model has experts 0 to ${experts - 1}`,
+    );
 }

@@ -1,6 +1,6 @@
-import type { CoactivationPair, CoactivationSummary } from "./capture-analysis.ts";
 import { averageLinkage, cutTree, leafOrder, silhouette } from "./clusters.ts";
 import type { Coactivation } from "./coactivation.ts";
+import type { CoactivationPair, CoactivationSummary } from "./layer-analysis.ts";
 
 /** Pairs listed each way. */
 const MAX_PAIRS = 20;

@@ -1,3 +1,5 @@
+import { nLogN } from "./n-log-n.ts";
+
 /**
  * Jensen-Shannon divergence of each group's usage from the usage of all other groups together, in nats: from 0 to
  * ln 2. 0 for a group without rows and for one that has all of them.
@@ -24,13 +26,21 @@ export function divergenceOfCounts(
     let own = 0;
     for (let e = 0; e < experts; e++) own += counts[g * experts + e]!;
     const rest = all - own;
+    // p ln p + q ln q - (p + q) ln((p + q) / 2), the first two from whole counts.
     let js = 0;
-    for (let e = 0; own > 0 && rest > 0 && e < experts; e++) {
-      const n = counts[g * experts + e]!;
-      const p = n / own;
-      const q = (total[e]! - n) / rest;
-      if (p > 0) js += p * Math.log((2 * p) / (p + q));
-      if (q > 0) js += q * Math.log((2 * q) / (p + q));
+    if (own > 0 && rest > 0) {
+      let ofOwn = 0;
+      let ofRest = 0;
+      let mixed = 0;
+      for (let e = 0; e < experts; e++) {
+        const n = counts[g * experts + e]!;
+        const others = total[e]! - n;
+        ofOwn += nLogN(n);
+        ofRest += nLogN(others);
+        const sum = n / own + others / rest;
+        if (sum > 0) mixed += sum * Math.log(sum / 2);
+      }
+      js = Math.LN2 * (ofOwn / own - Math.log2(own) + ofRest / rest - Math.log2(rest)) - mixed;
     }
     // Rounding below 0 is no divergence.
     out[g] = Math.max(0, js / 2);

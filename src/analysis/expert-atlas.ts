@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, GroupUsage } from "./capture-analysis.ts";
+import type { CaptureAnalysis } from "./capture-analysis.ts";
+import type { GroupUsage } from "./layer-analysis.ts";
 import { principalPlane } from "./principal-plane.ts";
 
 /** Experts as points in a plane. */

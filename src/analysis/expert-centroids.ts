@@ -1,4 +1,4 @@
-import type { HiddenRelation } from "./capture-analysis.ts";
+import type { HiddenRelation } from "./layer-analysis.ts";
 
 const MAX_PAIRS = 20;
 /** As for the co-activation: beyond this the whole matrix is left out. */

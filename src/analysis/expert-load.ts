@@ -1,5 +1,5 @@
 import { type LoadBalance, loadBalance, underusedExperts } from "./balance.ts";
-import type { ExpertLoad } from "./capture-analysis.ts";
+import type { ExpertLoad } from "./layer-analysis.ts";
 import type { UsageCounts } from "./usage.ts";
 import { wilsonInterval } from "./wilson.ts";
 

@@ -1,5 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
-import type { ExpertTaste, TokenInContext, TokenPreference } from "./capture-analysis.ts";
+import type { ExpertTaste, TokenInContext, TokenPreference } from "./layer-analysis.ts";
 import type { LayerChunk } from "./layer-chunks.ts";
 import type { TokenTypes } from "./token-types.ts";
 import { wilsonInterval } from "./wilson.ts";

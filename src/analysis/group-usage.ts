@@ -1,6 +1,7 @@
 import type { LayerFindings } from "./analyze-layer.ts";
 import { benjaminiHochberg } from "./benjamini-hochberg.ts";
-import type { Drift, GroupUsage, LayerAnalysis, StandOutExpert } from "./capture-analysis.ts";
+import type { StandOutExpert } from "./capture-analysis.ts";
+import type { Drift, GroupUsage, LayerAnalysis } from "./layer-analysis.ts";
 import type { LayerTest } from "./permutation-test.ts";
 
 /** Accepted part of false ones among the stand-outs. */

@@ -1,7 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
-import type { HiddenRelation } from "./capture-analysis.ts";
 import { chosenRows, hasStream } from "./chosen.ts";
 import { ExpertCentroids } from "./expert-centroids.ts";
+import type { HiddenRelation } from "./layer-analysis.ts";
 import { LinearProbeTally } from "./linear-probe.ts";
 import { seededRandom, shuffle } from "./random.ts";
 import { type SampleSpan, someSpans } from "./sample-spans.ts";

@@ -1,6 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
 import type { FlowEdge, LayerFlow } from "./capture-analysis.ts";
 import { chosenRows, rowChunks } from "./chosen.ts";
+import { nLogN } from "./n-log-n.ts";
 
 /** Edges listed for a pair of layers. */
 const MAX_EDGES = 40;
@@ -15,8 +16,8 @@ const MIN_EXPECTED = 5;
  */
 export function layerFlow(capture: Capture, from: number, to: number): LayerFlow {
   const { experts } = capture.model.moe!;
-  const best = new Float64Array(experts * experts);
-  const all = new Float64Array(experts * experts);
+  const best = new Uint32Array(experts * experts);
+  const all = new Uint32Array(experts * experts);
   const usedA = new Float64Array(experts);
   const usedB = new Float64Array(experts);
   for (const [begin, end] of rowChunks(capture.rows.length)) {
@@ -42,7 +43,7 @@ export function layerFlow(capture: Capture, from: number, to: number): LayerFlow
  *
  * Source of the correction: Miller, "Note on the bias of information estimates" (1955), with the categories that occur.
  */
-function informationOf(table: Float64Array, experts: number, rows: number) {
+function informationOf(table: Uint32Array, experts: number, rows: number) {
   const a = new Float64Array(experts);
   const b = new Float64Array(experts);
   let joint = 0;
@@ -63,10 +64,8 @@ function informationOf(table: Float64Array, experts: number, rows: number) {
   };
 }
 
-const nLogN = (n: number) => (n === 0 ? 0 : n * Math.log2(n));
-
 /** The pairs above independence, by what they add to the mutual information: frequent and unlikely ones first. */
-function edgesOf(table: Float64Array, usedA: Float64Array, usedB: Float64Array, rows: number): FlowEdge[] {
+function edgesOf(table: Uint32Array, usedA: Float64Array, usedB: Float64Array, rows: number): FlowEdge[] {
   const experts = usedA.length;
   const edges: FlowEdge[] = [];
   for (let a = 0; a < experts; a++)

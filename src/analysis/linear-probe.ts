@@ -1,4 +1,4 @@
-import type { LinearProbe } from "./capture-analysis.ts";
+import type { LinearProbe } from "./layer-analysis.ts";
 import { sparseProjection } from "./random-projection.ts";
 import { RidgeSums } from "./ridge.ts";
 import { wilsonInterval } from "./wilson.ts";

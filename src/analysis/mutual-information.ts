@@ -1,3 +1,5 @@
+import { nLogN } from "./n-log-n.ts";
+
 /**
  * Mutual information of whether a row used an expert and the row's label, in bits, for each expert:
  * sum over (used or not, label) of p log2(p / (p(used) p(label))), p from the counts as they are.
@@ -54,8 +56,6 @@ export function choiceInformation(counts: Float64Array, labels: number, experts:
   for (const n of perExpert) sum -= nLogN(n);
   return bits(sum + nLogN(total), total);
 }
-
-const nLogN = (n: number) => (n === 0 ? 0 : n * Math.log2(n));
 
 /** The sum cancels to 0 for independent variables; rounding must not leave it below. */
 const bits = (sum: number, total: number) => (total === 0 ? 0 : Math.max(0, sum / total));

@@ -1,3 +1,4 @@
+import { labelCounter } from "./label-counts.ts";
 import { choiceInformation, expertInformation } from "./mutual-information.ts";
 import { seededRandom, shuffle } from "./random.ts";
 
@@ -36,29 +37,36 @@ export interface LayerTest {
   readonly shares: Tested;
 }
 
+/** What a test looks at in the data as they stand. */
+export interface Statistics<T> {
+  /** Arrays that {@link compute} fills. */
+  readonly values: readonly Float64Array[];
+  readonly compute: () => void;
+  /** @param tested one for each of {@link values}. */
+  readonly result: (tested: readonly Tested[]) => T;
+}
+
 /**
- * Compare statistics of the data as they are with those of permuted data.
+ * Compare statistics of the data as they are with those of permuted data, all of them at each permutation.
  *
  * p = (1 + permutations that gave as much) / (1 + permutations), which is never 0 (Phipson & Smyth, Stat. Appl.
  * Genet. Mol. Biol. 9, 2010).
  *
- * @param statistics arrays that `compute` fills from the data as they stand.
  * @param permute puts the data in another order that the null hypothesis holds to be as likely.
  */
-export function permutationTest<S extends readonly Float64Array[]>(
-  statistics: S,
-  compute: () => void,
+export function permutationTests<T>(
+  statistics: readonly Statistics<T>[],
   permute: () => void,
   permutations: number,
-): { readonly [K in keyof S]: Tested } {
-  compute();
-  const tests = statistics.map((current) => new Tally(current));
+): T[] {
+  for (const { compute } of statistics) compute();
+  const tallies = statistics.map(({ values }) => values.map((current) => new Tally(current)));
   for (let i = 0; i < permutations; i++) {
     permute();
-    compute();
-    for (const test of tests) test.add();
+    for (const { compute } of statistics) compute();
+    for (const of of tallies) for (const tally of of) tally.add();
   }
-  return tests.map((test) => test.result(permutations)) as { [K in keyof S]: Tested };
+  return statistics.map(({ result }, i) => result(tallies[i]!.map((tally) => tally.result(permutations))));
 }
 
 /** Test one layer against its labels being permuted over the units. */
@@ -71,49 +79,48 @@ export function testLayer(
 ): LayerTest {
   const label = units.label.slice();
   const random = seededRandom(seed);
-  return testUsage(
-    labels,
-    experts,
-    (counts, rows) => countByLabel(units, label, experts, counts, rows),
-    () => shuffle(label, random),
-    permutations,
-  );
+  const counts = new Float64Array(labels * experts);
+  const rows = new Float64Array(labels);
+  const count = labelCounter(units, label, labels, experts);
+  count(counts, rows);
+  const permute = () => {
+    shuffle(label, random);
+    count(counts, rows);
+  };
+  return permutationTests([usageStatistics(counts, rows, experts)], permute, permutations)[0]!;
 }
 
 /**
- * Test how groups of rows use the experts of a layer.
+ * How groups of rows use the experts of a layer.
  *
- * @param count fills `counts` (`[groups, experts]`: rows of the group that used the expert) and `rows` (of each group).
- * @param permute see {@link permutationTest}.
+ * @param counts `[groups, experts]`: rows of the group that used the expert, as they stand.
+ * @param rows of each group.
  */
-export function testUsage(
-  groups: number,
+export function usageStatistics(
+  counts: Float64Array,
+  rows: Float64Array,
   experts: number,
-  count: (counts: Float64Array, rows: Float64Array) => void,
-  permute: () => void,
-  permutations: number,
-): LayerTest {
-  const counts = new Float64Array(groups * experts);
-  const rows = new Float64Array(groups);
+): Statistics<LayerTest> {
+  const groups = rows.length;
+  const observed = { counts: counts.slice(), rows: rows.slice() };
   const whole = new Float64Array(1);
   const perExpert = new Float64Array(experts);
   const shares = new Float64Array(groups * experts);
-  const compute = () => {
-    count(counts, rows);
-    expertInformation(counts, rows, perExpert);
-    whole[0] = choiceInformation(counts, groups, experts);
-    for (let g = 0, i = 0; g < groups; g++)
-      for (let e = 0; e < experts; e++, i++) shares[i] = counts[i]! / rows[g]!;
+  return {
+    values: [whole, perExpert, shares],
+    compute() {
+      expertInformation(counts, rows, perExpert);
+      whole[0] = choiceInformation(counts, groups, experts);
+      for (let g = 0, i = 0; g < groups; g++)
+        for (let e = 0; e < experts; e++, i++) shares[i] = counts[i]! / rows[g]!;
+    },
+    result: ([layer, ofExperts, ofShares]) => ({
+      ...observed,
+      layer: layer!,
+      experts: ofExperts!,
+      shares: ofShares!,
+    }),
   };
-  compute();
-  const observed = { counts: counts.slice(), rows: rows.slice() };
-  const [layer, expert, share] = permutationTest(
-    [whole, perExpert, shares] as const,
-    compute,
-    permute,
-    permutations,
-  );
-  return { ...observed, layer, experts: expert, shares: share };
 }
 
 /** Compares the numbers in `current`, which change with every permutation, with those at the start. */
@@ -144,22 +151,5 @@ class Tally {
       chance: this.#sum.map((sum) => sum / permutations),
       pValues: Float64Array.from(this.#reached, (reached) => (reached + 1) / (permutations + 1)),
     };
-  }
-}
-
-function countByLabel(
-  units: Units,
-  label: Int32Array,
-  experts: number,
-  counts: Float64Array,
-  rows: Float64Array,
-): void {
-  counts.fill(0);
-  rows.fill(0);
-  for (let unit = 0; unit < label.length; unit++) {
-    const at = label[unit]! * experts;
-    rows[label[unit]!]! += units.rows[unit]!;
-    for (let i = units.offsets[unit]!; i < units.offsets[unit + 1]!; i++)
-      counts[at + units.experts[i]!]! += units.counts[i]!;
   }
 }

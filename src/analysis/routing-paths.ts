@@ -31,10 +31,14 @@ export function routingPaths(capture: Capture, layers: readonly number[]): Routi
   const counts = new Map(frequent.candidates().map((path) => [path, 0]));
   const used = layers.map(() => new Float64Array(experts));
   forEachPath(capture, layers, (path) => {
-    if (counts.has(path)) counts.set(path, counts.get(path)! + 1);
-    expertsOf(path, layers.length, experts).forEach((expert, i) => {
-      used[i]![expert]!++;
-    });
+    const count = counts.get(path);
+    if (count !== undefined) counts.set(path, count + 1);
+    let rest = path;
+    for (const ofLayer of used) {
+      const next = Math.floor(rest / experts);
+      ofLayer[rest - next * experts]!++;
+      rest = next;
+    }
   });
   const top = [...counts].sort(([a, n], [b, m]) => m - n || a - b).slice(0, MAX_PATHS);
 
@@ -75,11 +79,10 @@ function forEachPath(
     layers.forEach((layer, place) => {
       const { ids } = chosenRows(capture, layer, from, to);
       const topK = ids.length / paths.length;
-      for (let row = 0; row < paths.length; row++) paths[row]! += ids[row * topK]! * experts ** place;
+      const unit = experts ** place;
+      for (let row = 0; row < paths.length; row++) paths[row]! += ids[row * topK]! * unit;
     });
-    paths.forEach((path, row) => {
-      visit(path, from + row);
-    });
+    for (let row = 0; row < paths.length; row++) visit(paths[row]!, from + row);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { RowSummary } from "./capture-analysis.ts";
+import type { RowSummary } from "./layer-analysis.ts";
 
 /** Sums a number of each row into mean, spread and range; numbers that are not finite are left out. */
 export class SummaryTally {

@@ -1,5 +1,5 @@
 import type { LayerChunk } from "./layer-chunks.ts";
-import type { RotatedRows } from "./rotation-test.ts";
+import type { Grouping, SampleRows } from "./rotations.ts";
 import type { RowGroups } from "./row-groups.ts";
 import type { SampleSpan } from "./sample-spans.ts";
 
@@ -41,12 +41,17 @@ export class TestedRows {
     }
   }
 
-  /** The rows with their groups, as the tests take them. */
-  in({ ofRow }: RowGroups): RotatedRows {
+  /** The rows as the tests take them. */
+  get sampleRows(): SampleRows {
+    return { offsets: this.#offsets, ids: this.#ids, topK: this.#topK };
+  }
+
+  /** Their groups. */
+  in({ names, ofRow }: RowGroups): Grouping {
     const group = new Uint8Array(this.rows);
     this.#spans.forEach(({ from, to }, i) => {
       group.set(ofRow.subarray(from, to), this.#offsets[i]!);
     });
-    return { offsets: this.#offsets, ids: this.#ids, topK: this.#topK, group };
+    return { group, groups: names.length };
   }
 }

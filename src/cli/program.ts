@@ -1,13 +1,22 @@
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
-import { MoescopeError } from "../errors.ts";
+import { Command, Option } from "commander";
 import { EXPORT_FORMATS } from "../export/formats.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
 import type { AnalyzeFlags } from "./analyze.ts";
 import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
 import type { CompareFlags } from "./compare.ts";
-import { parseEngineArgument } from "./engine-argument.ts";
+import {
+  ANALYZE_EXAMPLES,
+  CAPTURE_EXAMPLES,
+  COMPARE_EXAMPLES,
+  EXAMPLES,
+  EXPORT_EXAMPLES,
+  PLACE_EXAMPLES,
+  PROFILE_EXAMPLES,
+  SERVE_EXAMPLES,
+} from "./examples.ts";
+import { append, value } from "./option-parser.ts";
 import {
   parseBytes,
   parseLabelPair,
@@ -18,108 +27,17 @@ import {
   parseWhole,
 } from "./option-values.ts";
 import type { PlaceFlags } from "./place.ts";
-import { parseGpu, parseOverride } from "./placement-values.ts";
 import type { ProfileFlags } from "./profile.ts";
+import { MODEL, MODEL_FILE, modelOptions, promptOptions } from "./run-options.ts";
 import type { ServeFlags } from "./serve.ts";
 import type { SetupFlags } from "./setup.ts";
-import { CommandFailed, UsageError } from "./usage-error.ts";
-
-const MODEL =
-  "a .gguf file, hf:org/repo:QUANT, ollama:name:tag or lmstudio:publisher/model; with --engine vllm org/repo or a folder; http://host:8000";
-
-const EXAMPLES = `
-Examples:
-  moescope demo                                        a small model, bundled
-  moescope doctor                                      what works here
-  moescope inspect model.gguf                          what the file says
-  moescope capture model.gguf "The sky is"             which experts serve it
-  moescope capture model.gguf --prompts texts.jsonl --out run1
-  moescope profile model.gguf --prompts texts.jsonl    a corpus, keeping counts
-  moescope analyze run1                                what a capture shows
-  moescope report run1 -o report.html                  the same to share
-  moescope compare run1 run2                           where routing differs
-  moescope place model.gguf --profile run1 --vram 12GiB
-  moescope serve model.gguf runs/                      all that in the browser`;
-
-const CAPTURE_EXAMPLES = `
-Streams: router_logits, expert_ids, expert_weights (these three by default),
-expert_outputs, shared_expert_output, hidden_states, attention, and
-activation:<name> for the tensors that inspect --tensors lists.
-
-TEXT and files can be combined. A .jsonl file has an object a line with prompt,
-token_ids or messages, and optionally a label; other files have a prompt a line.
-
-Examples:
-  moescope capture model.gguf "The sky is" --max-tokens 20
-  moescope capture hf:org/repo:Q4_K_M "The sky is"      downloads it once
-  moescope capture model.gguf --chat "Why is the sky blue?" --max-tokens 100
-  moescope capture model.gguf --prompts texts.jsonl --out run1
-  moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
-  moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
-  moescope capture model.gguf "def f(x):" --streams attention --select last=1
-  moescope capture model.gguf "def f(x):" --streams activation:ffn_norm
-  moescope capture model.gguf "def f(x):" --max-tokens 50 --select last=4
-  moescope capture --resume run1                       after a kill or Ctrl-C`;
-
-const PROFILE_EXAMPLES = `
-Examples:
-  moescope profile model.gguf --prompts part1.jsonl --out a.json
-  moescope profile --merge a.json b.json --out all.json`;
+import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
   "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
   "topK topP minP stop flashAttention"
 ).split(" ");
-
-const ANALYZE_EXAMPLES = `
-Examples:
-  moescope capture model.gguf --prompts texts.jsonl --out run1
-  moescope analyze run1
-  moescope analyze run1 --layer 3 --label math --label code
-  moescope analyze run1 --json                         every number`;
-
-const COMPARE_EXAMPLES = `
-A and B are capture folders, or models that run the same prompts one after the
-other. Tokens are compared with the same token at the same position; models that
-split the text into other tokens cannot be compared. With --engine vllm one of
-them may be a .gguf file (or hf:, ollama:, lmstudio:), which llama.cpp runs.
-
-Examples:
-  moescope compare run1 run2
-  moescope compare full.gguf q4.gguf --prompts texts.jsonl
-  moescope compare full.gguf org/repo --engine vllm --prompts texts.jsonl
-  moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
-  moescope compare run1 --labels math,code      two labels of one capture`;
-
-const SERVE_EXAMPLES = `
-A folder is a capture, or has captures in it; new ones go into the first that has.
-Without a model and a folder the bundled demo model is served.
-
-The server is for this machine only. Another --host needs a token, which is made
-unless --token names one; programs send it as Authorization: Bearer TOKEN.
-
-Examples:
-  moescope serve                                       the demo model
-  moescope serve model.gguf runs/
-  moescope serve run1 run2 --no-open
-  moescope serve model.gguf --host 0.0.0.0             for others, with a token`;
-
-const PLACE_EXAMPLES = `
-Examples:
-  moescope profile model.gguf --prompts texts.jsonl --out a.json
-  moescope place model.gguf --profile a.json --vram 12GiB`;
-
-const EXPORT_EXAMPLES = `
-Formats:
-  routed-experts  [token, layer, k] ids, as vLLM and SGLang return them
-  expert-load     JSON [layers, experts], for SGLang's --init-expert-location
-  usage-csv, usage-parquet    a line per layer, label and expert
-  npy             every stream as numpy arrays [rows, layers, ...]
-
-Examples:
-  moescope export run1 --format npy -o arrays
-  moescope export run1 --format usage-csv -o usage.csv`;
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
@@ -154,7 +72,7 @@ export function program(context: CommandContext): Command {
   root
     .command("inspect")
     .description("layers, experts, gating, size and quantisation of a model file")
-    .argument("<model>", MODEL)
+    .argument("<model>", MODEL_FILE)
     .option("--tensors", "load it and list what can be captured as activation:<name>")
     .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
@@ -314,7 +232,7 @@ function exportCommand(context: CommandContext): Command {
 function placeCommand(context: CommandContext): Command {
   return new Command("place")
     .description("which layers' experts to keep on the GPU, with llama.cpp's arguments")
-    .argument("<model>", MODEL)
+    .argument("<model>", MODEL_FILE)
     .requiredOption("--profile <path>", "a capture folder, or the JSON of moescope profile")
     .requiredOption("--vram <size>", "GPU memory llama.cpp may use, e.g. 12GiB", value(parseBytes))
     .option("--context <n>", "tokens of the key-value cache (default: up to 4096)", value(parseWhole(1)))
@@ -325,69 +243,4 @@ function placeCommand(context: CommandContext): Command {
     .action(async (model: string, flags: PlaceFlags) =>
       (await import("./place.ts")).place(model, flags, context),
     );
-}
-
-/** Where prompts come from, for commands that run them. */
-const promptOptions = (command: Command): Command =>
-  command
-    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
-    .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template");
-
-/** How a model is loaded, for commands that run one. */
-const modelOptions = (command: Command): Command =>
-  command
-    .addOption(
-      new Option("--engine <name>", "what runs the model (default: llama.cpp)").choices([
-        "llama.cpp",
-        "vllm",
-      ]),
-    )
-    .option("--context <n>", "tokens of context", value(parseWhole(1)))
-    .addOption(
-      new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),
-    )
-    .option("--no-flash-attention", "attention as separate steps, for comparisons")
-    .option(
-      "--threads <n>",
-      "threads that compute (default: one a core, fewer for small models)",
-      value(parseWhole(1, 1024)),
-    )
-    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
-    .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
-    .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
-    .option("--cpu-moe", "keep all experts in the CPU's memory")
-    .option("--n-cpu-moe <n>", "keep the experts of the first n layers there", value(parseWhole(0)))
-    .option(
-      "--override-tensor <pattern=device>",
-      'tensors to a device, e.g. "exps=CPU"; may repeat',
-      appended(value(parseOverride)),
-    )
-    .option("--tensor-parallel-size <n>", "vllm: GPUs that share each layer", value(parseWhole(1)))
-    .option("--pipeline-parallel-size <n>", "vllm: GPUs that share the layers", value(parseWhole(1)))
-    .option("--data-parallel-size <n>", "vllm: copies of the model", value(parseWhole(1)))
-    .option(
-      "--engine-arg <name=value>",
-      "vllm: any other argument, e.g. maxNumSeqs=64; may repeat",
-      appended(value(parseEngineArgument)),
-    )
-    .option("--api-key <key>", "of a server (default: VLLM_API_KEY)");
-
-const append = (text: string, before: readonly string[] = []) => [...before, text];
-
-const appended =
-  <T>(parse: (text: string) => T) =>
-  (text: string, before: readonly T[] = []) => [...before, parse(text)];
-
-/** A parser's complaint as commander's, which names the option. */
-function value<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (error instanceof UsageError || error instanceof MoescopeError)
-        throw new InvalidArgumentError(error.message);
-      throw error;
-    }
-  };
 }

@@ -1,5 +1,6 @@
-import type { CaptureAnalysis, LayerAnalysis } from "../analysis/capture-analysis.ts";
-import { information, probability } from "../view/numbers.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../analysis/layer-analysis.ts";
+import { inColumn, probability } from "../view/numbers.ts";
 import { bar } from "./bar.ts";
 import { type Html, html } from "./html.ts";
 
@@ -17,7 +18,7 @@ ${layers.map(
   ({ layer, balance, entropy, margin, specialization }) => html`<tr><th scope="row">${layer}</th>
 <td class="n">${fixed(balance?.cv)}</td><td>${bar((balance?.cv ?? 0) / maxCv)}</td><td class="n">${fixed(balance?.maxVio)}</td><td class="n">${balance ? balance.entropy.toFixed(3) : "–"}</td>
 <td class="n">${fixed(entropy?.mean)}</td><td>${entropy && bar((entropy.mean ?? 0) / maxEntropy)}</td><td class="n">${fixed(margin?.mean)}</td>
-<td class="n">${specialization ? information(beyondChance(specialization)!) : "–"}</td><td>${specialization && bar(beyondChance(specialization)! / maxBits)}</td><td>${specialization ? probability(specialization.pValue) : "no labels"}</td></tr>`,
+<td class="n">${specialization ? inColumn(beyondChance(specialization)!) : "–"}</td><td>${specialization && bar(beyondChance(specialization)! / maxBits)}</td><td>${specialization ? probability(specialization.pValue) : "no labels"}</td></tr>`,
 )}
 </tbody></table></div>
 <p class="soft">Bars: CV and label bits against the largest; routing entropy against ln ${experts} = ${maxEntropy.toFixed(2)} nats.</p>`;

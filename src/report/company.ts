@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, CoactivationPair, LayerAnalysis } from "../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { CoactivationPair, LayerAnalysis } from "../analysis/layer-analysis.ts";
 import { diverging } from "../view/colours.ts";
 import { count, information, percent, times } from "../view/numbers.ts";
 import { safeToken } from "../view/safe-text.ts";
@@ -25,10 +26,10 @@ ${legend(
   (position) => diverging(2 * position - 1),
   [
     [0, `¼ or less`],
-    [0.5, "1"],
+    [0.5, "1 = as any two"],
     [1, `${TOP}× or more`],
   ],
-  "together, against any two experts",
+  "how often together",
 )}
 <div class="maps">${shown.map(pairs)}</div>
 ${shown.length < layers.length && html`<p class="soft">Every ${step}${step === 2 ? "nd" : step === 3 ? "rd" : "th"} layer.</p>`}`
@@ -45,6 +46,7 @@ ${
     label: `Attraction of the experts of layer ${layer}, in the order of their clusters`,
     rows: order.map((expert) => `E${expert}`),
     columns: order.map((expert) => `${expert}`),
+    axis: "expert",
     columnWord: "with expert",
     value: (row, column) => (row === column ? null : attraction[order[row]!]![order[column]!]!),
     position: (value) => (Math.log(Math.max(value, 1e-9)) / Math.log(TOP) + 1) / 2,
@@ -64,7 +66,7 @@ ${
 const list = (of: readonly CoactivationPair[]) =>
   of
     .slice(0, MAX_PAIRS)
-    .map(({ a, b, attraction }) => `${a} and ${b} ${attraction === 0 ? "never" : times(attraction)}`)
+    .map(({ a, b, attraction }) => `E${a} E${b} ${attraction === 0 ? "never" : times(attraction)}`)
     .join(", ");
 
 function flows({ flows, paths }: CaptureAnalysis): Html {

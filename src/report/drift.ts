@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, DriftGroup, LayerAnalysis } from "../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { DriftGroup, LayerAnalysis } from "../analysis/layer-analysis.ts";
 import { viridis } from "../view/colours.ts";
 import { count, information, percent } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
@@ -53,7 +54,7 @@ ${heatMap({
   label: "Divergence of each part of the texts from the rest, by layer",
   rows: parts.map(({ name }) => safeText(name)),
   columns: layers.map(({ layer }) => `${layer}`),
-  columnWord: "layer",
+  axis: "layer",
   value: beyond,
   position: (value) => value / most,
   palette: viridis,

@@ -8,8 +8,10 @@ export interface HeatMap {
   readonly label: string;
   readonly rows: readonly string[];
   readonly columns: readonly string[];
-  /** Before a column's name in the readout: `expert`. */
-  readonly columnWord: string;
+  /** What the columns are, under the map: `expert`. */
+  readonly axis: string;
+  /** Before a column's name in the readout where that is not {@link axis}: `with expert`. */
+  readonly columnWord?: string;
   /** `null`: nothing there. */
   readonly value: (row: number, column: number) => number | null;
   /** From 0 to 1 along {@link palette}. */
@@ -61,15 +63,16 @@ export function heatMap(map: HeatMap): Html {
   const rowStep = Math.ceil(LABEL_HEIGHT / height);
   const columnStep = stepFor(columns.length, map.rowHeight ? MAX_SMALL_COLUMN_LABELS : MAX_COLUMN_LABELS);
   return html`<div class="map" tabindex="0" role="group" aria-label="${map.label}. Arrow keys read its cells."
- data-rows="${JSON.stringify(rows)}" data-columns="${JSON.stringify(columns)}" data-word="${map.columnWord}"
+ data-rows="${JSON.stringify(rows)}" data-columns="${JSON.stringify(columns)}" data-word="${map.columnWord ?? map.axis}"
  data-unit="${map.unit}" data-fair="${map.fairShare ?? 1}" data-values="${base64(values)}"
  style="--rows:${rows.length};--columns:${columns.length};--row:${height}px">
 <div class="y" aria-hidden="true">${rows.map((name, i) => html`<span>${i % rowStep === 0 ? name : ""}</span>`)}</div>
 <div class="cells"><img src="${image}" alt="">${marks(map)}</div>
-<div class="x" aria-hidden="true">${columns.map((name, i) =>
-    i % columnStep === 0
-      ? html`<span style="left:${(((i + 0.5) / columns.length) * 100).toFixed(2)}%">${name}</span>`
-      : null,
+<div class="axis" aria-hidden="true">${map.axis}</div><div class="x" aria-hidden="true">${columns.map(
+    (name, i) =>
+      i % columnStep === 0
+        ? html`<span style="left:${(((i + 0.5) / columns.length) * 100).toFixed(2)}%">${name}</span>`
+        : null,
   )}</div>
 <output class="readout"></output></div>`;
 }

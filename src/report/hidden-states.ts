@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, HiddenRelation, LayerAnalysis } from "../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { HiddenRelation, LayerAnalysis } from "../analysis/layer-analysis.ts";
 import { count, percent } from "../view/numbers.ts";
 import { bar } from "./bar.ts";
 import { type Html, html } from "./html.ts";

@@ -43,7 +43,7 @@ function labelMap({ layers, experts, fairShare }: CaptureAnalysis, label: string
     label: `Usage of each expert by layer for ${labelName(label)}`,
     rows: layers.map(({ layer }) => `L${layer}`),
     columns: Array.from({ length: experts }, (_, expert) => `${expert}`),
-    columnWord: "expert",
+    axis: "expert",
     value: share,
     position: (value) => value / fairShare / USAGE_TOP,
     palette: viridis,

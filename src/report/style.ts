@@ -45,7 +45,8 @@ mark{background:none;color:inherit;font-weight:700;text-decoration:underline;tex
 .map .cells{position:relative;height:calc(var(--rows)*var(--row));background:repeating-linear-gradient(135deg,var(--panel) 0 4px,var(--line) 4px 5px)}
 .map img,.map svg{position:absolute;inset:0;width:100%;height:100%;display:block}
 .map img{image-rendering:pixelated}
-.map .x{grid-column:2;position:relative;height:18px;font-size:12px;font-variant-numeric:tabular-nums}
+.map .axis{font-size:12px;line-height:18px;text-align:right;color:var(--soft)}
+.map .x{position:relative;height:18px;font-size:12px;font-variant-numeric:tabular-nums}
 .map .x span{position:absolute;transform:translateX(-50%)}
 .readout{grid-column:2;min-height:21px;font-size:13px;display:block}
 .map path,.cursor{fill:none;vector-effect:non-scaling-stroke;stroke-linecap:round}
@@ -70,8 +71,10 @@ dl.terms{display:grid;grid-template-columns:minmax(112px,auto) 1fr;gap:4px 16px}
 dl.terms dt{font-weight:500}dl.terms dd{margin:0}
 footer{padding:48px 24px 32px;font-size:13px;color:var(--soft)}
 @media (max-width:640px){header,main,footer{padding-left:16px;padding-right:16px}h1{font-size:22px}h2{margin-top:40px}
+.stack,.stack tbody{display:block}.stack thead{display:none}.stack tr{display:grid;grid-template-columns:auto 1fr;column-gap:12px;padding:8px 0;border-top:1px solid var(--line)}
+.stack td.n{text-align:left}.stack td.wide{grid-column:1/-1}
 .facts{grid-template-columns:1fr 1fr}dl.terms{grid-template-columns:1fr}dl.terms dd{margin-bottom:8px}.bar{width:40px}}
 @media print{:root,:root[data-theme=dark],:root:not([data-theme=light]){${LIGHT}}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-body,table,tbody th,.legend,.map .x,.map .y,.strip,.tok,.ctx{font-size:10px}th{white-space:normal;font-size:9px}td,th{padding:1px 8px 1px 0}.bar{width:32px;margin:0}nav,button,.readout{display:none}h2{break-after:avoid;margin-top:24px}.map,.maps>*,tr,.facts,.legend{break-inside:avoid}
+body,table,tbody th,.legend,.map .x,.map .y,.map .axis,.strip,.tok,.ctx,code{font-size:10px}th{white-space:normal;font-size:9px}td,th{padding:1px 8px 1px 0}.bar{width:32px;margin:0}nav,button,.readout,details:not([open]){display:none}h2{break-after:avoid;margin-top:24px}.map,.maps>*,tr,.facts,.legend{break-inside:avoid}
 .scroll{overflow:visible}main{max-width:none}}
 `;

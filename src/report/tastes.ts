@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, ExpertTaste, LayerAnalysis } from "../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { ExpertTaste, LayerAnalysis } from "../analysis/layer-analysis.ts";
 import { percent, plural, times } from "../view/numbers.ts";
 import { safeText, safeToken } from "../view/safe-text.ts";
 import { type Html, html } from "./html.ts";
@@ -22,10 +23,10 @@ ${hidden > 0 && html`<p class="soft">${plural(hidden, "more layer")} left out to
 }
 
 function layerTastes({ layer, tastes, experts }: LayerAnalysis, index: number): Html {
-  return html`<details${index === 0 ? html` open` : ""}><summary>Layer ${layer}</summary><div class="scroll"><table><thead><tr><th>expert</th><th class="n">share</th><th>tokens, by lift</th><th>heaviest, in context</th></tr></thead><tbody>
+  return html`<details${index === 0 ? html` open` : ""}><summary>Layer ${layer}</summary><div class="scroll"><table class="stack"><thead><tr><th>expert</th><th class="n">share</th><th>tokens, by lift</th><th>heaviest, in context</th></tr></thead><tbody>
 ${tastes.map(
   (taste) =>
-    html`<tr><th scope="row">${taste.expert}</th><td class="n">${percent(experts[taste.expert]!.share)}</td><td class="wide">${tokens(taste)}</td><td class="wide">${contexts(taste)}</td></tr>`,
+    html`<tr><th scope="row">E${taste.expert}</th><td class="n">${percent(experts[taste.expert]!.share)}</td><td class="wide">${tokens(taste)}</td><td class="wide">${contexts(taste)}</td></tr>`,
 )}
 </tbody></table></div></details>`;
 }

@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, LayerAnalysis } from "../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../analysis/layer-analysis.ts";
 import { USAGE_TOP, viridis } from "../view/colours.ts";
 import { information, percent, plural, probability } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
@@ -38,7 +39,7 @@ function classMap({ experts, fairShare }: CaptureAnalysis, { layer, tokenClasses
     label: `Usage of each expert of layer ${layer} by class of token`,
     rows: shown.map((group) => safeText(groups[group]!)),
     columns: Array.from({ length: experts }, (_, expert) => `${expert}`),
-    columnWord: "expert",
+    axis: "expert",
     value: share,
     position: (value) => value / fairShare / USAGE_TOP,
     palette: viridis,

@@ -28,7 +28,7 @@ ${heatMap({
   label: "Usage of each expert by layer, against its fair share",
   rows: layers.map(({ layer }) => `layer ${layer}`),
   columns: names,
-  columnWord: "expert",
+  axis: "expert",
   value: (row, column) => layers[row]!.experts[column]!.share,
   position: (share) => share / fairShare / USAGE_TOP,
   palette: viridis,

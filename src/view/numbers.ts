@@ -32,6 +32,11 @@ export function information(amount: number): string {
   return amount > 0 && amount < 1e-3 ? amount.toExponential(1) : significant(amount);
 }
 
+/** `1.15`, `0.39`, `0.031`: information that is compared down a column. */
+export function inColumn(amount: number): string {
+  return amount.toFixed(amount >= 0.1 ? 2 : 3);
+}
+
 /** `2.4×`. */
 export function times(factor: number): string {
   return `${factor >= 10 ? Math.round(factor) : factor.toFixed(1)}×`;

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { expect, inject, test } from "vitest";
-import type { CaptureAnalysis, GroupUsage } from "../../src/analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
 import { expertAtlas } from "../../src/analysis/expert-atlas.ts";
+import type { GroupUsage } from "../../src/analysis/layer-analysis.ts";
 import { principalPlane } from "../../src/analysis/principal-plane.ts";
 
 /** Deterministic numbers from 0 to 1. */

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { averageLinkage, cutTree, leafOrder, silhouette } from "../../src/analysis/clusters.ts";
 import { FrequentItems } from "../../src/analysis/frequent-items.ts";
-import { seededRandom } from "../../src/analysis/random.ts";
+import { labelCounter } from "../../src/analysis/label-counts.ts";
+import { seededRandom, shuffle } from "../../src/analysis/random.ts";
 import { sparseProjection } from "../../src/analysis/random-projection.ts";
 import { RidgeSums } from "../../src/analysis/ridge.ts";
-import { type RotatedRows, testRotatedDivergence, testRotations } from "../../src/analysis/rotation-test.ts";
+import { testRotations } from "../../src/analysis/rotation-test.ts";
+import { Rotations, type SampleRows } from "../../src/analysis/rotations.ts";
 import { pathSegments } from "../../src/analysis/routing-paths.ts";
 import { SummaryTally } from "../../src/analysis/row-summary.ts";
 import { someSpans } from "../../src/analysis/sample-spans.ts";
@@ -59,25 +61,23 @@ describe("rotation test", () => {
     0,
     ...lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b)),
   ]);
-  const rows: RotatedRows = {
-    offsets,
-    ids: Uint16Array.from(expert),
-    topK: 1,
-    group: Uint8Array.from(group),
-  };
+  const rows: SampleRows = { offsets, ids: Uint16Array.from(expert), topK: 1 };
+  const grouping = { group, groups: 2 };
   const rotations = 20_000;
   // Five standard errors of a share of 20 000 draws.
   const within = (p: number) => 5 * Math.sqrt((p * (1 - p)) / rotations);
 
   test("comes near all rotations, by numpy", () => {
-    const { layer, shares, counts } = testRotations(rows, 2, 3, rotations, 1);
+    const groupings = { usage: [grouping], divergence: [grouping] };
+    const tests = testRotations(rows, groupings, 3, rotations, 1);
+    const { layer, shares, counts } = tests.usage[0]!;
     expect(layer.observed[0]).toBeCloseTo(information.observed, 12);
     expect(Math.abs(layer.pValues[0]! - information.p)).toBeLessThan(within(information.p));
     expect(Math.abs(layer.chance[0]! - chance)).toBeLessThan(0.01);
     expect(shares.observed[5]).toBeCloseTo(share.observed, 12);
     expect(Math.abs(shares.pValues[5]! - share.p)).toBeLessThan(within(share.p));
     expect(counts.reduce((sum, n) => sum + n)).toBe(expert.length);
-    const divergence = testRotatedDivergence(rows, 2, 3, rotations, 2);
+    const divergence = tests.divergence[0]!;
     expect(divergence.groups.observed[0]).toBeCloseTo(js.observed, 12);
     expect(Math.abs(divergence.groups.pValues[1]! - js.p)).toBeLessThan(within(js.p));
   });
@@ -95,17 +95,82 @@ describe("rotation test", () => {
           return value;
         });
       };
-      const independent: RotatedRows = {
+      const independent: SampleRows = {
         offsets: Uint32Array.from({ length: 11 }, (_, i) => 40 * i),
         ids: Uint16Array.from(inRuns(4)),
         topK: 1,
-        group: Uint8Array.from(inRuns(2)),
       };
-      if (testRotations(independent, 2, 4, 199, run).layer.pValues[0]! <= 0.05) alarms++;
+      const usage = [{ group: inRuns(2), groups: 2 }];
+      const tests = testRotations(independent, { usage, divergence: [] }, 4, 199, run);
+      if (tests.usage[0]!.layer.pValues[0]! <= 0.05) alarms++;
     }
     // 5 of 100 are expected; more than 13 have a chance below 0.001.
     expect(alarms).toBeLessThanOrEqual(13);
   });
+
+  // With 3 experts the groupings are counted together, with 300 each by itself.
+  for (const experts of [3, 300])
+    test(`groupings turned together are counted as each alone, ${experts} experts`, () => {
+      const random = seededRandom(7);
+      const draw = (length: number, below: number) =>
+        Array.from({ length }, () => Math.floor(random() * below));
+      const several = {
+        offsets: Uint32Array.of(0, 30, 90),
+        ids: Uint16Array.from(draw(630, experts)),
+        topK: 7,
+      };
+      const groupings = [2, 5, 3].map((groups) => ({ group: draw(90, groups), groups }));
+      const together = new Rotations(several, groupings, experts, 1);
+      const alone = groupings.map((of) => new Rotations(several, [of], experts, 1));
+      for (let turn = 0; turn < 5; turn++) {
+        expect(together.counted).toEqual(alone.map(({ counted }) => counted[0]));
+        for (const { counts, rows: sizes } of together.counted) {
+          expect(counts.reduce((sum, n) => sum + n)).toBe(630);
+          expect(sizes.reduce((sum, n) => sum + n)).toBe(90);
+        }
+        for (const rotated of [together, ...alone]) rotated.turn();
+      }
+    });
+});
+
+describe("counts by label", () => {
+  // Samples that use most experts are packed, rows that use few are not; counts beyond 2^26 leave one to a number.
+  for (const [name, experts, used, most] of [
+    ["packed", 7, 7, 90],
+    ["sparse", 100, 2, 90],
+    ["large", 5, 5, 2 ** 40],
+  ] as const)
+    test(`as added one by one: ${name}`, () => {
+      const random = seededRandom(3);
+      const below = (n: number) => Math.floor(random() * n);
+      const label = Int32Array.from({ length: 40 }, () => below(3));
+      const entries = 40 * used;
+      const units = {
+        label,
+        rows: Uint32Array.from(label, () => below(100)),
+        offsets: Uint32Array.from({ length: 41 }, (_, i) => i * used),
+        experts: Uint16Array.from({ length: entries }, (_, i) =>
+          experts === used ? i % used : below(experts),
+        ),
+        counts: Float64Array.from({ length: entries }, () => below(most)) as unknown as Uint32Array,
+      };
+      const counts = new Float64Array(3 * experts);
+      const rows = new Float64Array(3);
+      const count = labelCounter(units, label, 3, experts);
+      for (let turn = 0; turn < 3; turn++) {
+        count(counts, rows);
+        const expected = new Float64Array(3 * experts);
+        const lengths = new Float64Array(3);
+        label.forEach((of, unit) => {
+          lengths[of]! += units.rows[unit]!;
+          for (let i = unit * used; i < (unit + 1) * used; i++)
+            expected[of * experts + units.experts[i]!]! += units.counts[i]!;
+        });
+        expect(counts).toEqual(expected);
+        expect(rows).toEqual(lengths);
+        shuffle(label, random);
+      }
+    });
 });
 
 test("classes of tokens", () => {

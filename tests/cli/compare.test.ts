@@ -172,10 +172,10 @@ describe("labels", () => {
       B  digit: 20 tokens of 4 samples
 
       What an expert tells of the label (mutual information, at most 1 bit)
-        L0   0.186 bits   by chance 0.0642   p = 0.031
-        L1   0.186 bits   by chance 0.0642   p = 0.031
-        L2   0.186 bits   by chance 0.0642   p = 0.031
-        L3   0.186 bits   by chance 0.0642   p = 0.031
+        L0   0.19 bits   by chance 0.064   p = 0.031
+        L1   0.19 bits   by chance 0.064   p = 0.031
+        L2   0.19 bits   by chance 0.064   p = 0.031
+        L3   0.19 bits   by chance 0.064   p = 0.031
 
       Shift of expert usage from A to B (share of tokens)
            0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { clip, displayWidth, padLeft } from "../../src/cli/view/text.ts";
+import { clip, displayWidth, padLeft, wrap } from "../../src/cli/view/text.ts";
 import { safeText, safeToken } from "../../src/view/safe-text.ts";
 
 test("nothing a terminal obeys gets through", () => {
@@ -43,6 +43,21 @@ test("clipping and padding count columns, not characters", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 20 }), (text, width) => {
       expect(displayWidth(clip(safeText(text), width))).toBeLessThanOrEqual(width);
+    }),
+  );
+});
+
+test("lines are broken at spaces, long paths after slashes, the rest where it must be", () => {
+  expect(wrap("one two three", 7)).toEqual(["one two", "three"]);
+  expect(wrap("in /opt/some/folder/file here", 11)).toEqual(["in", "/opt/some/", "folder/file", "here"]);
+  expect(wrap("a abcdefgh b", 3)).toEqual(["a", "abc", "def", "gh", "b"]);
+  expect(wrap("", 5)).toEqual([""]);
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 2, max: 20 }), (text, width) => {
+      const safe = safeText(text);
+      const lines = wrap(safe, width);
+      expect(Math.max(...lines.map(displayWidth))).toBeLessThanOrEqual(width);
+      expect(lines.join("").replaceAll(" ", "")).toBe(safe.replaceAll(" ", ""));
     }),
   );
 });

@@ -213,7 +213,7 @@ describe("the report", () => {
       ...layer,
       coactivation: { ...layer.coactivation!, together },
     }));
-    expect(reportHtml({ ...analysis, layers })).toContain("Together: 3 and 17 2.5×");
+    expect(reportHtml({ ...analysis, layers })).toContain("Together: E3 E17 2.5×");
   });
 
   it("says what a dense model or a capture without labels lacks", () => {

@@ -1,7 +1,10 @@
-import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
 import type { ExpertUsage, UsageCounts } from "../../analysis/usage.ts";
 import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
+import { type CloseLayer, closeLayer } from "./close-layer.ts";
+import { alignColumns } from "./columns.ts";
 import { companyView, flowView } from "./company.ts";
 import { completenessView } from "./completeness.ts";
 import { driftView } from "./drift.ts";
@@ -11,7 +14,7 @@ import { layerTable, probeTable } from "./layer-table.ts";
 import { dim } from "./paint.ts";
 import { standOutList } from "./stand-outs.ts";
 import { tasteList, tokenClassMap } from "./tastes.ts";
-import { clip } from "./text.ts";
+import { clip, padRight } from "./text.ts";
 import { underusedList } from "./underused.ts";
 import { usageByLabel, usageMap } from "./usage-map.ts";
 
@@ -21,7 +24,8 @@ const MAX_STAND_OUTS = 8;
 /** Everything an analysis found: the whole model first, then one layer closely. */
 export function analysisView(analysis: CaptureAnalysis, folder: string, terminal: Terminal): string[] {
   const { layers } = analysis;
-  const close = layers[layers.length >> 1];
+  const chosen = closeLayer(layers);
+  const close = chosen?.layer;
   const usage = usageOf(analysis);
   const sections = [
     header(analysis.model, analysis.engine.kind, terminal),
@@ -31,6 +35,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           usageMap(usage, terminal),
           underusedList(analysis, terminal),
           layerTable(analysis, terminal),
+          layers.length > 1 ? closeNote(chosen!, terminal) : [],
           usageByLabel(usage, close.layer, terminal),
           standOutList(spread(analysis.standOuts), analysis.fairShare, terminal),
           tokenClassMap(analysis, close, terminal),
@@ -38,11 +43,11 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           companyView(close, terminal),
           flowView(analysis, terminal),
           driftView(close, terminal),
-          probeTable(analysis, terminal),
+          probeTable(analysis, close, terminal),
           entropyLines(analysis, terminal),
         ]
       : []),
-    nextSteps(close, folder, terminal),
+    nextSteps(layers, folder, terminal),
   ];
   return sections
     .filter((lines) => lines.length > 0)
@@ -90,10 +95,24 @@ function usageOf({ experts, topK, fairShare, layers }: CaptureAnalysis): ExpertU
   };
 }
 
-function nextSteps(close: LayerAnalysis | undefined, folder: string, { width, depth }: Terminal): string[] {
+const closeNote = ({ layer, why }: CloseLayer, { depth }: Terminal) => [
+  dim(depth, `Closely: layer ${layer.layer}, ${why}`),
+];
+
+function nextSteps(layers: readonly LayerAnalysis[], folder: string, { width, depth }: Terminal): string[] {
   const dir = safeText(folder);
-  const steps = close
-    ? [`moescope analyze ${dir} --layer ${close.layer}   one layer`, "--json   all"]
+  const [first] = layers;
+  const steps = first
+    ? alignColumns(
+        [
+          layers.length > 1
+            ? [`moescope analyze ${dir} --layer ${first.layer}`, "another layer closely"]
+            : [`moescope analyze ${dir}`, "all layers"],
+          [`moescope report ${dir} -o report.html`, "a page to look at and share"],
+          [`moescope analyze ${dir} --json`, "everything, for programs"],
+        ],
+        [padRight, padRight],
+      )
     : ["a dense model has no experts; capture a mixture-of-experts model"];
-  return [dim(depth, clip(`Next: ${steps.join(" · ")}`, width))];
+  return steps.map((step, i) => dim(depth, clip(`${i === 0 ? "Next: " : "      "}${step}`.trimEnd(), width)));
 }

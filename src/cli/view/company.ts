@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, CoactivationPair, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CoactivationPair, LayerAnalysis } from "../../analysis/layer-analysis.ts";
 import { count, percent, times } from "../../view/numbers.ts";
 import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";

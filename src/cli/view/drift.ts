@@ -1,4 +1,4 @@
-import type { Drift, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { Drift, LayerAnalysis } from "../../analysis/layer-analysis.ts";
 import { information, plural, probability } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";

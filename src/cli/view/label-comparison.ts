@@ -1,7 +1,7 @@
 import type { LabelComparison } from "../../analysis/compare-labels.ts";
 import { largestShifts } from "../../analysis/usage-shift.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { information, plural, probability } from "../../view/numbers.ts";
+import { inColumn, plural, probability } from "../../view/numbers.ts";
 import { safeText } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
@@ -45,8 +45,8 @@ function informationTable(layers: LabelComparison["layers"], { depth }: Terminal
   const lines = alignColumns(
     groups.map(({ name, members }) => [
       name,
-      `${information(mean(members.map((layer) => layer.mutualInformation)))} bits`,
-      `by chance ${information(mean(members.map((layer) => layer.chanceInformation)))}`,
+      `${inColumn(mean(members.map((layer) => layer.mutualInformation)))} bits`,
+      `by chance ${inColumn(mean(members.map((layer) => layer.chanceInformation)))}`,
       // Means of p-values mean nothing: a line of several layers shows the least telling.
       probability(Math.max(...members.map(({ pValue }) => pValue))),
     ]),

@@ -1,8 +1,10 @@
-import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import { inColumn } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
 import { bold, dim } from "./paint.ts";
-import { padLeft, padRight } from "./text.ts";
+import { clip, padLeft, padRight } from "./text.ts";
 
 /** A column of figures: a heading of one line or two, and what stands under it for some layers. */
 interface Column {
@@ -12,8 +14,9 @@ interface Column {
 }
 
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
-/** Bits that are compared down a column. */
-const bits = (amount: number) => amount.toFixed(amount >= 0.1 ? 2 : 3);
+
+/** Pairs of experts with the most alike states. */
+const MAX_ALIKE = 3;
 
 const oneDecimal = (share: number) => `${(100 * share).toFixed(1)} %`;
 
@@ -26,17 +29,17 @@ const COLUMNS: readonly Column[] = [
   {
     head: ["label", "bits"],
     value: ({ specialization: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
   {
     head: ["token", "bits"],
     value: ({ tokenClasses: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
   {
     head: ["place", "bits"],
     value: ({ positions: of }) => of && Math.max(0, of.mutualInformation - of.chanceInformation),
-    show: bits,
+    show: inColumn,
   },
 ];
 
@@ -52,11 +55,28 @@ export function layerTable({ layers, experts }: CaptureAnalysis, { depth }: Term
   ];
 }
 
-/** How much of each layer's choice a linear classifier reads from the state of the layer before. */
-export function probeTable({ layers }: CaptureAnalysis, { depth }: Terminal): string[] {
+/**
+ * How much of each layer's choice a linear classifier reads from the state of the layer before, and which experts of
+ * one layer get the most alike states.
+ */
+export function probeTable(
+  { layers }: CaptureAnalysis,
+  close: LayerAnalysis,
+  { depth, width }: Terminal,
+): string[] {
   const probed = layers.filter(({ hidden }) => hidden?.probe);
   const [first] = probed;
-  if (!first) return [];
+  const alike = (close.hidden?.alike ?? [])
+    .slice(0, MAX_ALIKE)
+    .map(({ a, b, cosine }) => `E${a} E${b} ${cosine.toFixed(2)}`);
+  const similar =
+    alike.length === 0
+      ? []
+      : [clip(`  states most alike in L${close.layer} (cosine): ${alike.join(" · ")}`, width)];
+  if (!first)
+    return similar.length === 0
+      ? []
+      : [bold(depth, "Hidden state of the layer before, by the expert that serves it"), ...similar];
   const probe = ({ hidden }: LayerAnalysis) => hidden!.probe!;
   return [
     bold(depth, "Best expert read from the hidden state of the layer before"),
@@ -70,6 +90,7 @@ export function probeTable({ layers }: CaptureAnalysis, { depth }: Terminal): st
       depth,
     ),
     dim(depth, `  part named right of ${probe(first).testedRows} tokens in texts it was not fitted on`),
+    ...similar,
   ];
 }
 

@@ -1,5 +1,6 @@
 import { coefficientOfVariation } from "../../analysis/balance.ts";
-import type { CaptureAnalysis, ExpertTaste, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { ExpertTaste, LayerAnalysis } from "../../analysis/layer-analysis.ts";
 import { count } from "../../view/numbers.ts";
 import { safeToken } from "../../view/safe-text.ts";
 import type { Terminal } from "../terminal.ts";

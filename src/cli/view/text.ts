@@ -41,24 +41,31 @@ export function padLeft(text: string, width: number): string {
   return " ".repeat(Math.max(0, width - displayWidth(text))) + text;
 }
 
-/** The text in lines of at most `width` columns, broken at spaces; what has none is broken where the line ends. */
+/**
+ * The text in lines of at most `width` columns, broken at spaces; a word that is longer after a slash, as a path, and
+ * what has neither where the line ends.
+ */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(" ")) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (displayWidth(longer) <= width) {
-      line = longer;
-      continue;
-    }
+  const fits = (more: string) => displayWidth(line + more) <= width;
+  const end = () => {
     if (line !== "") lines.push(line);
     line = "";
-    for (const { segment } of graphemes.segment(word)) {
-      if (displayWidth(line + segment) > width) {
-        lines.push(line);
-        line = "";
+  };
+  for (const word of text.split(" ")) {
+    const spaced = line === "" ? word : ` ${word}`;
+    if (fits(spaced)) {
+      line += spaced;
+      continue;
+    }
+    end();
+    for (const piece of word.split(/(?<=\/)/)) {
+      if (!fits(piece)) end();
+      for (const { segment } of graphemes.segment(piece)) {
+        if (!fits(segment)) end();
+        line += segment;
       }
-      line += segment;
     }
   }
   return [...lines, line];

@@ -1,4 +1,5 @@
-import type { CaptureAnalysis, ExpertLoad } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { ExpertLoad } from "../../analysis/layer-analysis.ts";
 import { count, percent, plural, times } from "../../view/numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
@@ -24,20 +25,23 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
         expert.state === "dead" ? "never used" : `${count(expert.count)} tokens, ${percent(expert.share)}`,
         times(expert.timesFair),
         `95 %: ${interval(expert)}`,
-        expert.certain ? "" : "too few tokens to be sure",
+        expert.certain ? "" : "unsure",
       ]),
     [padRight, padRight, padLeft, padRight, padRight],
   );
+  const certain = found.filter((expert) => expert.certain).length;
   const rest = found.length - Math.min(MAX_LINES, found.length);
   return [
     title,
     ...lines.map((line) => `  ${line}`.trimEnd()),
     dim(
       depth,
-      `  ${plural(found.length, "expert")}, ${dead} never used, ${plural(found.filter((e) => e.certain).length, "certain one")}` +
+      `  ${plural(found.length, "expert")}, ${dead} never used` +
+        (certain < found.length ? `; ${found.length - certain} unsure: too few tokens` : "") +
         (rest > 0 ? `; ${rest} not listed` : ""),
     ),
   ];
 }
 
-const interval = ({ interval: [low, high] }: ExpertLoad) => `${percent(low)} to ${percent(high)}`;
+const interval = ({ interval: [low, high] }: ExpertLoad) =>
+  `${percent(low).replace(" %", "")} to ${percent(high)}`;

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { CaptureAnalysis, LayerAnalysis } from "../../analysis/capture-analysis.ts";
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
 
 const count = z.int().nonnegative();
 /** NaN and infinity, which JSON has not, are `null`. */

@@ -1,4 +1,4 @@
-import type { ExpertTaste } from "../../../src/analysis/capture-analysis.ts";
+import type { ExpertTaste } from "../../../src/analysis/layer-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { amount, count } from "../parts/numbers.ts";
 import { Term } from "../parts/term.tsx";

@@ -1,5 +1,5 @@
 import { useRef } from "preact/hooks";
-import type { ExpertLoad, GroupUsage, LayerAnalysis } from "../../../src/analysis/capture-analysis.ts";
+import type { ExpertLoad, GroupUsage, LayerAnalysis } from "../../../src/analysis/layer-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { categoryColour } from "../colour/categories.ts";

@@ -1,5 +1,5 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { CoactivationSummary, LayerAnalysis } from "../../../src/analysis/capture-analysis.ts";
+import type { CoactivationSummary, LayerAnalysis } from "../../../src/analysis/layer-analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
