@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
@@ -91,6 +91,35 @@ test("two models on the same prompts, in plain 80 columns", async () => {
     "
   `);
   for (const line of stdout.split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+});
+
+test("one in llama.cpp and one in vLLM, each with its own options; a checkpoint's folder is no capture", async () => {
+  const checkpoint = join(folder, "checkpoint");
+  mkdirSync(checkpoint, { recursive: true });
+  const settings = [
+    "--engine",
+    "vllm",
+    "--engine-arg",
+    "maxModelLen=512",
+    "--kv-type",
+    "f32",
+    "--gpu",
+    "off",
+  ];
+  for (const other of [checkpoint, "org/repo"]) {
+    const { code, loads } = await runCli(["compare", "a.gguf", other, ...settings, "--", "a cat"], options);
+    expect(code).toBe(0);
+    expect(loads).toEqual([
+      { reference: "a.gguf", kvType: "f32", gpu: false },
+      { reference: other, engine: "vllm", maxModelLen: 512 },
+    ]);
+  }
+  // Without vLLM a folder can only be a capture.
+  const { code, stderr } = await runCli(["compare", "a.gguf", checkpoint, "--", "a cat"], options);
+  expect({ code, stderr }).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("is a capture and the other a model"),
+  });
 });
 
 test("a model with itself", async () => {
