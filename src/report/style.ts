@@ -45,7 +45,7 @@ mark{background:none;color:inherit;font-weight:700;text-decoration:underline;tex
 .map .cells{position:relative;height:calc(var(--rows)*var(--row));background:repeating-linear-gradient(135deg,var(--panel) 0 4px,var(--line) 4px 5px)}
 .map img,.map svg{position:absolute;inset:0;width:100%;height:100%;display:block}
 .map img{image-rendering:pixelated}
-.map .axis{font-size:12px;line-height:18px;text-align:right;color:var(--soft)}
+.map .axis{padding-right:4px;font-size:12px;line-height:18px;text-align:right;color:var(--soft)}
 .map .x{position:relative;height:18px;font-size:12px;font-variant-numeric:tabular-nums}
 .map .x span{position:absolute;transform:translateX(-50%)}
 .readout{grid-column:2;min-height:21px;font-size:13px;display:block}

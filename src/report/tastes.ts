@@ -7,6 +7,8 @@ import { spread } from "./spread.ts";
 
 /** Experts described; an expert takes about 1.5 KB. */
 const MAX_EXPERTS = 384;
+/** The first layer is unfolded where it is no more than a page or two. */
+const MAX_OPEN = 32;
 const MAX_TOKENS = 8;
 const MAX_CONTEXTS = 2;
 /** Characters of a context on each side of its token. */
@@ -23,7 +25,8 @@ ${hidden > 0 && html`<p class="soft">${plural(hidden, "more layer")} left out to
 }
 
 function layerTastes({ layer, tastes, experts }: LayerAnalysis, index: number): Html {
-  return html`<details${index === 0 ? html` open` : ""}><summary>Layer ${layer}</summary><div class="scroll"><table class="stack"><thead><tr><th>expert</th><th class="n">share</th><th>tokens, by lift</th><th>heaviest, in context</th></tr></thead><tbody>
+  const open = index === 0 && experts.length <= MAX_OPEN;
+  return html`<details${open ? html` open` : ""}><summary>Layer ${layer}</summary><div class="scroll"><table class="stack"><thead><tr><th>expert</th><th class="n">share</th><th>tokens, by lift</th><th>heaviest, in context</th></tr></thead><tbody>
 ${tastes.map(
   (taste) =>
     html`<tr><th scope="row">E${taste.expert}</th><td class="n">${percent(experts[taste.expert]!.share)}</td><td class="wide">${tokens(taste)}</td><td class="wide">${contexts(taste)}</td></tr>`,
