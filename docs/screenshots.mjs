@@ -1,7 +1,7 @@
 /**
  * Take the pictures of docs/explorer.md: the explorer on captures of the demo model.
  *
- *     npm run screenshots
+ *     npm run screenshots [-- NAME ...]
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -51,7 +51,9 @@ for await (const line of createInterface(server.stdout)) {
 server.stdout.resume();
 const browser = await chromium.launch({ executablePath: BROWSER, args: ["--no-sandbox"] });
 try {
+  const wanted = process.argv.slice(2);
   for (const [name, hash, colorScheme, screen, act] of PICTURES) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
     const context = await browser.newContext({ ...screen, colorScheme });
     const page = await context.newPage();
     await page.goto(`${url}#/${hash}`);

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { AnalysisOverview, Usage } from "../../src/server/api/analysis.ts";
+import type { AnalysisOverview, Similarity, Usage } from "../../src/server/api/analysis.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
 import { type Explorer, expectParams, openExplorer, openPage, PAGE_TESTS, settled } from "./explorer.ts";
 
@@ -51,6 +51,23 @@ describe.skipIf("missing" in found)(
       expect(csv[1 + 16 + 1]!.split(",").slice(0, 4).map(Number)).toEqual([1, 1, rows, counts[1]]);
       expect((await exported(page, "PNG")).subarray(0, 4)).toEqual(PNG);
       expect([...complaints, ...again.complaints]).toEqual([]);
+    });
+
+    test("usage: a held key moves cell by cell, and is one step on the way back", async () => {
+      const { page, complaints } = await openPage(explorer, `usage?c=${id}&layer=0&expert=0`);
+      await page.getByRole("application", { name: /^Usage of experts/ }).focus();
+      const steps = await page.evaluate(() => {
+        const before = history.length;
+        for (let i = 0; i < 60; i++)
+          document.activeElement!.dispatchEvent(
+            new KeyboardEvent("keydown", { key: i % 12 === 11 ? "ArrowDown" : "ArrowRight", bubbles: true }),
+          );
+        return history.length - before;
+      });
+      // At the last expert it stays.
+      await expectParams(page, { layer: "5", expert: "15" });
+      expect(steps).toBeLessThan(5);
+      expect(complaints).toEqual([]);
     });
 
     test("usage: a label's map is that of its rows", async () => {
@@ -130,6 +147,17 @@ describe.skipIf("missing" in found)(
       expect(await share.locator(".bar").getAttribute("title")).toBe(
         `${layers[2]!.counts[14]} of ${layers[2]!.rows} tokens`,
       );
+      // The experts of other layers that serve the same tokens, nearest first.
+      const { layers: alike } = await explorer.json<Similarity>(`captures/${id}/similarity/2/14`);
+      const nearest = alike
+        .filter(({ layer }) => layer !== 2)
+        .flatMap(({ layer, phi }) =>
+          phi.map((value, of) => ({ value: value ?? 0, name: `L${layer} E${of}` })),
+        )
+        .sort((a, b) => b.value - a.value)[0]!;
+      const first = page.locator(".card", { hasText: "serve the same tokens" }).locator("li").first();
+      await expect.poll(() => first.textContent()).toContain(nearest.value.toFixed(2));
+      expect(await first.textContent()).toContain(nearest.name);
       await page.keyboard.press("ArrowRight");
       await page.getByRole("heading", { name: "Layer 2, expert 15", exact: true }).waitFor();
       expect((await exported(page, "CSV")).toString()).toMatch(/^layer,expert,kind/);
@@ -144,8 +172,8 @@ describe.skipIf("missing" in found)(
       await page.getByRole("button", { name: "open as a capture" }).waitFor();
       const tokens = page.getByRole("list", { name: "Tokens of the run" }).locator(".token");
       // The fifth was chosen and not run.
-      expect(await tokens.locator("xpath=self::*[contains(@class,'generated')]").count()).toBe(4);
-      expect(await tokens.last().getAttribute("title")).toMatch(/no routing/);
+      await expect.poll(() => tokens.locator("xpath=self::*[contains(@class,'generated')]").count()).toBe(4);
+      await expect.poll(() => tokens.last().getAttribute("title")).toMatch(/no routing/);
       await tokens.first().click();
       await page.getByText("kept", { exact: false }).waitFor();
       await expect.poll(() => page.locator(".routing .chip").count()).toBe(6 * 2);
@@ -171,8 +199,14 @@ describe.skipIf("missing" in found)(
       };
       const tokens = page.getByRole("list", { name: "Tokens of the run" }).locator("button.token");
       await expect.poll(() => tokens.count()).toBe(usage.prompt_tokens + 2);
-      const text = await page.getByRole("list", { name: "Tokens of the run" }).textContent();
-      expect(text!.replaceAll("·", " ").replaceAll("↵", "\n").endsWith(choices[0]!.text)).toBe(true);
+      // The token that was chosen last comes with the run's end.
+      const list = page.getByRole("list", { name: "Tokens of the run" });
+      await expect
+        .poll(async () => {
+          const text = (await list.textContent())!.replaceAll("·", " ").replaceAll("↵", "\n");
+          return text.slice(-choices[0]!.text.length);
+        })
+        .toBe(choices[0]!.text);
     });
 
     test.each([

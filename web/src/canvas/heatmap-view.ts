@@ -291,6 +291,8 @@ export class HeatmapView {
         const value = cells.value(row, column);
         if (value === undefined) continue;
         const { text, ink } = cellText({ row, column }, value);
+        // What does not fit is told by the colour and the tooltip.
+        if (context.measureText(text).width > width - 4) continue;
         const rect = this.rectOf({ row, column });
         context.fillStyle = ink;
         context.fillText(text, rect.x + rect.width / 2, rect.y + rect.height / 2 + 0.5);

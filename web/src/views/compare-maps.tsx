@@ -155,10 +155,10 @@ interface SideMapProps {
   readonly onView?: (view: HeatmapView) => void;
 }
 
-/** Where 95 % of the differences lie below, rounded up: the scale of captures that hardly differ must show it. */
+/** Where 90 % of the differences lie below, rounded up: the scale of captures that hardly differ must show it. */
 function topOf(differences: Float32Array): number {
   const sizes = differences.map(Math.abs).filter(Number.isFinite).sort();
-  const wanted = sizes[Math.floor(0.95 * (sizes.length - 1))] ?? 0;
+  const wanted = sizes[Math.floor(0.9 * (sizes.length - 1))] ?? 0;
   return [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4].find((top) => wanted <= top) ?? 8;
 }
 
