@@ -156,6 +156,13 @@ export class HeatmapView {
     return levelFor(cellsPerPixel, this.picture.cells.levels);
   }
 
+  /** Whether something coarser stands in for tiles in view that are under way. */
+  get awaits(): boolean {
+    const [level, first, last] = this.#tilesInView();
+    for (let index = first; index <= last; index++) if (!this.picture.cells.known(level, index)) return true;
+    return false;
+  }
+
   /** The cell at a point of the canvas, or `null` beside the map. */
   cellAt(x: number, y: number): Cell | null {
     const { left, top, width, height } = this.plot;
@@ -219,13 +226,18 @@ export class HeatmapView {
   #drawTiles(context: CanvasRenderingContext2D): void {
     const { cells } = this.picture;
     context.imageSmoothingEnabled = false;
-    const wanted = this.level;
-    const tileColumns = cells.tileTexels * 2 ** wanted;
-    const first = Math.floor(this.across.start / tileColumns);
-    const last = Math.floor((this.across.start + this.across.length - 1e-9) / tileColumns);
+    const [wanted, first, last] = this.#tilesInView();
     for (let index = first; index <= last; index++) this.#drawTile(context, wanted, index);
     // The whole, to have something to show wherever one goes next.
     if (!cells.known(cells.levels - 1, 0)) cells.texture(cells.levels - 1, 0);
+  }
+
+  /** Their level, the first and the last. */
+  #tilesInView(): [level: number, first: number, last: number] {
+    const { level } = this;
+    const columns = this.picture.cells.tileTexels * 2 ** level;
+    const { start, length } = this.across;
+    return [level, Math.floor(start / columns), Math.floor((start + length - 1e-9) / columns)];
   }
 
   /** A tile, or, until it has come, the same columns of a coarser one. */

@@ -63,11 +63,17 @@ export class TiledCells implements Cells {
   }
 
   value(row: number, column: number): number | undefined {
-    for (let level = 0; level < this.levels; level++) {
-      const texel = column >> level;
-      const tile = this.#tiles.get(`${level}/${Math.floor(texel / this.tileTexels)}`);
-      if (tile) return tile.values[row * tile.texels + (texel % this.tileTexels)];
-    }
+    const level = this.levelOf(column);
+    if (level === undefined) return undefined;
+    const texel = column >> level;
+    const tile = this.#tiles.get(`${level}/${Math.floor(texel / this.tileTexels)}`)!;
+    return tile.values[row * tile.texels + (texel % this.tileTexels)];
+  }
+
+  /** The finest level that is here of a column: {@link value} is that of 2^level columns. */
+  levelOf(column: number): number | undefined {
+    for (let level = 0; level < this.levels; level++)
+      if (this.#tiles.get(`${level}/${Math.floor((column >> level) / this.tileTexels)}`)) return level;
     return undefined;
   }
 
@@ -80,9 +86,13 @@ export class TiledCells implements Cells {
     const last = (to - 1) >> level;
     for (let texel = from >> level; texel <= last; ) {
       const index = Math.floor(texel / this.tileTexels);
-      const values =
-        this.#exact(`${level}/${index}`) ??
-        (await this.#options.load(level, index, signal ?? new AbortController().signal));
+      const key = `${level}/${index}`;
+      let values = this.#exact(key);
+      if (!values) {
+        values = await this.#options.load(level, index, signal ?? new AbortController().signal);
+        this.#keep(key, values, false);
+        this.#changed();
+      }
       const texels = values.length / this.rows;
       const end = Math.min(last + 1, index * this.tileTexels + texels);
       for (; texel < end; texel++) {

@@ -1,5 +1,5 @@
 import { memo } from "preact/compat";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import type { TiledCells } from "../canvas/tiled-cells.ts";
 import type { Span } from "../canvas/viewport.ts";
@@ -39,6 +39,13 @@ export const Strip = memo(
     const from = Math.max(0, Math.min(around, rows - 1));
     const to = Math.min(rows, from + Math.min(MAX_STRIP, Math.max(1, seenTo - seenFrom)));
     const tokens = useRowWindow(capture, from, to);
+    // Of each token its own colour, also where the map shows means of many.
+    useEffect(() => {
+      const controller = new AbortController();
+      // The map says when the server is gone.
+      cells.read(0, from, to, controller.signal).catch(() => {});
+      return () => controller.abort();
+    }, [cells, from, to]);
     const dark = isDark();
     const colourOfValue = useMemo(() => pixelOf(colours, dark), [colours, dark]);
     const strip = tokens?.map(({ row, text, generated }) => {

@@ -247,7 +247,8 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
               <strong>{sayMeasure(measure, cells.value(at, column))}</strong>
               <p>layer {layers[at]}</p>
               <p class="muted">
-                token {count(column)}, {sampleSaid(capture, column)}
+                token {count(column)}
+                {valueSaid(cells, column)}, {sampleSaid(capture, column)}
               </p>
             </>
           )}
@@ -257,7 +258,7 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
         />
         <p class="axis-names muted small">
           tokens across, layers down · {plural(Math.round(span.length), "token")} of {count(rows)} in view
-          {cellSaid(facts, measure, view.current?.level ?? facts.levels - 1, cells.drafted)}
+          {cellSaid(facts, measure, view.current, cells.drafted)}
           <span class="by-keys">
             {" "}
             · wheel or <kbd>w</kbd> <kbd>s</kbd> zoom, drag or <kbd>a</kbd> <kbd>d</kbd> pan
@@ -288,16 +289,22 @@ function MapsBody({ capture, facts, measure, overview, colours }: BodyProps) {
 function cellSaid(
   { levels, cellRows }: Facts,
   measure: MeasureName,
-  level: number,
+  view: HeatmapView | null,
   drafted: boolean,
-): string {
-  if (level === 0) return "";
+) {
+  const draft = drafted && (view === null || view.awaits || view.level === levels - 1);
+  const step = 2 ** (draft ? levels - 1 : view!.level);
+  if (step === 1) return "";
   const how = measure === "top_expert" ? "the most frequent" : "the mean";
-  const step = 2 ** level;
-  const draft = drafted && level === levels - 1;
   const rows = Math.min(step, draft ? DRAFT_ROWS : cellRows);
   const of = rows < step ? `${rows} of its ${count(step)}` : `${step}`;
-  return `, each cell ${how} of ${of} tokens${draft && rows < step ? ", the others are being read" : ""}`;
+  return `, each cell ${how} of ${of} tokens${draft && rows < step ? "; the others are being read" : ""}`;
+}
+
+/** The same of the value at a column. */
+function valueSaid(cells: TiledCells, column: number): string {
+  const level = cells.levelOf(column) ?? 0;
+  return level === 0 ? "" : `, with ${count(2 ** level - 1)} around it`;
 }
 
 /** The columns that the address names: `x` and `w`, else the sample, else all. */
