@@ -2,7 +2,7 @@
  * What capturing costs: decode and prefill with capture over the same engine without, and generation over a bare loop
  * on the same libraries. Prints JSON: medians of interleaved runs and their ratios.
  *
- *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200] [--gpu cuda]
+ *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200] [--gpu cuda] [--only decode]
  */
 import { parseArgs } from "node:util";
 import type { RunEnd, Sink } from "../src/capture/sink.ts";
@@ -17,6 +17,8 @@ const { values, positionals } = parseArgs({
     runs: { type: "string" },
     tokens: { type: "string" },
     gpu: { type: "string" },
+    // Cases whose name has this in it, beside what they are compared with.
+    only: { type: "string", default: "" },
   },
 });
 const path = positionals[0] ?? "models/demo/demo-moe.gguf";
@@ -43,7 +45,7 @@ const prefill = (what: object) => () =>
 const rows = (what: object) => () => llm.capture(long, { into: drop, ...what });
 const logits = { streams: ["router_logits"] };
 const four = { streams: ["router_logits", "expert_ids", "expert_weights", "hidden_states"] };
-const cases: Record<string, () => unknown> = {
+const all: Record<string, () => unknown> = {
   "bare loop": () => bare.generate(short, generated),
   "decode, no capture": decode(nothing),
   "decode, router_logits": decode(logits),
@@ -62,6 +64,14 @@ const cases: Record<string, () => unknown> = {
     layers: llm.info.moe!.layers.slice(0, llm.info.layers / 3),
   }),
 };
+const baselineOf = (name: string) =>
+  name === "decode, no capture"
+    ? "bare loop"
+    : `${name.startsWith("decode") ? "decode" : "prefill"}, no capture`;
+const asked = Object.keys(all).filter((name) => name.includes(values.only));
+const cases = Object.fromEntries(
+  Object.entries(all).filter(([name]) => asked.some((of) => name === of || name === baselineOf(of))),
+);
 const times: Record<string, number[]> = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
 for (let run = -1; run < runs; run++)
   for (const [name, work] of Object.entries(cases)) {
@@ -84,21 +94,13 @@ const result = {
   milliseconds: Object.fromEntries(
     Object.entries(times).map(([name, list]) => [name, Number(median(list).toFixed(1))]),
   ),
-  ratios: {
-    "generation over a bare loop": ratio("decode, no capture", "bare loop"),
-    "decode, router_logits": ratio("decode, router_logits", "decode, no capture"),
-    "decode, four streams": ratio("decode, four streams", "decode, no capture"),
-    "prefill, router_logits": ratio("prefill, router_logits", "prefill, no capture"),
-    "prefill, router_logits but the last layer": ratio(
-      "prefill, router_logits but the last layer",
-      "prefill, no capture",
-    ),
-    "prefill, four streams": ratio("prefill, four streams", "prefill, no capture"),
-    ...Object.fromEntries(
-      Object.keys(cases)
-        .filter((name) => name.startsWith("rows of a prompt"))
-        .map((name) => [name, ratio(name, "prefill, no capture")]),
-    ),
-  },
+  ratios: Object.fromEntries(
+    Object.keys(cases)
+      .filter((name) => name !== baselineOf(name) && baselineOf(name) in cases && name !== "bare loop")
+      .map((name) => [
+        name === "decode, no capture" ? "generation over a bare loop" : name,
+        ratio(name, baselineOf(name)),
+      ]),
+  ),
 };
 console.log(JSON.stringify(result, null, 2));

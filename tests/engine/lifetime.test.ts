@@ -8,11 +8,11 @@ const MINUTES = 5 * 60_000;
 const model = ggufOf("qwen3_moe");
 
 describe("memory", () => {
-  /** V8's heaps come and go by some MB. Of 200 cycles that left 0.1 MB each nothing smaller would be seen. */
-  const MAX_GROWTH = 20e6;
+  /** V8's heaps grow by some 20 MB before they are collected; 600 cycles that left 0.1 MB each would add 60. */
+  const MAX_GROWTH = 40e6;
 
   it.each([
-    ["thread", 200],
+    ["thread", 600],
     ["process", 20],
   ] as const)(
     "of this process is flat: %s, %i cycles of load and close",
@@ -24,7 +24,7 @@ describe("memory", () => {
         await llm.close();
       };
       // The allocator and V8 take what they will keep.
-      for (let i = 0; i < cycles / 4; i++) await cycle();
+      for (let i = 0; i < cycles / 10; i++) await cycle();
       const before = process.memoryUsage().rss;
       for (let i = 0; i < cycles; i++) await cycle();
       const growth = process.memoryUsage().rss - before;

@@ -62,8 +62,7 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  session.tap.setTargets(targets, { cut: requests.every(({ maxTokens }) => maxTokens === 0) });
-  session.invalidateGraph();
+  const ended = session.capture(targets, { cut: requests.every(({ maxTokens }) => maxTokens === 0) });
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
@@ -98,6 +97,7 @@ export function* run(
       }
     }
     yield flush();
+    ended();
   } finally {
     for (const generation of generations.values()) generation.free();
     llama.clearMemory(session.memory, false);

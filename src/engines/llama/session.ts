@@ -8,6 +8,7 @@ import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { Tap } from "./tap.ts";
+import type { TapTarget } from "./taps.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** `ggml_log_level`. */
@@ -34,6 +35,8 @@ export class Session {
   #context: Pointer;
   /** Whether the context computes attention in steps though it was not loaded so. */
   #attentionSteps = false;
+  /** What the present graph captures, where a run has ended well with it. */
+  #captured: string | null = null;
   /** By that, what its graph has. */
   readonly #tensors = new Map<boolean, GraphTensors>();
 
@@ -119,6 +122,7 @@ export class Session {
         "INVALID_ARGUMENT",
         "attention is computed without flash attention, which a cache of kvType q8_0 needs; load with kvType f16 or f32",
       );
+    this.#captured = null;
     withLog(this.llama, (errors) => {
       const make = (flash: boolean | "auto") =>
         makeContext(this.llama, this.#loaded, this.#options, this.tap, flash, errors);
@@ -139,9 +143,28 @@ export class Session {
     const found = this.#tensors.get(this.#attentionSteps);
     if (found) return found;
     const { layers, batchSize } = this.#options;
+    this.#captured = null;
     const tensors = graphTensors(this, layers, batchSize);
     this.#tensors.set(this.#attentionSteps, tensors);
     return tensors;
+  }
+
+  /**
+   * What the next run captures; see {@link Tap.setTargets}. A graph that captures just that already is used on, as
+   * llama.cpp measures its memory anew for a new one.
+   *
+   * @returns call it when the run has ended well: after another its graph cannot be trusted.
+   */
+  capture(targets: ReadonlyMap<string, readonly TapTarget[]>, options: { cut: boolean }): () => void {
+    const wanted = JSON.stringify([options, ...targets]);
+    if (wanted !== this.#captured) {
+      this.tap.setTargets(targets, options);
+      this.invalidateGraph();
+    }
+    this.#captured = null;
+    return () => {
+      this.#captured = wanted;
+    };
   }
 
   /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
