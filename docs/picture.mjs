@@ -95,9 +95,14 @@ const body = lines.flatMap((line, row) => {
 });
 writeFileSync(
   file,
-  `<svg role="img" aria-label="${escaped([command, ...args].join(" "))}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
+  `<svg role="img" aria-label="${escaped(named([command, ...args].join(" ")))}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
 <rect width="100%" height="100%" rx="8" fill="${PAPER}"/>
 ${body.join("\n")}
 </svg>
 `,
 );
+
+/** A command as a reader types it, whatever checkout it was run from. */
+function named(command) {
+  return command.replace(/^sh -c /, "").replace(/\bnode \S*dist\/cli\/main\.js/g, "npx moescope");
+}
