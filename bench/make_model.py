@@ -7,7 +7,7 @@ The architecture is Qwen3-MoE; the tokenizer is the demo model's. Speed does not
 but routers get enough spread that all experts are used.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -79,4 +79,6 @@ def main(path: str) -> None:
     writer.close()
 
 
-main(sys.argv[1])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("target", help="the .gguf file to write, 341 MB")
+main(parser.parse_args().target)
