@@ -20,8 +20,7 @@ const NAME = "llama.cpp's thread";
 /**
  * A worker thread that runs llama.cpp (`worker.ts`), for one model at a time.
  *
- * Threads serve again: to start one and bind llama.cpp takes ten times as long as to load a small model, and what
- * bindings take does not all come back.
+ * Threads serve again: to start one and bind llama.cpp takes ten times as long as to load a small model.
  */
 export class HostThread {
   readonly #worker: Worker;

@@ -12,7 +12,7 @@ import { RampLegend } from "../parts/legend.tsx";
 import { amount } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
-import { Term } from "../parts/term.tsx";
+import { UsageLegend } from "../parts/usage-legend.tsx";
 import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go } from "../route.ts";
 import { filterLabel, filterSample, hovered, otherLabel, otherSample } from "../selection.ts";
@@ -93,30 +93,18 @@ export function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: Capture
   return (
     <>
       <div class="pair">
-        <div class="panel">
-          <h2>A</h2>
-          <RampLegend
-            scale={scales.usage}
-            title={<Term name="usage">Usage</Term>}
-            unit="× fair share"
-            open
-            mark={{ value: 1, text: "fair" }}
-            zero="never used"
-          />
-          <SideMap {...shared} values={maps.left} scale={scales.usage} name="A" />
-        </div>
-        <div class="panel">
-          <h2>B</h2>
-          <RampLegend
-            scale={scales.usage}
-            title={<Term name="usage">Usage</Term>}
-            unit="× fair share"
-            open
-            mark={{ value: 1, text: "fair" }}
-            zero="never used"
-          />
-          <SideMap {...shared} values={maps.right} scale={scales.usage} name="B" />
-        </div>
+        {(["A", "B"] as const).map((name) => (
+          <div key={name} class="panel">
+            <h2>{name}</h2>
+            <UsageLegend scale={scales.usage} />
+            <SideMap
+              {...shared}
+              values={name === "A" ? maps.left : maps.right}
+              scale={scales.usage}
+              name={name}
+            />
+          </div>
+        ))}
       </div>
       <div class="panel">
         <h2>Difference, B − A</h2>

@@ -8,6 +8,7 @@ import type { LiveRun } from "../data/live-run.ts";
 import { RampLegend } from "../parts/legend.tsx";
 import { amount } from "../parts/numbers.ts";
 import { Term } from "../parts/term.tsx";
+import { UsageLegend } from "../parts/usage-legend.tsx";
 import { usageScale } from "../parts/usage-scale.ts";
 import { show } from "../route.ts";
 import { hovered } from "../selection.ts";
@@ -58,14 +59,7 @@ export function LiveMap({
           </button>
         </div>
         {whole ? (
-          <RampLegend
-            scale={scale}
-            title={<Term name="usage">Usage</Term>}
-            unit="× fair share"
-            open
-            mark={{ value: 1, text: "fair" }}
-            zero="never used"
-          />
+          <UsageLegend scale={scale} />
         ) : (
           <RampLegend
             scale={scale}

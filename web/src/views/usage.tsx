@@ -8,12 +8,12 @@ import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { RampLegend } from "../parts/legend.tsx";
 import { amount, count, percent, plural, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
+import { UsageLegend } from "../parts/usage-legend.tsx";
 import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, show } from "../route.ts";
 import { chosenExpert, chosenLayer, hovered } from "../selection.ts";
@@ -99,14 +99,7 @@ export function UsageView({ capture }: ViewProps) {
       </div>
       <div class="with-side">
         <div class="panel">
-          <RampLegend
-            scale={scale}
-            title="Usage"
-            unit="× fair share"
-            open
-            mark={{ value: 1, text: "fair" }}
-            zero="never used"
-          />
+          <UsageLegend scale={scale} title="Usage" />
           {usage.state === "error" ? (
             <ErrorNote error={usage.error} retry={usage.retry} />
           ) : map && data ? (
