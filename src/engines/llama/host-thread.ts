@@ -26,7 +26,7 @@ export class HostThread {
   readonly #worker: Worker;
   #tenant: Tenant | null = null;
 
-  /** A thread that has no model. It does not keep the process alive until {@link ref} says so. */
+  /** A thread that has no model. Whether it keeps the process alive is for the tenant to say: {@link ref}, {@link unref}. */
   static take(tenant: Tenant): HostThread {
     const thread = idle.pop() ?? new HostThread();
     thread.#tenant = tenant;
