@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import functools
-import logging
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
-from .streams import EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES, ROUTER_LOGITS
+from .moe_layers import MoeLayer, in_tower
+from .streams import HIDDEN_STATES
 from .taps import Place, tap
-
-logger = logging.getLogger("vllm.moescope")
-
-#: Towers that have layers too, but whose rows are no tokens of the text.
-TOWERS = ("visual", "vision", "audio", "image_encoder", "mtp", "draft")
-
-
-def moe_runners(config: Any) -> list[Any]:
-    """The model's MoE layers of this process, in order, as vLLM registers them."""
-    from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
-
-    context = config.compilation_config.static_forward_context
-    runners = [module for name, module in context.items() if isinstance(module, MoERunner) and not in_tower(name)]
-    return sorted(runners, key=lambda runner: runner.layer_id)
 
 
 def decoder_layers(model: torch.nn.Module, config: Any) -> list[tuple[int, torch.nn.Module]]:
@@ -37,12 +24,8 @@ def decoder_layers(model: torch.nn.Module, config: Any) -> list[tuple[int, torch
     return []
 
 
-def in_tower(name: str) -> bool:
-    return any(part.startswith(TOWERS) for part in name.split("."))
-
-
-def attach(model: torch.nn.Module, config: Any, streams: set[str]) -> list[Place]:
-    """Marks the layers whose taps are to speak: everything else stays silent."""
+def attach(model: torch.nn.Module, config: Any, moe: Iterable[MoeLayer], streams: set[str]) -> list[Place]:
+    """Marks the layers whose taps are to speak: everything else stays silent. moe: the model's MoE layers."""
     device = next(model.parameters()).device
     places: list[Place] = []
 
@@ -52,25 +35,13 @@ def attach(model: torch.nn.Module, config: Any, streams: set[str]) -> list[Place
         places.append(Place(stream, layer, device))
         return places[-1]
 
-    if not is_transformers_backend(model):
-        for runner in moe_runners(config):
-            number = runner.layer_id
-            runner._moescope_logits = logits = place(ROUTER_LOGITS, number)
-            if logits is not None:
-                runner.register_buffer("_moescope_anchor", logits.anchor, persistent=False)
-            if not runner._quant_method.is_monolithic:  # such a kernel chooses experts inside itself: there is nothing to tap
-                runner.router._moescope_ids = place(EXPERT_IDS, number)
-                runner.router._moescope_weights = place(EXPERT_WEIGHTS, number)
+    for layer in moe:
+        layer.mark(place)
     for number, layer in decoder_layers(model, config) if HIDDEN_STATES in streams else ():
         wrap_forward(type(layer))
         layer._moescope_hidden = hidden = place(HIDDEN_STATES, number)
         layer.register_buffer("_moescope_anchor", hidden.anchor, persistent=False)
     return places
-
-
-def is_transformers_backend(model: torch.nn.Module) -> bool:
-    """vLLM's fallback runs Hugging Face modules and hands top-k weights to its MoE layer as if they were router logits."""
-    return any("Transformers" in cls.__name__ and cls.__module__.startswith("vllm.") for cls in type(model).__mro__)
 
 
 def wrap_forward(cls: Any) -> None:

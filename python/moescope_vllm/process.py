@@ -6,8 +6,8 @@ import logging
 import os
 from typing import Any
 
-from . import gating
-from .attach import attach, moe_runners
+from .attach import attach
+from .moe_layers import MoeLayer, is_transformers_backend, moe_layers, moe_runners
 from .recorder import Recorder
 from .refusals import refusal, refused_streams
 from .requests import Requests
@@ -33,23 +33,25 @@ def start(runner: Any) -> Recorder | None:
     why = refusal(config)
     refused = refused_streams(config)
     streams = {stream for stream in settings().streams if stream not in refused} if why is None else set()
-    TAPS.reset(attach(model, config, streams))
+    moe = {layer.number: layer for layer in moe_layers(model, config)} if streams & ROUTED else {}
+    TAPS.reset(attach(model, config, moe.values(), streams))
     TAPS.delivers = get_tp_group().rank_in_group == 0
     TAPS.graph_tokens = graph_tokens(config)
     parallel = config.parallel_config
     TAPS.data_parallel = parallel.data_parallel_rank if parallel.data_parallel_size > 1 else None
-    runners = {runner.layer_id: runner for runner in moe_runners(config)} if streams & ROUTED else {}
-    if runners and any(stream not in TAPS.layers for stream in (EXPERT_IDS, EXPERT_WEIGHTS) if stream in streams):
+    if is_transformers_backend(model) and moe_runners(config):
+        refused |= dict.fromkeys(ROUTED, "vLLM runs this model with transformers' modules, whose router logits it does not see")
+    if moe and any(stream not in TAPS.layers for stream in (EXPERT_IDS, EXPERT_WEIGHTS) if stream in streams):
         refused |= dict.fromkeys((EXPERT_IDS, EXPERT_WEIGHTS), "this model's MoE kernel chooses experts inside itself")
     stage = get_pp_group().rank_in_group
     _info.clear()
-    _info.update(describe(config, model, runners), refusal=why, refused=refused, stage=stage, delivers=TAPS.delivers)
+    _info.update(describe(model, list(moe.values())), refusal=why, refused=refused, stage=stage, delivers=TAPS.delivers)
     if why is not None:
         logger.warning("moescope: nothing can be captured: %s", why)
     if not TAPS.delivers:
         return None
     rank = f"d{parallel.data_parallel_rank}p{stage}"
-    spool = Spool(settings(), rank, lambda layers: [runners[layer].routed_scaling_factor for layer in layers])
+    spool = Spool(settings(), rank, lambda layers: [moe[layer].scale for layer in layers])
     spool.start()
     requests = Requests(settings().spool, TAPS.layers, runner.device)
     return Recorder(requests, spool, runner.device, rank, why)
@@ -65,23 +67,17 @@ def graph_tokens(config: Any) -> int:
     return int(compilation.max_cudagraph_capture_size or 0)
 
 
-def describe(config: Any, model: Any, runners: dict[int, Any]) -> dict[str, Any]:
+def describe(model: Any, moe: list[MoeLayer]) -> dict[str, Any]:
     """What this process can say of its part of the model."""
-    first = next(iter(runners.values()), None)
     return {
         "pid": os.getpid(),
         "layers": TAPS.layers,
         "device": device_name(next(model.parameters()).device),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(parameter.nbytes for parameter in model.parameters()),
-        "moe": None
-        if first is None
-        else {
-            "layers": sorted(runners),
-            "experts": first.moe_config.num_logical_experts,
-            "topK": first.moe_config.experts_per_token,
-            "gating": gating.of(first),
-        },
+        "moe": {"layers": [layer.number for layer in moe], "experts": moe[0].experts, "topK": moe[0].top_k, "gating": moe[0].gating}
+        if moe
+        else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 import unittest
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from moescope_vllm import arctic
 from moescope_vllm.attach import wrap_forward
-from moescope_vllm.streams import HIDDEN_STATES
+from moescope_vllm.moe_layers import of_arctic
+from moescope_vllm.streams import EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES, ROUTER_LOGITS
 from moescope_vllm.taps import TAPS, Place
 
 
@@ -33,9 +36,12 @@ class Extends(Layer):
 class Seen:
     def __init__(self) -> None:
         self.values: dict[int, torch.Tensor] = {}
+        self.streams: dict[tuple[str, int], torch.Tensor] = {}
 
     def saw(self, stream: str, layer: int, x: torch.Tensor, residual: torch.Tensor | None, lasting: bool) -> None:
-        self.values[layer] = x + residual
+        self.streams[stream, layer] = x
+        if residual is not None:
+            self.values[layer] = x + residual
 
 
 class WrapForward(unittest.TestCase):
@@ -64,6 +70,74 @@ class WrapForward(unittest.TestCase):
         self.addCleanup(TAPS.reset, [])
         Layer()(torch.ones(2, 4))
         self.assertEqual(TAPS.step.values, {})
+
+
+#: As vLLM 0.28 has it, shortened: the block calls a function of its module, which is not told whose experts it chooses.
+ARCTIC = """
+import torch
+def fused_topk(x, logits, top_k, renormalize):
+    weights, ids = logits.softmax(-1).topk(top_k, -1)
+    return weights / weights.sum(-1, keepdim=True), ids, None
+class ArcticMoE(torch.nn.Module):
+    def __init__(self, layer_id):
+        super().__init__()
+        self.layer_id, self.is_moe_layer, self.num_experts, self.top_k = layer_id, layer_id % 2 == 1, 4, 2
+        self.gate = torch.nn.Linear(8, 4)
+    def local_moe_fused(self, x):
+        logits = self.gate(x)
+        weights, ids, _ = fused_topk(x, logits, self.top_k, renormalize=True)
+        return weights.sum(-1)
+    def forward(self, x):
+        return self.local_moe_fused(x) if self.is_moe_layer else x
+"""
+
+
+class Arctic(unittest.TestCase):
+    def setUp(self) -> None:
+        module = types.ModuleType(arctic.MODULE)
+        exec(ARCTIC, module.__dict__)
+        sys.modules[arctic.MODULE] = module
+        self.addCleanup(sys.modules.pop, arctic.MODULE)
+        self.addCleanup(TAPS.reset, [])
+        self.model = torch.nn.Sequential(*(module.ArcticMoE(number) for number in range(6)))
+
+    def capture(self, streams: set[str], x: torch.Tensor) -> dict[tuple[str, int], torch.Tensor]:
+        places = []
+
+        def place(stream: str, layer: int) -> Place | None:
+            if stream not in streams:
+                return None
+            places.append(Place(stream, layer, torch.device("cpu")))
+            return places[-1]
+
+        for block in arctic.moe_blocks(self.model):
+            of_arctic(block).mark(place)
+        TAPS.reset(places)
+        TAPS.delivers, TAPS.step = True, Seen()
+        for block in self.model:
+            block(x)
+        return TAPS.step.streams
+
+    def test_each_block_under_its_own_number(self) -> None:
+        x = torch.randn(3, 8)
+        got = self.capture({ROUTER_LOGITS, EXPERT_IDS, EXPERT_WEIGHTS}, x)
+        self.assertEqual(len(got), 9)
+        for number in (1, 3, 5):
+            logits = self.model[number].gate(x)
+            torch.testing.assert_close(got[ROUTER_LOGITS, number], logits)
+            weights, ids = logits.softmax(-1).topk(2, -1)
+            torch.testing.assert_close(got[EXPERT_IDS, number], ids)
+            torch.testing.assert_close(got[EXPERT_WEIGHTS, number], weights / weights.sum(-1, keepdim=True))
+
+    def test_streams_that_are_left_out_stay_silent(self) -> None:
+        got = self.capture({EXPERT_IDS}, torch.randn(3, 8))
+        self.assertEqual(set(got), {(EXPERT_IDS, number) for number in (1, 3, 5)})
+
+    def test_what_a_layer_says_of_itself(self) -> None:
+        layer = of_arctic(arctic.moe_blocks(self.model)[0])
+        self.assertEqual((layer.number, layer.experts, layer.top_k, layer.scale), (1, 4, 2, 1.0))
+        self.assertEqual(layer.gating["score"], "softmax")
+        self.assertTrue(layer.gating["normalize"])
 
 
 if __name__ == "__main__":
