@@ -38,9 +38,14 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "vllm.v1.worker.gpu.model_runner": (
         "GPUModelRunner.load_model",
         "GPUModelRunner.execute_model",
+        "GPUModelRunner.sample_tokens",
         "GPUModelRunner.prepare_inputs",
     ),
-    "vllm.v1.worker.gpu_model_runner": ("GPUModelRunner.load_model", "GPUModelRunner.execute_model"),
+    "vllm.v1.worker.gpu_model_runner": (
+        "GPUModelRunner.load_model",
+        "GPUModelRunner.execute_model",
+        "GPUModelRunner.sample_tokens",
+    ),
     "vllm.v1.worker.worker_base": ("WorkerBase",),
 }
 

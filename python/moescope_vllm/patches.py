@@ -144,9 +144,10 @@ def patch_runners() -> None:
             if module in OPTIONAL:
                 continue
             raise
-        for method, wrapper in (("load_model", load_model), ("execute_model", execute_model), ("prepare_inputs", prepare_inputs)):
-            if method in cls.__dict__:
-                setattr(cls, method, functools.wraps(getattr(cls, method))(wrapper(getattr(cls, method))))
+        for wrapper in (load_model, execute_model, sample_tokens, prepare_inputs):
+            original = cls.__dict__.get(wrapper.__name__)
+            if original is not None:
+                setattr(cls, wrapper.__name__, functools.wraps(original)(wrapper(original)))
 
 
 def load_model(original: Any) -> Any:
@@ -174,10 +175,32 @@ def execute_model(original: Any) -> Any:
         except BaseException:
             recorder.abandon()
             raise
-        recorder.after(self._moescope_input_ids if hasattr(self, "input_buffers") else self.input_ids.gpu)
+        if result is not None:  # else `sample_tokens` comes next
+            recorder.after(input_ids(self))
         return result
 
     return execute_model
+
+
+def sample_tokens(original: Any) -> Any:
+    """Rows leave the device after the drawn tokens, which the engine waits for: copies to the host go one after the other."""
+
+    def sample_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException:
+            TAPS.step = None
+            raise
+        if TAPS.step is not None:
+            self._moescope.after(input_ids(self))
+        return result
+
+    return sample_tokens
+
+
+def input_ids(runner: Any) -> Any:
+    """Of the batch, on the device."""
+    return runner._moescope_input_ids if hasattr(runner, "input_buffers") else runner.input_ids.gpu
 
 
 def prepare_inputs(original: Any) -> Any:
