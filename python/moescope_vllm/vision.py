@@ -65,7 +65,8 @@ async def complete(engine: Any, body: dict[str, Any], gone: Coroutine[Any, Any, 
 async def render(engine: Any, body: dict[str, Any], what: str, **options: bool) -> Any:
     """A prompt as vLLM's engine takes it, images expanded. Raises INVALID_ARGUMENT, beginning with `what`, or CONTEXT_OVERFLOW."""
     if not takes_images(engine):
-        raise CaptureError("ENGINE_INCOMPATIBLE", "this server takes no images: its model is not one for images, or its vLLM is older than 0.32")
+        why = "its model is not one for images, or its vLLM is older than 0.32"
+        raise CaptureError("ENGINE_INCOMPATIBLE", f"this server takes no images: {why}")
     prompt = await asyncio.to_thread(prompt_of, body, what, inline=True)
     try:
         (rendered,) = await engine.renderer.render_cmpl_async([prompt], **options)

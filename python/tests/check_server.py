@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import torch
 from check_worker import below
 
 KEY = "secret"
@@ -29,25 +30,18 @@ delivering: set[str] = set()
 
 
 def start(checkpoint: Path, port: int, arguments: list[str]) -> subprocess.Popen:
+    import vllm
+
     # What `vllm serve` runs. The command itself asks for a distribution named vllm, which the one for CPUs is not.
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "vllm.entrypoints.openai.api_server",
-            "--model",
-            str(checkpoint),
-            "--served-model-name",
-            "m",
-            "--port",
-            str(port),
-        ),
-        *("--dtype", "float32", "--max-model-len", "256", "--max-num-batched-tokens", "64", "--max-num-seqs", "8", "--enforce-eager"),
-        *("--api-key", KEY, *arguments),
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint), "--served-model-name", "m"),
+        *("--port", str(port), "--api-key", KEY, *harness.flags(harness.SMALL), *arguments),
     ]
+    if tuple(int(part) for part in vllm.__version__.split(".")[:2]) < (0, 32):
+        command += ["--middleware", "moescope_vllm.http.Middleware"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MOESCOPE", "VLLM_ENABLE_V1"))}
     plugins = {"VLLM_PLUGINS": "moescope"}
-    if "--data-parallel-size" in arguments:
+    if "--data-parallel-size" in arguments and not torch.cuda.is_available():
         path = os.pathsep.join([str(Path(__file__).parent / "cpu_collectives"), environment["PYTHONPATH"]])
         plugins = {"VLLM_PLUGINS": "moescope,cpu_collectives", "PYTHONPATH": path}
     return subprocess.Popen(command, env=environment | plugins, start_new_session=True)

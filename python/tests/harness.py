@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -32,22 +31,43 @@ SPOOL.mkdir(exist_ok=True)
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-ROUTED = ("router_logits", "expert_ids", "expert_weights")
 TOLERANCE = {"router_logits": 1e-4, "expert_weights": 1e-4, "hidden_states": 1e-4}
 
 #: Rows of one sample: "position", "token_id", "phase" [rows], and "<stream>.<layer>" [rows, width].
 Sample = dict[str, torch.Tensor]
 
 
+#: An engine in float32, as small as a tiny model needs it. MOESCOPE_CHECK_ARGUMENTS adds to it, as JSON.
+SMALL: dict[str, Any] = {"dtype": "float32", "max_model_len": 256, "max_num_batched_tokens": 64, "max_num_seqs": 8}
+SMALL["enforce_eager"] = True
+if torch.cuda.is_available():
+    # Several checks share a GPU. Products of float32 are float32: Triton's own choice is TF32.
+    SMALL |= {"kv_cache_memory_bytes": 64 << 20, "gpu_memory_utilization": 0.5}
+    os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # asking for a GPU has initialised CUDA
+SMALL |= json.loads(os.environ.get("MOESCOPE_CHECK_ARGUMENTS", "{}"))
+
+#: What makes an engine compile the model, and on a GPU replay graphs in steps of prompts and of single tokens.
+COMPILED = {"enforce_eager": False, "compilation_config": {"cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32, 64]}}
+
+
 def load(checkpoint: str | Path, **arguments: Any) -> Any:
-    """An offline engine in float32, as small as a tiny model needs it."""
+    """An offline engine."""
     from vllm import LLM
 
-    small = {"dtype": "float32", "max_model_len": 256, "max_num_batched_tokens": 64, "max_num_seqs": 8, "enforce_eager": True}
     started = time.monotonic()
-    llm = LLM(model=str(checkpoint), **{**small, **arguments})
+    llm = LLM(model=str(checkpoint), **{**SMALL, **arguments})
     print(f"# {Path(checkpoint).name}: loaded in {time.monotonic() - started:.0f} s", flush=True)
     return llm
+
+
+def flags(arguments: dict[str, Any]) -> list[str]:
+    """Engine arguments as `vllm serve` takes them."""
+    found = []
+    for name, value in arguments.items():
+        flag = "--" + name.replace("_", "-")
+        found += [flag] if value is True else [flag, value if isinstance(value, str) else json.dumps(value)]
+    return found
 
 
 @dataclass
@@ -116,38 +136,11 @@ class Reference:
 
 def reference(name: str) -> Reference:
     """Builds the family's model from its seed and saves it. `values` runs it on tokens (fixtures/reference.py)."""
-    import byte_bpe
-    import configurations
-    import make_fixtures
+    import checkpoints
     import reference as run_reference
-    import transformers
-    import weights
-    from families import FAMILIES
 
-    transformers.logging.set_verbosity_error()
-    family = next(family for family in FAMILIES if family.name == name)
-    if name == "deepseek_v2":
-        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only, and its router wants groups to be spelt out,
-        # as the published models do.
-        published = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0}
-        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**published))
-    entries = json.loads((REPOSITORY / "fixtures/families.json").read_text())
-    model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
-    if name == "ernie4_5_moe":
-        # vLLM 0.32's CPU router leaves out the selection bias of models without expert groups (on GPUs it is applied).
-        for parameter in [*model.parameters(), *model.buffers()]:
-            if parameter.shape[-1:] == (family.experts,) and parameter.numel() == family.experts:
-                parameter.data.zero_()
     checkpoint = Path(FOLDER.name) / name
-    make_fixtures.save_checkpoint(family, model, byte_bpe.train(), checkpoint)
-    if name == "dbrx":
-        rename_dbrx_experts(checkpoint / "model.safetensors")
-    if name == "qwen3_vl_moe":
-        add_image_processor(checkpoint)
-        # vLLM 0.32 reads it; transformers leaves it out, because it has one value only for this architecture.
-        config = json.loads((checkpoint / "config.json").read_text())
-        config["text_config"]["norm_topk_prob"] = True
-        (checkpoint / "config.json").write_text(json.dumps(config))
+    family, model = checkpoints.build(name, checkpoint)
 
     def values(tokens: list[int], **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """inputs: further ones of the model, an image for instance."""
@@ -165,37 +158,6 @@ class WithInputs:
 
     def __call__(self, input_ids: torch.Tensor) -> Any:
         return self._model(input_ids=input_ids, **self._inputs)
-
-
-def rename_dbrx_experts(path: Path) -> None:
-    """vLLM 0.32 moved DBRX's experts one module down and did not tell its weight loader."""
-    from safetensors.torch import save_file
-
-    tensors = {name.replace("ffn.experts.mlp.", "ffn.experts.routed_experts.mlp."): tensor for name, tensor in load_file(path).items()}
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-#: Names Qwen's processor looks for, on the ids that the fixture's configuration gives them.
-IMAGE_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-
-
-def add_image_processor(checkpoint: Path) -> None:
-    """What a vision model's folder has beside its weights."""
-    tokenizer = json.loads((checkpoint / "tokenizer.json").read_text())
-    vocabulary = tokenizer["model"]["vocab"]
-    last = sorted(vocabulary, key=vocabulary.get)[-len(IMAGE_TOKENS) :]
-    tokenizer["model"]["merges"] = [merge for merge in tokenizer["model"]["merges"] if "".join(merge) not in last]
-    for old, new in zip(last, IMAGE_TOKENS, strict=True):
-        number = vocabulary.pop(old)
-        vocabulary[new] = number
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        tokenizer["added_tokens"].append({"id": number, "content": new, "special": True, **flags})
-    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
-    pixels = {"size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}, "patch_size": 16, "temporal_patch_size": 2, "merge_size": 2}
-    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    for file, kind in (("preprocessor_config", "image_processor_type"), ("video_preprocessor_config", "video_processor_type")):
-        processor = {kind: "Qwen2VLImageProcessor" if kind.startswith("image") else "Qwen3VLVideoProcessor"}
-        (checkpoint / f"{file}.json").write_text(json.dumps({**processor, "processor_class": "Qwen3VLProcessor", **pixels, **half}))
 
 
 def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:

@@ -1,0 +1,48 @@
+#!/bin/bash
+# Every check that runs vLLM, on GPUs, against Hugging Face transformers: python/tests/check_gpu.sh OUT. Each is a process of its own, and
+# all run at once. PYTHON names the interpreter (default python3), MOESCOPE_CHECK_ARGUMENTS further engine arguments as JSON.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+python=${PYTHON:-python3}
+gpus=$(nvidia-smi -L | wc -l)
+graphs='"enforce_eager":false,"compilation_config":{"cudagraph_capture_sizes":[1,2,4,8,16,32]}'
+mkdir -p "$out"
+rm -f "$out"/*.log "$out/failed"
+number=0
+
+check() { # NAME SCRIPT [ARGUMENT ...]: on one GPU, the next
+  on $((number++ % gpus)) "$@"
+}
+on() { # GPUS NAME SCRIPT [ARGUMENT ...]
+  local where=$1 name=$2
+  shift 2
+  (CUDA_VISIBLE_DEVICES=$where "$python" "$here/$1" "${@:2}" >"$out/$name.log" 2>&1 || echo "$name" >>"$out/failed") &
+}
+
+for family in mixtral qwen2_moe qwen3_moe qwen3_vl_moe dbrx ernie4_5_moe glm4_moe olmoe arctic; do
+  check $family check_architectures.py $family
+  check $family+graphs check_architectures.py $family+compiled
+done
+# Latent attention on a GPU computes in half precision only; without it the same model runs in float32.
+VLLM_MLA_DISABLE=1 check deepseek_v2 check_architectures.py deepseek_v2
+VLLM_MLA_DISABLE=1 check deepseek_v2+graphs check_architectures.py deepseek_v2+compiled
+check images check_images.py
+check batching check_batching.py
+check batching+graphs check_batching.py "{$graphs}"
+VLLM_USE_V2_MODEL_RUNNER=1 check batching-second-runner+graphs check_batching.py "{$graphs}"
+if ((gpus > 1)); then
+  on 0,1 tensor check_batching.py '{"tensor_parallel_size":2}'
+  on 0,1 tensor+graphs check_batching.py "{\"tensor_parallel_size\":2,$graphs}"
+  on 0,1 expert+graphs check_batching.py "{\"tensor_parallel_size\":2,\"enable_expert_parallel\":true,$graphs}"
+  on 0,1 worker-tensor check_worker.py 2 1
+  on 0,1 worker-pipeline check_worker.py 1 2
+  on 0,1 server-data check_server.py --data-parallel-size 2
+  on 0,1 server-data-expert check_server.py --data-parallel-size 2 --enable-expert-parallel
+fi
+wait
+grep -hE "router_logits [0-9]|^parent killed|^[a-z]+: all good" "$out"/*.log
+if [[ -e $out/failed ]]; then
+  echo "failed: $(tr '\n' ' ' <"$out/failed")"
+  exit 1
+fi
