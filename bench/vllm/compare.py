@@ -1,4 +1,8 @@
-"""The lines of several `speed.py` processes as one table: python bench/vllm/compare.py LOG ..."""
+"""The lines of several `speed.py` processes as one table: python bench/vllm/compare.py LOG ...
+
+To no capture: median over rounds of a round's time by the same round's without a capture; beside it the fastest run by the fastest,
+which a busy machine disturbs least. To no plugin: medians of two processes.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,16 @@ def main() -> None:
     ]
     workloads = list(dict.fromkeys(line["workload"] for line in lines))
     print(
-        "| requests x (prompt + generated) | what | seconds (median) | to no capture | to no plugin |"
+        "| requests x (prompt + generated) | what | seconds (median) | to no capture | fastest | to no plugin |"
     )
-    print("|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
     for workload in workloads:
         of = [line for line in lines if line["workload"] == workload]
         bare = next(
             (
                 statistics.median(line["seconds"]["none"])
                 for line in of
-                if line["kind"] == "bare"
+                if line["kind"].startswith("bare")
             ),
             None,
         )
@@ -34,13 +38,12 @@ def main() -> None:
             for mode, seconds in line["seconds"].items():
                 median = statistics.median(seconds)
                 to_bare = f"{median / bare:.3f}" if bare else ""
-                to_none = (
-                    f"{line['ratio'][mode]:.3f}"
-                    if mode in line.get("ratio", {})
-                    else ""
-                )
+                to_none = fastest = ""
+                if mode in line.get("ratio", {}):
+                    to_none = f"{line['ratio'][mode]:.3f}"
+                    fastest = f"{min(seconds) / min(line['seconds']['none']):.3f}"
                 print(
-                    f"| {workload} | {line['kind']}, {mode} | {median:.3f} | {to_none} | {to_bare} |"
+                    f"| {workload} | {line['kind']}, {mode} | {median:.3f} | {to_none} | {fastest} | {to_bare} |"
                 )
 
 

@@ -1,6 +1,6 @@
 """What capturing costs on a GPU: times of the same work with and without, alternating in one process.
 
-usage: python bench/vllm/speed.py plugin|bare|eager [--layers 48] [--runs 5] [--rows FILE] [--streams a,b] [--modes none,routing]
+usage: python bench/vllm/speed.py plugin|bare|eager [--layers 48] [--runs 5] [--tensor-parallel-size 1] [--rows FILE] [--streams a,b] [--modes none,routing]
 plugin: CUDA graphs, the plugin loaded; every workload without a capture, then with more and more streams, `--runs` rounds.
 bare: CUDA graphs, the plugin not loaded: the baseline that knows nothing of it. eager: the plugin, but no CUDA graphs.
 --rows: write captured rows of six prompts (plugin), or compare with those written before (eager).
@@ -75,7 +75,7 @@ def main() -> None:
                 if turn >= 0:
                     times[mode].append(measured)
         line = {
-            "kind": options.kind,
+            "kind": describe(options),
             "workload": f"{requests} x ({prompt} + {generated})",
             "seconds": {
                 mode: [round(engine, 4) for engine, _ in values]
@@ -91,6 +91,15 @@ def main() -> None:
                 mode: ratio(times[mode], times["none"]) for mode in modes[1:]
             }
         print(json.dumps(line), flush=True)
+
+
+def describe(options: argparse.Namespace) -> str:
+    text = options.kind
+    if options.kind == "plugin" and "hidden_states" not in options.streams:
+        text += " without hidden states"
+    if options.tensor_parallel_size > 1:
+        text += f", {options.tensor_parallel_size} GPUs"
+    return text
 
 
 def ratio(
@@ -110,6 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("kind", choices=("plugin", "bare", "eager"))
     parser.add_argument("--layers", type=int, default=48)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--tensor-parallel-size", type=int, default=1)
     parser.add_argument("--rows", type=Path)
     parser.add_argument(
         "--streams",
@@ -147,6 +157,7 @@ def load(options: argparse.Namespace):
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     if options.kind != "bare":
         sys.path.insert(0, str(REPOSITORY / "python"))
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:1] + [os.environ.get("PYTHONPATH", "")])  # of the ranks
     from vllm import LLM
 
     folder = Path(tempfile.mkdtemp())
@@ -161,7 +172,8 @@ def load(options: argparse.Namespace):
         max_model_len=4096,
         max_num_batched_tokens=8192,
         max_num_seqs=128,
-        gpu_memory_utilization=0.85,
+        gpu_memory_utilization=0.9,
+        tensor_parallel_size=options.tensor_parallel_size,
         enable_prefix_caching=False,
         async_scheduling=True,
         enforce_eager=options.kind == "eager",
