@@ -22,13 +22,15 @@ DEFAULT_SPOOL_BYTES = 8 * GIB
 
 @dataclass(frozen=True)
 class Settings:
-    """streams: what can be asked for. spool: the folder of rows files, private to this user. host_bytes, spool_bytes: limits for each
-    process that delivers rows. waits: at a limit wait for the reader (an owned worker) instead of giving the capture up (a server)."""
+    """streams: what can be asked for. spool: the folder of rows files, private to this user. host_bytes, spool_bytes, capture_bytes:
+    limits for each process that delivers rows: what waits for the disk, files nobody has deleted, those of one capture. waits: at a
+    limit wait for the reader (an owned worker) instead of giving the capture up (a server)."""
 
     streams: tuple[str, ...]
     spool: Path
     host_bytes: int
     spool_bytes: int
+    capture_bytes: int
     waits: bool
 
 
@@ -43,13 +45,16 @@ def settings() -> Settings:
         atexit.register(remove_spool, Path(spool))
     path = Path(spool)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    free = shutil.disk_usage(path).free
+    spool_bytes = int(os.environ.get("MOESCOPE_SPOOL_BYTES", min(DEFAULT_SPOOL_BYTES, shutil.disk_usage(path).free // 2)))
+    waits = os.environ.get("MOESCOPE_WAITS") == "1"
     return Settings(
         streams=parse_streams(os.environ.get("MOESCOPE_STREAMS", ",".join(STREAMS)).split(",")),
         spool=path,
         host_bytes=int(os.environ.get("MOESCOPE_HOST_BYTES", DEFAULT_HOST_BYTES)),
-        spool_bytes=int(os.environ.get("MOESCOPE_SPOOL_BYTES", min(DEFAULT_SPOOL_BYTES, free // 2))),
-        waits=os.environ.get("MOESCOPE_WAITS") == "1",
+        spool_bytes=spool_bytes,
+        # Clients of a server share its room: one that reads slowly must not take all of it.
+        capture_bytes=int(os.environ.get("MOESCOPE_CAPTURE_BYTES", spool_bytes if waits else spool_bytes // 2)),
+        waits=waits,
     )
 
 

@@ -157,24 +157,35 @@ class Spool(threading.Thread):
         return tensors, layers
 
     def _wait_for_room(self, capture: Capture, size: int) -> None:
-        limit = self._settings.spool_bytes
         while True:
-            held = sum(size for _, size in self._files)
-            if held + size <= limit or not self._files:
+            if self._over(capture, size) is None:
                 return
             self._files = [(path, size) for path, size in self._files if path.exists()]
-            held = sum(size for _, size in self._files)
-            if held + size <= limit or not self._files:
+            over = self._over(capture, size)
+            if over is None:
                 return
             if not self._settings.waits:
+                held, limit, variable = over
                 raise CaptureError(
                     "OUT_OF_MEMORY",
                     f"{held} bytes of rows have not been read, and {size} more would pass the limit of {limit} "
-                    "(MOESCOPE_SPOOL_BYTES); read them while the requests run, or raise it",
+                    f"({variable}); read them while the requests run, or raise it",
                 )
             if not alive(capture):
                 raise CaptureError("INVALID_ARGUMENT", "the capture was deleted")
             time.sleep(0.005)
+
+    def _over(self, capture: Capture, size: int) -> tuple[int, int, str] | None:
+        """The limit that a file of this size would pass: bytes held, limit, the limit's variable. A single file passes none."""
+        own = sum(size for path, size in self._files if path.parent == capture.folder)
+        every = sum(size for _, size in self._files)
+        for held, limit, variable in (
+            (own, self._settings.capture_bytes, "MOESCOPE_CAPTURE_BYTES"),
+            (every, self._settings.spool_bytes, "MOESCOPE_SPOOL_BYTES"),
+        ):
+            if held and held + size > limit:
+                return held, limit, variable
+        return None
 
     def _give_up(self, capture: Capture, error: BaseException) -> None:
         capture.failed = True

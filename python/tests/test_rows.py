@@ -214,8 +214,9 @@ class FilesTest(unittest.TestCase):
 
     def start(self, stage: str = "d0p0", **limits) -> Spool:
         settings = Settings(
-            ("hidden_states",), self.spool, limits.get("host", 1 << 20), limits.get("files", 1 << 20), limits.get("waits", False)
-        )
+            streams=("hidden_states",), spool=self.spool, waits=limits.get("waits", False), host_bytes=limits.get("host", 1 << 20),
+            spool_bytes=limits.get("files", 1 << 20), capture_bytes=limits.get("capture", 1 << 20),
+        )  # fmt: skip
         spool = Spool(settings, stage, lambda layers: [1.0] * len(layers))
         spool.start()
         return spool
@@ -258,6 +259,20 @@ class FilesTest(unittest.TestCase):
         self.assertIn("MOESCOPE_SPOOL_BYTES", caught.exception.message)
         self.assertTrue(captures[0].failed)
         self.assertFalse(captures[1].failed)
+
+    def test_a_slow_reader_leaves_room_for_others(self):
+        plan = plan_of(samples=1)
+        slow, other = (Capture(key, write_plan(self.spool, key, plan), plan, {"hidden_states": {0: 0, 1: 1}}) for key in ("one", "two"))
+        spool = self.start(capture=1000)
+        for position in range(6):
+            spool.put(chunk_of(slow, [(0, position)], {0: position + 1}, prompt=9))
+            time.sleep(0.12)
+        with self.assertRaises(CaptureError) as caught:
+            self.collect(Collector(slow.folder, plan))
+        self.assertIn("MOESCOPE_CAPTURE_BYTES", caught.exception.message)
+        spool.put(chunk_of(other, [(0, 0)], {0: 1}))
+        spool.end(other, 0, 1, 1)
+        self.assertEqual([type(item) for item in self.collect(Collector(other.folder, plan))], [RowsReady, SampleEnded])
 
     def test_stages_become_one_file(self):
         whole = Plan({"hidden_states": (0, 1), "router_logits": (1,)}, Selection(), 1)
