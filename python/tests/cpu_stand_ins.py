@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import check_rotary
+import quantized
 import torch
 import torch.nn.functional as F
 
@@ -22,14 +23,73 @@ def install(family: str) -> None:
         arctic.fused_topk, arctic.fused_experts = fused_topk, fused_experts
 
 
+def install_quantized() -> None:
+    """Experts in FP8 and four bits, whose kernels need AMX."""
+    from vllm import _custom_ops
+    from vllm.model_executor.layers.fused_moe.experts import cpu_moe
+
+    def values_of_int4(w13: Any, w2: Any, s13: Any, s2: Any, quant_algo: Any, w13_zeros: Any = None, w2_zeros: Any = None) -> Any:
+        """Packed [expert, in / 8, out] (GPTQ) or [expert, in, out / 8] (AWQ) -> values [expert, out, in], in place of blocks."""
+        awq = quant_algo == _custom_ops.CPUQuantAlgo.AWQ
+
+        def values(packed: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            levels = quantized.unpack(packed, quantized.AWQ_ORDER) if awq else quantized.unpack(packed.transpose(1, 2)).transpose(1, 2)
+            return quantized.int4_values(levels, scale)
+
+        return values(w13, s13), values(w2, s2), s13, s2, w13_zeros, w2_zeros
+
+    def values_of_mxfp4(w13: Any, w2: Any, s13: Any, s2: Any) -> Any:
+        return quantized.mxfp4_values(w13, s13), quantized.mxfp4_values(w2, s2), s13, s2
+
+    def fused_experts_cpu(
+        out: Any, x: Any, w1: Any, w2: Any, weights: Any, ids: Any, method: Any, s1: Any, s2: Any, *more: Any
+    ) -> None:
+        _zero1, _zero2, _block, bias1, bias2, alpha, limit, _packed = more
+        if method == cpu_moe.CPUQuantMethod.FP8_W8A16:
+            w1, w2 = quantized.fp8_values(w1, s1), quantized.fp8_values(w2, s2)
+        gated = gpt_oss_gate(alpha, limit) if method == cpu_moe.CPUQuantMethod.MXFP4 else silu_gate
+        out.copy_(experts_of(x.float(), w1, w2, weights.float(), ids, gated, bias1, bias2))
+
+    for experts in (cpu_moe.CPUExpertsFp8, cpu_moe.CPUExpertsInt4, cpu_moe.CPUExpertsMxfp4):
+        experts._supports_current_device = staticmethod(lambda: True)
+    cpu_moe.prepare_fp8_moe_layer_for_cpu = lambda w13, w2: (w13, w2)
+    cpu_moe.prepare_int4_moe_layer_for_cpu = values_of_int4
+    cpu_moe.prepare_mxfp4_moe_layer_for_cpu = values_of_mxfp4
+    cpu_moe.fused_experts_cpu = fused_experts_cpu
+
+
 def fused_topk(_x: torch.Tensor, logits: torch.Tensor, top_k: int, renormalize: bool) -> tuple[torch.Tensor, torch.Tensor, None]:
     weights, ids = logits.softmax(-1).topk(top_k, -1)
     return weights / weights.sum(-1, keepdim=True) if renormalize else weights, ids.int(), None
 
 
 def fused_experts(x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor) -> Any:
+    return experts_of(x, gate_up, down, weights, ids, silu_gate)
+
+
+def experts_of(
+    x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, gated: Any,
+    gate_up_bias: torch.Tensor | None = None, down_bias: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
     """x: [token, hidden]. Every expert computes every token, as the experts are tiny."""
-    gate, up = torch.einsum("th,eih->tei", x, gate_up).chunk(2, -1)
-    every = torch.einsum("tei,ehi->teh", F.silu(gate) * up, down)
+    inner = torch.einsum("th,eih->tei", x, gate_up)
+    every = torch.einsum("tei,ehi->teh", gated(inner if gate_up_bias is None else inner + gate_up_bias), down)
+    every = every if down_bias is None else every + down_bias
     chosen = every.gather(1, ids.long()[:, :, None].expand(-1, -1, x.shape[1]))
     return (weights[:, :, None] * chosen).sum(1)
+
+
+def silu_gate(gate_up: torch.Tensor) -> torch.Tensor:
+    """[..., gate and up, one after the other]"""
+    gate, up = gate_up.chunk(2, -1)
+    return F.silu(gate) * up
+
+
+def gpt_oss_gate(alpha: float, limit: float) -> Any:
+    """Gate and up take turns."""
+
+    def gated(gate_up: torch.Tensor) -> torch.Tensor:
+        gate, up = gate_up[..., ::2].clamp(max=limit), gate_up[..., 1::2].clamp(-limit, limit)
+        return (up + 1) * gate * torch.sigmoid(gate * alpha)
+
+    return gated

@@ -160,12 +160,17 @@ class WithInputs:
         return self._model(input_ids=input_ids, **self._inputs)
 
 
-def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:
-    """Every row there, once, in order, labelled, and equal to transformers. Returns the largest differences."""
+def check_labels(got: Sample, tokens: list[int], prompt: int, what: str) -> None:
+    """Every row there, once, in order, labelled."""
     rows = len(tokens)
     assert got["position"].tolist() == list(range(rows)), f"{what}: positions {got['position'].tolist()}"
     assert got["token_id"].tolist() == tokens, f"{what}: token ids {got['token_id'].tolist()} for {tokens}"
     assert got["phase"].tolist() == [0] * prompt + [1] * (rows - prompt), f"{what}: phases"
+
+
+def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[int], prompt: int, what: str) -> dict[str, float]:
+    """Labels, and every row equal to transformers. Returns the largest differences."""
+    check_labels(got, tokens, prompt, what)
     differences: dict[str, float] = {}
     for name in got:
         stream, _, layer = name.partition(".")
@@ -184,10 +189,11 @@ def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[in
     return differences
 
 
-def judge(what: str, differences: dict[str, float]) -> None:
+def judge(what: str, differences: dict[str, float], tolerance: float | None = None) -> None:
+    """tolerance: in place of :data:`TOLERANCE`."""
     print(f"{what}: " + ", ".join(f"{stream} {value:.1e}" for stream, value in sorted(differences.items())), flush=True)
     for stream, value in differences.items():
-        assert value < TOLERANCE[stream], f"{what}: {stream} differs by {value}"
+        assert value < (tolerance or TOLERANCE[stream]), f"{what}: {stream} differs by {value}"
 
 
 def worst(all_differences: list[dict[str, float]]) -> dict[str, float]:

@@ -21,6 +21,7 @@ const CHECKS: readonly [command: string, last: RegExp][] = [
   [`check_architectures.py ${ARCHITECTURES.join(" ")}`, /^all 10 agree$/m],
   ["check_batching.py", /^batching: all good$/m],
   ['check_batching.py {"tensor_parallel_size":2}', /^batching: all good$/m],
+  ["check_quantized.py", /^quantized: all good$/m],
   ["check_images.py", /^qwen3_vl_moe with an image: .*router_logits/m],
   ["check_worker.py", /^worker: all good$/m],
   ["check_worker.py 2 1", /^worker: all good$/m],
