@@ -59,3 +59,4 @@ def wrap(cls: Any) -> None:
 
     fused_topk.moescope_wrapped = True
     cls.local_moe_fused, module.fused_topk = local_moe_fused, fused_topk
+    cls._moescope_places = {}  # of a block that nobody marks

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Every check that runs vLLM, on GPUs, against Hugging Face transformers: python/tests/check_gpu.sh OUT. Each is a process of its own, and
-# all run at once. PYTHON names the interpreter (default python3), MOESCOPE_CHECK_ARGUMENTS further engine arguments as JSON.
+# Every check that runs vLLM, on GPUs, against Hugging Face transformers: python/tests/check_gpu.sh OUT. Each is a process of its own; all
+# run at once, each with about 3 GB of memory and 2 GB of a GPU. PYTHON names the interpreter (default python3),
+# MOESCOPE_CHECK_ARGUMENTS further engine arguments as JSON.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1

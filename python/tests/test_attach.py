@@ -133,6 +133,12 @@ class Arctic(unittest.TestCase):
         got = self.capture({EXPERT_IDS}, torch.randn(3, 8))
         self.assertEqual(set(got), {(EXPERT_IDS, number) for number in (1, 3, 5)})
 
+    def test_blocks_of_another_model_stay_silent(self) -> None:
+        self.capture({EXPERT_IDS}, torch.randn(3, 8))
+        TAPS.step.streams.clear()
+        type(self.model[1])(1)(torch.randn(3, 8))
+        self.assertEqual(TAPS.step.streams, {})
+
     def test_what_a_layer_says_of_itself(self) -> None:
         layer = of_arctic(arctic.moe_blocks(self.model)[0])
         self.assertEqual((layer.number, layer.experts, layer.top_k, layer.scale), (1, 4, 2, 1.0))
