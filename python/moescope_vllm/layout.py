@@ -7,19 +7,20 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-#: "run": rows were compared with Hugging Face (CPU) or across modes (GPU). "layout": every name below is in its source, which
+#: "run": rows were compared with Hugging Face transformers. "layout": every name below is in its source, which
 #: `tests/check_layouts.py` reads without installing it. Other versions are tried and refused when a name is missing.
 TESTED = {
     "0.25.0": "layout",
-    "0.25.1": "run on a GPU",
-    "0.26.0": "layout",
+    "0.25.1": "run on GPUs and a CPU",
+    "0.26.0": "run on a CPU",
     "0.27.0": "layout",
-    "0.27.1": "layout",
-    "0.28.0": "layout",
-    "0.29.0": "layout",
-    "0.30.0": "layout",
-    "0.31.0": "layout",
+    "0.27.1": "run on a CPU",
+    "0.28.0": "run on a CPU",
+    "0.29.0": "run on a CPU",
+    "0.30.0": "run on a CPU",
+    "0.31.0": "run on a CPU",
     "0.32.0": "run on a CPU",
+    "0.33.0": "layout",
 }
 
 #: module -> attributes, each of which must exist. `?` behind a module: it may be missing as a whole.
