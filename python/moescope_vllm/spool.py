@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,9 @@ class Spool(threading.Thread):
         self._scales = scales
         self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self._pending: dict[str, tuple[Capture, Pending, float]] = {}
-        self._files: list[tuple[Path, int]] = []
+        #: Files that nobody was seen to have deleted: capture, path, bytes; and the bytes by capture.
+        self._files: list[tuple[str, Path, int]] = []
+        self._held: Counter[str] = Counter()
         self._sequence = 0
         self._memory = threading.Condition()
         self._waiting_bytes = 0
@@ -133,7 +136,8 @@ class Spool(threading.Thread):
         self._sequence += 1
         path = capture.folder / f"{self._sequence:08d}.{self._rank}.safetensors"
         size = write_rows(path, tensors, {"layers": layers, "ended": ended})
-        self._files.append((path, size))
+        self._files.append((capture.key, path, size))
+        self._held[capture.key] += size
 
     def _tensors(
         self, capture: Capture, chunk: Chunk | None
@@ -160,7 +164,10 @@ class Spool(threading.Thread):
         while True:
             if self._over(capture, size) is None:
                 return
-            self._files = [(path, size) for path, size in self._files if path.exists()]
+            self._files = [entry for entry in self._files if entry[1].exists()]
+            self._held = Counter()
+            for key, _, held in self._files:
+                self._held[key] += held
             over = self._over(capture, size)
             if over is None:
                 return
@@ -177,11 +184,9 @@ class Spool(threading.Thread):
 
     def _over(self, capture: Capture, size: int) -> tuple[int, int, str] | None:
         """The limit that a file of this size would pass: bytes held, limit, the limit's variable. A single file passes none."""
-        own = sum(size for path, size in self._files if path.parent == capture.folder)
-        every = sum(size for _, size in self._files)
         for held, limit, variable in (
-            (own, self._settings.capture_bytes, "MOESCOPE_CAPTURE_BYTES"),
-            (every, self._settings.spool_bytes, "MOESCOPE_SPOOL_BYTES"),
+            (self._held[capture.key], self._settings.capture_bytes, "MOESCOPE_CAPTURE_BYTES"),
+            (self._held.total(), self._settings.spool_bytes, "MOESCOPE_SPOOL_BYTES"),
         ):
             if held and held + size > limit:
                 return held, limit, variable
