@@ -26,25 +26,31 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for workload in workloads:
         of = [line for line in lines if line["workload"] == workload]
-        bare = next(
-            (
-                statistics.median(line["seconds"]["none"])
-                for line in of
-                if line["kind"].startswith("bare")
-            ),
-            None,
-        )
+        bare = {
+            line["gpus"]: statistics.median(line["seconds"]["none"])
+            for line in of
+            if line["kind"] == "bare"
+        }
         for line in of:
             for mode, seconds in line["seconds"].items():
                 median = statistics.median(seconds)
-                to_bare = f"{median / bare:.3f}" if bare else ""
+                to_bare = (
+                    f"{median / bare[line['gpus']]:.3f}" if line["gpus"] in bare else ""
+                )
                 to_none = fastest = ""
                 if mode in line.get("ratio", {}):
                     to_none = f"{line['ratio'][mode]:.3f}"
                     fastest = f"{min(seconds) / min(line['seconds']['none']):.3f}"
                 print(
-                    f"| {workload} | {line['kind']}, {mode} | {median:.3f} | {to_none} | {fastest} | {to_bare} |"
+                    f"| {workload} | {describe(line)}, {mode} | {median:.3f} | {to_none} | {fastest} | {to_bare} |"
                 )
+
+
+def describe(line: dict) -> str:
+    text = line["kind"]
+    if text == "plugin" and not line["hidden_states"]:
+        text += " without hidden states"
+    return text if line["gpus"] == 1 else f"{text}, {line['gpus']} GPUs"
 
 
 if __name__ == "__main__":

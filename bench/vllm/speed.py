@@ -75,7 +75,9 @@ def main() -> None:
                 if turn >= 0:
                     times[mode].append(measured)
         line = {
-            "kind": describe(options),
+            "kind": options.kind,
+            "gpus": options.tensor_parallel_size,
+            "hidden_states": "hidden_states" in options.streams,
             "workload": f"{requests} x ({prompt} + {generated})",
             "seconds": {
                 mode: [round(engine, 4) for engine, _ in values]
@@ -91,15 +93,6 @@ def main() -> None:
                 mode: ratio(times[mode], times["none"]) for mode in modes[1:]
             }
         print(json.dumps(line), flush=True)
-
-
-def describe(options: argparse.Namespace) -> str:
-    text = options.kind
-    if options.kind == "plugin" and "hidden_states" not in options.streams:
-        text += " without hidden states"
-    if options.tensor_parallel_size > 1:
-        text += f", {options.tensor_parallel_size} GPUs"
-    return text
 
 
 def ratio(
