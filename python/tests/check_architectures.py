@@ -19,6 +19,8 @@ FAMILIES = (
     *("dbrx", "arctic", "ernie4_5_moe", "glm4_moe", "olmoe"),
 )
 
+#: What a family's engine needs besides.
+ARGUMENTS = {"arctic": {"trust_remote_code": True}}
 
 SHARED = [(7 * i) % 250 + 20 for i in range(64)]
 #: One longer than a step's budget, two with a prefix in common, one short.
@@ -31,7 +33,7 @@ def check(choice: str) -> None:
     if not torch.cuda.is_available():
         cpu_stand_ins.install(name)
     expected = harness.reference(name)
-    arguments = {"arctic": {"trust_remote_code": True}}.get(name, {}) | (harness.COMPILED if mode == "compiled" else {})
+    arguments = ARGUMENTS.get(name, {}) | (harness.COMPILED if mode == "compiled" else {})
     llm = harness.load(expected.checkpoint, enable_prefix_caching=True, **arguments)
     try:
         from vllm import SamplingParams

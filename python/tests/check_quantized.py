@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,14 @@ GENERATED = 6
 def build(scheme: quantized.Scheme, checkpoint: Path) -> harness.Reference:
     """A model saved with quantised experts; the reference has the experts' values in their place."""
     import byte_bpe
+    import checkpoints
     import make_fixtures
     import reference as run_reference
     import transformers
     import weights
-    from families import FAMILIES
 
     transformers.logging.set_verbosity_error()
-    family = next(family for family in FAMILIES if family.name == scheme.family)
+    family = checkpoints.family_of(scheme.family)
 
     def wide() -> Any:
         """As wide as the formats' blocks."""
@@ -60,8 +59,7 @@ def build(scheme: quantized.Scheme, checkpoint: Path) -> harness.Reference:
         getattr(transformers, family.model_class).from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
     )
     save(stored, path)
-    config = json.loads((checkpoint / "config.json").read_text())
-    (checkpoint / "config.json").write_text(json.dumps({**config, "dtype": scheme.dtype, "quantization_config": scheme.settings}))
+    checkpoints.edit(checkpoint / "config.json", dtype=scheme.dtype, quantization_config=scheme.settings)
     return harness.Reference(checkpoint, lambda tokens: run_reference.run(family, read, tokens).tensors)
 
 

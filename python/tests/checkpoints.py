@@ -20,10 +20,14 @@ from safetensors.torch import load_file, save_file
 FIXTURES = Path(make_fixtures.__file__).parent
 
 
+def family_of(name: str) -> Family:
+    return next(family for family in FAMILIES if family.name == name)
+
+
 def build(name: str, checkpoint: Path) -> tuple[Family, torch.nn.Module]:
     """The family and its model, made from its seed and saved."""
     transformers.logging.set_verbosity_error()
-    family = next(family for family in FAMILIES if family.name == name)
+    family = family_of(name)
     if name == "deepseek_v2":
         # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only, and its router wants groups to be spelt out,
         # as the published models do.

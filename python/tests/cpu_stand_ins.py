@@ -48,7 +48,7 @@ def install_quantized() -> None:
         if method == cpu_moe.CPUQuantMethod.FP8_W8A16:
             w1, w2 = quantized.fp8_values(w1, s1), quantized.fp8_values(w2, s2)
         gated = gpt_oss_gate(alpha, limit) if method == cpu_moe.CPUQuantMethod.MXFP4 else silu_gate
-        out.copy_(experts_of(x.float(), w1, w2, weights.float(), ids, gated, bias1, bias2))
+        out.copy_(fused_experts(x.float(), w1, w2, weights.float(), ids, gated, bias1, bias2))
 
     for experts in (cpu_moe.CPUExpertsFp8, cpu_moe.CPUExpertsInt4, cpu_moe.CPUExpertsMxfp4):
         experts._supports_current_device = staticmethod(lambda: True)
@@ -61,22 +61,6 @@ def install_quantized() -> None:
 def fused_topk(_x: torch.Tensor, logits: torch.Tensor, top_k: int, renormalize: bool) -> tuple[torch.Tensor, torch.Tensor, None]:
     weights, ids = logits.softmax(-1).topk(top_k, -1)
     return weights / weights.sum(-1, keepdim=True) if renormalize else weights, ids.int(), None
-
-
-def fused_experts(x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor) -> Any:
-    return experts_of(x, gate_up, down, weights, ids, silu_gate)
-
-
-def experts_of(
-    x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, gated: Any,
-    gate_up_bias: torch.Tensor | None = None, down_bias: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
-    """x: [token, hidden]. Every expert computes every token, as the experts are tiny."""
-    inner = torch.einsum("th,eih->tei", x, gate_up)
-    every = torch.einsum("tei,ehi->teh", gated(inner if gate_up_bias is None else inner + gate_up_bias), down)
-    every = every if down_bias is None else every + down_bias
-    chosen = every.gather(1, ids.long()[:, :, None].expand(-1, -1, x.shape[1]))
-    return (weights[:, :, None] * chosen).sum(1)
 
 
 def silu_gate(gate_up: torch.Tensor) -> torch.Tensor:
@@ -93,3 +77,15 @@ def gpt_oss_gate(alpha: float, limit: float) -> Any:
         return (up + 1) * gate * torch.sigmoid(gate * alpha)
 
     return gated
+
+
+def fused_experts(
+    x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, gated: Any = silu_gate,
+    gate_up_bias: torch.Tensor | None = None, down_bias: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """x: [token, hidden]. Every expert computes every token, as the experts are tiny."""
+    inner = torch.einsum("th,eih->tei", x, gate_up)
+    every = torch.einsum("tei,ehi->teh", gated(inner if gate_up_bias is None else inner + gate_up_bias), down)
+    every = every if down_bias is None else every + down_bias
+    chosen = every.gather(1, ids.long()[:, :, None].expand(-1, -1, x.shape[1]))
+    return (weights[:, :, None] * chosen).sum(1)
