@@ -127,7 +127,8 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart } from "./prompts/message.ts";
+export type { MultiModalData, Prompt, PromptObject } from "./prompts/prompt.ts";
 export { coactivationReducer } from "./reducers/coactivation.ts";
 export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";

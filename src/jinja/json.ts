@@ -11,6 +11,15 @@ export interface JsonStyle {
   readonly sortKeys: boolean;
 }
 
+/** As `json.dumps` writes without options, but for letters that are not ASCII, which stay. */
+export const PLAIN_JSON: JsonStyle = {
+  ascii: false,
+  indent: null,
+  itemSeparator: ", ",
+  keySeparator: ": ",
+  sortKeys: false,
+};
+
 /** Python's `json.dumps`. @throws TemplateRuntimeError for a value that JSON does not have. */
 export function toJson(value: Value, style: JsonStyle, before = "\n"): string {
   const text = textOf(value);

@@ -3,8 +3,8 @@ import { type Filter, OTHER_FILTERS } from "./filter.ts";
 import { higherFilters } from "./higher-filters.ts";
 import { PREDICATES, type Predicate } from "./predicates.ts";
 import { SEQUENCE_FILTERS } from "./sequence-filters.ts";
-import { text } from "./signature.ts";
 import { TEXT_FILTERS } from "./text-filters.ts";
+import { textOf, type Value } from "./values.ts";
 
 const HIGHER = higherFilters({ filter: findFilter, test: findTest });
 const TABLES = [TEXT_FILTERS, SEQUENCE_FILTERS, HIGHER];
@@ -12,10 +12,15 @@ const TABLES = [TEXT_FILTERS, SEQUENCE_FILTERS, HIGHER];
 const isFilter = (name: string) => TABLES.some((table) => table.has(name)) || OTHER_FILTERS.has(name);
 const isTest = (name: string) => PREDICATES.has(name) || NAMING.has(name);
 
+const isName = (value: Value, isKnown: (name: string) => boolean) => {
+  const name = textOf(value);
+  return name !== undefined && isKnown(name);
+};
+
 /** Tests of names. */
 const NAMING: ReadonlyMap<string, Predicate> = new Map<string, Predicate>([
-  ["filter", (value) => isFilter(text(value))],
-  ["test", (value) => isTest(text(value))],
+  ["filter", (value) => isName(value, isFilter)],
+  ["test", (value) => isName(value, isTest)],
 ]);
 
 /** @throws UnsupportedConstruct for a filter of Jinja's that is not here; TemplateRuntimeError for one that Jinja has not. */

@@ -73,6 +73,14 @@ export function intDigits(value: bigint, { type, alternate }: NumberFormat): str
   return fail(`unknown format code '${type}' for an int`);
 }
 
+/** Python's `str.center`, whose odd space goes to the left where the width is odd. */
+export function center(text: string, width: number, fill = " "): string {
+  const missing = width - points(text).length;
+  if (missing <= 0) return text;
+  const left = Math.floor(missing / 2) + (missing & width & 1);
+  return fill.repeat(left) + text + fill.repeat(missing - left);
+}
+
 /** Fill a text to a width. @param align `<`, `>` or `^`. */
 export function pad(text: string, width: number, align: string, fill = " "): string {
   const missing = width - points(text).length;

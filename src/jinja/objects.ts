@@ -8,6 +8,7 @@ import {
   iterate,
   type Kwargs,
   orElse,
+  pairOf,
   Tuple,
   Undefined,
   type Value,
@@ -167,12 +168,6 @@ export function makeDict(args: readonly Value[], kwargs: Kwargs): Dict {
   const entries =
     from === undefined ? [] : from instanceof Dict ? from.entries() : Array.from(iterate(from), pairOf);
   return new Dict([...entries, ...kwargs]);
-}
-
-function pairOf(value: Value): readonly [Value, Value] {
-  const pair = [...iterate(value)];
-  if (pair.length !== 2) return fail("a dict is made of pairs");
-  return pair as [Value, Value];
 }
 
 export function makeNamespace(args: readonly Value[], kwargs: Kwargs): Namespace {

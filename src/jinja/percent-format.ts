@@ -1,7 +1,18 @@
 import { fail, unsupported } from "./errors.ts";
 import { floatDigits, intDigits, pad } from "./number-format.ts";
 import { repr, str } from "./text.ts";
-import { Dict, isNumber, orElse, points, Tuple, typeName, Undefined, type Value } from "./values.ts";
+import {
+  Dict,
+  isNumber,
+  orElse,
+  points,
+  sizeOf,
+  Tuple,
+  textOf,
+  typeName,
+  Undefined,
+  type Value,
+} from "./values.ts";
 
 const FIELD =
   /%(?:\((?<key>[^)]*)\))?(?<flags>[-+ 0#]*)(?<width>\*|\d+)?(?:\.(?<precision>\*|\d+)?)?[hlL]?(?<type>[\s\S])?/g;
@@ -26,7 +37,9 @@ export function percentFormat(format: string, values: Value): string {
     const digits = match[0].includes(".") ? Number(precision ?? 0) : null;
     return field(value, type, flags!, Number(width ?? 0), digits);
   });
-  if (index < list.length && !mapped && !(values instanceof Dict))
+  // Python takes whatever has items for a mapping, whose values need not all be used.
+  const optional = !(values instanceof Tuple) && textOf(values) === undefined && sizeOf(values) !== undefined;
+  if (index < list.length && !mapped && !optional)
     return fail("not all arguments converted during string formatting");
   return text;
 }

@@ -48,7 +48,7 @@ export const PREDICATES: ReadonlyMap<string, Predicate> = new Map<string, Predic
     (value) => sizeOf(value) !== undefined && !(value instanceof View || value instanceof Attributes),
   ],
   ["iterable", (value) => iterableOf(value) !== undefined || value instanceof Lazy],
-  ["callable", (value) => value instanceof Callable],
+  ["callable", (value) => value instanceof Callable || value instanceof Undefined],
   ["sameas", (value, other) => same(value, argument(other))],
   ["escaped", (value) => value instanceof Markup],
   ["in", (value, container) => contains(argument(container), value)],

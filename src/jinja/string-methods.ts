@@ -1,6 +1,6 @@
 import { braceFormat } from "./brace-format.ts";
 import { fail } from "./errors.ts";
-import { pad } from "./number-format.ts";
+import { center, pad } from "./number-format.ts";
 import { bind, int, text } from "./signature.ts";
 import { iterate, type Kwargs, points, Tuple, textOf, typeName, type Value } from "./values.ts";
 import { SPACE, splitLines, strip } from "./whitespace.ts";
@@ -105,7 +105,7 @@ function title(self: string): string {
   return [...self]
     .map((character) => {
       const letter = CASED.test(character);
-      const written = !letter ? character : before ? character.toLowerCase() : character.toUpperCase();
+      const written = !letter ? character : before ? character.toLowerCase() : titleCase(character);
       before = letter || (LETTER.test(character) && before);
       return written;
     })
@@ -114,7 +114,13 @@ function title(self: string): string {
 
 export function capitalize(self: string): string {
   const [first = "", ...rest] = points(self);
-  return first.toUpperCase() + rest.join("").toLowerCase();
+  return titleCase(first) + rest.join("").toLowerCase();
+}
+
+/** A letter at the start of a word: of several capitals only the first is one. */
+function titleCase(character: string): string {
+  const [first = "", ...rest] = character.toUpperCase();
+  return first + rest.join("").toLowerCase();
 }
 
 /** Whether there are cased letters, all of one case. */
@@ -152,7 +158,7 @@ export function stringMethods(lookup: (value: Value, path: string) => Value): Re
   const methods: Record<string, Method> = {
     capitalize: plain("capitalize", 0, capitalize),
     casefold: plain("casefold", 0, (self) => self.toLowerCase().replaceAll("ß", "ss")),
-    center: padded("center", "^"),
+    center: plain("center", 2, (self, width, fill) => center(self, int(width), text(fill, " "))),
     count: plain("count", 3, (self, part, start, end) => {
       const [inside] = window(self, start, end);
       const needle = text(part);

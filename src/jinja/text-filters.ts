@@ -3,12 +3,25 @@ import { fail, unsupported } from "./errors.ts";
 import { add, type Filter } from "./filter.ts";
 import { type JsonStyle, toJson } from "./json.ts";
 import { escapeHtml } from "./markup.ts";
-import { pad } from "./number-format.ts";
+import { center } from "./number-format.ts";
 import { percentFormat } from "./percent-format.ts";
 import { bind, int, text } from "./signature.ts";
 import { capitalize, replace } from "./string-methods.ts";
 import { str } from "./text.ts";
-import { Dict, iterableOf, iterate, Markup, points, Tuple, textOf, truthy, type Value } from "./values.ts";
+import {
+  Dict,
+  iterableOf,
+  iterate,
+  Markup,
+  pairOf,
+  points,
+  sizeOf,
+  Tuple,
+  textOf,
+  truthy,
+  typeName,
+  type Value,
+} from "./values.ts";
 import { SPACE, splitLines, strip } from "./whitespace.ts";
 
 /** A filter that maps text to text; text that counts as HTML goes on counting so. */
@@ -49,13 +62,13 @@ function indent(value: Value, args: readonly Value[], kwargs: ReadonlyMap<string
 
 function truncate(value: Value, args: readonly Value[], kwargs: ReadonlyMap<string, Value>): Value {
   const given = bind("truncate", ["length", "killwords", "end", "leeway"], args, kwargs);
-  const characters = [...points(text(value))];
   const length = int(given.length, 255);
   const end = text(given.end, "...");
   const room = length - points(end).length;
   if (room < 0) return fail(`truncate needs a length of at least ${points(end).length}`);
-  if (characters.length <= length + int(given.leeway ?? undefined, 5)) return value;
-  const cut = characters.slice(0, room).join("");
+  const size = sizeOf(value) ?? fail(`object of type '${typeName(value)}' has no len()`);
+  if (size <= length + int(given.leeway ?? undefined, 5)) return value;
+  const cut = [...points(text(value))].slice(0, room).join("");
   if (truthy(given.killwords ?? false)) return cut + end;
   const space = cut.lastIndexOf(" ");
   return (space < 0 ? cut : cut.slice(0, space)) + end;
@@ -90,17 +103,14 @@ const quote = (value: Value, keep: string) =>
 
 function urlencode(value: Value): Value {
   if (textOf(value) !== undefined || iterableOf(value) === undefined) return quote(value, "/");
-  const pairs =
-    value instanceof Dict ? value.entries() : [...iterate(value)].map((pair) => [...iterate(pair)]);
-  return pairs
-    .map(([key = "", each = ""]) => `${quote(key, "")}=${quote(each, "")}`.replaceAll("%20", "+"))
-    .join("&");
+  const pairs = value instanceof Dict ? value.entries() : Array.from(iterate(value), pairOf);
+  return pairs.map(([key, each]) => `${quote(key, "")}=${quote(each, "")}`.replaceAll("%20", "+")).join("&");
 }
 
 /** Filters that give text. Source of each: `jinja2/filters.py` 3.1.6; of `tojson`: transformers' chat templates. */
 export const TEXT_FILTERS: ReadonlyMap<string, Filter> = add([
   ["capitalize", textual("capitalize", [], capitalize)],
-  ["center", textual("center", ["width"], (value, { width }) => pad(value, int(width, 80), "^"))],
+  ["center", textual("center", ["width"], (value, { width }) => center(value, int(width, 80)))],
   ["lower", textual("lower", [], (value) => value.toLowerCase())],
   ["upper", textual("upper", [], (value) => value.toUpperCase())],
   ["title", textual("title", [], title)],

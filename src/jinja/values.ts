@@ -267,6 +267,13 @@ export function iterableOf(value: Value): Iterable<Value> | undefined {
   return undefined;
 }
 
+/** A value of two items, for a dict. */
+export function pairOf(value: Value): readonly [Value, Value] {
+  const pair = [...iterate(value)];
+  if (pair.length !== 2) return fail(`expected 2 items, got ${pair.length}`);
+  return pair as [Value, Value];
+}
+
 const SURROGATE = /[\ud800-\udfff]/;
 
 /** The characters of a text as Python counts them: code points, not UTF-16 units. */
@@ -295,8 +302,8 @@ function hash(key: Value): string {
 }
 
 /**
- * A value of JSON as Python's `json.loads` gives it. A number without a fraction is an int: JavaScript does not tell `1.0`
- * from `1`.
+ * A value of JSON as Python's `json.loads` gives it. A number without a fraction is an int, as JavaScript does not tell
+ * `1.0` from `1`; a boxed one is a float, see `parseJson`.
  */
 export function fromJson(value: unknown): Value {
   switch (typeof value) {
@@ -310,6 +317,7 @@ export function fromJson(value: unknown): Value {
     case "object":
       if (value === null) return null;
       if (Array.isArray(value)) return value.map(fromJson);
+      if (value instanceof Number) return value.valueOf();
       return new Dict(
         Object.entries(value)
           .filter(([, each]) => each !== undefined)

@@ -2,7 +2,8 @@ import type { Context } from "hono";
 import type { Finished } from "../../engines/engine.ts";
 import { RequestError } from "../../errors.ts";
 import { given } from "../../given.ts";
-import type { ChatMessage, Prompt } from "../../prompt.ts";
+import type { ChatMessage } from "../../prompts/message.ts";
+import type { Prompt } from "../../prompts/prompt.ts";
 import {
   type ChatRequest,
   type CompletionRequest,
