@@ -83,9 +83,10 @@ async function encode(engine: Engine, prompt: PromptObject, where: string): Prom
 async function encodeWithImages(
   engine: Engine,
   media: MediaPrompt,
-  { addSpecial }: PromptObject,
+  { addSpecial, prompt: plain }: PromptObject,
   where: string,
 ): Promise<EncodedPrompt> {
+  const isChat = plain === undefined;
   if (!engine.encode)
     throw new RequestError(
       "INVALID_ARGUMENT",
@@ -96,8 +97,19 @@ async function encodeWithImages(
       "INVALID_ARGUMENT",
       `${where}: addSpecial cannot be chosen for a prompt with images`,
     );
-  const { tokens, media: spans } = await engine.encode(media);
-  return { tokens, media, spans };
+  const given = isChat ? { ...media, prompt: await withoutBos(engine, media.prompt) } : media;
+  const { tokens, media: spans } = await engine.encode(given);
+  return { tokens, media: given, spans };
+}
+
+/** A rendered chat without its BOS where the engine, which tokenises it with the images, adds one. */
+async function withoutBos(engine: Engine, text: string): Promise<string> {
+  const { bos = "" } = engine.specialTokens;
+  if (bos === "" || !text.startsWith(bos)) return text;
+  const [added, own] = await Promise.all(
+    [true, false].map((addSpecial) => engine.tokenize(text, { addSpecial, parseSpecial: true })),
+  );
+  return added!.length > own!.length && added![0] === added![1] ? text.slice(bos.length) : text;
 }
 
 async function chatText(engine: Engine, prompt: PromptObject, where: string): Promise<string> {
