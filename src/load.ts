@@ -4,6 +4,8 @@ import type { VllmOptions } from "./engines/vllm/options.ts";
 import type { ServerOptions } from "./engines/vllm/server-engine.ts";
 import { RequestError } from "./errors.ts";
 import type { LanguageModel } from "./model.ts";
+import { urlError } from "./models/reference.ts";
+import { urlAdvice } from "./models/reference-advice.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
 
 /** How to get at a model that is not a local file. */
@@ -58,6 +60,7 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
 
 async function loadEngine(reference: string, options: LoadOptions): Promise<Engine> {
   if (/^https?:\/\//i.test(reference)) {
+    if (urlAdvice(reference) !== null) throw urlError(reference);
     const { engine = "vllm", signal, apiKey, ...others } = options as ServerLoadOptions;
     const [unknown] = engine === "vllm" ? Object.keys(others) : ["engine"];
     if (unknown !== undefined)
@@ -67,6 +70,14 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
   }
   if (options.engine === "vllm") {
     const { engine: _, signal, ...vllm } = options as VllmLoadOptions;
+    const [, scheme, rest] = /^(hf|ollama|lmstudio):(.*)$/is.exec(reference) ?? [];
+    if (scheme !== undefined)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        scheme.toLowerCase() === "hf"
+          ? `vLLM takes a repository without hf:, as ${rest}; hf: is for GGUF files in llama.cpp`
+          : `${scheme}: names a GGUF file, which llama.cpp runs; leave out --engine vllm (engine: "vllm")`,
+      );
     const { VllmEngine } = await import("./engines/vllm/engine.ts");
     return VllmEngine.load(reference, vllm, signal);
   }
@@ -76,9 +87,16 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
       "INVALID_ARGUMENT",
       `unknown engine "${engine}"; the engines are llama.cpp and vllm`,
     );
-  const { path, source } = await resolveModel(reference, { signal, onProgress });
+  const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
+  tell(notes);
   const { LlamaEngine } = await import("./engines/llama/engine.ts");
   return LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) });
+}
+
+/** Warn of what belongs to a model where it lies, and is not used. */
+function tell(notes: readonly string[] = []): void {
+  for (const note of notes)
+    process.emitWarning(note, { type: "MoescopeWarning", code: "MODEL_PARTS_NOT_USED" });
 }
 
 /**
@@ -87,7 +105,8 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
  * @throws ModelError as {@link load}.
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
-  const { path, source } = await resolveModel(reference, options);
+  const { path, source, notes } = await resolveModel(reference, options);
+  tell(notes);
   const { inspectFile } = await import("./engines/llama/gguf.ts");
   return inspectFile(path, source);
 }
