@@ -84,9 +84,11 @@ export type {
   MoeInfo,
   Sampling,
 } from "./engines/engine.ts";
+export type { ModelFile } from "./engines/llama/gguf.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
+export type { PromptFacts } from "./engines/llama/prompt-facts.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
 export type { ServerOptions } from "./engines/vllm/server-engine.ts";

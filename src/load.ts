@@ -1,4 +1,5 @@
-import type { Engine, ModelInfo } from "./engines/engine.ts";
+import type { Engine } from "./engines/engine.ts";
+import type { ModelFile } from "./engines/llama/gguf.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
 import type { VllmOptions } from "./engines/vllm/options.ts";
 import type { ServerOptions } from "./engines/vllm/server-engine.ts";
@@ -104,7 +105,7 @@ function tell(notes: readonly string[] = []): void {
  *
  * @throws ModelError as {@link load}.
  */
-export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
+export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelFile> {
   const { path, source, notes } = await resolveModel(reference, options);
   tell(notes);
   const { inspectFile } = await import("./engines/llama/gguf.ts");

@@ -49,6 +49,12 @@ function kindFault(
       const map = metadata["tokenizer.ggml.precompiled_charsmap"];
       return map === undefined ? null : charsmapFault(map);
     }
+    case "bpe":
+      // Spaces stay in the text then, and are asserted not to be there.
+      return metadata["tokenizer.ggml.pre"] === "whitespace" &&
+        metadata["tokenizer.ggml.model"] !== "whitespace"
+        ? "tokenizer.ggml.pre is whitespace, which goes with the model whitespace only"
+        : null;
     case "rwkv": {
       // It is what a line ends with, and looked up first of all: a token that only begins with it is looked for for ever.
       const { begun, whole } = firstBytes(tokens.map(rwkvBytes));

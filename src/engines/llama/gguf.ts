@@ -7,6 +7,7 @@ import type { ModelInfo, MoeInfo } from "../engine.ts";
 import { foreignFile, otherGguf } from "./file-kind.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { tensorFault } from "./gguf-tensors.ts";
+import { type PromptFacts, promptFacts } from "./prompt-facts.ts";
 
 /** Tensor data begins at a multiple of this, in bytes, unless `general.alignment` says otherwise. */
 const DEFAULT_ALIGNMENT = 32;
@@ -25,6 +26,11 @@ export interface GgufHeader {
   readonly bytes: number;
 }
 
+/** What a file says of its model. */
+export interface ModelFile extends ModelInfo {
+  readonly prompts: PromptFacts;
+}
+
 interface GgufPart {
   readonly tensors: readonly GGUFTensorInfo[];
   readonly dataOffset: bigint;
@@ -35,8 +41,10 @@ interface GgufPart {
  *
  * @throws ModelError `MODEL_NOT_FOUND` or `MODEL_INVALID`, saying what is wrong with which file.
  */
-export async function inspectFile(path: string, source = path): Promise<ModelInfo> {
-  return modelInfo(await readHeader(path), source);
+export async function inspectFile(path: string, source = path): Promise<ModelFile> {
+  const header = await readHeader(path);
+  const info = modelInfo(header, source);
+  return { ...info, prompts: promptFacts(header.metadata, info.name) };
 }
 
 /** Read and check the header of a GGUF file and of all its parts. */
