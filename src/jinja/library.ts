@@ -4,7 +4,7 @@ import { higherFilters } from "./higher-filters.ts";
 import { PREDICATES, type Predicate } from "./predicates.ts";
 import { SEQUENCE_FILTERS } from "./sequence-filters.ts";
 import { TEXT_FILTERS } from "./text-filters.ts";
-import { textOf, type Value } from "./values.ts";
+import { Dict, textOf, typeName, type Value } from "./values.ts";
 
 const HIGHER = higherFilters({ filter: findFilter, test: findTest });
 const TABLES = [TEXT_FILTERS, SEQUENCE_FILTERS, HIGHER];
@@ -13,6 +13,7 @@ const isFilter = (name: string) => TABLES.some((table) => table.has(name)) || OT
 const isTest = (name: string) => PREDICATES.has(name) || NAMING.has(name);
 
 const isName = (value: Value, isKnown: (name: string) => boolean) => {
+  if (Array.isArray(value) || value instanceof Dict) return fail(`unhashable type: '${typeName(value)}'`);
   const name = textOf(value);
   return name !== undefined && isKnown(name);
 };

@@ -51,7 +51,8 @@ export function promptFacts(metadata: Readonly<Record<string, unknown>>, name: s
 function addedTokens(metadata: Readonly<Record<string, unknown>>): (string | null)[] {
   const kind = kindOfTokenizer(metadata);
   const get = (key: string) => metadata[`tokenizer.ggml.${key}`];
-  const ids = kind && DEFAULT_IDS[kind];
+  // Gemma 4 is a BPE that knows no ids by itself.
+  const ids = get("model") === "gemma4" ? ([-1, -1] as const) : kind && DEFAULT_IDS[kind];
   if (!ids) return [];
   const tokens = (get("tokens") ?? []) as readonly string[];
   const text = (key: string, fallback: number) => {
