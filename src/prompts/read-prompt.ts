@@ -133,15 +133,20 @@ function hint(key: string, value: object, spelling: Spelling): string {
   if (key === "conversations")
     return `${shown} (ShareGPT): rename it to messages, its from to role ("human" is "user", "gpt" is "assistant") and its value to content`;
   if (VARIABLES.has(key))
-    return `${shown}: put it into ${nameOf("chatTemplateKwargs", spelling)}, as {${shown}: ${quote(String((value as Record<string, unknown>)[key]))}}`;
+    return `${shown}: put it into ${nameOf("chatTemplateKwargs", spelling)}, as {${shown}: ${written((value as Record<string, unknown>)[key])}}`;
   if (key === "body" && "custom_id" in value) return `${shown}: of a batch file take each body's messages`;
   const known = Object.hasOwn(ELSEWHERE, key) ? (ELSEWHERE[key] as FieldName) : undefined;
   const name = known ?? nearestField(key);
   // Not two fields under one name.
-  if (name !== undefined && !(name in value) && !(FIELDS[name].file in value))
-    return `${shown}: rename it to ${nameOf(name, spelling)}`;
+  const isTaken =
+    name !== undefined && (name in value || (spelling === "file" && FIELDS[name].file in value));
+  if (name !== undefined && !isTaken) return `${shown}: rename it to ${nameOf(name, spelling)}`;
   return `${shown}: remove it, or keep what it says in label`;
 }
+
+/** A value as it may stand in a message. */
+const written = (value: unknown): string =>
+  typeof value === "string" ? quote(value) : typeof value === "object" ? "..." : String(value);
 
 function nearestField(key: string): FieldName | undefined {
   const names = NAMES.flatMap((name) => [name, FIELDS[name].file]);
