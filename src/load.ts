@@ -40,7 +40,7 @@ export type LoadOptions = LlamaLoadOptions | VllmLoadOptions | ServerLoadOptions
 /**
  * Load a model.
  *
- * @param reference the path of a `.gguf` file, or of any part of a split one; `hf:org/repo:Q4_K_M` or
+ * @param reference the path of a `.gguf` file (`~/` is the home folder), or of any part of a split one; `hf:org/repo:Q4_K_M` or
  * `hf:org/repo/file.gguf` on the Hugging Face Hub, downloaded into its standard cache; `ollama:name:tag` or
  * `lmstudio:publisher/model` from those programs' own folders. With `engine: "vllm"` what vLLM takes: `org/repo` or the
  * folder of a checkpoint. `http://host:8000`: a `vllm serve` with moescope's plugin.

@@ -27,6 +27,12 @@ export function getAttribute(object: Value, name: string): Value {
   return orElse(attribute(object, name), () => orElse(item(object, name), () => missing(object, name)));
 }
 
+/** Jinja's `object|attr(name)`: an attribute and no item. */
+export function getOwnAttribute(object: Value, name: string): Value {
+  if (object instanceof Undefined) return object.fail();
+  return orElse(attribute(object, name), () => missing(object, name));
+}
+
 /** Jinja's `object[index]`: an item, else an attribute. */
 export function getItem(object: Value, index: Value): Value {
   if (object instanceof Undefined) return object.fail();

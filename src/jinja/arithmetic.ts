@@ -110,6 +110,8 @@ function ofFloats(operator: BinaryOperator, a: number, b: number): number {
     case "**":
       if (a === 0 && b < 0) return fail("0.0 cannot be raised to a negative power");
       if (a < 0 && !Number.isInteger(b)) return unsupported("a complex number");
+      if (!Number.isFinite(a ** b) && Number.isFinite(a) && Number.isFinite(b))
+        return fail("result too large");
       return a ** b;
   }
 }

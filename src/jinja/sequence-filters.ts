@@ -1,4 +1,4 @@
-import { getAttribute, getItem } from "./access.ts";
+import { getItem, getOwnAttribute } from "./access.ts";
 import { binary } from "./arithmetic.ts";
 import { equal, less, sorted } from "./compare.ts";
 import { fail } from "./errors.ts";
@@ -237,7 +237,7 @@ export const SEQUENCE_FILTERS: ReadonlyMap<string, Filter> = add([
     "abs",
     (value) => (isNumber(value) ? absolute(value) : fail(`bad operand type for abs(): '${typeName(value)}'`)),
   ],
-  ["attr", (value, [name]) => getAttribute(value, text(name))],
+  ["attr", (value, [name]) => getOwnAttribute(value, text(name))],
   ["batch", batch],
   ["slice", sliced],
   ["length", length],

@@ -77,18 +77,21 @@ function split(self: string, args: readonly Value[], kwargs: Kwargs, fromRight: 
     : [...parts.slice(0, most), parts.slice(most).join(separator)];
 }
 
+/** Space around the text belongs to no piece, but to one that is all that is left. */
 function splitSpaces(self: string, most: number, fromRight: boolean): string[] {
-  const trimmed = strip(self, null, { left: true, right: true });
-  if (trimmed === "") return [];
+  const trimmed = strip(self, null, { left: !fromRight, right: fromRight });
   const gaps = [...trimmed.matchAll(SPACES)];
-  const used = fromRight ? gaps.slice(Math.max(0, gaps.length - most)) : gaps.slice(0, most);
-  const parts: string[] = [];
-  let from = 0;
-  for (const { index, 0: gap } of used) {
-    parts.push(trimmed.slice(from, index));
-    from = index + gap.length;
+  if (fromRight) gaps.reverse();
+  const pieces: string[] = [];
+  let [from, to] = [0, trimmed.length];
+  for (const { index, 0: gap } of gaps.slice(0, most)) {
+    const end = index + gap.length;
+    pieces.push(fromRight ? trimmed.slice(end, to) : trimmed.slice(from, index));
+    if (fromRight) to = index;
+    else from = end;
   }
-  return [...parts, trimmed.slice(from)];
+  if (from < to) pieces.push(trimmed.slice(from, to));
+  return fromRight ? pieces.reverse() : pieces;
 }
 
 function partition(self: string, separator: string, index: number): Tuple {
@@ -127,6 +130,15 @@ function titleCase(character: string): string {
 const cased = (self: string, wanted: string) => CASED.test(self) && self === wanted;
 
 export function replace(self: string, old: string, fresh: string, count: number): string {
+  if (old === "") {
+    // Between all characters, and around them.
+    const characters = points(self);
+    const last = count < 0 ? characters.length : count - 1;
+    const before = (i: number) => (i <= last ? fresh : "");
+    return (
+      Array.from(characters, (character, i) => before(i) + character).join("") + before(characters.length)
+    );
+  }
   if (count < 0) return self.replaceAll(old, () => fresh);
   let left = count;
   return self.replaceAll(old, (found) => (left-- > 0 ? fresh : found));
