@@ -15,7 +15,7 @@ export function urlAdvice(reference: string): string | null {
     if (org === undefined || repo === undefined) return "write hf:org/repo for a repository of the Hub";
     const at = revision === undefined || revision === "main" ? "" : `@${revision}`;
     const named = ["blob", "resolve", "raw"].includes(view ?? "") && file.length > 0;
-    const form = `hf:${org}/${repo}${at}${named ? `/${decodeURIComponent(file.join("/"))}` : ""}`;
+    const form = `hf:${org}/${repo}${at}${named ? `/${decoded(file.join("/"))}` : ""}`;
     return /\.gguf$/i.test(form) || !named
       ? `write ${form}${named ? "" : `, or ${org}/${repo} with --engine vllm for a checkpoint`}`
       : `it is no .gguf file; write ${org}/${repo} with --engine vllm for a checkpoint`;
@@ -26,6 +26,14 @@ export function urlAdvice(reference: string): string | null {
   }
   if (/\.(?:gguf|safetensors|bin|pt|pth)$/i.test(pathname)) return "download the file and give its path";
   return null;
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 /** What a path that leads to no file was probably meant to be, or `null`. */

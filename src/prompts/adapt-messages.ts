@@ -21,9 +21,11 @@ export function adaptMessages(
 function adaptMessage(message: ChatMessage, shape: TemplateShape, where: string): ChatMessage {
   const { tool_calls: calls, ...others } = message;
   const role = adaptRole(message.role, shape);
-  const adapted: Record<string, unknown> = { ...others, ...adaptContent(message, role, shape, where), role };
   // A client writes all fields it knows, and no calls as nothing.
-  if (calls !== undefined && calls !== null && !(Array.isArray(calls) && calls.length === 0))
+  const hasCalls = calls !== undefined && calls !== null && !(Array.isArray(calls) && calls.length === 0);
+  const content = adaptContent(message, role, hasCalls, shape, where);
+  const adapted: Record<string, unknown> = { ...others, ...content, role };
+  if (hasCalls)
     adapted.tool_calls = Array.isArray(calls) ? calls.map((call) => adaptCall(call, shape)) : calls;
   return { ...adapted, ...adaptReasoning(message, shape) } as ChatMessage;
 }
@@ -35,11 +37,12 @@ const adaptRole = (role: string, shape: TemplateShape) =>
 function adaptContent(
   { content }: ChatMessage,
   role: string,
+  hasCalls: boolean,
   shape: TemplateShape,
   where: string,
 ): { content?: unknown } {
   if (content === undefined || content === null) {
-    if (shape.takesNoContent(content)) return content === null ? { content } : {};
+    if (shape.takesNoContent(role, content, hasCalls)) return content === null ? { content } : {};
     return { content: "" };
   }
   if (typeof content === "string") {
@@ -60,10 +63,10 @@ function adaptContent(
 /** A part as templates know it: an image is a place for one, wherever it comes from. */
 function adaptPart(part: MessagePart | string): unknown {
   const text = textOfPart(part);
-  if (text !== null) return typeof part === "string" ? { type: "text", text } : { ...part, type: "text" };
-  if (imageOfPart(part) === null) return part;
-  const { image_url, image, url, path, ...others } = part as Record<string, unknown>;
-  return { ...others, type: "image" };
+  if (typeof part === "string") return { type: "text", text: part };
+  const { image_url, image, url, path, refusal, ...others } = part as Record<string, unknown>;
+  if (text !== null) return { ...others, type: "text", text };
+  return imageOfPart(part) === null ? part : { ...others, type: "image" };
 }
 
 /** OpenAI writes a call's arguments as JSON text, transformers as an object. */

@@ -19,10 +19,11 @@ const TEXT_FIELDS: ReadonlyMap<string, string> = new Map([
   ["text", "text"],
   ["input_text", "text"],
   ["output_text", "text"],
+  ["refusal", "refusal"],
 ]);
 const IMAGE_TYPES: ReadonlySet<string> = new Set(["image_url", "image", "input_image"]);
 /** What models take that these engines are not asked with. */
-const OTHER_MEDIA = /audio|video|file|embeds|document$/;
+const OTHER_MEDIA = /audio|video|file|embeds/;
 
 /** The text of a part, or `null` for one that is none. */
 export function textOfPart(part: MessagePart | string): string | null {

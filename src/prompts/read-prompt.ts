@@ -132,6 +132,8 @@ function hint(key: string, value: object, spelling: Spelling): string {
   const shown = quote(key);
   if (key === "conversations")
     return `${shown} (ShareGPT): rename it to messages, its from to role ("human" is "user", "gpt" is "assistant") and its value to content`;
+  if ("from" in value && "value" in value && (key === "from" || key === "value"))
+    return `${shown} (a message of ShareGPT): rename it to ${key === "from" ? "role" : "content"}, and put it into messages`;
   if (VARIABLES.has(key))
     return `${shown}: put it into ${nameOf("chatTemplateKwargs", spelling)}, as {${shown}: ${written((value as Record<string, unknown>)[key])}}`;
   if (key === "body" && "custom_id" in value) return `${shown}: of a batch file take each body's messages`;

@@ -45,12 +45,11 @@ export class TemplateShape {
     return this.#once(`parts ${role}`, () => this.#says(around(role, { content }), written));
   }
 
-  /** @param content left out or `null`, as a message has it that only calls tools. */
-  takesNoContent(content: null | undefined): boolean {
-    return this.#once(`content ${content}`, () => {
-      const call = { tool_calls: [toolCall({ [FIRST]: SECOND })] };
-      const render = (message: object) =>
-        this.#render(conversation({ role: "assistant", ...message, ...call }));
+  /** @param content left out or `null`. @param calls whether the message calls tools. */
+  takesNoContent(role: string, content: null | undefined, calls: boolean): boolean {
+    return this.#once(`content ${role} ${content} ${calls}`, () => {
+      const further = calls ? { tool_calls: [toolCall({ [FIRST]: SECOND })] } : {};
+      const render = (fields: object) => this.#render(around(role, { ...fields, ...further }));
       const empty = render({ content: "" });
       const absent = render(content === null ? { content } : {});
       return absent !== null && count(absent, "None") <= count(empty ?? "", "None");

@@ -63,7 +63,7 @@ describe("content", () => {
     expect(render(PARTS, messages)).toBe("user:ab;");
     expect(render(FIRST, messages)).toBe("ab");
     expect(render(TEXT, [user(["a", { type: "input_text", text: "b" }])])).toBe("user:ab;");
-    expect(render(BOTH, [user(["a"])])).toBe("user:a|;");
+    expect(render(BOTH, [user(["a", { type: "refusal", refusal: "no" }])])).toBe("user:a|no|;");
   });
 
   test("role by role", () => {
@@ -103,6 +103,9 @@ describe("content", () => {
     expect(render(TEXT, [call])).toBe("assistant:;");
     // It adds texts.
     expect(render("{% for m in messages %}{{ m.content + '.' }}{% endfor %}", [call, without])).toBe("..");
+    // It reads content where nothing is called.
+    const either = "{% for m in messages %}{{ 'call' if m.tool_calls else m.content }};{% endfor %}";
+    expect(render(either, [call, { role: "assistant", content: null }, user(null)])).toBe("call;;;");
     // It asks.
     const asks =
       "{% for m in messages %}{{ '-' if m.content is none else '?' if m.content is not defined else m.content }}{% endfor %}";

@@ -100,6 +100,7 @@ describe("fields that are not", () => {
       '"instruction": rename it to prompt; unknown field "output": remove it',
     ],
     [{ conversations: [] }, '"conversations" (ShareGPT): rename it to messages'],
+    [{ from: "human", value: "x" }, '"from" (a message of ShareGPT): rename it to role'],
     [{ input_ids: [1] }, '"input_ids": rename it to token_ids'],
     [{ prompt: "a", category: "x" }, '"category": rename it to label'],
     [{ prompt: "a", labels: "x" }, '"labels": rename it to label'],

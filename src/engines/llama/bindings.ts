@@ -135,14 +135,18 @@ export interface NativeBatch {
 export type Llama = ReturnType<typeof bind>;
 
 /**
- * The stack of a native call: as much as koffi gives. The regular expressions that split text for most tokenizers call
- * themselves for every letter of a word, and a word may be long.
+ * The stack of a native call, in bytes: as much as koffi gives. The regular expressions that split text for most tokenizers
+ * call themselves for every letter of a word, and a word may be long.
  */
 const STACK_BYTES = 16 << 20;
+try {
+  koffi.config({ sync_stack_size: STACK_BYTES });
+} catch {
+  // This thread has used koffi before. No thread that runs a model has.
+}
 
 /** Load the shared libraries into this thread. Throws what koffi throws; `openLlama` says it better. */
 export function bind(files: LibraryFiles) {
-  koffi.config({ sync_stack_size: STACK_BYTES });
   const base = koffi.load(files.base, { global: true });
   const ggml = koffi.load(files.ggml, { global: true });
   const lib = koffi.load(files.llama, { global: true });

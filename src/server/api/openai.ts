@@ -57,7 +57,7 @@ export const chatRequest = z
       .meta({ description: "an answer that is forced to call a tool is refused" }),
     reasoning_effort: z.string().nullish().meta({ description: "a variable of the model's chat template" }),
     chat_template: z
-      .null()
+      .null({ error: "cannot be set: chats go through the model's own template" })
       .optional()
       .meta({ description: "refused: chats go through the model's own template" }),
     enable_thinking: variable,
