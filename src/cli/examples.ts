@@ -27,7 +27,8 @@ Examples:
   moescope capture model.gguf "The sky is" --max-tokens 20
   moescope capture hf:org/repo:Q4_K_M "The sky is"      downloads it once
   moescope capture model.gguf --chat "Why is the sky blue?" --max-tokens 100
-  moescope capture model.gguf --chat "Hi" --chat-template-kwargs '{"enable_thinking": false}'
+  moescope capture model.gguf --chat "Hi" \\
+    --chat-template-kwargs '{"enable_thinking": false}'
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states
