@@ -13,13 +13,15 @@ import type {
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
-import { modelInfo, readHeader } from "./gguf.ts";
+import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
+import { templatesOf } from "./gguf-templates.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./protocol.ts";
 import { rowShapes } from "./row-shapes.ts";
 import { needsAttentionSteps } from "./taps.ts";
+import { TextCheck } from "./text-check.ts";
 
 type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 
@@ -32,7 +34,9 @@ export class LlamaEngine implements Engine {
   readonly contextSize: number;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates: Readonly<Record<string, string>>;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly #text: TextCheck;
   readonly #channel: HostChannel;
   readonly #pending = new Map<number, OnReply>();
   readonly #tokenText = new Map<number, string>();
@@ -54,17 +58,20 @@ export class LlamaEngine implements Engine {
     channel: HostChannel,
     options: HostOptions,
     model: ModelInfo,
-    files: readonly string[],
+    { files, metadata }: GgufHeader,
     ready: Ready,
   ) {
     this.#channel = channel;
     this.#files = files;
+    this.#text = new TextCheck(metadata, model.name);
     this.version = ready.version;
     this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
     this.settings = settingsOf(options);
-    this.chatTemplate = ready.chatTemplate;
-    this.specialTokens = ready.specialTokens;
+    const { chatTemplate, namedTemplates, specialTokens } = templatesOf(metadata);
+    this.chatTemplate = chatTemplate;
+    this.namedTemplates = namedTemplates;
+    this.specialTokens = { ...specialTokens, ...ready.specialTokens };
     this.model = { ...model, vocabSize: ready.vocabSize };
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.
@@ -87,7 +94,7 @@ export class LlamaEngine implements Engine {
     const host = hostOptions(header, model, options);
     signal?.throwIfAborted();
     const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
-    return new LlamaEngine(channel, host, model, header.files, ready);
+    return new LlamaEngine(channel, host, model, header, ready);
   }
 
   async tokenize(
@@ -95,6 +102,7 @@ export class LlamaEngine implements Engine {
     options: { addSpecial?: boolean; parseSpecial?: boolean } = {},
   ): Promise<Int32Array> {
     const { addSpecial = true, parseSpecial = true } = options;
+    this.#text.assert(text);
     return (await this.#ask({
       type: "tokenize",
       id: this.#nextId++,
@@ -151,6 +159,7 @@ export class LlamaEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
+    this.#text.assertStops(requests);
     const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
