@@ -3,7 +3,7 @@ export const TASKS = ["generate", "embed"] as const;
 export type Task = (typeof TASKS)[number];
 
 /**
- * How a prompt's rows become one vector: their mean, the first (`cls`), the last, or what a classifier or reranker makes
+ * In llama.cpp's order. How a prompt's rows become one vector: their mean, the first (`cls`), the last, or what a classifier or reranker makes
  * of one of them (`rank`: its scores). `none`: no vector is made.
  */
 export const POOLINGS = ["none", "mean", "cls", "last", "rank"] as const;
@@ -34,4 +34,11 @@ export interface TaskOptions {
    * Default true; scores (`rank`) are never scaled.
    */
   readonly normalize?: boolean;
+}
+
+/** A vector scaled to the Euclidean length 1, as llama.cpp's tools do: sums in 64 bits; a vector of zeros stays one. */
+export function normalized(vector: Float32Array): Float32Array {
+  const length = Math.sqrt(vector.reduce((sum, x) => sum + Math.fround(x * x), 0));
+  const scale = length > 0 ? Math.fround(1 / length) : 0;
+  return vector.map((x) => x * scale);
 }

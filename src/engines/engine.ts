@@ -2,7 +2,7 @@ import type { Plan } from "../capture/plan.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { Gating } from "../routing/gating.ts";
-import type { EmbeddingInfo, Task } from "./embedding.ts";
+import type { EmbeddingInfo, Pooling, Task } from "./embedding.ts";
 
 /** What is known of a model before it runs. */
 export interface ModelInfo {
@@ -23,6 +23,8 @@ export interface ModelInfo {
   readonly bytes: number;
   /** Most frequent tensor type, e.g. `Q4_K`. */
   readonly quantization: string;
+  /** How its description says that prompts become one vector; absent where it says nothing. */
+  readonly pooling?: Pooling;
   /** `null` for a dense model. */
   readonly moe: MoeInfo | null;
 }
@@ -148,8 +150,6 @@ export interface Engine {
   readonly causal?: boolean;
   /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
   readonly embedding?: EmbeddingInfo | null;
-  /** Where a prompt must run whole in one step: the tokens a step may have, and the load option that sets them. */
-  readonly wholePrompts?: { readonly tokens: number; readonly option: string } | null;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */

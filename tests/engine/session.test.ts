@@ -43,6 +43,14 @@ function open(
     flashAttention,
     strategy,
     layers: 3,
+    purpose: {
+      task: "generate",
+      pooling: null,
+      normalize: null,
+      filePooling: null,
+      classifier: false,
+      encoder: false,
+    },
     control: new SharedArrayBuffer(CONTROL.bytes),
     abort: makeAbort(),
   });

@@ -47,9 +47,9 @@ export class TensorReader {
   setOp(t: TensorPointer, op: number): void {
     this.#memory.setInt32(t + TENSOR.op, op);
   }
-  /** First operand, or 0. */
-  source(t: TensorPointer): TensorPointer {
-    return this.#memory.uint64(t + TENSOR.src);
+  /** An operand, or 0. */
+  source(t: TensorPointer, index = 0): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.src + 8 * index);
   }
   viewSource(t: TensorPointer): TensorPointer {
     return this.#memory.uint64(t + TENSOR.viewSrc);
