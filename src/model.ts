@@ -246,6 +246,7 @@ export class LanguageModel implements AsyncDisposable {
       model: this.info,
       streams: plan.streams,
       samples,
+      embedding: this.embedding,
       tokenText: (id) => this.#engine.tokenText(id),
       request: {
         prompts: requests.map(({ tokens }) => tokens),
@@ -299,7 +300,7 @@ export class LanguageModel implements AsyncDisposable {
       if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
       const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
       if (ended.length > 0) await sink.finish?.(ended);
-      finished.push(...ended);
+      finished.push(...ended.map(({ embedding: _, ...end }) => end));
       tokens += step.processed;
       options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
     }

@@ -24,7 +24,7 @@ export interface ModelInfo {
   /** Most frequent tensor type, e.g. `Q4_K`. */
   readonly quantization: string;
   /** How its description says that prompts become one vector; absent where it says nothing. */
-  readonly pooling?: Pooling;
+  readonly pooling?: Pooling | undefined;
   /** `null` for a dense model. */
   readonly moe: MoeInfo | null;
 }

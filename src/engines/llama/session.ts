@@ -272,7 +272,7 @@ function probeContext(
 ): Pointer {
   const context = llama.newContext(model, {
     ...llama.contextDefaults(),
-    n_ctx: 1,
+    n_ctx: tokens,
     n_batch: tokens,
     n_ubatch: tokens,
     n_threads: 1,
