@@ -1,6 +1,6 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
-import { POOLINGS } from "../embedding.ts";
 import { attentionFault } from "./gguf-attention.ts";
+import { embeddingFault } from "./gguf-embedding.ts";
 import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
 
@@ -34,11 +34,11 @@ export function metadataFault(
   const of = new Hyperparameters(metadata, architecture);
   return (
     of.numberFault() ??
-    of.range(["pooling_type"], 0, POOLINGS.length - 1) ??
     layerFault(of, tensors) ??
     widthFault(of) ??
     attentionFault(of, tensors) ??
     expertFault(of) ??
+    embeddingFault(of, tensors) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
   );

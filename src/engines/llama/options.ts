@@ -117,7 +117,10 @@ function purposeRequest(
     pooling: oneOf("pooling", POOLINGS, pooling),
     normalize: normalize ?? null,
     filePooling: filePooling ?? null,
-    classifier: tensors.some(({ name }) => name === "cls.output.weight"),
+    // jina-reranker has one matrix, straight to the score.
+    classifier: tensors.some(
+      ({ name, shape }) => name === "cls.output.weight" || (name === "cls.weight" && Number(shape[1]) === 1),
+    ),
     encoder: tensors.some(({ name }) => name.startsWith("enc.blk.")),
   };
 }
