@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
 import type { Engine } from "../../src/engines/engine.ts";
 import { LlamaEngine } from "../../src/engines/llama/engine.ts";
+import { exportCapture } from "../../src/export/export-capture.ts";
 import { load } from "../../src/load.ts";
 import { LanguageModel } from "../../src/model.ts";
 import { FolderSink } from "../../src/store/folder-sink.ts";
@@ -112,6 +113,26 @@ describe("embeddings in a folder", () => {
     expect(vectors.map((vector) => Float32Array.from(vector))).toEqual(
       outputs.map(({ embedding }) => embedding),
     );
+  });
+
+  it("are exported for numpy", async () => {
+    const [folder, arrays] = [await capturePath(), await capturePath()];
+    const llm = await load(MODEL, OPTIONS);
+    const captured = await llm.capture(PROMPTS, { into: folder });
+    await llm.close();
+    await exportCapture(captured, "npy", arrays);
+    const script = "import json, sys, numpy; print(json.dumps(numpy.load(sys.argv[1]).tolist()))";
+    const vectors = JSON.parse(
+      execFileSync(inject("python"), ["-c", script, join(arrays, "embeddings.npy")]).toString(),
+    ) as number[][];
+    expect(vectors.map((vector) => Float32Array.from(vector))).toEqual(
+      captured.outputs.map(({ embedding }) => embedding),
+    );
+    expect(JSON.parse(await readFile(join(arrays, "index.json"), "utf8")).embeddings).toEqual({
+      pooling: "mean",
+      normalize: true,
+      samples: [...PROMPTS.keys()],
+    });
   });
 
   it("that are damaged or gone are said to be", async () => {
