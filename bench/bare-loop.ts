@@ -29,6 +29,7 @@ export class BareLoop {
         pooling: null,
         normalize: null,
         filePooling: null,
+        fileCausal: null,
         classifier: false,
         encoder: false,
       },

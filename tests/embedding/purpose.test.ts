@@ -10,6 +10,7 @@ const NOTHING: PurposeRequest = {
   pooling: null,
   normalize: null,
   filePooling: null,
+  fileCausal: null,
   classifier: false,
   encoder: false,
 };

@@ -59,6 +59,7 @@ it("leaves out what comes after the last captured tensor, and nothing where a to
       pooling: null,
       normalize: null,
       filePooling: null,
+      fileCausal: null,
       classifier: false,
       encoder: false,
     },

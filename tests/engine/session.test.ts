@@ -48,6 +48,7 @@ function open(
       pooling: null,
       normalize: null,
       filePooling: null,
+      fileCausal: null,
       classifier: false,
       encoder: false,
     },

@@ -1,8 +1,9 @@
-import { ModelError } from "../../errors.ts";
+import { EngineError, ModelError } from "../../errors.ts";
 import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "./bindings.ts";
-import { graphOf } from "./device-bindings.ts";
+import { computeStep } from "./compute-step.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import { SAMPLE } from "./probe-sample.ts";
+import type { GraphWatcher, Tap } from "./tap.ts";
 import { TensorReader } from "./tensor-reader.ts";
 
 /** Which operand of an operation is the mask of its attention. */
@@ -13,42 +14,31 @@ const MAX_SOURCES = 10;
 const LAYOUTS = new Set(
   "ADD CONCAT CONT CPY DUP FILL PERMUTE REPEAT RESHAPE SET_ROWS TRANSPOSE VIEW".split(" "),
 );
-/** `GGML_OP_NONE`. */
-const NO_OPERATION = 0;
-const TOKENS = 2;
 /** 16-bit floats as their bits: all of them up to minus infinity are 0 or less. */
 const F16 = { negativeZero: 0x8000, minusInfinity: 0xfc00 } as const;
+
+/** Tokens of the step that is built. */
+export const PROBE_TOKENS = 2;
 
 /**
  * Whether the tokens of a model see only those before them, from the masks of its attention: a step of two tokens is
  * built whose operations are left out, and of each mask that llama.cpp has filled for it the first token's row is read.
  * A file's description and an architecture's name say less: some graphs are not causal whatever the file says.
  *
- * @param makeContext makes a small context with this eval callback; it is freed here.
+ * @param context is new: no graph has been built in it.
  * @throws ModelError `MODEL_UNSUPPORTED` when no layer shows it.
  */
-export function isCausal(
-  llama: Llama,
-  model: Pointer,
-  makeContext: (callback: Pointer, tokens: number) => Pointer,
-): boolean {
+export function isCausal(llama: Llama, model: Pointer, tap: Tap, context: Pointer): boolean {
   const masks = new MaskReader(llama);
-  const callback = llama.registerEval((tensor, ask) => masks.see(tensor, ask));
-  try {
-    const context = makeContext(callback, TOKENS);
-    try {
-      const tokens = new NativeTokens(TOKENS, 1);
-      const running = { ...SAMPLE, tokens: new Int32Array(TOKENS), length: TOKENS };
-      tokens.fill([{ running, from: 0, count: TOKENS }], [0, 1]);
-      const compute = llama.hasEncoder(model) ? llama.encode : llama.decode;
-      compute(context, tokens.batch);
-    } finally {
-      llama.freeContext(context);
-    }
-  } finally {
-    llama.unregister(callback);
-  }
-  if (masks.error) throw masks.error;
+  const tokens = new NativeTokens(PROBE_TOKENS, 1);
+  const running = { ...SAMPLE, tokens: new Int32Array(PROBE_TOKENS), length: PROBE_TOKENS };
+  tokens.fill([{ running, from: 0, count: PROBE_TOKENS }], "all");
+  tap.look(masks);
+  const code = computeStep(llama, model, context, tokens.batch);
+  tap.settle(context);
+  tap.setTargets(new Map());
+  llama.clearMemory(llama.getMemory(context), false);
+  if (code !== 0) throw new EngineError("ENGINE_FAILED", `llama.cpp failed with ${code} on a first step`);
   if (masks.seen > 0) return !masks.ahead;
   // Recurrent layers go through the tokens in order.
   if (llama.isRecurrent(model)) return true;
@@ -59,50 +49,38 @@ export function isCausal(
 }
 
 /** Reads the masks of a graph that is built and not run. */
-class MaskReader {
+class MaskReader implements GraphWatcher {
   /** Masks whose first row was read, and whether one lets the first token see the second. */
   seen = 0;
   ahead = false;
-  /** Nothing may be thrown into native code. */
-  error: unknown = null;
   readonly #llama: Llama;
   readonly #tensors: TensorReader;
-  /** Operations of the graph's nodes before they were left out. */
-  #ops: ReadonlyMap<TensorPointer, string> | null = null;
+  /** Operations of the graph's nodes. */
+  readonly #ops = new Map<TensorPointer, string>();
 
   constructor(llama: Llama) {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
   }
 
-  /** A node is about to be computed; what a device needs for it is there, and nothing has overwritten it yet. */
-  see(t: TensorPointer, ask: boolean): boolean {
-    try {
-      this.#ops ??= this.#leaveOut(t);
-      const operand = ask ? MASKS[this.#ops.get(t) ?? ""] : undefined;
-      const mask = operand === undefined ? 0 : this.#tensors.source(t, operand);
-      if (mask !== 0) this.#read(mask);
-    } catch (error) {
-      this.error ??= error;
-    }
-    return !ask;
-  }
-
-  #leaveOut(first: TensorPointer): ReadonlyMap<TensorPointer, string> {
+  built(nodes: readonly TensorPointer[]): void {
     const names = new Map<number, string>();
-    const ops = new Map<TensorPointer, string>();
-    for (const t of graphOf(this.#llama, this.#llama.memory, first) ?? []) {
+    for (const t of nodes) {
       const op = this.#tensors.op(t);
       if (!names.has(op)) names.set(op, this.#llama.opName(op));
-      ops.set(t, names.get(op)!);
-      this.#tensors.setOp(t, NO_OPERATION);
+      this.#ops.set(t, names.get(op)!);
     }
-    return ops;
+  }
+
+  reached(t: TensorPointer): void {
+    const operand = MASKS[this.#ops.get(t) ?? ""];
+    const mask = operand === undefined ? 0 : this.#tensors.source(t, operand);
+    if (mask !== 0) this.#read(mask);
   }
 
   /** A mask that was filled, or those it is made of. */
   #read(t: TensorPointer): void {
-    const op = this.#ops!.get(t);
+    const op = this.#ops.get(t);
     if (op === undefined) this.#readFilled(t);
     else if (LAYOUTS.has(op))
       for (let i = 0; i < MAX_SOURCES; i++) {
@@ -113,7 +91,7 @@ class MaskReader {
 
   #readFilled(t: TensorPointer): void {
     const keys = this.#tensors.ne(t, 0);
-    if (keys < TOKENS || this.#tensors.ne(t, 1) !== TOKENS) return;
+    if (keys < PROBE_TOKENS || this.#tensors.ne(t, 1) !== PROBE_TOKENS) return;
     const visible = this.#visible(t, keys);
     if (visible === null || visible === 0) return;
     this.seen++;

@@ -101,8 +101,8 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
 }
 
 function purposeRequest(
-  { tensors }: GgufHeader,
-  { pooling: filePooling }: ModelInfo,
+  { tensors, metadata }: GgufHeader,
+  { architecture, pooling: filePooling }: ModelInfo,
   { task, pooling, normalize }: LlamaOptions,
 ): PurposeRequest {
   const oneOf = <T extends string>(name: string, values: readonly T[], value: T | undefined): T | null => {
@@ -117,6 +117,7 @@ function purposeRequest(
     pooling: oneOf("pooling", POOLINGS, pooling),
     normalize: normalize ?? null,
     filePooling: filePooling ?? null,
+    fileCausal: (metadata[`${architecture}.attention.causal`] as boolean | undefined) ?? null,
     // jina-reranker has one matrix, straight to the score.
     classifier: tensors.some(
       ({ name, shape }) => name === "cls.output.weight" || (name === "cls.weight" && Number(shape[1]) === 1),

@@ -7,8 +7,9 @@ export interface PurposeRequest {
   readonly task: Task | null;
   readonly pooling: Pooling | null;
   readonly normalize: boolean | null;
-  /** `<architecture>.pooling_type`; `null`: the file does not say. */
+  /** `<architecture>.pooling_type` and `.attention.causal`; `null`: the file does not say. */
   readonly filePooling: Pooling | null;
+  readonly fileCausal: boolean | null;
   /** Whether the file has the classifier that `rank` needs. */
   readonly classifier: boolean;
   /** Whether the file has the layers of an encoder that reads tokens, beside a decoder or alone. */
@@ -24,6 +25,16 @@ export interface Purpose {
   readonly embedding: EmbeddingInfo | null;
   /** A prompt goes into one step whole: its tokens see each other, or are pooled together. */
   readonly whole: boolean;
+}
+
+/** What a model is most probably loaded for, before its graph is known. */
+export function likelyPurpose(asked: PurposeRequest): Purpose {
+  try {
+    return purposeOf(asked, asked.fileCausal ?? true);
+  } catch {
+    // The graph may say otherwise; if it does not, it is said then.
+    return { task: "generate", causal: true, embedding: null, whole: false };
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { EngineError, ModelError, RequestError } from "../../errors.ts";
 import {
   FLASH_ATTENTION,
@@ -7,7 +8,8 @@ import {
   POOLING_TYPE,
   type Pointer,
 } from "./bindings.ts";
-import { isCausal } from "./causality.ts";
+import { isCausal, PROBE_TOKENS } from "./causality.ts";
+import { computeStep } from "./compute-step.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
@@ -15,7 +17,7 @@ import { addressOf, floatsAt } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
-import { type Purpose, purposeOf } from "./purpose.ts";
+import { likelyPurpose, type Purpose, purposeOf } from "./purpose.ts";
 import { Tap } from "./tap.ts";
 import type { TapTarget } from "./taps.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -84,8 +86,7 @@ export class Session {
 
   /** Run a step; 0 is success. */
   compute(batch: NativeBatch): number {
-    const { llama, model } = this;
-    return llama.hasEncoder(model) ? llama.encode(this.#context, batch) : llama.decode(this.#context, batch);
+    return computeStep(this.llama, this.model, this.#context, batch);
   }
 
   /** The pooled embedding of a sequence whose last tokens were in the step before, as llama.cpp made it. */
@@ -121,10 +122,7 @@ export class Session {
       const model = loadModel(llama, placement, options, errors);
       try {
         assertReadsText(llama, model, options);
-        const causal = isCausal(llama, model, (callback, tokens) =>
-          probeContext(llama, model, callback, tokens, errors),
-        );
-        const purpose = purposeOf(options.purpose, causal);
+        const purpose = likelyPurpose(options.purpose);
         return Session.#withContext(llama, { model, gpus, placement, purpose }, options, errors);
       } catch (error) {
         llama.freeModel(model);
@@ -133,12 +131,27 @@ export class Session {
     });
   }
 
-  static #withContext(llama: Llama, loaded: LoadedModel, options: WorkerOptions, errors: string[]): Session {
+  /** With a context for what the model's graph shows it to be; mostly that is what its file says. */
+  static #withContext(llama: Llama, likely: LoadedModel, options: WorkerOptions, errors: string[]): Session {
     const tap = new Tap(llama, options.strategy);
+    const make = (loaded: LoadedModel) =>
+      makeContext(llama, loaded, options, tap, options.flashAttention, errors);
+    let context: Pointer | null = null;
     try {
-      const context = makeContext(llama, loaded, options, tap, options.flashAttention, errors);
-      return new Session(llama, loaded, options, context, tap);
+      context = make(likely);
+      const purpose = purposeOf(options.purpose, isCausal(llama, likely.model, tap, context));
+      const loaded = { ...likely, purpose };
+      if (!isDeepStrictEqual(purpose, likely.purpose)) {
+        llama.freeContext(context);
+        context = null;
+        context = make(loaded);
+      }
+      const session = new Session(llama, loaded, options, context, tap);
+      // A step like the one that was looked at would use its graph again.
+      session.invalidateGraph();
+      return session;
     } catch (error) {
+      if (context !== null) llama.freeContext(context);
       tap.close();
       throw error;
     }
@@ -246,7 +259,7 @@ const parallelOf = (llama: Llama, { model, purpose }: LoadedModel, { parallel }:
 
 /** llama.cpp's ubatch: where prompts go in whole, it holds the longest. */
 const stepSizeOf = ({ whole }: Purpose, { batchSize, contextSize }: WorkerOptions) =>
-  whole ? Math.max(batchSize, contextSize) : batchSize;
+  Math.max(PROBE_TOKENS, batchSize, whole ? contextSize : 0);
 
 /**
  * An encoder with a decoder behind it (T5) runs its encoder. EAGLE-3 and DFlash have an encoder too, which reads what
@@ -262,29 +275,6 @@ function assertReadsText(llama: Llama, model: Pointer, { path, purpose }: Worker
     );
 }
 
-/** A context just large enough to look at a graph. */
-function probeContext(
-  llama: Llama,
-  model: Pointer,
-  callback: Pointer,
-  tokens: number,
-  errors: readonly string[],
-): Pointer {
-  const context = llama.newContext(model, {
-    ...llama.contextDefaults(),
-    n_ctx: tokens,
-    n_batch: tokens,
-    n_ubatch: tokens,
-    n_threads: 1,
-    n_threads_batch: 1,
-    flash_attn_type: FLASH_ATTENTION.off,
-    kv_unified: true,
-    cb_eval: callback,
-  });
-  if (context !== null) return context;
-  throw new EngineError("OUT_OF_MEMORY", `llama.cpp could not make a context: ${reason(errors)}`);
-}
-
 function makeContext(
   llama: Llama,
   loaded: LoadedModel,
@@ -298,7 +288,7 @@ function makeContext(
   const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
   const context = llama.newContext(model, {
     ...llama.contextDefaults(),
-    n_ctx: options.contextSize,
+    n_ctx: Math.max(PROBE_TOKENS, options.contextSize),
     // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
     n_batch: stepSize,
     n_ubatch: stepSize,
