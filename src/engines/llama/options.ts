@@ -18,7 +18,7 @@ import { defaultThreads } from "./threads.ts";
 export interface LlamaOptions extends TaskOptions {
   /** Tokens the key-value cache holds for all samples that run together; the longest sample. Default: 4096, or less if the model was trained for less. */
   readonly contextSize?: number;
-  /** Samples run together at most. Default 4; always 1 where attention is not causal. */
+  /** Samples run together at most. Default 4; always 1 where attention is not causal and values go through a GELU. */
   readonly parallel?: number;
   /**
    * Tokens a step holds at most (llama.cpp's ubatch). Default 512. A prompt that must run whole (attention that is not
