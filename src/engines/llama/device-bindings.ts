@@ -16,6 +16,7 @@ export const DEVICE_TYPE = ["cpu", "gpu", "igpu", "accel", "meta"] as const;
 
 /** `struct ggml_object`, the header before everything that lies in a `ggml_context`. */
 const OBJECT = { offset: 0, next: 16, type: 24, size: 32 } as const;
+const OBJECT_TYPE_TENSOR = 0;
 const OBJECT_TYPE_GRAPH = 1;
 
 /** Arrays given to native code are at least this large: smaller ones lie in V8's heap, which moves them. */
@@ -108,6 +109,60 @@ export function graphOf(
   const graph = first + OBJECT.size;
   const nodes = llama.graphNodes(graph);
   return Array.from({ length: llama.graphSize(graph) }, (_, i) => memory.uint64(nodes + 8 * i));
+}
+
+/**
+ * What ggml's scheduler copies between devices: by the copy that an operation reads, the tensor it is a copy of.
+ *
+ * In a graph that is spread over devices, operands that lie elsewhere are replaced by copies, and a copy does not know
+ * its original. But the scheduler makes them in a context of its own: first the copies, then in the same order for
+ * each a view on the original, so that it is kept until then. (Views of other kinds may lie between: they are passed
+ * over by name and shape.)
+ *
+ * @param copy one of the copies.
+ */
+export function copiedTensors(
+  memory: Memory,
+  copy: TensorPointer,
+  fields: CopyFields,
+): ReadonlyMap<TensorPointer, TensorPointer> {
+  const first = copy - memory.uint64(copy - OBJECT.size + OBJECT.offset);
+  const copies: TensorPointer[] = [];
+  const views: TensorPointer[] = [];
+  for (let object = first; object !== 0; object = memory.uint64(object + OBJECT.next)) {
+    if (memory.int32(object + OBJECT.type) !== OBJECT_TYPE_TENSOR) continue;
+    const tensor = object + OBJECT.size;
+    (fields.viewSource(tensor) === 0 ? copies : views).push(tensor);
+  }
+  const originals = new Map<TensorPointer, TensorPointer>();
+  let at = 0;
+  for (const view of views) {
+    const original = fields.source(view);
+    if (at < copies.length && isCopyOf(copies[at]!, original, fields)) originals.set(copies[at++]!, original);
+  }
+  return at === copies.length ? originals : new Map();
+}
+
+interface CopyFields {
+  name(t: TensorPointer): string;
+  source(t: TensorPointer): TensorPointer;
+  viewSource(t: TensorPointer): TensorPointer;
+  ne(t: TensorPointer, axis: number): number;
+}
+
+/** `ggml_backend_sched_split_graph` names them `<backend>#<name>#<number>`, cut off where that is too long. */
+const COPY_NAME = /^[^#]+#(.*?)(?:#\d*)?$/;
+
+/** Whether a leaf's name is that of a copy. */
+export const isCopyName = (name: string): boolean => COPY_NAME.test(name);
+
+function isCopyOf(copy: TensorPointer, original: TensorPointer, fields: CopyFields): boolean {
+  const [, name] = COPY_NAME.exec(fields.name(copy)) ?? [];
+  return (
+    name !== undefined &&
+    fields.name(original).startsWith(name) &&
+    [0, 1, 2, 3].every((axis) => fields.ne(copy, axis) === fields.ne(original, axis))
+  );
 }
 
 /** A NULL-terminated array of pointers for native code. Keep the array for as long as native code may read it. */

@@ -34,6 +34,17 @@ export class Memory {
     return address - page * PAGE;
   }
 
+  /** The 4-byte words around an address, for a struct that is read at once; its first is at {@link wordAt}. */
+  wordsAt(address: number): Int32Array {
+    this.#at(address);
+    return this.#i32;
+  }
+
+  /** Index of an address in {@link wordsAt}. */
+  wordAt(address: number): number {
+    return this.#at(address) >> 2;
+  }
+
   int32(address: number): number {
     const offset = this.#at(address);
     return this.#i32[offset >> 2]!;
