@@ -4,7 +4,7 @@
  */
 import type { LibraryHandle } from "koffi";
 import type { Pointer, TensorPointer } from "./bindings.ts";
-import { addressOf, type Memory } from "./memory.ts";
+import { addressOf, type Memory, toNumber } from "./memory.ts";
 
 /** Address of a `ggml_backend_buffer`, as a tensor struct holds it. */
 export type BufferPointer = number;
@@ -90,8 +90,21 @@ export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: Libra
   };
 }
 
+/** A graph where it lies. */
+export interface NativeGraph {
+  /** Addresses of its operations, in the order they are computed. */
+  readonly nodes: Float64Array;
+  /** The memory in which its tensors lie, one every {@link TENSOR_STEP} bytes from the first to the last operation. */
+  readonly memory: ArrayBuffer;
+  /** Address of that memory. */
+  readonly from: TensorPointer;
+}
+
+/** From one tensor in a context to the next, in bytes, where nothing but tensors is made: header and `ggml_tensor`. */
+export const TENSOR_STEP = 368;
+
 /**
- * All nodes of the graph a tensor belongs to, in the order they are computed.
+ * The graph a tensor belongs to.
  *
  * llama.cpp makes a context for each graph and the graph as the first object in it; every object's header tells how
  * far into the context's memory it lies. That leads from any tensor to its graph, without access to llama.cpp's own
@@ -99,16 +112,16 @@ export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: Libra
  *
  * @returns `null` when the context does not begin with a graph.
  */
-export function graphOf(
-  llama: DeviceBindings,
-  memory: Memory,
-  tensor: TensorPointer,
-): TensorPointer[] | null {
+export function graphOf(llama: DeviceBindings, memory: Memory, tensor: TensorPointer): NativeGraph | null {
   const first = tensor - memory.uint64(tensor - OBJECT.size + OBJECT.offset);
   if (memory.int32(first + OBJECT.type) !== OBJECT_TYPE_GRAPH) return null;
   const graph = first + OBJECT.size;
-  const nodes = llama.graphNodes(graph);
-  return Array.from({ length: llama.graphSize(graph) }, (_, i) => memory.uint64(nodes + 8 * i));
+  const count = llama.graphSize(graph);
+  const pointers = new Float64Array(memory.piece(llama.graphNodes(graph), 8 * Math.max(1, count)), 0, count);
+  const nodes = pointers.map(toNumber);
+  const from = memory.uint64(first + OBJECT.next) + OBJECT.size;
+  const last = pointers.reduce((a, b) => Math.max(a, b), 0);
+  return { nodes, from, memory: memory.piece(from, toNumber(last) + TENSOR_STEP - OBJECT.size - from) };
 }
 
 /**
@@ -135,12 +148,18 @@ export function copiedTensors(
     (fields.viewSource(tensor) === 0 ? copies : views).push(tensor);
   }
   const originals = new Map<TensorPointer, TensorPointer>();
-  let at = 0;
+  let next = 0;
   for (const view of views) {
     const original = fields.source(view);
-    if (at < copies.length && isCopyOf(copies[at]!, original, fields)) originals.set(copies[at++]!, original);
+    const at = copies.findIndex((copy, i) => i >= next && isCopyOf(copy, original, fields));
+    if (at === -1) continue;
+    originals.set(copies[at]!, original);
+    next = at + 1;
+    // Where steps overlap there is one for each that may be under way.
+    for (; next < copies.length && isNextCopy(copies[next - 1]!, copies[next]!, fields); next++)
+      originals.set(copies[next]!, original);
   }
-  return at === copies.length ? originals : new Map();
+  return originals;
 }
 
 interface CopyFields {
@@ -151,10 +170,10 @@ interface CopyFields {
 }
 
 /** `ggml_backend_sched_split_graph` names them `<backend>#<name>#<number>`, cut off where that is too long. */
-const COPY_NAME = /^[^#]+#(.*?)(?:#\d*)?$/;
+const COPY_NAME = /^[^#]+#(.*?)(?:#(\d*))?$/;
 
 /** Whether a leaf's name is that of a copy. */
-export const isCopyName = (name: string): boolean => COPY_NAME.test(name);
+export const isCopyName = (name: string): boolean => name.includes("#");
 
 function isCopyOf(copy: TensorPointer, original: TensorPointer, fields: CopyFields): boolean {
   const [, name] = COPY_NAME.exec(fields.name(copy)) ?? [];
@@ -163,6 +182,12 @@ function isCopyOf(copy: TensorPointer, original: TensorPointer, fields: CopyFiel
     fields.name(original).startsWith(name) &&
     [0, 1, 2, 3].every((axis) => fields.ne(copy, axis) === fields.ne(original, axis))
   );
+}
+
+function isNextCopy(copy: TensorPointer, next: TensorPointer, fields: CopyFields): boolean {
+  const [, name, number] = COPY_NAME.exec(fields.name(copy)) ?? [];
+  const [, nextName, nextNumber] = COPY_NAME.exec(fields.name(next)) ?? [];
+  return name === nextName && Number(nextNumber) === Number(number) + 1;
 }
 
 /** A NULL-terminated array of pointers for native code. Keep the array for as long as native code may read it. */

@@ -1,7 +1,9 @@
-import { behindViews, type Graph, type GraphNode, isLeaf, TYPE, weightAt, weightOf } from "./graph.ts";
+import { type Graph, type GraphNode, NONE, weightAt } from "./graph.ts";
 
 /** Of no layer: before the first one. */
 export const BEFORE_LAYERS = -1;
+/** Carries no token's values. */
+const STILL = -2;
 
 /**
  * Which layer each operation belongs to, told by the weights among what it is computed from: the highest layer of
@@ -9,67 +11,58 @@ export const BEFORE_LAYERS = -1;
  * token (masks, positions, tables of weights) carry none.
  */
 export class Levels {
-  /** By index; leaves and what carries no token's values are `null`. */
-  readonly #levels: (number | null)[] = [];
-  /** Operations that read weights of each layer and carry values. */
-  readonly readers = new Map<number, GraphNode[]>();
-  /** By layer an operation that reads its weights though it comes after a later layer. */
-  readonly late = new Map<number, GraphNode>();
+  /** Operations that carry values and read weights of each layer, in the order of computation. */
+  readonly readers = new Map<number, number[]>();
+  /** By layer the highest layer after which its weights are read once more. */
+  readonly readAgain = new Map<number, number>();
   /** The last layer that there is. */
   readonly last: number;
+  readonly #levels: Int16Array;
+  readonly #isIndex: Uint8Array;
 
   constructor(graph: Graph) {
-    for (const node of graph.nodes) this.#levels[node.index] = this.#levelOf(node);
+    const { nodeCount, weightLayer, behindViews, isIndex } = graph;
+    const { sources, sourcesFrom, op } = graph.parts;
+    const lookup = graph.opNumber("GET_ROWS");
+    const levels = new Int16Array(graph.size).fill(STILL);
+    for (let i = 0; i < nodeCount; i++) {
+      let level = op[i] === lookup && isEmbedding(graph.at(i)) ? BEFORE_LAYERS : STILL;
+      let own: number = NONE;
+      for (let at = sourcesFrom[i]!; at < sourcesFrom[i + 1]!; at++) {
+        const source = sources[at]!;
+        if (levels[source]! > level && isIndex[source] === 0) level = levels[source]!;
+        const layer = weightLayer[behindViews[source]!]!;
+        if (layer > own) own = layer;
+      }
+      if (level === STILL) continue;
+      levels[i] = Math.max(level, own);
+      if (own === NONE) continue;
+      const readers = this.readers.get(own);
+      if (readers) readers.push(i);
+      else this.readers.set(own, [i]);
+      if (own < level) this.readAgain.set(own, Math.max(level, this.readAgain.get(own) ?? level));
+    }
+    this.#levels = levels;
+    this.#isIndex = isIndex;
     this.last = Math.max(BEFORE_LAYERS, ...this.readers.keys());
   }
 
-  /** Whether a tensor carries values of the step's tokens. */
-  isLive(node: GraphNode): boolean {
-    return this.#at(node) !== null;
+  /** The layer of a tensor that carries values; below {@link BEFORE_LAYERS} if it carries none. */
+  of(index: number): number {
+    return this.#levels[index]!;
   }
 
-  /** Of a tensor that carries values. */
-  of(node: GraphNode): number {
-    return this.#at(node) ?? BEFORE_LAYERS;
+  /** Whether a tensor is computed from values of the step's tokens. */
+  isLive(index: number): boolean {
+    return this.#levels[index]! > STILL;
   }
 
-  /** Whether values flow from a tensor into an operation that reads it. */
-  flows(source: GraphNode): boolean {
-    return source.type !== TYPE.I32 && this.isLive(source);
-  }
-
-  #at(node: GraphNode): number | null {
-    return this.#levels[node.index] ?? null;
-  }
-
-  #levelOf(node: GraphNode): number | null {
-    const { sources } = node;
-    let level = isEmbedding(node) ? BEFORE_LAYERS : null;
-    for (const source of sources)
-      if (source && this.flows(source)) level = Math.max(level ?? BEFORE_LAYERS, this.of(source));
-    if (level === null) return null;
-    for (const source of sources) {
-      const layer = source && weightLayer(source);
-      if (layer === null) continue;
-      if (layer < level) this.late.set(layer, node);
-      level = Math.max(level, layer);
-      this.#addReader(layer, node);
-    }
-    return level;
-  }
-
-  #addReader(layer: number, node: GraphNode): void {
-    const readers = this.readers.get(layer);
-    if (!readers) this.readers.set(layer, [node]);
-    else if (readers.at(-1) !== node) readers.push(node);
+  /** Whether values flow from a tensor into what reads it. */
+  flows(index: number): boolean {
+    return this.#levels[index]! > STILL && this.#isIndex[index] === 0;
   }
 }
 
 /** The rows of the embedding table that belong to the step's tokens. */
 export const isEmbedding = (node: GraphNode): boolean =>
   node.op === "GET_ROWS" && weightAt(node, 0)?.part === "token_embd.weight";
-
-function weightLayer(source: GraphNode): number | null {
-  const root = behindViews(source);
-  return isLeaf(root) ? weightOf(root).layer : null;
-}

@@ -1,4 +1,4 @@
-import { behindViews, type Graph, type GraphNode, isLeaf, Readers, weightAt } from "./graph.ts";
+import { behindViews, type Graph, type GraphNode, isLeaf, weightAt } from "./graph.ts";
 import { Levels } from "./levels.ts";
 import { must, type Proof, prove } from "./proof.ts";
 
@@ -62,14 +62,9 @@ interface Product {
  *
  * A layer that has experts' products but no single pass is refused with words; a layer without any is not in the map.
  */
-export function findMoePasses(
-  graph: Graph,
-  levels = new Levels(graph),
-  readers = new Readers(graph),
-): MoePasses {
+export function findMoePasses(graph: Graph, levels = new Levels(graph)): MoePasses {
   const byLayer = new Map<number, Product[]>();
-  for (const node of graph.nodes) {
-    if (node.op !== "MUL_MAT_ID") continue;
+  for (const node of graph.nodes("MUL_MAT_ID")) {
     const product = productOf(node);
     // Not the weight of a layer's expert: whoever reads what comes of it is refused for want of a proof.
     if (product?.experts !== "exps") continue;
@@ -77,11 +72,9 @@ export function findMoePasses(
     byLayer.set(product.layer, of);
     of.push(product);
   }
+  const search = new PassSearch(levels);
   return new Map(
-    [...byLayer].map(([layer, products]) => [
-      layer,
-      prove(() => new PassSearch(levels, readers).passOf(layer, products)),
-    ]),
+    [...byLayer].map(([layer, products]) => [layer, prove(() => search.passOf(layer, products))]),
   );
 }
 
@@ -94,11 +87,9 @@ function productOf(node: GraphNode): Product | null {
 
 class PassSearch {
   readonly #levels: Levels;
-  readonly #readers: Readers;
 
-  constructor(levels: Levels, readers: Readers) {
+  constructor(levels: Levels) {
     this.#levels = levels;
-    this.#readers = readers;
   }
 
   passOf(layer: number, products: readonly Product[]): MoePass {
@@ -138,7 +129,7 @@ class PassSearch {
   /** What comes of the last product when the experts' own biases and scales are in it. */
   #outputs(down: GraphNode, ids: GraphNode): GraphNode {
     for (let at = down; ; ) {
-      const reader = this.#onlyReader(at);
+      const reader = onlyReader(at);
       const own =
         reader?.sources[0] === at &&
         ((reader.op === "ADD_ID" && weightAt(reader, 1) !== null && reader.sources[2] === ids) ||
@@ -150,7 +141,7 @@ class PassSearch {
 
   /** A number of each chosen expert, from the model file. */
   #isScaleOf(node: GraphNode, ids: GraphNode): boolean {
-    return node.op === "GET_ROWS" && node.sources[1] === ids && !this.#levels.isLive(node.sources[0]!);
+    return node.op === "GET_ROWS" && node.sources[1] === ids && !this.#levels.isLive(node.sources[0]!.index);
   }
 
   /** Where the weights come in: at the outputs, or at the inputs of the first product. */
@@ -158,7 +149,7 @@ class PassSearch {
     outputs: GraphNode,
     first: GraphNode,
   ): Pick<MoePass, "weighted" | "weights"> & { summed: GraphNode } {
-    const reader = this.#onlyReader(outputs);
+    const reader = onlyReader(outputs);
     if (reader?.op === "MUL") {
       const [a, b] = reader.sources as [GraphNode, GraphNode];
       return { weighted: "outputs", weights: a === outputs ? b : a, summed: reader };
@@ -202,7 +193,7 @@ class PassSearch {
         const biased = scoring[0]?.op === "ADD" && bias?.part === "ffn_gate_inp.bias" && bias.layer === layer;
         return { router: at, logits: biased ? scoring.shift()! : at, scoring, probs };
       }
-      const live = at.sources.filter((source) => source && this.#levels.flows(source));
+      const live = at.sources.filter((source) => source && this.#levels.flows(source.index));
       must(
         SCORING.has(at.op) && live.length === 1 && live[0] === at.sources[0],
         () => `its experts' scores come of the operation ${at.op}, which is not known there`,
@@ -231,7 +222,7 @@ class PassSearch {
       if (known.has(node) || choosing.has(node) || isLeaf(node)) return;
       const earlier = node.index < logits.index;
       must(
-        !(earlier && this.#levels.isLive(node)),
+        !(earlier && this.#levels.isLive(node.index)),
         () => "its experts are chosen by more than the router's logits",
       );
       if (!earlier) choosing.add(node);
@@ -243,7 +234,7 @@ class PassSearch {
 
   /** The sum over a token's experts: a view of each, added up. */
   #sum(summed: GraphNode, ids: GraphNode): GraphNode {
-    const views = this.#readers.of(summed);
+    const views = summed.readers;
     const slots = new Set(views.map((view) => view.viewOffset - summed.viewOffset));
     const eachOnce = Array.from({ length: ids.shape[0]! }, (_, slot) => slot * summed.strides[1]!);
     must(
@@ -256,23 +247,22 @@ class PassSearch {
     let sum = views[0]!;
     left.delete(sum);
     while (left.size > 0) {
-      const reader = this.#onlyReader(sum);
+      const reader = onlyReader(sum);
       const other = reader?.sources.find((source) => source !== sum);
       must(
-        reader?.op === "ADD" && left.delete(other!) && this.#onlyReader(other!) === reader,
+        reader?.op === "ADD" && left.delete(other!) && onlyReader(other!) === reader,
         () => "its experts' outputs are not added up once each",
       );
       sum = reader;
     }
     // A single view becomes a tensor of its own.
-    const copy = this.#onlyReader(sum);
+    const copy = onlyReader(sum);
     return copy?.op === "CONT" ? copy : sum;
   }
+}
 
-  #onlyReader(node: GraphNode): GraphNode | null {
-    const readers = this.#readers.of(node);
-    return readers.length === 1 ? readers[0]! : null;
-  }
+function onlyReader({ readers }: GraphNode): GraphNode | null {
+  return readers.length === 1 ? readers[0]! : null;
 }
 
 /** `GGML_SORT_ORDER_DESC`. */
