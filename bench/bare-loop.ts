@@ -24,6 +24,15 @@ export class BareLoop {
       gpuLibraries: findGpuLibraries(gpu),
       placement: { gpuLayers: null, overrides: [] },
       layers: 0, // only runs with rows ask for it
+      purpose: {
+        task: "generate",
+        pooling: null,
+        normalize: null,
+        filePooling: null,
+        fileCausal: null,
+        classifier: false,
+        encoder: false,
+      },
       contextSize,
       parallel: 1,
       batchSize: 512,

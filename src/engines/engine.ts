@@ -2,6 +2,7 @@ import type { Plan } from "../capture/plan.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { Gating } from "../routing/gating.ts";
+import type { EmbeddingInfo, Pooling, Task } from "./embedding.ts";
 
 /** What is known of a model before it runs. */
 export interface ModelInfo {
@@ -22,6 +23,8 @@ export interface ModelInfo {
   readonly bytes: number;
   /** Most frequent tensor type, e.g. `Q4_K`. */
   readonly quantization: string;
+  /** How its description says that prompts become one vector; absent where it says nothing. */
+  readonly pooling?: Pooling | undefined;
   /** `null` for a dense model. */
   readonly moe: MoeInfo | null;
 }
@@ -90,6 +93,11 @@ export interface Finished {
   readonly tokens: Int32Array;
   readonly text: string;
   readonly reason: FinishReason;
+  /**
+   * The prompt's pooled embedding, as {@link Engine.embedding} says; its size is the model's own, mostly
+   * `hiddenSize`. Absent with task `generate`, or pooling `none`.
+   */
+  readonly embedding?: Float32Array;
 }
 
 /** What one step of the engine brought: rows, tokens drawn, samples that ended. */
@@ -136,6 +144,12 @@ export interface Engine {
   readonly devices?: readonly string[];
   /** Longest sample (prompt and continuation), in tokens. */
   readonly contextSize: number;
+  /** What the model was loaded for. Absent: `generate`. With `embed`, requests have `maxTokens` 0. */
+  readonly task?: Task;
+  /** Whether each token sees only those before it. Absent: true. Without, nothing can be generated. */
+  readonly causal?: boolean;
+  /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
+  readonly embedding?: EmbeddingInfo | null;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */

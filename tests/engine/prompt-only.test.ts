@@ -54,6 +54,15 @@ it("leaves out what comes after the last captured tensor, and nothing where a to
       layers: model.layers,
     },
     ...{ kvType: "f32", flashAttention: false, strategy: "redirect", abort: makeAbort() },
+    purpose: {
+      task: "generate",
+      pooling: null,
+      normalize: null,
+      filePooling: null,
+      fileCausal: null,
+      classifier: false,
+      encoder: false,
+    },
     control: new SharedArrayBuffer(CONTROL.bytes),
   });
   const setOp = vi.spyOn(TensorReader.prototype, "setOp");

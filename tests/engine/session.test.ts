@@ -43,6 +43,15 @@ function open(
     flashAttention,
     strategy,
     layers: 3,
+    purpose: {
+      task: "generate",
+      pooling: null,
+      normalize: null,
+      filePooling: null,
+      fileCausal: null,
+      classifier: false,
+      encoder: false,
+    },
     control: new SharedArrayBuffer(CONTROL.bytes),
     abort: makeAbort(),
   });

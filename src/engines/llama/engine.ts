@@ -1,6 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
+import type { EmbeddingInfo, Task } from "../embedding.ts";
 import type {
   Engine,
   EngineRequest,
@@ -30,6 +31,9 @@ export class LlamaEngine implements Engine {
   readonly devices: readonly string[];
   readonly model: ModelInfo;
   readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
@@ -62,7 +66,11 @@ export class LlamaEngine implements Engine {
     this.version = ready.version;
     this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
-    this.settings = settingsOf(options);
+    const { task, causal, embedding } = ready.purpose;
+    this.task = task;
+    this.causal = causal;
+    this.embedding = embedding;
+    this.settings = settingsOf(options, ready.purpose);
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
     this.model = { ...model, vocabSize: ready.vocabSize };

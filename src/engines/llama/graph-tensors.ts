@@ -1,8 +1,8 @@
 import { activationStream, isStreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import type { GraphTensor } from "../engine.ts";
-import type { Running } from "./batch.ts";
 import { NativeTokens } from "./native-tokens.ts";
+import { SAMPLE } from "./probe-sample.ts";
 import type { Session } from "./session.ts";
 import type { GraphNode } from "./tap.ts";
 
@@ -104,7 +104,7 @@ function lookTwice(session: Session, batchSize: number): [Look, Look] {
     );
     const nodes = session.tap.look();
     session.invalidateGraph();
-    const code = session.llama.decode(session.context, tokens.batch);
+    const code = session.compute(tokens.batch);
     session.tap.settle(session.context);
     if (code !== 0)
       throw new EngineError("ENGINE_FAILED", `llama_decode failed with ${code} on an empty cache`);
@@ -120,15 +120,3 @@ function lookTwice(session: Session, batchSize: number): [Look, Look] {
     session.llama.clearMemory(session.memory, false);
   }
 }
-
-/** A sample of tokens 0, which any model has. */
-const SAMPLE: Omit<Running, "tokens" | "length"> = {
-  sample: 0,
-  sequence: 0,
-  fed: 0,
-  request: {
-    tokens: new Int32Array(0),
-    maxTokens: 0,
-    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, stop: [], ignoreEos: true },
-  },
-};

@@ -141,6 +141,7 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       chatTemplate: session.llama.chatTemplate(session.model, null),
       specialTokens: session.vocabulary.special(),
       vocabSize: session.vocabulary.size,
+      purpose: session.purpose,
     },
   });
 }

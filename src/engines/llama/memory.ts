@@ -97,3 +97,8 @@ interface Views {
 export function addressOf(array: ArrayBufferView): bigint {
   return koffi.address(array);
 }
+
+/** A copy of 32-bit floats at an address. */
+export function floatsAt(address: bigint, count: number): Float32Array {
+  return koffi.decode(address, "float", count) as Float32Array;
+}

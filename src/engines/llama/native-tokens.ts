@@ -46,11 +46,12 @@ export class NativeTokens {
   }
 
   /**
-   * Lay out a step. Outputs are the rows to capture from the last layer and the last token of each sample that draws.
+   * Lay out a step. Outputs are the rows to capture from the last layer and the last token of each sample that draws; or
+   * all rows, as llama.cpp has it where it pools them.
    */
   fill(
     chunks: readonly Chunk[],
-    captured: readonly number[],
+    captured: readonly number[] | "all",
   ): { tokens: number; outputs: number; outputIndex: Int32Array } {
     let n = 0;
     for (const { running, from, count } of chunks)
@@ -61,7 +62,8 @@ export class NativeTokens {
         const last = from + i === running.length - 1;
         this.#output[n] = last && running.request.maxTokens > 0 ? 1 : 0;
       }
-    for (const token of captured) this.#output[token] = 1;
+    if (captured === "all") this.#output.fill(1, 0, n);
+    else for (const token of captured) this.#output[token] = 1;
     let outputs = 0;
     for (let i = 0; i < n; i++) this.#outputIndex[i] = this.#output[i] ? outputs++ : -1;
     this.batch.n_tokens = n;

@@ -7,6 +7,7 @@ import type { Device } from "./devices.ts";
 import type { GpuChoice, GpuLibrary } from "./gpu.ts";
 import type { LibraryFiles } from "./library.ts";
 import type { PlacementOptions } from "./placement.ts";
+import type { Purpose, PurposeRequest } from "./purpose.ts";
 import type { Strategy } from "./tap.ts";
 
 /** What a host is started with. */
@@ -25,8 +26,9 @@ export interface HostOptions {
   readonly kvType: "f32" | "f16" | "q8_0";
   readonly flashAttention: boolean | "auto";
   readonly strategy: Strategy;
-  /** Decoder layers of the model. */
+  /** Layers of the model. */
   readonly layers: number;
+  readonly purpose: PurposeRequest;
 }
 
 /** What a model is opened with in a worker thread: memory that both threads share comes along. */
@@ -101,6 +103,7 @@ export interface Ready {
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly vocabSize: number;
+  readonly purpose: Purpose;
 }
 
 export interface WireError {

@@ -34,7 +34,7 @@ export function plainRows(width: number): RowCopy {
 
 /**
  * Attention weights `[heads, keys]` of each row. llama.cpp's rows are as long as the part of the cache in use, in
- * multiples of 256 cells; the run sees to it that cell i holds position i.
+ * multiples of 256 cells; the run sees to it that cell i holds position i. Without a cache they are as long as the step.
  */
 export function attentionRows([heads, keys]: readonly [number, number]): RowCopy {
   return (slot, step, out, at) => {
@@ -65,7 +65,7 @@ export function topAttentionRows(
   };
 }
 
-/** Calls back with where a row's keys begin, for each row and head; the keys after the row's own position left out. */
+/** Calls back with where a row's keys begin, for each row and head; the keys that the row does not see left out. */
 function forEachHead(
   slot: Slot,
   step: CollectedStep,
@@ -76,10 +76,11 @@ function forEachHead(
   if (headAxis!.size !== heads) throw unexpected(slot, step, `${heads} heads`);
   const rowOf = rowIndex(slot, step);
   step.selected.forEach(({ position }, row) => {
-    if (position >= keyAxis!.size) throw unexpected(slot, step, `more than ${position} keys`);
+    const keys = step.causal ? position + 1 : step.tokens;
+    if (keys > keyAxis!.size) throw unexpected(slot, step, `${keys} keys or more`);
     for (let head = 0; head < heads; head++) {
       const from = slot.start + rowOf(row) * slot.rowStride + head * headAxis!.stride;
-      visit(row, head, from, keyAxis!.stride, position + 1);
+      visit(row, head, from, keyAxis!.stride, keys);
     }
   });
 }

@@ -42,6 +42,14 @@ export interface GraphNode {
   readonly shape: readonly number[];
 }
 
+/** Is told of a graph that is looked at instead of run. */
+export interface GraphWatcher {
+  /** The graph is built; its operations will be left out. */
+  built(nodes: readonly TensorPointer[]): void;
+  /** A node would be computed next: what its device needs for it is there, and nothing has overwritten it yet. */
+  reached(node: TensorPointer): void;
+}
+
 type Wanted = readonly [TensorPointer, TapTarget];
 
 const OPS = ["NONE", "MUL_MAT", "ADD", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"] as const;
@@ -75,6 +83,7 @@ export class Tap {
   readonly #copies = new Map<TensorPointer, TapTarget[]>();
   /** Where the nodes of the next graph go that is only looked at. */
   #looking: GraphNode[] | null = null;
+  #watcher: GraphWatcher | null = null;
   #slots: Slot[] = [];
   /** Slots of a graph that is being computed; they replace `#slots` when it has run. */
   #found: Slot[] | null = null;
@@ -101,6 +110,7 @@ export class Tap {
     this.#targets = targets;
     this.#cut = cut;
     this.#looking = null;
+    this.#watcher = null;
     this.#slots = [];
     // An aborted step leaves its graph unsettled, and its addresses may come again.
     this.#found = null;
@@ -114,9 +124,10 @@ export class Tap {
    *
    * @returns where its nodes will be, in the order of computation.
    */
-  look(): readonly GraphNode[] {
+  look(watcher: GraphWatcher | null = null): readonly GraphNode[] {
     this.setTargets(new Map());
     this.#looking = [];
+    this.#watcher = watcher;
     return this.#looking;
   }
 
@@ -166,6 +177,7 @@ export class Tap {
   #on(tensor: TensorPointer, ask: boolean): boolean {
     try {
       if (!this.#found) this.#startGraph(tensor);
+      if (ask) this.#watcher?.reached(tensor);
       if (ask) return this.#copies.has(tensor);
       this.#copy(tensor);
       return true;
@@ -194,6 +206,7 @@ export class Tap {
         "llama.cpp's graph does not look as expected; nothing is captured",
       );
     if (this.#looking) {
+      this.#watcher?.built(nodes);
       for (const t of nodes) {
         this.#looking.push(this.#node(t));
         this.#tensors.setOp(t, this.#ops.NONE);

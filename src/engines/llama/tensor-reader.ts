@@ -53,8 +53,8 @@ export class TensorReader {
     return this.#memory.int32(t + TENSOR.opParams);
   }
   /** An operand, or 0. */
-  source(t: TensorPointer, place = 0): TensorPointer {
-    return this.#memory.uint64(t + TENSOR.src + 8 * place);
+  source(t: TensorPointer, index = 0): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.src + 8 * index);
   }
   viewSource(t: TensorPointer): TensorPointer {
     return this.#memory.uint64(t + TENSOR.viewSrc);
