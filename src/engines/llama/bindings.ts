@@ -195,6 +195,13 @@ export function bind(files: LibraryFiles) {
     ) => Pointer | null,
     freeContext: lib.func("llama_free", "void", ["void *"]) as (context: Pointer) => void,
     contextSize: lib.func("llama_n_ctx", "uint32_t", ["void *"]) as (context: Pointer) => number,
+    /**
+     * Which of several heads for multi-token prediction to run, where a context is made for those. Graphs of other
+     * contexts do not depend on it, but llama.cpp builds another when it has changed. `null` where it is not exported.
+     */
+    setNextHead: optional(() =>
+      lib.func("_Z28llama_set_nextn_layer_offsetP13llama_contexti", "void", ["void *", "int32_t"]),
+    ) as ((context: Pointer, head: number) => void) | null,
     setCausalAttention: lib.func("llama_set_causal_attn", "void", ["void *", "bool"]) as (
       context: Pointer,
       causal: boolean,

@@ -1,9 +1,11 @@
 import { EngineError, ModelError } from "../../errors.ts";
 import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "./bindings.ts";
 import { computeStep } from "./compute-step.ts";
+import type { KnownGraph } from "./graph/known-graphs.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import { SAMPLE } from "./probe-sample.ts";
 import type { GraphWatcher, Tap } from "./tap.ts";
+import { NO_TARGETS } from "./taps.ts";
 import { TensorReader } from "./tensor-reader.ts";
 
 /** Which operand of an operation is the mask of its attention. */
@@ -26,17 +28,24 @@ export const PROBE_TOKENS = 2;
  * A file's description and an architecture's name say less: some graphs are not causal whatever the file says.
  *
  * @param context is new: no graph has been built in it.
+ * @param built is told of the graph.
  * @throws ModelError `MODEL_UNSUPPORTED` when no layer shows it.
  */
-export function isCausal(llama: Llama, model: Pointer, tap: Tap, context: Pointer): boolean {
-  const masks = new MaskReader(llama);
+export function isCausal(
+  llama: Llama,
+  model: Pointer,
+  tap: Tap,
+  context: Pointer,
+  built: (known: KnownGraph) => void,
+): boolean {
+  const masks = new MaskReader(llama, built);
   const tokens = new NativeTokens(PROBE_TOKENS, 1);
   const running = { ...SAMPLE, tokens: new Int32Array(PROBE_TOKENS), length: PROBE_TOKENS };
   tokens.fill([{ running, from: 0, count: PROBE_TOKENS }], "all");
   tap.look(masks);
   const code = computeStep(llama, model, context, tokens.batch);
   tap.settle(context);
-  tap.setTargets(new Map());
+  tap.setTargets(NO_TARGETS);
   llama.clearMemory(llama.getMemory(context), false);
   if (code !== 0) throw new EngineError("ENGINE_FAILED", `llama.cpp failed with ${code} on a first step`);
   if (masks.seen > 0) return !masks.ahead;
@@ -58,18 +67,18 @@ class MaskReader implements GraphWatcher {
   /** Operations of the graph's nodes. */
   readonly #ops = new Map<TensorPointer, string>();
 
-  constructor(llama: Llama) {
+  readonly #built: (known: KnownGraph) => void;
+
+  constructor(llama: Llama, built: (known: KnownGraph) => void) {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
+    this.#built = built;
   }
 
-  built(nodes: readonly TensorPointer[]): void {
-    const names = new Map<number, string>();
-    for (const t of nodes) {
-      const op = this.#tensors.op(t);
-      if (!names.has(op)) names.set(op, this.#llama.opName(op));
-      this.#ops.set(t, names.get(op)!);
-    }
+  built(known: KnownGraph): void {
+    const { nodes, op, opNames } = known.taps.graph.parts;
+    for (let i = 0; i < nodes.length; i++) this.#ops.set(nodes[i]!, opNames[op[i]!]!);
+    this.#built(known);
   }
 
   reached(t: TensorPointer): void {

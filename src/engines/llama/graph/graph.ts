@@ -54,12 +54,16 @@ export interface GraphParts {
   /** Of operations, indices into {@link opNames}, of which the first is `NONE`. */
   readonly op: Uint8Array;
   readonly opNames: readonly string[];
+  /** Of each of {@link opNames}, whether its first parameter says what it computes. */
+  readonly parameterTells: readonly boolean[];
   /** What operation i reads: `sources[sourcesFrom[i]]` up to `sources[sourcesFrom[i + 1] - 1]`, and at which places. */
   readonly sourcesFrom: Int32Array;
   readonly sources: Int32Array;
   readonly places: Uint8Array;
   /** Of operations, the tensor whose memory one shows; {@link NONE}: it has its own. */
   readonly viewOf: Int32Array;
+  /** Whether ggml's scheduler copies tensors between devices. */
+  readonly hasCopies: boolean;
   readonly name: (address: TensorPointer) => string;
 }
 
@@ -91,6 +95,7 @@ export class Graph {
   /** Who reads tensor i: `readers[readersFrom[i]]` up to `readers[readersFrom[i + 1] - 1]`, in the order of computation. */
   readonly readersFrom: Int32Array;
   readonly readers: Int32Array;
+  readonly #isView: readonly boolean[];
   readonly #shown: (ShownNode | undefined)[] = [];
 
   constructor(parts: GraphParts) {
@@ -127,6 +132,7 @@ export class Graph {
     const next = from.slice();
     for (let i = 0; i < nodeCount; i++)
       for (let at = sourcesFrom[i]!; at < sourcesFrom[i + 1]!; at++) readers[next[sources[at]!]!++] = i;
+    this.#isView = isView;
     this.behindViews = root;
     this.isIndex = isIndex;
     this.weightLayer = weightLayer;
@@ -141,6 +147,11 @@ export class Graph {
       this.#shown[index] = node;
     }
     return node;
+  }
+
+  /** Whether an operation shows another tensor's memory and computes nothing. */
+  isView(index: number): boolean {
+    return this.#isView[this.parts.op[index]!]!;
   }
 
   /** Number of an operation in the column of operations; {@link NONE}: the graph has none of it. */

@@ -1,14 +1,8 @@
 import { Confluence, writesState } from "./confluence.ts";
 import { type Graph, type GraphNode, TYPE } from "./graph.ts";
 import { isEmbedding, Levels } from "./levels.ts";
+import type { ModelShape } from "./model-shape.ts";
 import { must, type Proof, prove, Unproven } from "./proof.ts";
-
-export interface ModelShape {
-  /** Layers that the model's description counts. */
-  readonly layers: number;
-  /** Values of a hidden state. */
-  readonly width: number;
-}
 
 /**
  * The residual stream after each layer: the first tensor that everything a layer computes goes through on its way to
@@ -20,7 +14,7 @@ export interface ModelShape {
  */
 export function findLayerOutputs(
   graph: Graph,
-  { layers, width }: ModelShape,
+  { layers, width }: Pick<ModelShape, "layers" | "width">,
   levels = new Levels(graph),
 ): readonly Proof<GraphNode>[] {
   const confluence = new Confluence(graph, levels);

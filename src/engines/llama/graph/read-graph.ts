@@ -70,7 +70,7 @@ export class GraphReader {
     const known = new Int32Array(Math.ceil(memory.byteLength / TENSOR_STEP));
     for (let i = 0; i < nodeCount; i++) known[(nodes[i]! - from) / TENSOR_STEP] = i + 1;
     if (known.reduce((all, index) => all + Math.sign(index), 0) < nodeCount) throw misplaced();
-    const { op, opNames } = this.#operations(nodes, from, words);
+    const { op, opNames, parameterTells } = this.#operations(nodes, from, words);
     const upTo = opNames.map((name) => (UP_TO_THREE.has(name) ? 3 : MAX_SOURCES));
     const leaves = new Leaves(
       this.#llama,
@@ -102,16 +102,21 @@ export class GraphReader {
       viewOf[i] = index ? index - 1 : leaves.indexOf(toNumber(root));
     }
     return new Graph({
-      ...{ nodeCount, nodes, from, numbers, words, op, opNames },
-      ...{ sources, places, sourcesFrom, viewOf, leaves: leaves.found },
+      ...{ nodeCount, nodes, from, numbers, words, op, opNames, parameterTells },
+      ...{ sources, places, sourcesFrom, viewOf, leaves: leaves.found, hasCopies: leaves.hasCopies },
       name: (address) => this.#tensors.name(address),
     });
   }
 
   #operations(nodes: Float64Array, from: number, words: Int32Array) {
     const opNames = ["NONE"];
+    const parameterTells = [false];
+    const add = (name: string, tells: boolean): number => {
+      parameterTells.push(tells);
+      return opNames.push(name) - 1;
+    };
     // From ggml's number, and the parameter of those that have kinds, to ours.
-    const numbers: number[] = [];
+    const numbers: number[] = [0];
     const kinds = new Map<number, number>();
     const op = new Uint8Array(nodes.length);
     for (let i = 0; i < nodes.length; i++) {
@@ -120,23 +125,23 @@ export class GraphReader {
       let number = numbers[native];
       if (number === undefined) {
         const name = this.#named(native, () => this.#llama.opName(native));
-        number = KINDS.has(name) ? NONE : numberOf(opNames, name);
+        number = KINDS.has(name) ? NONE : add(name, name === "ARGSORT");
         numbers[native] = number;
       }
       if (number === NONE) {
         const key = 1000 * (native + 1) + words[at + PARAMETER]!;
         number = kinds.get(key);
         if (number === undefined) {
-          number = numberOf(
-            opNames,
+          number = add(
             this.#named(key, () => this.#llama.opDescription(nodes[i]!)),
+            true,
           );
           kinds.set(key, number);
         }
       }
       op[i] = number;
     }
-    return { op, opNames };
+    return { op, opNames, parameterTells };
   }
 
   #named(key: number, ask: () => string): string {
@@ -151,11 +156,6 @@ export class GraphReader {
 
 /** Operations that say with a parameter which one they are. */
 const KINDS = new Set(["UNARY", "GLU"]);
-
-function numberOf(names: string[], name: string): number {
-  const known = names.indexOf(name);
-  return known === -1 ? names.push(name) - 1 : known;
-}
 
 /** What operations read and is none of them. */
 class Leaves {
@@ -178,6 +178,10 @@ class Leaves {
     this.#tensors = tensors;
     this.#nodeCount = nodeCount;
     this.#nodeAt = nodeAt;
+  }
+
+  get hasCopies(): boolean {
+    return this.#copies !== null;
   }
 
   indexOf(address: TensorPointer): number {
