@@ -329,11 +329,11 @@ export class LanguageModel implements AsyncDisposable {
     };
   }
 
-  /** What only the engine knows of the streams, if there is any such stream. */
+  /** What the engine has seen of the streams in the computation. */
   async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
+    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, signalOf(options));
     const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
     if (asked.length === 0) return new Map();
-    if (this.#engine.rowShapes) return this.#engine.rowShapes(asked, signalOf(options));
     throw new RequestError(
       "UNKNOWN_STREAM",
       `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,

@@ -111,11 +111,16 @@ export interface Step {
   readonly processed: number;
 }
 
-/**
- * Of streams, by layer the sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest
- * sample has tokens.
- */
-export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, readonly (number | "keys")[]>>;
+/** Sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest sample has tokens. */
+export type RowShape = readonly (number | "keys")[];
+
+/** Why a stream is not captured from a layer: what the computation has there cannot be shown to be it. */
+export interface RefusedLayer {
+  readonly refused: string;
+}
+
+/** Of streams, by layer what a row is, or why there is none. Layers that do not have a stream are left out. */
+export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, RowShape | RefusedLayer>>;
 
 /** A tensor that a model's computation has in some of its layers. */
 export interface GraphTensor {
@@ -170,8 +175,9 @@ export interface Engine {
    */
   tokenText(tokenId: number): string;
   /**
-   * Layers and sizes of streams that the model's description does not tell; a stream that no layer has is a Map
-   * without layers. Absent: the engine has none of these streams.
+   * Layers and sizes of streams, as the engine has seen them in the model's computation; a stream that no layer has
+   * is a Map without layers. Streams that it leaves out are as the model's description tells. Absent: the engine has
+   * no streams that the description does not tell.
    *
    * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
    */

@@ -62,7 +62,7 @@ describe.each(bidirectional)(
     const all = prompts(60, 155);
     const streams = [
       ...(moeLayers.length > 0 ? ["router_logits", "expert_ids", "expert_weights"] : []),
-      "activation:kqv_out",
+      "hidden_states",
     ];
     const loading = { contextSize: 64 };
 
@@ -166,7 +166,7 @@ async function bareEmbedding(path: string, options: object, tokens: Int32Array):
 describe("a causal embedder", () => {
   const path = embeddingGguf("qwen3_embedding");
   const all = prompts(100, 280);
-  const streams = ["hidden_states", "activation:kqv_out"];
+  const streams = ["hidden_states", "activation:ffn_inp"];
 
   it("pools the last token of prompts in chunks and in company as of prompts alone", async () => {
     const together = await capture(path, all, {}, { streams });
@@ -221,7 +221,7 @@ describe("a decoder whose file says that its attention is not causal", () => {
     const llm = await load(path, { ...EXACT, pooling: "mean", normalize: false, batchSize: 8 });
     try {
       expect(llm.task).toBe("embed");
-      for (const streams of [["hidden_states"], ["activation:kqv_out"], ["hidden_states"]]) {
+      for (const streams of [["hidden_states"], ["activation:ffn_inp"], ["hidden_states"]]) {
         const captured = await llm.capture(reference.tokens, { streams });
         const { embedding } = captured.outputs[0]!;
         expect(maxDifference(embedding!, reference.get("bidirectional.pooled.mean"))).toBeLessThan(1e-4);

@@ -195,6 +195,13 @@ export function bind(files: LibraryFiles) {
     ) => Pointer | null,
     freeContext: lib.func("llama_free", "void", ["void *"]) as (context: Pointer) => void,
     contextSize: lib.func("llama_n_ctx", "uint32_t", ["void *"]) as (context: Pointer) => number,
+    /**
+     * Which of several heads for multi-token prediction to run, where a context is made for those. Graphs of other
+     * contexts do not depend on it, but llama.cpp builds another when it has changed. `null` where it is not exported.
+     */
+    setNextHead: optional(() =>
+      lib.func("_Z28llama_set_nextn_layer_offsetP13llama_contexti", "void", ["void *", "int32_t"]),
+    ) as ((context: Pointer, head: number) => void) | null,
     setCausalAttention: lib.func("llama_set_causal_attn", "void", ["void *", "bool"]) as (
       context: Pointer,
       causal: boolean,
@@ -311,10 +318,8 @@ export function bind(files: LibraryFiles) {
     ) => void,
     typeName: base.func("ggml_type_name", "const char *", ["int"]) as (type: number) => string,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
-    /** As {@link opName}, unary and gated operations by their own names: `GELU`, `SWIGLU`. */
-    opDescription: base.func("ggml_op_desc", "const char *", ["uint64_t"]) as (
-      tensor: TensorPointer,
-    ) => string,
+    /** As {@link opName}, but unary and gated operations by their own names. */
+    opDescription: base.func("ggml_op_desc", "const char *", ["uint64_t"]) as (t: TensorPointer) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
     isScalar: base.func("ggml_is_scalar", "bool", ["void *"]) as (tensor: Pointer) => boolean,

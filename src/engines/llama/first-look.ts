@@ -1,9 +1,11 @@
 import { EngineError, ModelError } from "../../errors.ts";
 import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "./bindings.ts";
 import { computeStepOf } from "./compute-step.ts";
+import type { KnownGraph } from "./graph/known-graphs.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import { SAMPLE } from "./probe-sample.ts";
 import type { GraphWatcher, Tap } from "./tap.ts";
+import { NO_TARGETS } from "./taps.ts";
 import { TensorReader } from "./tensor-reader.ts";
 
 /** Which operand of an operation is the mask of its attention. */
@@ -36,17 +38,24 @@ export interface FirstLook {
  * graphs are not causal whatever the file says.
  *
  * @param context is new: no graph has been built in it.
+ * @param built is told of the graph.
  * @throws ModelError `MODEL_UNSUPPORTED` when no layer shows it.
  */
-export function firstLook(llama: Llama, model: Pointer, tap: Tap, context: Pointer): FirstLook {
-  const graph = new GraphLook(llama);
+export function firstLook(
+  llama: Llama,
+  model: Pointer,
+  tap: Tap,
+  context: Pointer,
+  built: (known: KnownGraph) => void,
+): FirstLook {
+  const graph = new GraphLook(llama, built);
   const tokens = new NativeTokens(PROBE_TOKENS, 1);
   const running = { ...SAMPLE, tokens: new Int32Array(PROBE_TOKENS), length: PROBE_TOKENS };
   tokens.fill([{ running, from: 0, count: PROBE_TOKENS }], "all");
   tap.look(graph);
   const code = computeStepOf(llama, model)(context, tokens.batch);
   tap.settle(context);
-  tap.setTargets(new Map());
+  tap.setTargets(NO_TARGETS);
   llama.clearMemory(llama.getMemory(context), false);
   if (code !== 0) throw new EngineError("ENGINE_FAILED", `llama.cpp failed with ${code} on a first step`);
   // Without attention, recurrent layers go through the tokens in order.
@@ -67,21 +76,22 @@ class GraphLook implements GraphWatcher {
   readonly #tensors: TensorReader;
   /** Operations of the graph's nodes. */
   readonly #ops = new Map<TensorPointer, string>();
+  readonly #built: (known: KnownGraph) => void;
 
-  constructor(llama: Llama) {
+  constructor(llama: Llama, built: (known: KnownGraph) => void) {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
+    this.#built = built;
   }
 
-  built(nodes: readonly TensorPointer[]): void {
-    const names = new Map<number, string>();
-    for (const t of nodes) {
-      const op = this.#tensors.op(t);
-      if (!names.has(op)) names.set(op, this.#llama.opName(op));
-      const name = names.get(op)!;
-      this.#ops.set(t, name);
-      if (name === "UNARY" || name === "GLU") this.gelu ||= GELU.test(this.#llama.opDescription(t));
+  built(known: KnownGraph): void {
+    const { nodes, op, opNames } = known.taps.graph.parts;
+    for (let i = 0; i < nodes.length; i++) {
+      const name = opNames[op[i]!]!;
+      this.#ops.set(nodes[i]!, name);
+      this.gelu ||= GELU.test(name);
     }
+    this.#built(known);
   }
 
   reached(t: TensorPointer): void {

@@ -1,6 +1,7 @@
 import type { Chunk } from "./batch.ts";
 import type { NativeBatch } from "./bindings.ts";
 import { addressOf } from "./memory.ts";
+import type { StepRows } from "./row-order.ts";
 
 /** Arrays of a `llama_batch` must not lie on the JavaScript heap, where small arrays may move. */
 const MIN_BYTES = 128;
@@ -49,10 +50,7 @@ export class NativeTokens {
    * Lay out a step. Outputs are the rows to capture from the last layer and the last token of each sample that draws; or
    * all rows, as llama.cpp has it where it pools them.
    */
-  fill(
-    chunks: readonly Chunk[],
-    captured: readonly number[] | "all",
-  ): { tokens: number; outputs: number; outputIndex: Int32Array } {
+  fill(chunks: readonly Chunk[], captured: readonly number[] | "all"): StepRows {
     let n = 0;
     for (const { running, from, count } of chunks)
       for (let i = 0; i < count; i++, n++) {
@@ -68,6 +66,6 @@ export class NativeTokens {
     for (let i = 0; i < n; i++) this.#outputIndex[i] = this.#output[i] ? outputs++ : -1;
     this.batch.n_tokens = n;
     void this.#keep;
-    return { tokens: n, outputs, outputIndex: this.#outputIndex };
+    return { tokens: n, tokenIds: this.#token, outputs, outputIndex: this.#outputIndex };
   }
 }

@@ -6,6 +6,7 @@ import type { EngineSettings, ModelInfo } from "../engine.ts";
 import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
 import type { GgufHeader } from "./gguf.ts";
 import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
+import { modelShape } from "./graph/model-shape.ts";
 import { findLibrary } from "./library.ts";
 import type { Isolation } from "./load-host.ts";
 import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
@@ -95,7 +96,7 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     kvType,
     flashAttention: options.flashAttention ?? "auto",
     strategy: options.strategy ?? "auto",
-    layers: model.layers,
+    shape: modelShape(model),
     purpose: purposeRequest(header, model, options),
   };
 }

@@ -1,6 +1,6 @@
 import { EngineError } from "../../errors.ts";
 import type { CollectedStep } from "./collector.ts";
-import type { Slot } from "./tap.ts";
+import type { Slot } from "./slot.ts";
 
 export type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 
@@ -107,8 +107,8 @@ function largest(
 /** From a selected row's index to its row in the tensor. */
 function rowIndex(slot: Slot, step: CollectedStep): (i: number) => number {
   // In its last layer llama.cpp computes only the rows that are outputs.
-  const byOutput = slot.rows !== step.tokens;
-  if (byOutput && slot.rows !== step.outputs) throw unexpected(slot, step, "a row a token");
+  const byOutput = slot.rowsAre === null ? slot.rows !== step.tokens : slot.rowsAre === "outputs";
+  if (slot.rows !== (byOutput ? step.outputs : step.tokens)) throw unexpected(slot, step, "a row a token");
   return byOutput ? (i) => step.outputIndex[step.selected[i]!.token]! : (i) => step.selected[i]!.token;
 }
 

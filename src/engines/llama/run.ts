@@ -5,12 +5,13 @@ import type { EngineRequest, Finished } from "../engine.ts";
 import { type Chunk, type Running, Scheduler } from "./batch.ts";
 import { RowCollector } from "./collector.ts";
 import { Generation } from "./generation.ts";
+import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import type { Steps } from "./protocol.ts";
 import { rowSelector } from "./selection.ts";
 import type { Session } from "./session.ts";
 import { assertStepFits, stepTokens } from "./step-tokens.ts";
-import { needsAttentionSteps, needsOutputRows, targetsOf } from "./taps.ts";
+import { needsOutputRows, targetsOf } from "./taps.ts";
 
 /**
  * Steps are sent this often (ms) where they are quicker, the first at once. Each message wakes the other thread, which
@@ -42,7 +43,10 @@ export function* run(
   const attention = needsAttentionSteps(plan.streams.map(({ name }) => name));
   session.computeAttention(attention);
   if (whole) assertStepFits(plan, requests);
-  const targets = targetsOf(plan, (tensor) => session.tensors().rowAxes.get(tensor) ?? 1);
+  const targets = targetsOf(
+    plan,
+    (tensor, layer) => session.tensors().rowAxes.get(`${tensor}-${layer}`) ?? 1,
+  );
   const limits = {
     batchSize: Math.min(context.batchSize, stepTokens(plan, requests)),
     // One sample at a time in a cache that is empty before: cell i then holds position i.
@@ -75,6 +79,7 @@ export function* run(
       const step = tokens.fill(chunks, embedding ? "all" : capturedTokens);
       if (context.aborted()) return;
       const draws = drawing(chunks);
+      session.tap.expect(step);
       session.tap.needOutput(session.context, draws.length > 0);
       const code = session.compute(tokens.batch);
       if (code === 2 || context.aborted()) return;

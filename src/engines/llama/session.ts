@@ -1,4 +1,5 @@
 import { EngineError, ModelError, RequestError } from "../../errors.ts";
+import type { RowShapes } from "../engine.ts";
 import {
   FLASH_ATTENTION,
   GGML_TYPE,
@@ -10,17 +11,20 @@ import {
 import { type ComputeStep, computeStepOf } from "./compute-step.ts";
 import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
-import { firstLook } from "./first-look.ts";
+import { firstLook, PROBE_TOKENS } from "./first-look.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
+import type { KnownGraph } from "./graph/known-graphs.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
 import { loadModel, ON_GPU, reason } from "./load-model.ts";
+import { lookAtStep } from "./look-at-step.ts";
 import { addressOf, floatsAt } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { likelyPurpose, type Purpose, purposeOf } from "./purpose.ts";
+import { streamShapes } from "./stream-shapes.ts";
 import { Tap } from "./tap.ts";
-import type { TapTarget } from "./taps.ts";
+import type { Targets } from "./taps.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** `ggml_log_level`. */
@@ -53,6 +57,10 @@ export class Session {
   #captured: string | null = null;
   /** By that, what its graph has. */
   readonly #tensors = new Map<boolean, GraphTensors>();
+  /** By that, the streams in its graph. */
+  readonly #streams = new Map<boolean, RowShapes>();
+  /** Graphs that llama.cpp was made to build. */
+  #graphs = 0;
 
   private constructor(llama: Llama, loaded: LoadedModel, options: WorkerOptions, context: Pointer, tap: Tap) {
     this.llama = llama;
@@ -136,20 +144,26 @@ export class Session {
 
   /** With a context for what the model's graph shows it to be; mostly that is what its file says. */
   static #withContext(llama: Llama, likely: LoadedModel, options: WorkerOptions, errors: string[]): Session {
-    const tap = new Tap(llama, options.strategy);
+    const tap = new Tap(llama, options.strategy, options.shape);
     const make = (loaded: LoadedModel) =>
       makeContext(llama, loaded, options, tap, options.flashAttention, errors);
     let context: Pointer | null = null;
     try {
       context = make(likely);
-      const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context));
+      let streams: RowShapes = new Map();
+      const built = ({ taps }: KnownGraph) => {
+        streams = streamShapes(taps, options.flashAttention === false);
+      };
+      const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context, built));
       const loaded = { ...likely, purpose };
       if (!sameContext(purpose, likely.purpose)) {
         llama.freeContext(context);
         context = null;
         context = make(loaded);
+        tap.forgetGraphs();
       }
       const session = new Session(llama, loaded, options, context, tap);
+      session.#streams.set(false, streams);
       // A step like the one that was looked at would use its graph again.
       session.invalidateGraph();
       return session;
@@ -181,6 +195,7 @@ export class Session {
         makeContext(this.llama, this.#loaded, this.#options, this.tap, flash, errors);
       // Two at once might not fit.
       this.llama.freeContext(this.#context);
+      this.tap.forgetGraphs();
       try {
         this.#context = make(wanted ? false : flashAttention);
       } catch (error) {
@@ -195,11 +210,26 @@ export class Session {
   tensors(): GraphTensors {
     const found = this.#tensors.get(this.#attentionSteps);
     if (found) return found;
-    const { layers, batchSize } = this.#options;
+    const { shape, batchSize } = this.#options;
     this.#captured = null;
-    const tensors = graphTensors(this, layers, batchSize);
+    const tensors = graphTensors(this, shape.layers, batchSize);
     this.#tensors.set(this.#attentionSteps, tensors);
     return tensors;
+  }
+
+  /** The streams in the graph that is built at present, by layer: what a row is, or why they are refused. Call between runs. */
+  streams(): RowShapes {
+    const found = this.#streams.get(this.#attentionSteps);
+    if (found) return found;
+    this.#captured = null;
+    let streams: RowShapes = new Map();
+    lookAtStep(this, PROBE_TOKENS, {
+      built: ({ taps }) => {
+        streams = streamShapes(taps, true);
+      },
+    });
+    this.#streams.set(this.#attentionSteps, streams);
+    return streams;
   }
 
   /**
@@ -208,8 +238,8 @@ export class Session {
    *
    * @returns call it when the run has ended well: after another its graph cannot be trusted.
    */
-  capture(targets: ReadonlyMap<string, readonly TapTarget[]>, options: { cut: boolean }): () => void {
-    const wanted = JSON.stringify([options, ...targets]);
+  capture(targets: Targets, options: { cut: boolean }): () => void {
+    const wanted = JSON.stringify([options, targets]);
     if (wanted !== this.#captured) {
       this.tap.setTargets(targets, options);
       this.invalidateGraph();
@@ -220,8 +250,16 @@ export class Session {
     };
   }
 
-  /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
+  /**
+   * Make llama.cpp build a new graph at the next step: by changing something that no graph here depends on, or, where
+   * that cannot be changed, by toggling the attention type and back, after which llama.cpp also measures its memory anew.
+   */
   invalidateGraph(): void {
+    if (this.llama.setNextHead) {
+      this.#graphs++;
+      this.llama.setNextHead(this.context, this.#graphs);
+      return;
+    }
     const { causal } = this.purpose;
     this.llama.setCausalAttention(this.context, !causal);
     this.llama.setCausalAttention(this.context, causal);

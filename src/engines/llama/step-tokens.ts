@@ -2,7 +2,7 @@ import { availableMemory } from "../../capture/available-memory.ts";
 import type { Plan } from "../../capture/plan.ts";
 import { RequestError } from "../../errors.ts";
 import type { EngineRequest } from "../engine.ts";
-import { needsAttentionSteps } from "./taps.ts";
+import { needsAttentionSteps } from "./graph/graph-taps.ts";
 
 /** What the captured tensors of a step may take, in bytes; attention of a long context would take many GB. */
 const MAX_STEP_BYTES = 256 << 20;
