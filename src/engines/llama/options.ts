@@ -113,6 +113,8 @@ function purposeRequest(
       `${name} must be one of ${values.join(", ")}, got ${JSON.stringify(value)}`,
     );
   };
+  if (normalize !== undefined && typeof normalize !== "boolean")
+    throw new RequestError("INVALID_ARGUMENT", `normalize must be true or false, got ${normalize}`);
   return {
     task: oneOf("task", TASKS, task),
     pooling: oneOf("pooling", POOLINGS, pooling),
@@ -153,12 +155,14 @@ function checkPattern({ pattern }: TensorOverride): void {
 
 /** Threads and the way tensors leave the graph change no value. */
 export function settingsOf(
-  { contextSize, parallel, batchSize, kvType, flashAttention }: HostOptions,
+  { contextSize, parallel, batchSize, kvType, flashAttention, purpose: asked }: HostOptions,
   { task, embedding }: Purpose,
 ): EngineSettings {
   const left = flashAttention === "auto" ? {} : { flashAttention };
-  const embed = task === "embed" ? { task, ...(embedding ?? { pooling: "none" }) } : {};
-  return { contextSize, parallel, batchSize, kvType, ...left, ...embed };
+  const embed = task === "embed" ? (embedding ?? { pooling: "none" }) : {};
+  // What generates by itself needs no word.
+  const named = task === "embed" || asked.task !== null ? { task } : {};
+  return { contextSize, parallel, batchSize, kvType, ...left, ...named, ...embed };
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */
