@@ -41,6 +41,7 @@ export function inspectView(info: ModelInfo & Partial<ModelFile>, { width, depth
     ["context", `${info.contextLength} tokens`],
     ...(info.prompts ? promptLines(info.prompts) : []),
     ["parameters", count(info.parameters)],
+    ...(info.pooling ? [["embeddings", `pooling ${info.pooling}`] as const] : []),
     ["weights", `${bytes(info.bytes)}, mostly ${safeText(info.quantization)}`],
   ] as const;
   return [

@@ -69,7 +69,15 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
       },
       ({ body, c }) => {
         const limit = body.max_completion_tokens ?? body.max_tokens ?? null;
-        return complete(c, jobs, models.any(body.model ?? undefined), body, [chatOf(body)], limit, CHAT);
+        return complete(
+          c,
+          jobs,
+          models.any(body.model ?? undefined, "generate"),
+          body,
+          [chatOf(body)],
+          limit,
+          CHAT,
+        );
       },
     ),
     route(
@@ -83,7 +91,7 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         responses: answered("the continuations", completion),
       },
       ({ body, c }) => {
-        const model = models.any(body.model ?? undefined);
+        const model = models.any(body.model ?? undefined, "generate");
         const limit = body.max_tokens ?? COMPLETION_TOKENS;
         return complete(c, jobs, model, body, promptsOf(body), limit, COMPLETION);
       },
@@ -137,6 +145,11 @@ async function complete(
   shape: Shape,
 ): Promise<Response> {
   const { llm } = model;
+  if (llm.task !== "generate")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
+    );
   const encoded = await Promise.all(prompts.map((prompt) => llm.encode(prompt)));
   const longest = Math.max(...encoded.map(({ length }) => length));
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
@@ -225,7 +238,10 @@ async function complete(
 
 const finishReason = (reason: Finished["reason"]) => (reason === "length" ? "length" : "stop");
 
-function promptsOf({ prompt, add_special_tokens }: CompletionRequest): Prompt[] {
+export function promptsOf({
+  prompt,
+  add_special_tokens,
+}: Pick<CompletionRequest, "prompt" | "add_special_tokens">): Prompt[] {
   const text = (each: string): Prompt => ({ prompt: each, addSpecial: add_special_tokens ?? null });
   if (typeof prompt === "string") return [text(prompt)];
   if (typeof prompt[0] === "number") return [prompt as number[]];
