@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/streams.ts";
 import type { TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
+import { moeRecord, withCurrentMoe } from "../routing/moe-record.ts";
 import { type Parsed, schema } from "../schema.ts";
 import { outputRecord } from "./output-record.ts";
 import { runRecord } from "./run-record.ts";
@@ -24,24 +25,7 @@ const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
-const moe = schema((z) =>
-  z.object({
-    /** 0-based indices of the layers that have a router. */
-    layers: z.array(count()),
-    experts: count(),
-    topK: count(),
-    sharedExperts: count(),
-    gating: z.object({
-      score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-      normalize: z.boolean(),
-      scale: z.number(),
-      selectionBias: z.boolean(),
-      groups: z.object({ count: count(), used: count() }).nullable(),
-    }),
-  }),
-);
-
-/** A `ModelInfo` that was written as JSON. */
+/** A `ModelInfo` as JSON, of this version or an earlier one. */
 export const modelRecord = schema((z) =>
   z.object({
     name: z.string(),
@@ -54,18 +38,23 @@ export const modelRecord = schema((z) =>
     parameters: count(),
     bytes: count(),
     quantization: z.string(),
-    moe: moe().nullable(),
+    moe: moeRecord().nullable(),
   }),
 );
 
+/** A `ModelInfo` that was written as JSON. */
+export const storedModel = schema(() => modelRecord().transform(withCurrentMoe));
+
 const model = schema((z) =>
-  modelRecord().extend({
-    /** Of the weights' file, in hex, where whoever captured knew it. */
-    sha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .nullable(),
-  }),
+  modelRecord()
+    .extend({
+      /** Of the weights' file, in hex, where whoever captured knew it. */
+      sha256: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .nullable(),
+    })
+    .transform(withCurrentMoe),
 );
 
 const stream = schema((z) =>

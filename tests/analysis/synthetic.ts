@@ -9,10 +9,12 @@ import { FolderSink } from "../../src/store/folder-sink.ts";
 
 export const SOFTMAX: Gating = {
   score: "softmax",
+  chosenBy: "scores",
   normalize: true,
   scale: 1,
   selectionBias: false,
   groups: null,
+  weighted: "outputs",
 };
 
 export function modelInfo(
