@@ -21,7 +21,7 @@ export function modelInfo(
   experts: number,
   topK: number,
   layers: readonly number[],
-  gating = SOFTMAX,
+  gating: Gating | null = SOFTMAX,
 ): ModelInfo {
   return {
     name: "synthetic",
@@ -56,7 +56,7 @@ interface SyntheticCapture {
   readonly tokenText?: (tokenId: number) => string;
   /** Default: layer 0. */
   readonly layers?: readonly number[];
-  readonly gating?: Gating;
+  readonly gating?: Gating | null;
   readonly streams: Partial<Record<StreamName, Float32Array | Uint16Array>>;
 }
 
@@ -78,7 +78,7 @@ export async function folderOf(given: SyntheticCapture, folder: string): Promise
   return sink.close({ finished: [] });
 }
 
-function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
+export function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
   const layers = given.layers ?? [0];
   const names = Object.keys(given.streams) as StreamName[];
   const header: RunHeader = {
