@@ -2,6 +2,7 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
 import { ModelError } from "../../errors.ts";
+import { POOLINGS } from "../embedding.ts";
 import type { ModelInfo } from "../engine.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { moeOf } from "./gguf-moe.ts";
@@ -140,6 +141,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
   // Extra layers for multi-token prediction are in the file but not in the graph.
   const layers = blocks - (number("nextn_predict_layers") ?? 0);
   const vocabSize = Array.isArray(vocabulary) ? vocabulary.length : (number("vocab_size") ?? 0);
+  const pooling = number("pooling_type");
   return {
     name: String(metadata["general.name"] ?? basename(source, ".gguf")),
     source,
@@ -151,6 +153,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     parameters: tensors.reduce((sum, t) => sum + t.shape.reduce((product, n) => product * Number(n), 1), 0),
     bytes,
     quantization: mainType(tensors),
+    ...(pooling !== undefined && { pooling: POOLINGS[pooling]! }),
     moe: moeOf({ metadata, tensors, architecture, layers, vocabSize }),
   };
 }
