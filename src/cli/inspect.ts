@@ -1,7 +1,7 @@
 import { ranges } from "../capture/plan.ts";
 import type { ModelInfo, MoeInfo, MoeLayer } from "../engines/engine.ts";
-import type { Gating } from "../routing/gating.ts";
 import { moeLayer } from "../routing/moe-layer.ts";
+import { ruleWords } from "../routing/rule-words.ts";
 import { bytes, count, percent } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
@@ -93,22 +93,4 @@ function kindsOfLayers(moe: MoeInfo): (MoeLayer & { layers: number[] })[] {
     kind.layers.push(layer);
   }
   return [...kinds.values()];
-}
-
-function ruleWords({ score, chosenBy, normalize, scale, selectionBias, groups, weighted }: Gating): string {
-  const by = {
-    scores: [],
-    logits: ["chosen by the logits"],
-    sigmoid: ["chosen by their sigmoid"],
-    token_id: ["chosen by token id"],
-  }[chosenBy];
-  return [
-    score.replaceAll("_", " "),
-    ...by,
-    ...(normalize ? ["weights normalised"] : []),
-    ...(scale === 1 ? [] : [`times ${Number(scale.toPrecision(4))}`]),
-    ...(selectionBias ? ["bias on the choice"] : []),
-    ...(groups ? [`best ${groups.used} of ${groups.count} groups`] : []),
-    ...(weighted === "inputs" ? ["weights on the inputs"] : []),
-  ].join(", ");
 }

@@ -4,7 +4,7 @@ import { topkRow } from "./topk.ts";
 
 /**
  * The steps of llama.cpp's `llm_graph_context::build_moe_ffn` for one row, in single precision as there. What follows
- * them from logits to experts is {@link route}; what checks an engine's own experts against them is `gate-check`.
+ * them from logits to experts is `route`; what holds an engine's own experts against them is `gateFault`.
  */
 
 /**
@@ -77,7 +77,8 @@ function maskGroups(ranking: Float32Array, { count, used }: NonNullable<Gating["
   for (let g = 0; g < count; g++) if (!kept.includes(g)) ranking.fill(-Infinity, g * size, (g + 1) * size);
 }
 
-function groupScores(ranking: Float32Array, count: number): Float32Array {
+/** How good each group of neighbouring experts is: its two best together. */
+export function groupScores(ranking: Float32Array, count: number): Float32Array {
   const size = ranking.length / count;
   const best = new Int32Array(Math.min(2, size));
   const scores = new Float32Array(count);

@@ -18,6 +18,7 @@ import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
 import { modelInfo, readHeader } from "./gguf.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
+import { withRoutes } from "./layer-routes.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
@@ -77,7 +78,13 @@ export class LlamaEngine implements Engine {
     this.settings = settingsOf(options, ready.purpose);
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
-    this.model = { ...model, vocabSize: ready.vocabSize };
+    const { moe, differences } = withRoutes(model, ready.routes);
+    for (const difference of differences)
+      process.emitWarning(`${difference}. What is computed holds; please report this model`, {
+        type: "MoescopeWarning",
+        code: "RULE_DIFFERS",
+      });
+    this.model = { ...model, moe, vocabSize: ready.vocabSize };
     this.#streams = ready.streams;
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.

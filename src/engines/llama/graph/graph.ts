@@ -27,6 +27,8 @@ export interface GraphNode {
   readonly viewOffset: number;
   /** The first of `op_params` as a whole number: the order of an argsort; for others the bits of a float (a scale's factor). */
   readonly parameter: number;
+  /** Another of `op_params`, as a float: a clamp's limits are 0 and 1. */
+  floatParameter(place: number): number;
   /** ggml's name of it. For leaves, and for what a user asks for by name. */
   readonly name: string;
 }
@@ -169,6 +171,9 @@ export class Graph {
   }
 }
 
+const FLOAT = new Float32Array(1);
+const BITS = new Int32Array(FLOAT.buffer);
+
 /** Reads the columns when it is asked; what is asked for often is kept. */
 class ShownNode implements GraphNode {
   readonly index: number;
@@ -225,6 +230,10 @@ class ShownNode implements GraphNode {
   }
   get parameter(): number {
     return this.#word(PARAMETER);
+  }
+  floatParameter(place: number): number {
+    BITS[0] = this.#word(PARAMETER + place);
+    return FLOAT[0]!;
   }
   get name(): string {
     return this.#leaf?.name ?? this.#graph.parts.name(this.address);
