@@ -11,6 +11,9 @@ const SCORES: readonly (Score | undefined)[] = [
   "sqrt_softplus",
 ];
 
+/** Experts of a group that `build_moe_ffn` judges it by. */
+export const GROUP_BEST = 2;
+
 /** What a GGUF file says of its gating: keys `<architecture>.expert_*`, its size, its tensors. */
 export interface GatingKeys {
   readonly gatingFunction?: number | undefined;
@@ -54,7 +57,7 @@ export function gatingOf(architecture: string, keys: GatingKeys, layer: LayerKey
     // llama.cpp skips the scaling for 0 and 1.
     scale: (rule.scale === "file" ? keys.weightsScale : rule.scale) || 1,
     selectionBias: rule.selectionBias && layer.selectionBias && !layer.byToken,
-    groups: count > 1 && !layer.byToken ? { count, used: keys.groupsUsed ?? count } : null,
+    groups: count > 1 && !layer.byToken ? { count, used: keys.groupsUsed ?? count, best: GROUP_BEST } : null,
     weighted: rule.weighted ?? "outputs",
   };
 }

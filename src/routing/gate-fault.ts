@@ -134,14 +134,15 @@ class RowCheck {
   }
 
   /** By expert whether its group is certainly among those chosen from, or a fault. */
-  #groupsOf(row: number, { count, used }: NonNullable<Gating["groups"]>): boolean[] | string {
+  #groupsOf(row: number, groups: NonNullable<Gating["groups"]>): boolean[] | string {
+    const { count, used, best } = groups;
     const { ids, topK, experts } = this.#rows;
     const size = experts / count;
-    const scores = groupScores(this.#ranking, count);
+    const scores = groupScores(this.#ranking, groups);
     const errors = scores.map((_, g) => {
       let most = 0;
       for (let e = g * size; e < (g + 1) * size; e++) most = Math.max(most, this.#error(e));
-      return 2 * most;
+      return best * most;
     });
     const order = Array.from(scores, (_, g) => g).sort((a, b) => scores[b]! - scores[a]!);
     const [lastIn, firstOut] = [order[used - 1]!, order[used]!];

@@ -64,23 +64,26 @@ const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const softplus = (x: number) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
 /**
- * Rule out all but the `used` best groups of neighbouring experts; a group is as good as its two best experts
- * together.
+ * Rule out all but the `used` best groups.
  *
  * Source: DeepSeek-V3, `noaux_tc` (arXiv:2412.19437, section 2.1.2, node-limited routing).
  */
-function maskGroups(ranking: Float32Array, { count, used }: NonNullable<Gating["groups"]>): void {
+function maskGroups(ranking: Float32Array, groups: NonNullable<Gating["groups"]>): void {
+  const { count, used } = groups;
   const size = ranking.length / count;
-  const scores = groupScores(ranking, count);
+  const scores = groupScores(ranking, groups);
   const kept = new Int32Array(used);
   topkRow(scores, 0, count, used, kept, 0);
   for (let g = 0; g < count; g++) if (!kept.includes(g)) ranking.fill(-Infinity, g * size, (g + 1) * size);
 }
 
-/** How good each group of neighbouring experts is: its two best together. */
-export function groupScores(ranking: Float32Array, count: number): Float32Array {
+/** How good each group of neighbouring experts is. */
+export function groupScores(
+  ranking: Float32Array,
+  { count, best: judgedBy }: Pick<NonNullable<Gating["groups"]>, "count" | "best">,
+): Float32Array {
   const size = ranking.length / count;
-  const best = new Int32Array(Math.min(2, size));
+  const best = new Int32Array(Math.min(judgedBy, size));
   const scores = new Float32Array(count);
   for (let g = 0; g < count; g++) {
     topkRow(ranking, g * size, (g + 1) * size, best.length, best, 0);

@@ -27,8 +27,11 @@ export interface Gating {
   readonly scale: number;
   /** Whether a learned bias is added to the scores for the choice only (DeepSeek-V3's auxiliary-loss-free balancing). */
   readonly selectionBias: boolean;
-  /** Choice limited to the `used` best of `count` groups of experts, or `null`. */
-  readonly groups: { readonly count: number; readonly used: number } | null;
+  /**
+   * Choice limited to the `used` best of `count` groups of neighbouring experts, or `null`. A group is as good as its
+   * `best` best experts together: two in llama.cpp and in DeepSeek-V3, one in DeepSeek-V2.
+   */
+  readonly groups: { readonly count: number; readonly used: number; readonly best: number } | null;
   /** What the weights are multiplied with: what the experts put out, or what goes into them (Llama 4). */
   readonly weighted: "outputs" | "inputs";
 }

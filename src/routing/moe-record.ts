@@ -1,6 +1,7 @@
 import type { MoeInfo } from "../engines/engine.ts";
 import { type Parsed, schema } from "../schema.ts";
-import { knownRule } from "./architectures.ts";
+import type { KnownRule } from "./architecture-rule.ts";
+import { GROUP_BEST, knownRule } from "./architectures.ts";
 import type { Gating } from "./gating.ts";
 
 const count = schema((z) => z.int().nonnegative());
@@ -11,7 +12,7 @@ const fields = schema((z) =>
     normalize: z.boolean(),
     scale: z.number(),
     selectionBias: z.boolean(),
-    groups: z.object({ count: count(), used: count() }).nullable(),
+    groups: z.object({ count: count(), used: count(), best: count().optional() }).nullable(),
   }),
 );
 
@@ -47,13 +48,28 @@ export const moeRecord = schema((z) =>
 
 type MoeRecord = Parsed<typeof moeRecord>;
 
-/** A model's record with the routing that this version would describe it with. */
+/**
+ * A model's record with the routing that this version describes it with.
+ *
+ * @param engine what ran the model: names of architectures are llama.cpp's or vLLM's.
+ */
 export function withCurrentMoe<M extends { readonly architecture: string; readonly moe: MoeRecord | null }>(
   model: M,
+  engine: string,
 ): Omit<M, "moe"> & { moe: MoeInfo | null } {
+  const { architecture, moe } = model;
+  if (!moe) return { ...model, moe };
+  const rule = engine === "llama.cpp" ? knownRule(architecture) : null;
+  const { byLayer, ...whole } = moe;
   return {
     ...model,
-    moe: model.moe && { ...model.moe, gating: currentGating(model.architecture, model.moe) },
+    moe: {
+      ...whole,
+      gating: currentGating(moe.gating, rule),
+      ...(byLayer && {
+        byLayer: byLayer.map((layer) => ({ ...layer, gating: currentGating(layer.gating, rule) })),
+      }),
+    },
   };
 }
 
@@ -62,9 +78,11 @@ export function withCurrentMoe<M extends { readonly architecture: string; readon
  * they knew nothing. What llama.cpp's code fixes is corrected; what they read from the file is kept; all else is not
  * known.
  */
-function currentGating(architecture: string, { gating: written }: MoeRecord): Gating | null {
-  if (written === null || "chosenBy" in written) return written;
-  const rule = knownRule(architecture);
+function currentGating(written: MoeRecord["gating"], rule: KnownRule | null): Gating | null {
+  if (written === null) return null;
+  const groups = currentGroups(written.groups, rule);
+  if (groups === undefined) return null;
+  if ("chosenBy" in written) return { ...written, groups };
   if (!rule || rule.byToken !== undefined || typeof rule.scoreDefault === "object") return null;
   const { score, normalize, scale, selectionBias } = rule;
   return {
@@ -73,7 +91,17 @@ function currentGating(architecture: string, { gating: written }: MoeRecord): Ga
     normalize: normalize === "file" ? written.normalize : normalize,
     scale: scale === "file" ? written.scale : scale,
     selectionBias: selectionBias && written.selectionBias,
-    groups: written.groups,
+    groups,
     weighted: rule.weighted ?? "outputs",
   };
+}
+
+/** `undefined`: what its groups are judged by is not known. */
+function currentGroups(
+  groups: NonNullable<MoeRecord["gating"]>["groups"],
+  rule: KnownRule | null,
+): Gating["groups"] | undefined {
+  if (groups === null) return null;
+  const best = groups.best ?? (rule && GROUP_BEST);
+  return best === null ? undefined : { ...groups, best };
 }

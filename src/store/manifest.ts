@@ -44,19 +44,14 @@ export const modelRecord = schema((z) =>
   }),
 );
 
-/** A `ModelInfo` that was written as JSON. */
-export const storedModel = schema(() => modelRecord().transform(withCurrentMoe));
-
 const model = schema((z) =>
-  modelRecord()
-    .extend({
-      /** Of the weights' file, in hex, where whoever captured knew it. */
-      sha256: z
-        .string()
-        .regex(/^[0-9a-f]{64}$/)
-        .nullable(),
-    })
-    .transform(withCurrentMoe),
+  modelRecord().extend({
+    /** Of the weights' file, in hex, where whoever captured knew it. */
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .nullable(),
+  }),
 );
 
 const stream = schema((z) =>
@@ -109,42 +104,44 @@ const shard = schema((z) =>
 );
 
 const manifest = schema((z) =>
-  z.object({
-    format: z.literal(FORMAT),
-    /** Version of the moescope that wrote the folder. */
-    moescope: z.string(),
-    /** ISO 8601, UTC. */
-    createdAt: z.iso.datetime(),
-    engine: z.object({ name: z.string(), version: z.string() }),
-    model: model(),
-    streams: z.partialRecord(
-      z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
-      stream(),
-    ),
-    /** In order of their rows, which are in the order they were computed in. */
-    shards: z.array(shard()),
-    /** Rows in all shards. */
-    rows: count(),
-    /** How the run was asked for; without it the folder cannot be resumed. */
-    run: runRecord().optional(),
-    /** The prompts, by sample index. */
-    samples: z.array(
-      z.object({
-        label: z.string().nullable(),
-        promptTokens: count(),
-        /** Where the tokens of images lie in the prompt. */
-        media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
-      }),
-    ),
-    /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
-    outputs: z.array(outputRecord()),
-    /** Where the pooled embeddings of the samples are; absent where none are made. */
-    embeddings: embeddingsRecord().optional(),
-    /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
-    complete: z.boolean(),
-    /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
-    missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
-  }),
+  z
+    .object({
+      format: z.literal(FORMAT),
+      /** Version of the moescope that wrote the folder. */
+      moescope: z.string(),
+      /** ISO 8601, UTC. */
+      createdAt: z.iso.datetime(),
+      engine: z.object({ name: z.string(), version: z.string() }),
+      model: model(),
+      streams: z.partialRecord(
+        z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
+        stream(),
+      ),
+      /** In order of their rows, which are in the order they were computed in. */
+      shards: z.array(shard()),
+      /** Rows in all shards. */
+      rows: count(),
+      /** How the run was asked for; without it the folder cannot be resumed. */
+      run: runRecord().optional(),
+      /** The prompts, by sample index. */
+      samples: z.array(
+        z.object({
+          label: z.string().nullable(),
+          promptTokens: count(),
+          /** Where the tokens of images lie in the prompt. */
+          media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
+        }),
+      ),
+      /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
+      outputs: z.array(outputRecord()),
+      /** Where the pooled embeddings of the samples are; absent where none are made. */
+      embeddings: embeddingsRecord().optional(),
+      /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
+      complete: z.boolean(),
+      /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
+      missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
+    })
+    .transform((read) => ({ ...read, model: withCurrentMoe(read.model, read.engine.name) })),
 );
 
 /** The contents of `manifest.json`. */

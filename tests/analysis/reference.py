@@ -127,7 +127,7 @@ def route(logits, gating, top_k, bias):
         ranking = ranking + bias
     if gating["groups"]:
         groups = ranking.reshape(len(logits), gating["groups"]["count"], -1)
-        best = groups.topk(2, dim=-1).values.sum(-1).topk(gating["groups"]["used"], dim=-1).indices
+        best = groups.topk(gating["groups"]["best"], dim=-1).values.sum(-1).topk(gating["groups"]["used"], dim=-1).indices
         keep = torch.zeros(groups.shape[:2], dtype=torch.bool).scatter(1, best, True)
         ranking = groups.masked_fill(~keep[..., None], -math.inf).reshape(logits.shape)
     ids = ranking.topk(top_k, dim=-1).indices
@@ -159,10 +159,11 @@ def route_cases():
         ("glm4moe", {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5}, 4, logits),
         (
             "deepseek-v3",
-            {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5, "groups": {"count": 4, "used": 2}},
+            {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5, "groups": {"count": 4, "used": 2, "best": 2}},
             4,
             logits,
         ),
+        ("deepseek-v2", {**plain_gating, "score": "softmax", "groups": {"count": 4, "used": 1, "best": 1}}, 3, logits),
         ("sqrt_softplus", {**plain_gating, "score": "sqrt_softplus", "selectionBias": True, "scale": 1.5}, 3, logits * 10),
         ("vanishing sigmoid", {**plain_gating, "score": "sigmoid"}, 2, logits - 30),
     ]

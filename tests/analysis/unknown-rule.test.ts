@@ -95,6 +95,7 @@ describe("a manifest", () => {
     return openCapture(folder);
   };
   interface Manifest {
+    engine: { name: string };
     model: { architecture: string; moe: Record<string, unknown> };
   }
   /** As versions before `chosenBy` wrote it. */
@@ -128,6 +129,27 @@ describe("a manifest", () => {
       model.moe.gating = EARLIER;
     });
     expect(capture.model.moe!.gating).toEqual(gating);
+  });
+
+  test("of another engine is not corrected by llama.cpp's rules, whose names some are", async () => {
+    const { model } = await rewritten((manifest) => {
+      manifest.engine.name = "vllm";
+      manifest.model.architecture = "olmoe";
+      manifest.model.moe.gating = EARLIER;
+    });
+    expect(model.moe!.gating).toBe(null);
+  });
+
+  test.each([
+    ["llama.cpp", { ...SOFTMAX, groups: { count: 4, used: 2, best: 2 } }],
+    // Groups are judged by one expert there, or by two.
+    ["vllm", null],
+  ])("of %s that does not say what groups are judged by", async (engine, gating) => {
+    const { model } = await rewritten((manifest) => {
+      manifest.engine.name = engine;
+      manifest.model.moe.gating = { ...SOFTMAX, groups: { count: 4, used: 2 } };
+    });
+    expect(model.moe!.gating).toEqual(gating);
   });
 
   test("with a rule of another shape is refused", async () => {

@@ -27,8 +27,8 @@ describe("route", () => {
     ["more experts than there are", SOFTMAX, 5, null],
     ["a missing selection bias", { ...SOFTMAX, selectionBias: true }, 2, null],
     ["a bias of another length", { ...SOFTMAX, selectionBias: true }, 2, [1, 2, 3]],
-    ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1 } }, 1, null],
-    ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1 } }, 3, null],
+    ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1, best: 2 } }, 1, null],
+    ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1, best: 2 } }, 3, null],
   ])("refuses %s", (_, gating, topK, bias) => {
     expect(() => route(logits, gating, topK, bias)).toThrow(
       expect.objectContaining({ code: "INVALID_ARGUMENT" }),

@@ -34,7 +34,7 @@ export const readyMessage = z.object({
       moe: moeRecord().nullable(),
     })
     // A plugin of another version may have guessed a rule.
-    .transform(withCurrentMoe),
+    .transform((model) => withCurrentMoe(model, "vllm")),
   contextSize: count,
   streams: z.partialRecord(
     z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]),

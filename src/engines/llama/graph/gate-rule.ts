@@ -154,7 +154,7 @@ function sameValues(node: GraphNode): GraphNode {
 }
 
 interface Mask {
-  readonly groups: { readonly count: number; readonly used: number };
+  readonly groups: NonNullable<Gating["groups"]>;
   /** What it masks. */
   readonly of: GraphNode;
   /** The operations that compute it. */
@@ -162,7 +162,7 @@ interface Mask {
 }
 
 /**
- * All groups but the best ones set to -Infinity; `null`: nothing is masked. A group is as good as its two best experts
+ * All groups but the best ones set to -Infinity; `null`: nothing is masked. A group is as good as its best experts
  * together. The operations are those that `build_moe_ffn` has for it, each reading the one before.
  */
 function maskOf(selection: GraphNode): Mask | null {
@@ -182,14 +182,9 @@ function maskOf(selection: GraphNode): Mask | null {
   known(two.op === "GET_ROWS" && behindReshapes(two.sources[0]!) === behindReshapes(grouped));
   const first = two.sources[1]!;
   const inGroup = behindViews(first);
-  known(
-    isFallingSort(inGroup) &&
-      inGroup.sources[0] === grouped &&
-      first.shape[0] === 2 &&
-      first.viewOffset === 0,
-  );
+  known(isFallingSort(inGroup) && inGroup.sources[0] === grouped && first.viewOffset === 0);
   return {
-    groups: { count: grouped.shape[1]!, used: best.shape[0]! },
+    groups: { count: grouped.shape[1]!, used: best.shape[0]!, best: first.shape[0]! },
     of: grouped,
     nodes: [set, filled, sorted, sums, inGroup].filter((node) => !isLeaf(node)),
   };
