@@ -28,8 +28,10 @@ export interface GateFault {
 const SCORE_ERROR = 2e-5;
 /** The same of weights, which a sum and a division come on top of. A rule that is wrong is off by far more. */
 const WEIGHT_ERROR = 1e-4;
-/** Scores below the normal numbers of single precision are 0 to some engines. */
+/** Scores below the normal numbers of single precision are 0 to some engines... */
 const TINY = 1e-37;
+/** ... which a softmax's are where a logit lies so far below the greatest. */
+const FAR_BELOW = 85;
 
 /**
  * Hold an engine's experts and weights against its own logits: whether the experts are those with the greatest scores,
@@ -46,119 +48,173 @@ export function gateFault(
   gating: Gating | null,
   bias: ArrayLike<number> | null,
 ): GateFault | null {
-  const { topK } = rows;
-  const count = rows.ids.length / topK;
-  const check = new RowCheck(rows, gating, bias);
+  const { logits, ids, weights, experts, topK } = rows;
+  const count = ids.length / topK;
+  const gate = new GateRow(experts, topK, gating, bias);
   for (let row = 0; row < count; row++) {
-    const what = check.idFault(row) ?? check.ruleFault(row);
+    const what = gate.fault(
+      logits?.subarray(row * experts, (row + 1) * experts) ?? null,
+      ids,
+      weights?.subarray(row * topK, (row + 1) * topK) ?? null,
+      row,
+    );
     if (what !== null) return { row, what };
   }
   return null;
 }
 
-class RowCheck {
-  readonly #rows: GateRows;
+/** Checks one row after the other with the same arrays. It runs once in a process, mostly: few calls, plain loops. */
+class GateRow {
+  readonly #experts: number;
+  readonly #topK: number;
   readonly #gating: Gating | null;
   readonly #bias: ArrayLike<number> | null;
   /** The row that last chose each expert. */
   readonly #chosenIn: Int32Array;
+  /** Scores of the row, where they are needed of all experts. */
   readonly #scores: Float32Array;
-  readonly #ranking: Float32Array;
+  /** What the choice goes by. */
+  #ranking: Float32Array;
+  readonly #ownRanking: Float32Array;
   readonly #weights: Float32Array;
+  /** Whether the logits rank as the scores do: nothing is added to them, and softmax keeps their order. */
+  readonly #byLogits: boolean;
 
-  constructor(rows: GateRows, gating: Gating | null, bias: ArrayLike<number> | null) {
-    this.#rows = rows;
+  constructor(experts: number, topK: number, gating: Gating | null, bias: ArrayLike<number> | null) {
+    this.#experts = experts;
+    this.#topK = topK;
     this.#gating = gating;
     this.#bias = bias;
-    this.#chosenIn = new Int32Array(rows.experts).fill(-1);
-    this.#scores = new Float32Array(rows.experts);
-    this.#ranking = new Float32Array(rows.experts);
-    this.#weights = new Float32Array(rows.topK);
+    this.#chosenIn = new Int32Array(experts).fill(-1);
+    this.#scores = new Float32Array(experts);
+    this.#ownRanking = new Float32Array(experts);
+    this.#ranking = this.#ownRanking;
+    this.#weights = new Float32Array(topK);
+    this.#byLogits =
+      gating !== null &&
+      gating.chosenBy === "scores" &&
+      gating.score.startsWith("softmax") &&
+      !bias &&
+      !gating.groups;
+  }
+
+  fault(
+    logits: Float32Array | null,
+    ids: ArrayLike<number>,
+    weights: Float32Array | null,
+    row: number,
+  ): string | null {
+    const unknown = this.#idFault(ids, row);
+    if (unknown !== null || logits === null || !areFinite(logits)) return unknown;
+    if (weights && !areFinite(weights)) return `a weight is ${weights.find((w) => !Number.isFinite(w))}`;
+    const gating = this.#gating;
+    if (gating === null) return null;
+    if (!this.#byLogits) {
+      this.#scores.set(logits);
+      scoreRow(this.#scores, gating.score);
+    }
+    const misplaced = gating.chosenBy === "token_id" ? null : this.#choiceFault(logits, ids, row, gating);
+    return misplaced ?? (weights && this.#weightFault(logits, ids, weights, row, gating));
   }
 
   /** Ids are experts, each once; a table by token may name one twice. */
-  idFault(row: number): string | null {
-    const { ids, topK, experts } = this.#rows;
-    for (let i = row * topK; i < (row + 1) * topK; i++) {
+  #idFault(ids: ArrayLike<number>, row: number): string | null {
+    const chosenIn = this.#chosenIn;
+    for (let i = row * this.#topK; i < (row + 1) * this.#topK; i++) {
       const id = ids[i]!;
-      if (!(Number.isInteger(id) && id >= 0 && id < experts))
-        return `expert ${id} was used, and there are experts 0 to ${experts - 1}`;
-      if (this.#chosenIn[id] === row && this.#gating?.chosenBy !== "token_id")
+      if (!(id >= 0 && id < this.#experts))
+        return `expert ${id} was used, and there are experts 0 to ${this.#experts - 1}`;
+      if (chosenIn[id] === row && this.#gating?.chosenBy !== "token_id")
         return `expert ${id} was used twice for one token`;
-      this.#chosenIn[id] = row;
+      chosenIn[id] = row;
     }
     return null;
   }
 
-  ruleFault(row: number): string | null {
-    const { logits, weights, topK, experts } = this.#rows;
-    const own = logits?.subarray(row * experts, (row + 1) * experts);
-    if (!own?.every(Number.isFinite)) return null;
-    const used = weights?.subarray(row * topK, (row + 1) * topK) ?? null;
-    if (used && !used.every(Number.isFinite)) return `a weight is ${used.find((w) => !Number.isFinite(w))}`;
-    if (this.#gating === null) return null;
-    this.#scores.set(own);
-    scoreRow(this.#scores, this.#gating.score);
-    return this.#choiceFault(row, own, this.#gating) ?? (used && this.#weightFault(row, used, this.#gating));
-  }
-
-  #choiceFault(row: number, logits: Float32Array, gating: Gating): string | null {
-    if (gating.chosenBy === "token_id") return null;
-    const { ids, topK, experts } = this.#rows;
+  #choiceFault(logits: Float32Array, ids: ArrayLike<number>, row: number, gating: Gating): string | null {
+    this.#ranking = this.#byLogits ? logits : this.#ownRanking;
     const ranking = this.#ranking;
-    ranking.set(this.#scores);
-    rankRow(ranking, logits, { chosenBy: gating.chosenBy, groups: null }, this.#bias);
-    const least = (row + 1) * topK - 1;
-    for (let i = row * topK; i < least; i++)
-      if (this.#isAbove(ids[i + 1]!, ids[i]!))
+    if (!this.#byLogits) {
+      ranking.set(this.#scores);
+      rankRow(ranking, logits, { chosenBy: gating.chosenBy, groups: null }, this.#bias);
+    }
+    const last = (row + 1) * this.#topK - 1;
+    for (let i = row * this.#topK; i < last; i++)
+      if (ranking[ids[i + 1]!]! > ranking[ids[i]!]! && this.#isAbove(ids[i + 1]!, ids[i]!))
         return `expert ${ids[i + 1]} comes behind expert ${ids[i]}, and ranks before it (${this.#compared(ids[i + 1]!, ids[i]!)})`;
-    const open = gating.groups ? this.#groupsOf(row, gating.groups) : null;
+    const open = gating.groups ? this.#openGroups(ids, row, gating.groups) : null;
     if (typeof open === "string") return open;
-    for (let e = 0; e < experts; e++)
-      if (this.#chosenIn[e] !== row && (open?.[e] ?? true) && this.#isAbove(e, ids[least]!))
-        return `expert ${ids[least]} was used and expert ${e} was not, which ranks before it (${this.#compared(e, ids[least]!)})`;
+    const size = open ? this.#experts / open.length : 1;
+    const least = ids[last]!;
+    const lowest = ranking[least]!;
+    for (let e = 0; e < this.#experts; e++)
+      // Nearly all end at the first comparison.
+      if (
+        ranking[e]! > lowest &&
+        this.#chosenIn[e] !== row &&
+        (!open || open[Math.floor(e / size)]!) &&
+        this.#isAbove(e, least)
+      )
+        return `expert ${least} was used and expert ${e} was not, which ranks before it (${this.#compared(e, least)})`;
     return null;
   }
 
-  #weightFault(row: number, used: Float32Array, gating: Gating): string | null {
-    const { ids, topK } = this.#rows;
-    for (let i = 0; i < topK; i++) this.#weights[i] = this.#scores[ids[row * topK + i]!]!;
-    weighRow(this.#weights, 0, topK, gating);
-    for (let i = 0; i < topK; i++) {
-      const [found, expected] = [used[i]!, this.#weights[i]!];
+  #weightFault(
+    logits: Float32Array,
+    ids: ArrayLike<number>,
+    used: Float32Array,
+    row: number,
+    gating: Gating,
+  ): string | null {
+    const weights = this.#weights;
+    const first = row * this.#topK;
+    // Weights that are divided by their own sum do not need that of all experts.
+    const ofChosen = this.#byLogits && (gating.score === "softmax_topk" || gating.normalize);
+    if (this.#byLogits && !ofChosen) {
+      this.#scores.set(logits);
+      scoreRow(this.#scores, gating.score);
+    }
+    const scores = ofChosen ? logits : this.#scores;
+    for (let i = 0; i < this.#topK; i++) weights[i] = scores[ids[first + i]!]!;
+    weighRow(weights, 0, this.#topK, ofChosen ? { ...gating, score: "softmax_topk" } : gating);
+    for (let i = 0; i < this.#topK; i++) {
+      const [found, expected] = [used[i]!, weights[i]!];
       const error = WEIGHT_ERROR * Math.max(Math.abs(found), Math.abs(expected)) + TINY;
       if (!(Math.abs(found - expected) <= error))
-        return `expert ${ids[row * topK + i]} has the weight ${four(found)}, and the rule gives ${four(expected)}`;
+        return `expert ${ids[first + i]} has the weight ${four(found)}, and the rule gives ${four(expected)}`;
     }
     return null;
   }
 
-  /** By expert whether its group is certainly among those chosen from, or a fault. */
-  #groupsOf(row: number, groups: NonNullable<Gating["groups"]>): boolean[] | string {
+  /** By group whether it is certainly among those chosen from, or a fault. */
+  #openGroups(
+    ids: ArrayLike<number>,
+    row: number,
+    groups: NonNullable<Gating["groups"]>,
+  ): boolean[] | string {
     const { count, used, best } = groups;
-    const { ids, topK, experts } = this.#rows;
-    const size = experts / count;
+    const size = this.#experts / count;
     const scores = groupScores(this.#ranking, groups);
-    const errors = scores.map((_, g) => {
-      let most = 0;
-      for (let e = g * size; e < (g + 1) * size; e++) most = Math.max(most, this.#error(e));
-      return best * most;
-    });
-    const order = Array.from(scores, (_, g) => g).sort((a, b) => scores[b]! - scores[a]!);
-    const [lastIn, firstOut] = [order[used - 1]!, order[used]!];
-    for (let i = row * topK; i < (row + 1) * topK; i++) {
+    const sorted = scores.slice().sort();
+    const [lastIn, firstOut] = [sorted[count - used]!, sorted[count - used - 1]!];
+    const error = 2 * best * SCORE_ERROR * (greatest(this.#scores) + (this.#bias ? greatest(this.#bias) : 0));
+    for (let i = row * this.#topK; i < (row + 1) * this.#topK; i++) {
       const group = Math.floor(ids[i]! / size);
-      if (scores[lastIn]! - scores[group]! > errors[lastIn]! + errors[group]!)
+      if (lastIn - scores[group]! > error)
         return `expert ${ids[i]} was used, whose group ${group} is not among the best ${used} of ${count}`;
     }
-    return Array.from({ length: experts }, (_, e) => {
-      const group = Math.floor(e / size);
-      return scores[group]! - scores[firstOut]! > errors[firstOut]! + errors[group]!;
-    });
+    return Array.from(scores, (score) => score - firstOut > error);
   }
 
+  /** Whether an expert ranks before another by more than engines may be wrong. */
   #isAbove(a: number, b: number): boolean {
-    return this.#ranking[a]! - this.#ranking[b]! > this.#error(a) + this.#error(b);
+    const ranking = this.#ranking;
+    if (this.#byLogits && this.#gating!.score === "softmax") {
+      // e^x differs by as much of itself as x does; too far down all are 0.
+      const best = ranking.reduce((most, logit) => Math.max(most, logit));
+      return ranking[a]! - ranking[b]! > 2 * SCORE_ERROR && best - ranking[a]! < FAR_BELOW;
+    }
+    return ranking[a]! - ranking[b]! > this.#error(a) + this.#error(b);
   }
 
   #error(expert: number): number {
@@ -170,6 +226,23 @@ class RowCheck {
   #compared(a: number, b: number): string {
     return `${four(this.#ranking[a]!)} to ${four(this.#ranking[b]!)}`;
   }
+}
+
+/** The greatest of absolute values. */
+function greatest(values: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = Math.abs(values[i]!);
+    if (value > most) most = value;
+  }
+  return most;
+}
+
+function areFinite(values: Float32Array): boolean {
+  // What is neither infinite nor NaN is 0 when it is taken from itself.
+  let difference = 0;
+  for (let i = 0; i < values.length; i++) difference += values[i]! - values[i]!;
+  return difference === 0;
 }
 
 const four = (value: number) => Number(value.toPrecision(4));

@@ -22,13 +22,13 @@ export interface Routing {
  * logits themselves are ranked.
  *
  * @param logits router logits `[rows, experts]`. A bias that is part of the router's linear map must be in them.
+ * @param gating as a model's description has it; `null`, a rule that is not known, is refused.
  * @param selectionBias one number per expert, added to the scores for the choice only; needed if and only if
  *   `gating.selectionBias`.
- * @param gating as a model's description has it; `null`, a rule that is not known, is refused.
  * @throws RequestError `INVALID_ARGUMENT` when the rule is not known, does not go by the logits or does not fit them, or
- *   when the bias is missing.
+ *   when the bias is missing or not wanted.
  * @example
- * const { topK, gating } = llm.info.moe!;
+ * const { topK, gating } = moeLayer(llm.info.moe!, 5);
  * const { ids, weights } = route(capture.routerLogits.get(5)!, gating, topK);
  */
 export function route(
@@ -107,6 +107,8 @@ function check(gating: Gating, experts: number, topK: number, bias: ArrayLike<nu
       "this model adds a learned bias to its scores before it chooses; pass it (selectionBias() reads it from the " +
         "model's file), or capture expert_ids instead",
     );
+  if (bias && !gating.selectionBias)
+    refuse("this rule adds no bias to its scores before it chooses: leave the bias out");
   if (bias && bias.length !== experts)
     refuse(`the selection bias has ${bias.length} numbers, the logits ${experts} experts`);
   const { groups } = gating;

@@ -26,6 +26,7 @@ describe("route", () => {
     ["experts that are looked up by token", { ...SOFTMAX, chosenBy: "token_id" }, 2, null],
     ["more experts than there are", SOFTMAX, 5, null],
     ["a missing selection bias", { ...SOFTMAX, selectionBias: true }, 2, null],
+    ["a bias that the rule has not", SOFTMAX, 2, [1, 2, 3, 4]],
     ["a bias of another length", { ...SOFTMAX, selectionBias: true }, 2, [1, 2, 3]],
     ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1, best: 2 } }, 1, null],
     ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1, best: 2 } }, 3, null],

@@ -18,7 +18,7 @@ const CHECKED = ["router_logits", "expert_ids", "expert_weights"] as const;
 const ROUTED: readonly string[] = [...CHECKED, "expert_outputs"];
 
 /** Rows of a layer that are checked; a rule that is wrong shows in nearly every one. */
-const MAX_ROWS = 64;
+const MAX_ROWS = 16;
 
 type Checked = TapTarget & { readonly stream: NamedStream };
 
@@ -68,13 +68,19 @@ export class GateCheck {
    * @throws EngineError naming layer, rule and what was found; nothing of the step must be given then.
    */
   check(layers: Set<number>, slots: readonly Slot[], step: Omit<CollectedStep, "selected" | "slots">): void {
+    const byTarget = new Map(slots.map((slot) => [keyOf(slot), slot]));
     for (const layer of layers) {
-      const of = (stream: NamedStream) =>
-        slots.find((slot) => slot.stream === stream && slot.layer === layer) ?? null;
-      const found = CHECKED.map(of);
+      const found = CHECKED.map((stream) => byTarget.get(keyOf({ stream, layer })) ?? null);
       const tokens = tokensOf(found, step);
       if (tokens.length === 0) continue;
-      const [logits, ids, weights] = found.map((slot) => slot && rowsOf(slot, tokens, step));
+      const selected = tokens.map((token) => ({
+        token,
+        sample: 0,
+        position: 0,
+        tokenId: 0,
+        phase: 0 as const,
+      }));
+      const [logits, ids, weights] = found.map((slot) => slot && rowsOf(slot, { ...step, selected, slots }));
       const route = this.#routes.get(layer);
       if (!ids || !route) continue;
       const fault = gateFault(
@@ -126,13 +132,9 @@ function tokensOf(
   return Array.from({ length: Math.min(having.length, MAX_ROWS) }, (_, i) => having[Math.floor(i * step)]!);
 }
 
-function rowsOf(
-  slot: Slot,
-  tokens: readonly number[],
-  step: Omit<CollectedStep, "selected" | "slots">,
-): Values {
-  const values = new (slot.stream === "expert_ids" ? Int32Array : Float32Array)(tokens.length * slot.width);
-  const selected = tokens.map((token) => ({ token, sample: 0, position: 0, tokenId: 0, phase: 0 as const }));
-  plainRows(slot.width)(slot, { ...step, selected, slots: [] }, values, 0);
+function rowsOf(slot: Slot, step: CollectedStep): Values {
+  const count = step.selected.length * slot.width;
+  const values = slot.stream === "expert_ids" ? new Int32Array(count) : new Float32Array(count);
+  plainRows(slot.width)(slot, step, values, 0);
   return values;
 }
