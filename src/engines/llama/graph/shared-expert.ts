@@ -12,23 +12,27 @@ export function findSharedExperts(
   levels = new Levels(graph),
 ): ReadonlyMap<number, Proof<GraphNode>> {
   const products = new Map<number, GraphNode[]>();
+  const gated = new Set<number>();
   for (const node of graph.nodes("MUL_MAT")) {
     const weight = weightAt(node, 0);
-    if (weight?.part !== "ffn_down_shexp.weight" || weight.layer === null) continue;
-    products.set(weight.layer, [...(products.get(weight.layer) ?? []), node]);
+    if (!weight || weight.layer === null) continue;
+    if (weight.part === GATE) gated.add(weight.layer);
+    if (weight.part === "ffn_down_shexp.weight")
+      products.set(weight.layer, [...(products.get(weight.layer) ?? []), node]);
   }
   return new Map(
     [...products].map(([layer, [product, another]]) => [
       layer,
       prove(() => {
         must(!another, () => "its shared experts are run more than once");
-        return added(product!, layer, levels);
+        return added(product!, layer, gated.has(layer), levels);
       }),
     ]),
   );
 }
 
-function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
+function added(product: GraphNode, layer: number, gated: boolean, levels: Levels): GraphNode {
+  let toGate = gated;
   for (let at = product; ; ) {
     const [reader, another] = at.readers;
     must(
@@ -36,7 +40,9 @@ function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
       () => "its shared experts' output is used in several places, or in none",
     );
     const other = reader.sources.find((source) => source !== at) ?? null;
-    if (!other || !levels.isLive(other.index) || (reader.op === "MUL" && isGate(other, layer))) {
+    const gate = toGate && reader.op === "MUL" && other !== null && isGate(other, layer);
+    if (gate) toGate = false;
+    if (gate || !other || !levels.isLive(other.index)) {
       must(
         OWN.has(reader.op),
         () => `its shared experts' output goes into the operation ${reader.op}, which is not known there`,
@@ -48,9 +54,13 @@ function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
       reader.op === "ADD",
       () => `its shared experts' output is not added to anything, but goes into ${reader.op}`,
     );
+    must(!toGate, () => "its shared experts have a gate, which is not applied to their output");
     return at;
   }
 }
+
+/** The product that makes the gate of shared experts. */
+const GATE = "ffn_gate_inp_shexp.weight";
 
 /** What may still be done to it: bias, scale, gate. */
 const OWN = new Set(["ADD", "MUL", "SCALE", "RESHAPE"]);
@@ -59,7 +69,7 @@ const OWN = new Set(["ADD", "MUL", "SCALE", "RESHAPE"]);
 function isGate(node: GraphNode, layer: number): boolean {
   for (let at: GraphNode | null = node; at; at = at.sources[0] ?? null) {
     const weight = at.op === "MUL_MAT" ? weightAt(at, 0) : null;
-    if (weight) return weight.part === "ffn_gate_inp_shexp.weight" && weight.layer === layer;
+    if (weight) return weight.part === GATE && weight.layer === layer;
     // Qwen2-MoE makes a sigmoid of a SiLU and a division.
     if (!["SIGMOID", "SILU", "DIV", "RESHAPE"].includes(at.op)) return false;
   }
