@@ -37,6 +37,9 @@ const REFUSED: Readonly<Record<string, Partial<Record<NamedStream, { layers: num
 /** The description gives layer 2 a router that llama.cpp does not run: experts are in every second layer. */
 const IDLE_ROUTERS: Readonly<Record<string, readonly number[]>> = { "ernie4_5-moe": [2] };
 
+/** A dense network that runs for every token beside the experts. */
+const DENSE_BESIDE: Readonly<Record<string, readonly number[]>> = { "gemma4-moe": [0, 1, 2, 3, 4] };
+
 /** Streams with names that llama.cpp gives to something else, or to nothing, in these architectures. */
 const NAMED_OTHERWISE: Readonly<Record<string, readonly NamedStream[]>> = {
   // The next layer's input, and the output's: `l_out` under another name.
@@ -72,7 +75,9 @@ describe.each(Object.entries(architectures))("%s", (name, architecture) => {
       for (const stream of ["router_logits", "expert_ids", "expert_weights", "expert_outputs"] as const)
         expect([...taps.of(stream).keys()], stream).toEqual(routed);
       expect([...taps.of("shared_expert_output").keys()]).toEqual(
-        layersWith(architecture, "ffn_down_shexp.weight").filter((layer) => !idle.includes(layer)),
+        (DENSE_BESIDE[name] ?? layersWith(architecture, "ffn_down_shexp.weight")).filter(
+          (layer) => !idle.includes(layer),
+        ),
       );
       for (const stream of STREAMS_BY_NAME) {
         const expected = REFUSED[name]?.[stream];

@@ -82,7 +82,7 @@ export class GraphTaps {
   }
 
   sharedExperts(): ReadonlyMap<number, Proof<GraphNode>> {
-    return findSharedExperts(this.graph, this.#levels);
+    return findSharedExperts(this.graph, this.#levels, this.passes());
   }
 
   attention(): ReadonlyMap<number, Proof<GraphNode>> {

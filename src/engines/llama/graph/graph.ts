@@ -298,3 +298,11 @@ export function weightAt(node: GraphNode, place: number): Weight | null {
   const root = behindViews(source);
   return isLeaf(root) ? weightNamed(root.name) : null;
 }
+
+/** Whether a tensor is another or is computed from it. */
+export function isComputedFrom(node: GraphNode, origin: GraphNode): boolean {
+  const seen = new Set([node]);
+  for (const at of seen)
+    if (at.index > origin.index) for (const source of at.sources) if (source) seen.add(source);
+  return seen.has(origin);
+}

@@ -1,5 +1,5 @@
 import { Confluence } from "./confluence.ts";
-import { type Graph, type GraphNode, NONE, TYPE } from "./graph.ts";
+import { type Graph, type GraphNode, isComputedFrom, NONE, TYPE } from "./graph.ts";
 import { isEmbedding, Levels } from "./levels.ts";
 import type { ModelShape } from "./model-shape.ts";
 import { must, type Proof, prove, Unproven } from "./proof.ts";
@@ -80,13 +80,6 @@ function behindSelection(node: GraphNode): GraphNode {
   let at = node;
   while (["GET_ROWS", "RESHAPE", "CONT", "SCALE"].includes(at.op) && !isEmbedding(at)) at = at.sources[0]!;
   return at;
-}
-
-function isComputedFrom(node: GraphNode, origin: GraphNode): boolean {
-  const seen = new Set([node]);
-  for (const at of seen)
-    if (at.index > origin.index) for (const source of at.sources) if (source) seen.add(source);
-  return seen.has(origin);
 }
 
 /** Everything that leaves the layers up to this one for a later one must come of its output alone. */
