@@ -95,6 +95,17 @@ describe("embeddings in a folder", () => {
     expect(resumed.outputs).toEqual(memory.outputs);
   });
 
+  it("are not made of an embedder that is loaded to generate, when its run is resumed either", async () => {
+    const folder = await capturePath();
+    const path = embeddingGguf("qwen3_embedding");
+    const llm = await load(path, { ...OPTIONS, task: "generate" });
+    await llm.capture(PROMPTS.slice(0, 2), { maxTokens: 2, into: folder });
+    await llm.close();
+    const again = await load(path, { ...(await storedRun(folder)).settings, threads: 1 });
+    expect(again.task).toBe("generate");
+    await again.close();
+  });
+
   it("are read by Python with safetensors alone", async () => {
     const folder = await capturePath();
     const llm = await load(MODEL, OPTIONS);

@@ -14,55 +14,89 @@ const NOTHING: PurposeRequest = {
   classifier: false,
   encoder: false,
 };
-const of = (asked: Partial<PurposeRequest>, causal: boolean) => purposeOf({ ...NOTHING, ...asked }, causal);
+const of = (asked: Partial<PurposeRequest>, causal: boolean) =>
+  purposeOf({ ...NOTHING, ...asked }, { causal, gelu: true });
 
 describe("what a model is loaded for", () => {
   it.each<[string, Partial<PurposeRequest>, boolean, ReturnType<typeof purposeOf>]>([
-    ["text, where it is causal", {}, true, { task: "generate", causal: true, embedding: null, whole: false }],
+    [
+      "text, where it is causal",
+      {},
+      true,
+      { task: "generate", causal: true, embedding: null, whole: false, together: true },
+    ],
     [
       "embeddings, where it is not",
       {},
       false,
-      { task: "embed", causal: false, embedding: { pooling: "mean", normalize: true }, whole: true },
+      {
+        task: "embed",
+        causal: false,
+        embedding: { pooling: "mean", normalize: true },
+        whole: true,
+        together: false,
+      },
     ],
     [
       "embeddings, where its file names a pooling",
       { filePooling: "last" },
       true,
-      { task: "embed", causal: true, embedding: { pooling: "last", normalize: true }, whole: false },
+      {
+        task: "embed",
+        causal: true,
+        embedding: { pooling: "last", normalize: true },
+        whole: false,
+        together: true,
+      },
     ],
     [
       "text, where its file says that nothing is pooled",
       { filePooling: "none" },
       true,
-      { task: "generate", causal: true, embedding: null, whole: false },
+      { task: "generate", causal: true, embedding: null, whole: false, together: true },
     ],
     [
       "rows alone, where it is not causal and nothing is pooled",
       { filePooling: "none" },
       false,
-      { task: "embed", causal: false, embedding: null, whole: true },
+      { task: "embed", causal: false, embedding: null, whole: true, together: false },
     ],
     [
       "the pooling that is asked for",
       { task: "embed", filePooling: "last", pooling: "mean", normalize: false },
       true,
-      { task: "embed", causal: true, embedding: { pooling: "mean", normalize: false }, whole: true },
+      {
+        task: "embed",
+        causal: true,
+        embedding: { pooling: "mean", normalize: false },
+        whole: true,
+        together: true,
+      },
     ],
     [
       "scores, which are not scaled",
       { filePooling: "rank", classifier: true },
       false,
-      { task: "embed", causal: false, embedding: { pooling: "rank", normalize: false }, whole: true },
+      {
+        task: "embed",
+        causal: false,
+        embedding: { pooling: "rank", normalize: false },
+        whole: true,
+        together: false,
+      },
     ],
     [
       "text, though its file names a pooling",
       { task: "generate", filePooling: "last" },
       true,
-      { task: "generate", causal: true, embedding: null, whole: false },
+      { task: "generate", causal: true, embedding: null, whole: false, together: true },
     ],
   ])("%s", (_, asked, causal, expected) => {
     expect(of(asked, causal)).toEqual(expected);
+  });
+
+  it("lets prompts share a step where it is not causal, but has no GELU", () => {
+    expect(purposeOf(NOTHING, { causal: false, gelu: false })).toMatchObject({ whole: true, together: true });
   });
 
   it.each<[string, Partial<PurposeRequest>, boolean, string]>([

@@ -19,7 +19,7 @@ import { defaultThreads } from "./threads.ts";
 export interface LlamaOptions extends TaskOptions {
   /** Tokens the key-value cache holds for all samples that run together; the longest sample. Default: 4096, or less if the model was trained for less. */
   readonly contextSize?: number;
-  /** Samples run together at most. Default 4; always 1 where attention is not causal. */
+  /** Samples run together at most. Default 4; always 1 where attention is not causal and values go through a GELU. */
   readonly parallel?: number;
   /**
    * Tokens a step holds at most (llama.cpp's ubatch). Default 512. A prompt that must run whole (attention that is not
@@ -113,6 +113,8 @@ function purposeRequest(
       `${name} must be one of ${values.join(", ")}, got ${JSON.stringify(value)}`,
     );
   };
+  if (normalize !== undefined && typeof normalize !== "boolean")
+    throw new RequestError("INVALID_ARGUMENT", `normalize must be true or false, got ${normalize}`);
   return {
     task: oneOf("task", TASKS, task),
     pooling: oneOf("pooling", POOLINGS, pooling),
@@ -153,12 +155,14 @@ function checkPattern({ pattern }: TensorOverride): void {
 
 /** Threads and the way tensors leave the graph change no value. */
 export function settingsOf(
-  { contextSize, parallel, batchSize, kvType, flashAttention }: HostOptions,
+  { contextSize, parallel, batchSize, kvType, flashAttention, purpose: asked }: HostOptions,
   { task, embedding }: Purpose,
 ): EngineSettings {
   const left = flashAttention === "auto" ? {} : { flashAttention };
-  const embed = task === "embed" ? { task, ...(embedding ?? { pooling: "none" }) } : {};
-  return { contextSize, parallel, batchSize, kvType, ...left, ...embed };
+  const embed = task === "embed" ? (embedding ?? { pooling: "none" }) : {};
+  // What generates by itself needs no word.
+  const named = task === "embed" || asked.task !== null ? { task } : {};
+  return { contextSize, parallel, batchSize, kvType, ...left, ...named, ...embed };
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */

@@ -1,5 +1,6 @@
 import { RequestError } from "../../errors.ts";
 import type { EmbeddingInfo, Pooling, Task } from "../embedding.ts";
+import type { FirstLook } from "./first-look.ts";
 
 /** What a model is to be loaded for, and what its file says of that. */
 export interface PurposeRequest {
@@ -25,25 +26,38 @@ export interface Purpose {
   readonly embedding: EmbeddingInfo | null;
   /** A prompt goes into one step whole: its tokens see each other, or are pooled together. */
   readonly whole: boolean;
+  /** Whether prompts may share a step: each is then within 1e-5 of what it is alone. */
+  readonly together: boolean;
 }
+
+const GENERATE: Purpose = {
+  task: "generate",
+  causal: true,
+  embedding: null,
+  whole: false,
+  together: true,
+};
 
 /** What a model is most probably loaded for, before its graph is known. */
 export function likelyPurpose(asked: PurposeRequest): Purpose {
   try {
-    return purposeOf(asked, asked.fileCausal ?? true);
+    return purposeOf(asked, { causal: asked.fileCausal ?? true, gelu: false });
   } catch {
     // The graph may say otherwise; if it does not, it is said then.
-    return { task: "generate", causal: true, embedding: null, whole: false };
+    return GENERATE;
   }
 }
 
 /**
  * What is asked for, with the model's own defaults.
  *
- * @param causal what llama.cpp's graph does, not what a file says.
+ * The last bits of a value depend on what shares a step. Where attention is not causal and values go through a GELU,
+ * whose table makes 1e-3 of a last bit, nothing does.
+ *
+ * @param look what llama.cpp's graph does, not what a file says.
  * @throws RequestError `INVALID_ARGUMENT` for what the model cannot do.
  */
-export function purposeOf(asked: PurposeRequest, causal: boolean): Purpose {
+export function purposeOf(asked: PurposeRequest, { causal, gelu }: FirstLook): Purpose {
   const made = asked.filePooling !== null && asked.filePooling !== "none";
   const task = asked.task ?? (made || !causal ? "embed" : "generate");
   if (task === "generate") {
@@ -55,7 +69,7 @@ export function purposeOf(asked: PurposeRequest, causal: boolean): Purpose {
     for (const name of ["pooling", "normalize"] as const)
       if (asked[name] !== null)
         throw new RequestError("INVALID_ARGUMENT", `${name} is for embeddings: set task to "embed"`);
-    return { task, causal, embedding: null, whole: false };
+    return GENERATE;
   }
   const pooling = asked.pooling ?? asked.filePooling ?? (causal ? "last" : "mean");
   if (pooling === "rank" && !asked.classifier)
@@ -66,5 +80,6 @@ export function purposeOf(asked: PurposeRequest, causal: boolean): Purpose {
   const embedding =
     pooling === "none" ? null : { pooling, normalize: pooling !== "rank" && (asked.normalize ?? true) };
   // The last token of a causal prompt has seen all others, in whatever steps they came.
-  return { task, causal, embedding, whole: !causal || (embedding !== null && pooling !== "last") };
+  const whole = !causal || (embedding !== null && pooling !== "last");
+  return { task, causal, embedding, whole, together: causal || !gelu };
 }

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { EngineError, ModelError, RequestError } from "../../errors.ts";
 import type { RowShapes } from "../engine.ts";
 import {
@@ -9,14 +8,16 @@ import {
   POOLING_TYPE,
   type Pointer,
 } from "./bindings.ts";
-import { isCausal, PROBE_TOKENS } from "./causality.ts";
-import { computeStep } from "./compute-step.ts";
+import { type ComputeStep, computeStepOf } from "./compute-step.ts";
+import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
+import { firstLook, PROBE_TOKENS } from "./first-look.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
 import { GateCheck } from "./gate-check.ts";
 import type { KnownGraph } from "./graph/known-graphs.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
 import { type LayerRoutes, layerRoutes } from "./layer-routes.ts";
+import { loadModel, ON_GPU, reason } from "./load-model.ts";
 import { lookAtStep } from "./look-at-step.ts";
 import { addressOf, floatsAt } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
@@ -53,6 +54,7 @@ export class Session {
 
   readonly #loaded: LoadedModel;
   readonly #options: WorkerOptions;
+  readonly #compute: ComputeStep;
   #context: Pointer;
   /** Whether the context computes attention in steps though it was not loaded so. */
   #attentionSteps = false;
@@ -78,7 +80,8 @@ export class Session {
     this.#options = options;
     this.#context = context;
     this.tap = tap;
-    this.parallel = parallelOf(llama, loaded, options);
+    this.#compute = computeStepOf(llama, loaded.model);
+    this.parallel = loaded.purpose.together ? sequencesOf(llama, loaded, options) : 1;
     this.vocabulary = new Vocabulary(llama, loaded.model);
     this.contextSize = llama.contextSize(context);
   }
@@ -101,12 +104,12 @@ export class Session {
 
   /** Tokens a step may have. */
   get stepSize(): number {
-    return stepSizeOf(this.#loaded.purpose, this.#options);
+    return stepSize(this.#loaded.purpose, this.#options);
   }
 
   /** Run a step; 0 is success. */
   compute(batch: NativeBatch): number {
-    return computeStep(this.llama, this.model, this.#context, batch);
+    return this.#compute(this.#context, batch);
   }
 
   /** The pooled embedding of a sequence whose last tokens were in the step before, as llama.cpp made it. */
@@ -165,9 +168,9 @@ export class Session {
         streams = streamShapes(taps, options.flashAttention === false);
         routes = layerRoutes(taps);
       };
-      const purpose = purposeOf(options.purpose, isCausal(llama, likely.model, tap, context, built));
+      const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context, built));
       const loaded = { ...likely, purpose };
-      if (!isDeepStrictEqual(purpose, likely.purpose)) {
+      if (!sameContext(purpose, likely.purpose)) {
         llama.freeContext(context);
         context = null;
         context = make(loaded);
@@ -302,17 +305,9 @@ function withLog<R>(llama: Llama, work: (errors: string[]) => R): R {
   }
 }
 
-/**
- * Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order. Where
- * attention is not causal, prompts are kept apart too: nearly all these models have a GELU, which ggml looks up in 16
- * bits, so that the last bits, which depend on what shares a step, can become 1e-3.
- */
-const parallelOf = (llama: Llama, { model, purpose }: LoadedModel, { parallel }: WorkerOptions) =>
-  !purpose.causal || llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : parallel;
-
-/** llama.cpp's ubatch: where prompts go in whole, it holds the longest. */
-const stepSizeOf = ({ whole }: Purpose, { batchSize, contextSize }: WorkerOptions) =>
-  Math.max(PROBE_TOKENS, batchSize, whole ? contextSize : 0);
+/** Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order. */
+const sequencesOf = (llama: Llama, { model }: LoadedModel, { parallel }: WorkerOptions) =>
+  llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : parallel;
 
 /**
  * An encoder with a decoder behind it (T5) runs its encoder. EAGLE-3 and DFlash have an encoder too, which reads what
@@ -337,15 +332,15 @@ function makeContext(
   errors: readonly string[],
 ): Pointer {
   const { model, gpus, purpose } = loaded;
-  const stepSize = stepSizeOf(purpose, options);
+  const sizes = contextSizes(purpose, sequencesOf(llama, loaded, options), options);
   const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
   const context = llama.newContext(model, {
     ...llama.contextDefaults(),
-    n_ctx: Math.max(PROBE_TOKENS, options.contextSize),
+    n_ctx: sizes.context,
     // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
-    n_batch: stepSize,
-    n_ubatch: stepSize,
-    n_seq_max: parallelOf(llama, loaded, options),
+    n_batch: sizes.step,
+    n_ubatch: sizes.step,
+    n_seq_max: sizes.sequences,
     n_threads: options.threads,
     n_threads_batch: options.threads,
     flash_attn_type:
@@ -365,33 +360,4 @@ function makeContext(
     `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
       `contextSize or batchSize, or kvType q8_0${gpus.length > 0 ? `, ${ON_GPU}` : ""}`,
   );
-}
-
-/** What helps when a GPU's memory is too small. */
-const ON_GPU = "fewer gpuLayers, cpuMoe, or gpu: false";
-
-/** @throws ModelError or EngineError with what llama.cpp said. */
-function loadModel(
-  llama: Llama,
-  { params }: Placement,
-  options: WorkerOptions,
-  errors: readonly string[],
-): Pointer {
-  const model = llama.loadModel(options.path, {
-    ...llama.modelDefaults(),
-    ...params,
-    // An abort ends the loading too: llama.cpp goes on while its progress callback says so.
-    progress_callback: llama.isScalarAddress,
-    progress_callback_user_data: addressOf(new Uint8Array(options.abort)),
-  });
-  if (model !== null) return model;
-  const why = `llama.cpp could not load ${options.path}: ${reason(errors)}`;
-  if (params.n_gpu_layers !== 0 && /alloc|memory/i.test(errors.join(" ")))
-    throw new EngineError("OUT_OF_MEMORY", `${why}; if the GPU's memory is too small, use ${ON_GPU}`);
-  throw new ModelError("MODEL_INVALID", why);
-}
-
-function reason(errors: readonly string[]): string {
-  const lines = errors.filter((line) => line.length > 0);
-  return lines.length > 0 ? lines.slice(0, 3).join("; ") : "it gave no reason";
 }

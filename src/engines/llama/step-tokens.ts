@@ -33,7 +33,7 @@ export function assertStepFits(plan: Plan, requests: readonly EngineRequest[]): 
 }
 
 const longestOf = (requests: readonly EngineRequest[]) =>
-  Math.max(...requests.map(({ tokens, maxTokens }) => tokens.length + maxTokens));
+  requests.reduce((longest, { tokens, maxTokens }) => Math.max(longest, tokens.length + maxTokens), 0);
 
 /** Bytes that are captured of a token, in a step that sees `longest` tokens. */
 function tokenBytes(plan: Plan, longest: number): number {

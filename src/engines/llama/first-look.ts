@@ -1,6 +1,6 @@
 import { EngineError, ModelError } from "../../errors.ts";
 import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "./bindings.ts";
-import { computeStep } from "./compute-step.ts";
+import { computeStepOf } from "./compute-step.ts";
 import type { KnownGraph } from "./graph/known-graphs.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import { SAMPLE } from "./probe-sample.ts";
@@ -17,54 +17,63 @@ const LAYOUTS = new Set(
 /** 16-bit floats as their bits: all of them up to minus infinity are 0 or less. */
 const F16 = { negativeZero: 0x8000, minusInfinity: 0xfc00 } as const;
 
+/** `GELU`, `GELU_QUICK`, `GEGLU` and their kin. */
+const GELU = /^GEG?LU/;
 /** Tokens of the step that is built. */
 export const PROBE_TOKENS = 2;
 
+/** What a model's graph says before anything is run. */
+export interface FirstLook {
+  /** Whether tokens see only those before them. */
+  readonly causal: boolean;
+  /** Whether something goes through a GELU, which ggml's CPU backend looks up in a table of 16-bit floats. */
+  readonly gelu: boolean;
+}
+
 /**
- * Whether the tokens of a model see only those before them, from the masks of its attention: a step of two tokens is
- * built whose operations are left out, and of each mask that llama.cpp has filled for it the first token's row is read.
- * A file's description and an architecture's name say less: some graphs are not causal whatever the file says.
+ * Build a step of two tokens and leave its operations out. Of each mask that llama.cpp has filled for it the first
+ * token's row is read: whether attention is causal. A file's description and an architecture's name say less: some
+ * graphs are not causal whatever the file says.
  *
  * @param context is new: no graph has been built in it.
  * @param built is told of the graph.
  * @throws ModelError `MODEL_UNSUPPORTED` when no layer shows it.
  */
-export function isCausal(
+export function firstLook(
   llama: Llama,
   model: Pointer,
   tap: Tap,
   context: Pointer,
   built: (known: KnownGraph) => void,
-): boolean {
-  const masks = new MaskReader(llama, built);
+): FirstLook {
+  const graph = new GraphLook(llama, built);
   const tokens = new NativeTokens(PROBE_TOKENS, 1);
   const running = { ...SAMPLE, tokens: new Int32Array(PROBE_TOKENS), length: PROBE_TOKENS };
   tokens.fill([{ running, from: 0, count: PROBE_TOKENS }], "all");
-  tap.look(masks);
-  const code = computeStep(llama, model, context, tokens.batch);
+  tap.look(graph);
+  const code = computeStepOf(llama, model)(context, tokens.batch);
   tap.settle(context);
   tap.setTargets(NO_TARGETS);
   llama.clearMemory(llama.getMemory(context), false);
   if (code !== 0) throw new EngineError("ENGINE_FAILED", `llama.cpp failed with ${code} on a first step`);
-  if (masks.seen > 0) return !masks.ahead;
-  // Recurrent layers go through the tokens in order.
-  if (llama.isRecurrent(model)) return true;
+  // Without attention, recurrent layers go through the tokens in order.
+  if (graph.masks > 0 || llama.isRecurrent(model)) return { causal: !graph.ahead, gelu: graph.gelu };
   throw new ModelError(
     "MODEL_UNSUPPORTED",
     "llama.cpp's graph of this model has no attention mask: moescope cannot tell which tokens see which",
   );
 }
 
-/** Reads the masks of a graph that is built and not run. */
-class MaskReader implements GraphWatcher {
+/** Looks at a graph that is built and not run. */
+class GraphLook implements GraphWatcher {
   /** Masks whose first row was read, and whether one lets the first token see the second. */
-  seen = 0;
+  masks = 0;
   ahead = false;
+  gelu = false;
   readonly #llama: Llama;
   readonly #tensors: TensorReader;
   /** Operations of the graph's nodes. */
   readonly #ops = new Map<TensorPointer, string>();
-
   readonly #built: (known: KnownGraph) => void;
 
   constructor(llama: Llama, built: (known: KnownGraph) => void) {
@@ -75,7 +84,11 @@ class MaskReader implements GraphWatcher {
 
   built(known: KnownGraph): void {
     const { nodes, op, opNames } = known.taps.graph.parts;
-    for (let i = 0; i < nodes.length; i++) this.#ops.set(nodes[i]!, opNames[op[i]!]!);
+    for (let i = 0; i < nodes.length; i++) {
+      const name = opNames[op[i]!]!;
+      this.#ops.set(nodes[i]!, name);
+      this.gelu ||= GELU.test(name);
+    }
     this.#built(known);
   }
 
@@ -101,7 +114,7 @@ class MaskReader implements GraphWatcher {
     if (keys < PROBE_TOKENS || this.#tensors.ne(t, 1) !== PROBE_TOKENS) return;
     const visible = this.#visible(t, keys);
     if (visible === null || visible === 0) return;
-    this.seen++;
+    this.masks++;
     if (visible > 1) this.ahead = true;
   }
 
