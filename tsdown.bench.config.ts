@@ -1,7 +1,7 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: ["bench/capture.ts"],
+  entry: ["bench/capture.ts", "bench/gate-check.ts"],
   outDir: ".cache/bench",
   format: "esm",
   platform: "node",

@@ -23,7 +23,7 @@ export class BareLoop {
       gpu,
       gpuLibraries: findGpuLibraries(gpu),
       placement: { gpuLayers: null, overrides: [] },
-      shape: { layers: 0, width: 0, moeLayers: [] }, // only runs with rows ask for it
+      shape: { architecture: "", layers: 0, width: 0, moeLayers: [] }, // only runs with rows ask for it
       purpose: {
         task: "generate",
         pooling: null,

@@ -83,6 +83,7 @@ export type {
   MediaSpan,
   ModelInfo,
   MoeInfo,
+  MoeLayer,
   Sampling,
 } from "./engines/engine.ts";
 export type { ModelFile } from "./engines/llama/gguf.ts";
@@ -139,6 +140,7 @@ export type { Reducer } from "./reducers/reducer.ts";
 export { usageReducer } from "./reducers/usage.ts";
 export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
+export { moeLayer } from "./routing/moe-layer.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";
 export { type TopK, topk } from "./routing/topk.ts";

@@ -120,7 +120,7 @@ export async function inspectModel(reference: string, options: ReferenceOptions 
  * @throws ModelError as {@link load}.
  * @example
  * const biases = await selectionBias("deepseek.gguf");
- * const { gating, topK } = capture.model.moe!;
+ * const { gating, topK } = moeLayer(capture.model.moe!, 5);
  * const { ids } = route(capture.routerLogits.get(5)!, gating, topK, biases.get(5));
  */
 export async function selectionBias(

@@ -1,7 +1,9 @@
 import { ranges } from "../capture/plan.ts";
-import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
+import type { ModelInfo, MoeInfo, MoeLayer } from "../engines/engine.ts";
 import type { ModelFile } from "../engines/llama/gguf.ts";
 import type { PromptFacts } from "../engines/llama/prompt-facts.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
+import { ruleWords } from "../routing/rule-words.ts";
 import { bytes, count, percent } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
@@ -82,18 +84,35 @@ function layers({ layers: all, moe }: ModelInfo): string {
   return `${all}, of which ${moe.layers.length} MoE (${ranges(moe.layers)})`;
 }
 
-function moeFacts({ experts, topK, sharedExperts, gating }: MoeInfo): [string, string][] {
-  const { score, normalize, scale, selectionBias, groups } = gating;
-  const rule = [
-    score.replaceAll("_", " "),
-    ...(normalize ? ["weights normalised"] : []),
-    ...(scale === 1 ? [] : [`times ${Number(scale.toPrecision(4))}`]),
-    ...(selectionBias ? ["bias on the choice"] : []),
-    ...(groups ? [`best ${groups.used} of ${groups.count} groups`] : []),
+function moeFacts(moe: MoeInfo): [string, string][] {
+  const { sharedExperts } = moe;
+  const shared: [string, string] = [
+    "shared experts",
+    sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`,
   ];
-  return [
-    ["experts", `${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`],
-    ["shared experts", sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`],
-    ["gating", rule.join(", ")],
-  ];
+  const kinds = kindsOfLayers(moe);
+  return kinds.flatMap(({ experts, topK, gating, layers: having }, i): [string, string][] => {
+    const where = kinds.length > 1 ? `layers ${ranges(having)}: ` : "";
+    return [
+      [
+        "experts",
+        `${where}${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`,
+      ],
+      ...(i === 0 ? [shared] : []),
+      ["gating", gating ? ruleWords(gating) : "not known"],
+    ];
+  });
+}
+
+/** The layers that are routed alike, in the order of the first of each kind. */
+function kindsOfLayers(moe: MoeInfo): (MoeLayer & { layers: number[] })[] {
+  const kinds = new Map<string, MoeLayer & { layers: number[] }>();
+  for (const layer of moe.layers) {
+    const { experts, topK, gating } = moeLayer(moe, layer);
+    const key = JSON.stringify([experts, topK, gating]);
+    const kind = kinds.get(key) ?? { experts, topK, gating, layers: [] };
+    kinds.set(key, kind);
+    kind.layers.push(layer);
+  }
+  return [...kinds.values()];
 }

@@ -2,6 +2,7 @@ import type { RowMean } from "../analysis/entropy.ts";
 import type { ExpertUsage } from "../analysis/usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
+import { withCurrentMoe } from "../routing/moe-record.ts";
 import { schema } from "../schema.ts";
 import { modelRecord } from "../store/manifest.ts";
 import { combine } from "./combine.ts";
@@ -59,7 +60,12 @@ export function parseProfile(text: string, name: string): Profile {
     );
   }
   const { model, engine, samples, results } = parseJson(HEAD(), json, `profile ${name}`);
-  return { model, engine, samples, results: profileReducer().fromJson(results) };
+  return {
+    model: withCurrentMoe(model, engine.kind),
+    engine,
+    samples,
+    results: profileReducer().fromJson(results),
+  };
 }
 
 /** @throws RequestError `INVALID_ARGUMENT` when they are of different models. */

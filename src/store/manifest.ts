@@ -4,6 +4,7 @@ import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/st
 import type { TensorType } from "../capture/tensor.ts";
 import { POOLINGS } from "../engines/embedding.ts";
 import { CaptureError } from "../errors.ts";
+import { moeRecord, withCurrentMoe } from "../routing/moe-record.ts";
 import { type Parsed, schema } from "../schema.ts";
 import { embeddingsRecord } from "./embeddings.ts";
 import { FORMAT } from "./format.ts";
@@ -25,24 +26,7 @@ const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
-const moe = schema((z) =>
-  z.object({
-    /** 0-based indices of the layers that have a router. */
-    layers: z.array(count()),
-    experts: count(),
-    topK: count(),
-    sharedExperts: count(),
-    gating: z.object({
-      score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-      normalize: z.boolean(),
-      scale: z.number(),
-      selectionBias: z.boolean(),
-      groups: z.object({ count: count(), used: count() }).nullable(),
-    }),
-  }),
-);
-
-/** A `ModelInfo` that was written as JSON. */
+/** A `ModelInfo` as JSON, of this version or an earlier one. */
 export const modelRecord = schema((z) =>
   z.object({
     name: z.string(),
@@ -56,7 +40,7 @@ export const modelRecord = schema((z) =>
     bytes: count(),
     quantization: z.string(),
     pooling: z.enum(POOLINGS).optional(),
-    moe: moe().nullable(),
+    moe: moeRecord().nullable(),
   }),
 );
 
@@ -120,42 +104,44 @@ const shard = schema((z) =>
 );
 
 const manifest = schema((z) =>
-  z.object({
-    format: z.literal(FORMAT),
-    /** Version of the moescope that wrote the folder. */
-    moescope: z.string(),
-    /** ISO 8601, UTC. */
-    createdAt: z.iso.datetime(),
-    engine: z.object({ name: z.string(), version: z.string() }),
-    model: model(),
-    streams: z.partialRecord(
-      z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
-      stream(),
-    ),
-    /** In order of their rows, which are in the order they were computed in. */
-    shards: z.array(shard()),
-    /** Rows in all shards. */
-    rows: count(),
-    /** How the run was asked for; without it the folder cannot be resumed. */
-    run: runRecord().optional(),
-    /** The prompts, by sample index. */
-    samples: z.array(
-      z.object({
-        label: z.string().nullable(),
-        promptTokens: count(),
-        /** Where the tokens of images lie in the prompt. */
-        media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
-      }),
-    ),
-    /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
-    outputs: z.array(outputRecord()),
-    /** Where the pooled embeddings of the samples are; absent where none are made. */
-    embeddings: embeddingsRecord().optional(),
-    /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
-    complete: z.boolean(),
-    /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
-    missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
-  }),
+  z
+    .object({
+      format: z.literal(FORMAT),
+      /** Version of the moescope that wrote the folder. */
+      moescope: z.string(),
+      /** ISO 8601, UTC. */
+      createdAt: z.iso.datetime(),
+      engine: z.object({ name: z.string(), version: z.string() }),
+      model: model(),
+      streams: z.partialRecord(
+        z.custom<StreamName>((name) => isStreamName(name as string), "no stream"),
+        stream(),
+      ),
+      /** In order of their rows, which are in the order they were computed in. */
+      shards: z.array(shard()),
+      /** Rows in all shards. */
+      rows: count(),
+      /** How the run was asked for; without it the folder cannot be resumed. */
+      run: runRecord().optional(),
+      /** The prompts, by sample index. */
+      samples: z.array(
+        z.object({
+          label: z.string().nullable(),
+          promptTokens: count(),
+          /** Where the tokens of images lie in the prompt. */
+          media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
+        }),
+      ),
+      /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
+      outputs: z.array(outputRecord()),
+      /** Where the pooled embeddings of the samples are; absent where none are made. */
+      embeddings: embeddingsRecord().optional(),
+      /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
+      complete: z.boolean(),
+      /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
+      missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
+    })
+    .transform((read) => ({ ...read, model: withCurrentMoe(read.model, read.engine.name) })),
 );
 
 /** The contents of `manifest.json`. */

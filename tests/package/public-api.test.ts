@@ -34,6 +34,7 @@ describe("the public API", () => {
         "load",
         "loadBalance",
         "maxViolation",
+        "moeLayer",
         "normalizedEntropy",
         "npyBytes",
         "openCapture",

@@ -21,12 +21,15 @@ describe("route", () => {
     expect(route(logits, { ...SOFTMAX, scale: 0 }, 2)).toEqual(route(logits, SOFTMAX, 2));
   });
 
-  test.each<[string, Gating, number, number[] | null]>([
+  test.each<[string, Gating | null, number, number[] | null]>([
+    ["a rule that is not known", null, 2, null],
+    ["experts that are looked up by token", { ...SOFTMAX, chosenBy: "token_id" }, 2, null],
     ["more experts than there are", SOFTMAX, 5, null],
     ["a missing selection bias", { ...SOFTMAX, selectionBias: true }, 2, null],
+    ["a bias that the rule has not", SOFTMAX, 2, [1, 2, 3, 4]],
     ["a bias of another length", { ...SOFTMAX, selectionBias: true }, 2, [1, 2, 3]],
-    ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1 } }, 1, null],
-    ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1 } }, 3, null],
+    ["groups of unequal size", { ...SOFTMAX, groups: { count: 3, used: 1, best: 2 } }, 1, null],
+    ["groups too small for top-k", { ...SOFTMAX, groups: { count: 2, used: 1, best: 2 } }, 3, null],
   ])("refuses %s", (_, gating, topK, bias) => {
     expect(() => route(logits, gating, topK, bias)).toThrow(
       expect.objectContaining({ code: "INVALID_ARGUMENT" }),

@@ -328,8 +328,9 @@ export function bind(files: LibraryFiles) {
     ) => void,
     typeName: base.func("ggml_type_name", "const char *", ["int"]) as (type: number) => string,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
-    /** As {@link opName}, but unary and gated operations by their own names. */
-    opDescription: base.func("ggml_op_desc", "const char *", ["uint64_t"]) as (t: TensorPointer) => string,
+    /** Which of the unary or gated operations one is, by its first parameter. */
+    unaryOpName: base.func("ggml_unary_op_name", "const char *", ["int"]) as (op: number) => string,
+    gatedOpName: base.func("ggml_glu_op_name", "const char *", ["int"]) as (op: number) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
     isScalar: base.func("ggml_is_scalar", "bool", ["void *"]) as (tensor: Pointer) => boolean,

@@ -19,6 +19,7 @@ import type { HostChannel, HostEnd } from "./channel.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
 import { templatesOf } from "./gguf-templates.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
+import { withRoutes } from "./layer-routes.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
@@ -84,7 +85,13 @@ export class LlamaEngine implements Engine {
     this.chatTemplate = chatTemplate;
     this.namedTemplates = namedTemplates;
     this.specialTokens = { ...specialTokens, ...ready.specialTokens };
-    this.model = { ...model, vocabSize: ready.vocabSize };
+    const { moe, differences } = withRoutes(model, ready.routes);
+    for (const difference of differences)
+      process.emitWarning(`${difference}. What is computed holds; please report this model`, {
+        type: "MoescopeWarning",
+        code: "RULE_DIFFERS",
+      });
+    this.model = { ...model, moe, vocabSize: ready.vocabSize };
     this.#streams = ready.streams;
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.

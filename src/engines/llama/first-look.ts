@@ -6,12 +6,10 @@ import { NativeTokens } from "./native-tokens.ts";
 import { SAMPLE } from "./probe-sample.ts";
 import type { GraphWatcher, Tap } from "./tap.ts";
 import { NO_TARGETS } from "./taps.ts";
-import { TensorReader } from "./tensor-reader.ts";
+import { MAX_SOURCES, TensorReader } from "./tensor-reader.ts";
 
 /** Which operand of an operation is the mask of its attention. */
 const MASKS: Readonly<Record<string, number>> = { SOFT_MAX: 1, FLASH_ATTN_EXT: 3 };
-/** `GGML_MAX_SRC`. */
-const MAX_SOURCES = 10;
 /** What may lie between a mask that llama.cpp fills and the attention that reads it: other layouts, a sum of masks. */
 const LAYOUTS = new Set(
   "ADD CONCAT CONT CPY DUP FILL PERMUTE REPEAT RESHAPE SET_ROWS TRANSPOSE VIEW".split(" "),

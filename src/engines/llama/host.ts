@@ -150,6 +150,7 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       vocabSize: session.vocabulary.size,
       purpose: session.purpose,
       streams: session.streams(),
+      routes: session.routes,
     },
   });
 }

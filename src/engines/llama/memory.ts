@@ -72,10 +72,15 @@ export class Memory {
   /** A NUL-terminated ASCII string of at most `capacity` bytes. */
   text(address: number, capacity: number): string {
     const offset = this.#at(address);
-    const text = this.#bytes.toString("latin1", offset, offset + capacity);
-    const end = text.indexOf("\0");
-    return end === -1 ? text : text.slice(0, end);
+    return textAt(this.#bytes, offset, capacity);
   }
+}
+
+/** A NUL-terminated ASCII string of at most `capacity` bytes. */
+export function textAt(bytes: Buffer, offset: number, capacity: number): string {
+  const text = bytes.toString("latin1", offset, offset + capacity);
+  const end = text.indexOf("\0");
+  return end === -1 ? text : text.slice(0, end);
 }
 
 const UP = 2 ** 537;

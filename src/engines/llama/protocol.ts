@@ -6,6 +6,7 @@ import type { HostEnd } from "./channel.ts";
 import type { Device } from "./devices.ts";
 import type { GpuChoice, GpuLibrary } from "./gpu.ts";
 import type { ModelShape } from "./graph/model-shape.ts";
+import type { LayerRoutes } from "./layer-routes.ts";
 import type { LibraryFiles } from "./library.ts";
 import type { PlacementOptions } from "./placement.ts";
 import type { Purpose, PurposeRequest } from "./purpose.ts";
@@ -105,6 +106,8 @@ export interface Ready {
   readonly purpose: Purpose;
   /** The streams of the model's graph as it was loaded; see `stream-shapes.ts`. */
   readonly streams: RowShapes;
+  /** How its layers route, by the same graph. */
+  readonly routes: LayerRoutes;
 }
 
 export interface WireError {

@@ -70,8 +70,11 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  const rowsOnly = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
-  const ended = session.capture(targets, { cut: rowsOnly });
+  const cut = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
+  /** Layers whose routing no step has shown to be what it should be yet. */
+  const unchecked = session.gates.open(plan);
+  let taken = session.gates.withChecked(targets, unchecked);
+  let ended = session.capture(taken, { cut });
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
@@ -86,6 +89,7 @@ export function* run(
       const slots = session.tap.settle(session.context);
       if (code !== 0) throw decodeError(code, chunks);
 
+      if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step });
       if (!collector.fits(selected.length)) yield flush();
       collector.add({ selected, slots, causal, ...step });
       for (const { running, token } of draws) {
@@ -99,6 +103,11 @@ export function* run(
         if (running.request.maxTokens === 0 && running.fed === running.length)
           end(running, promptEnd(running));
       pending.processed += step.tokens;
+      if (taken !== targets && unchecked.size === 0) {
+        // What was taken for the check alone is not taken again.
+        taken = targets;
+        ended = session.capture(taken, { cut });
+      }
 
       const now = performance.now();
       if (now - pendingSince >= GATHER_MS) {

@@ -13,8 +13,10 @@ import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
 import { firstLook, PROBE_TOKENS } from "./first-look.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
+import { GateCheck } from "./gate-check.ts";
 import type { KnownGraph } from "./graph/known-graphs.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
+import { type LayerRoutes, layerRoutes } from "./layer-routes.ts";
 import { loadModel, ON_GPU, reason } from "./load-model.ts";
 import { lookAtStep } from "./look-at-step.ts";
 import { addressOf, floatsAt } from "./memory.ts";
@@ -44,6 +46,9 @@ export class Session {
   readonly tap: Tap;
   readonly vocabulary: Vocabulary;
   readonly contextSize: number;
+  /** How the layers route, by the graph. */
+  readonly routes: LayerRoutes;
+  readonly gates: GateCheck;
   /** Sequences that may share a step. */
   readonly parallel: number;
 
@@ -62,8 +67,15 @@ export class Session {
   /** Graphs that llama.cpp was made to build. */
   #graphs = 0;
 
-  private constructor(llama: Llama, loaded: LoadedModel, options: WorkerOptions, context: Pointer, tap: Tap) {
+  private constructor(
+    llama: Llama,
+    loaded: LoadedModel,
+    options: WorkerOptions,
+    { context, tap, routes, gates }: Pick<Session, "context" | "tap" | "routes" | "gates">,
+  ) {
     this.llama = llama;
+    this.routes = routes;
+    this.gates = gates;
     this.#loaded = loaded;
     this.#options = options;
     this.#context = context;
@@ -151,8 +163,10 @@ export class Session {
     try {
       context = make(likely);
       let streams: RowShapes = new Map();
+      let routes: LayerRoutes = new Map();
       const built = ({ taps }: KnownGraph) => {
         streams = streamShapes(taps, options.flashAttention === false);
+        routes = layerRoutes(taps);
       };
       const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context, built));
       const loaded = { ...likely, purpose };
@@ -162,7 +176,8 @@ export class Session {
         context = make(loaded);
         tap.forgetGraphs();
       }
-      const session = new Session(llama, loaded, options, context, tap);
+      const gates = new GateCheck(llama, routes, streams, options.shape.architecture);
+      const session = new Session(llama, loaded, options, { context, tap, routes, gates });
       session.#streams.set(false, streams);
       // A step like the one that was looked at would use its graph again.
       session.invalidateGraph();

@@ -19,6 +19,11 @@ export const TENSOR = {
   size: 336,
 } as const;
 
+/** `GGML_MAX_SRC`: operands a tensor may have. */
+export const MAX_SOURCES = 10;
+/** `GGML_MAX_NAME`. */
+export const NAME_BYTES = 64;
+
 /** Fields of a `ggml_tensor` in place. */
 export class TensorReader {
   readonly #memory: Memory;
@@ -72,6 +77,6 @@ export class TensorReader {
     this.#memory.setInt32(t + TENSOR.flags, this.#memory.int32(t + TENSOR.flags) | flag);
   }
   name(t: TensorPointer): string {
-    return this.#memory.text(t + TENSOR.name, 64);
+    return this.#memory.text(t + TENSOR.name, NAME_BYTES);
   }
 }

@@ -1,6 +1,6 @@
-import { behindViews, type Graph, type GraphNode, isLeaf } from "./graph.ts";
+import { behindViews, type Graph, type GraphNode, isLeaf, weightNamed } from "./graph.ts";
 import { Levels } from "./levels.ts";
-import { must, type Proof, prove } from "./proof.ts";
+import { must, type Proof, prove, Unproven } from "./proof.ts";
 import { RowAxes } from "./rows.ts";
 
 /**
@@ -15,20 +15,26 @@ export function findAttention(
   levels = new Levels(graph),
   rows = new RowAxes(graph),
 ): ReadonlyMap<number, Proof<GraphNode>> {
-  const byLayer = new Map<number, { softmax: GraphNode; keys: GraphNode }[]>();
+  const byLayer = new Map<number, Attended[]>();
   for (const node of graph.nodes("SOFT_MAX")) {
-    const keys = keysOf(node, levels);
-    if (!keys || !node.readers.some((reader) => reader.op === "MUL_MAT" && reader.sources[1] === node))
+    const product = productBefore(node, levels);
+    if (!product || !node.readers.some((reader) => reader.op === "MUL_MAT" && reader.sources[1] === node))
       continue;
     const layer = levels.of(node.index);
-    byLayer.set(layer, [...(byLayer.get(layer) ?? []), { softmax: node, keys }]);
+    byLayer.set(layer, [...(byLayer.get(layer) ?? []), { softmax: node, ...product }]);
   }
   return new Map(
     [...byLayer].map(([layer, found]) => [
       layer,
       prove(() => {
+        const tangle = levels.tangle(layer);
+        if (tangle !== null) throw new Unproven(tangle);
         must(found.length === 1, () => `it attends ${found.length} times`);
-        const [{ softmax, keys }] = found as [{ softmax: GraphNode; keys: GraphNode }];
+        const [{ softmax, keys, queries }] = found as [Attended];
+        must(
+          layerBefore(queries, levels) === layer && layerBehind(softmax) === layer,
+          () => "its queries, or what comes of its attention, belong to another layer",
+        );
         must(
           isCache(keys) || isStep(keys, rows),
           () => `its keys come of ${behindViews(keys).op}, so that a key is not one position`,
@@ -39,13 +45,50 @@ export function findAttention(
   );
 }
 
-/** What the queries were multiplied with, if a softmax is one of such a product. */
-function keysOf(softmax: GraphNode, levels: Levels): GraphNode | null {
+interface Attended {
+  readonly softmax: GraphNode;
+  readonly keys: GraphNode;
+  readonly queries: GraphNode;
+}
+
+/** Keys and queries, if a softmax is one of their product. */
+function productBefore(softmax: GraphNode, levels: Levels): Omit<Attended, "softmax"> | null {
   let at = softmax.sources[0]!;
   while (["SCALE", "TANH", "ADD"].includes(at.op)) at = at.sources[0]!;
   const [keys, queries] = at.sources;
-  if (at.op !== "MUL_MAT" || !queries || !levels.isLive(queries.index)) return null;
-  return keys!;
+  return at.op === "MUL_MAT" && keys && queries && levels.isLive(queries.index) ? { keys, queries } : null;
+}
+
+/** The layer of the weight that a tensor was last multiplied with; `null`: of none. */
+function layerBefore(node: GraphNode, levels: Levels): number | null {
+  for (let at: GraphNode | undefined | null = node; at; ) {
+    const layer = weightLayer(at);
+    if (layer !== null) return layer;
+    at = at.sources.find((source) => source && levels.flows(source.index));
+  }
+  return null;
+}
+
+/** The layer of the weights that a tensor is next multiplied with; `null`: of none, or of several layers. */
+function layerBehind(node: GraphNode): number | null {
+  const layers = new Set<number>();
+  const seen = new Set(node.readers);
+  for (const at of seen) {
+    const layer = weightLayer(at);
+    if (layer !== null) layers.add(layer);
+    else for (const reader of at.readers) seen.add(reader);
+  }
+  return layers.size === 1 ? [...layers][0]! : null;
+}
+
+/** The layer of a weight that an operation reads, directly or through views. */
+function weightLayer({ sources }: GraphNode): number | null {
+  for (const source of sources) {
+    const root = source && behindViews(source);
+    const layer = root && isLeaf(root) ? weightNamed(root.name).layer : null;
+    if (layer !== null) return layer;
+  }
+  return null;
 }
 
 const CACHE = /^cache_k_l\d+$/;

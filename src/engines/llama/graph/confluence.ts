@@ -4,7 +4,7 @@ import type { Levels } from "./levels.ts";
 /**
  * Where the values of a graph run together on their way to the model's output.
  *
- * In a graph with one end, the tensors that all ways from a tensor to the end pass through are a line (its
+ * All outputs taken together as one end, the tensors that all ways from a tensor to the end pass through are a line (its
  * post-dominators); of several tensors their lines meet. The first tensor where they do is the one that everything
  * computed from them goes through.
  */
@@ -22,16 +22,14 @@ export class Confluence {
     this.#levels = levels;
     this.#op = graph.parts.op;
     this.#difference = graph.opNumber("SUB");
-    this.#next = new Int32Array(nodeCount).fill(NONE);
-    this.#depth = new Int32Array(nodeCount);
-    // What the model puts out: the last operation on values that changes no cache.
-    let end = nodeCount - 1;
-    while (end >= 0 && !(levels.flows(end) && !writesState(graph, end))) end--;
-    if (end < 0) return;
+    this.#next = new Int32Array(nodeCount + 1).fill(NONE);
+    this.#depth = new Int32Array(nodeCount + 1);
+    // Behind all outputs, where all ways end.
+    const end = nodeCount;
     this.#next[end] = end;
-    for (let i = end - 1; i >= 0; i--) {
+    for (let i = nodeCount - 1; i >= 0; i--) {
       if (!levels.flows(i)) continue;
-      let meet: number = NONE;
+      let meet: number = graph.isOutput(i) && readersFrom[i] === readersFrom[i + 1] ? end : NONE;
       for (let at = readersFrom[i]!; at < readersFrom[i + 1]!; at++) {
         const reader = readers[at]!;
         if (this.#next[reader] !== NONE && !this.isSideways(i, reader))
@@ -48,9 +46,10 @@ export class Confluence {
     return this.#next[index] !== NONE;
   }
 
-  /** The first tensor that all ways from these lead through; they lead out. */
+  /** The first tensor that all ways from these lead through; they lead out. {@link NONE}: they lead to several outputs. */
   of(indices: readonly number[]): number {
-    return indices.reduce((a, b) => this.#meet(a, b));
+    const meet = indices.reduce((a, b) => this.#meet(a, b));
+    return meet === this.#next.length - 1 ? NONE : meet;
   }
 
   /**
@@ -69,11 +68,4 @@ export class Confluence {
     }
     return x;
   }
-}
-
-/** Whether an operation writes into a cache. */
-export function writesState({ parts: { viewOf }, nodeCount }: Graph, index: number): boolean {
-  let at = index;
-  while (at < nodeCount && viewOf[at] !== NONE) at = viewOf[at]!;
-  return at >= nodeCount;
 }

@@ -8,6 +8,7 @@ import { findMoePasses, type MoePass, type MoePasses } from "./moe-pass.ts";
 import { must, type Proof, prove, Unproven } from "./proof.ts";
 import { RowAxes, type TokenRows } from "./rows.ts";
 import { findSharedExperts } from "./shared-expert.ts";
+import { unreadWords } from "./unread.ts";
 
 /** A tensor that is shown to hold a stream's values for a layer, and the axis of it that counts rows. */
 export interface ProvenTap {
@@ -26,12 +27,15 @@ export class GraphTaps {
   readonly #levels: Levels;
   readonly #found = new Map<NamedStream, LayerTaps>();
   #passes: MoePasses | null = null;
+  /** Why no tensor of the graph can be trusted. */
+  readonly #unread: string | null;
 
   constructor(graph: Graph, shape: ModelShape) {
     this.graph = graph;
     this.#shape = shape;
     this.#levels = new Levels(graph);
     this.rows = new RowAxes(graph);
+    this.#unread = unreadWords(graph, this.#levels);
   }
 
   /** Of a stream of the registry. */
@@ -42,7 +46,7 @@ export class GraphTaps {
       taps = new Map(
         [...find(this)]
           .sort(([a], [b]) => a - b)
-          .map(([layer, proof]) => [layer, this.#withRows(proof, type)] as const),
+          .map(([layer, proof]) => [layer, this.#asTap(proof, type)] as const),
       );
       this.#found.set(stream, taps);
     }
@@ -78,7 +82,7 @@ export class GraphTaps {
   }
 
   sharedExperts(): ReadonlyMap<number, Proof<GraphNode>> {
-    return findSharedExperts(this.graph, this.#levels);
+    return findSharedExperts(this.graph, this.#levels, this.passes());
   }
 
   attention(): ReadonlyMap<number, Proof<GraphNode>> {
@@ -100,9 +104,10 @@ export class GraphTaps {
     }
   }
 
-  #withRows(proof: Proof<GraphNode>, type: number): Proof<ProvenTap> {
+  #asTap(proof: Proof<GraphNode>, type: number): Proof<ProvenTap> {
     return prove(() => {
       if ("refused" in proof) throw new Unproven(proof.refused);
+      if (this.#unread !== null) throw new Unproven(this.#unread);
       const node = proof.proven;
       must(node.type === type, () => `its values are of another type (${node.type})`);
       const rows = this.rows.of(node.index);

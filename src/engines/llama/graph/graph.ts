@@ -1,4 +1,4 @@
-import type { TensorPointer } from "../bindings.ts";
+import { GGML_TENSOR_FLAG_OUTPUT, type TensorPointer } from "../bindings.ts";
 import { toNumber } from "../memory.ts";
 import { TENSOR } from "../tensor-reader.ts";
 
@@ -27,6 +27,8 @@ export interface GraphNode {
   readonly viewOffset: number;
   /** The first of `op_params` as a whole number: the order of an argsort; for others the bits of a float (a scale's factor). */
   readonly parameter: number;
+  /** Another of `op_params`, as a float: a clamp's limits are 0 and 1. */
+  floatParameter(place: number): number;
   /** ggml's name of it. For leaves, and for what a user asks for by name. */
   readonly name: string;
 }
@@ -72,7 +74,7 @@ const VIEWS = new Set(["VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"]);
 
 /** Fields of the struct, in 8 bytes; the last one in 4. */
 const [NE, NB, VIEW_OFFSET] = [TENSOR.ne >> 3, TENSOR.nb >> 3, TENSOR.viewOffset >> 3];
-const [TYPE_WORD, PARAMETER] = [TENSOR.type >> 2, TENSOR.opParams >> 2];
+const [TYPE_WORD, PARAMETER, FLAGS] = [TENSOR.type >> 2, TENSOR.opParams >> 2, TENSOR.flags >> 2];
 
 /**
  * A graph that is built and not yet computed; as long as llama.cpp keeps it.
@@ -154,6 +156,20 @@ export class Graph {
     return this.#isView[this.parts.op[index]!]!;
   }
 
+  /** Whether an operation writes into a cache. */
+  writesState(index: number): boolean {
+    const { viewOf, nodeCount } = this.parts;
+    let at = index;
+    while (at < nodeCount && viewOf[at] !== NONE) at = viewOf[at]!;
+    return at >= nodeCount;
+  }
+
+  /** Whether llama.cpp takes an operation's values out of the graph. */
+  isOutput(index: number): boolean {
+    const { words, nodes, from } = this.parts;
+    return (words[(nodes[index]! - from) / 4 + FLAGS]! & GGML_TENSOR_FLAG_OUTPUT) !== 0;
+  }
+
   /** Number of an operation in the column of operations; {@link NONE}: the graph has none of it. */
   opNumber(name: string): number {
     return this.parts.opNames.indexOf(name);
@@ -168,6 +184,9 @@ export class Graph {
     return nodes;
   }
 }
+
+const FLOAT = new Float32Array(1);
+const BITS = new Int32Array(FLOAT.buffer);
 
 /** Reads the columns when it is asked; what is asked for often is kept. */
 class ShownNode implements GraphNode {
@@ -226,6 +245,10 @@ class ShownNode implements GraphNode {
   get parameter(): number {
     return this.#word(PARAMETER);
   }
+  floatParameter(place: number): number {
+    BITS[0] = this.#word(PARAMETER + place);
+    return FLOAT[0]!;
+  }
   get name(): string {
     return this.#leaf?.name ?? this.#graph.parts.name(this.address);
   }
@@ -283,4 +306,12 @@ export function weightAt(node: GraphNode, place: number): Weight | null {
   if (!source) return null;
   const root = behindViews(source);
   return isLeaf(root) ? weightNamed(root.name) : null;
+}
+
+/** Whether a tensor is another or is computed from it. */
+export function isComputedFrom(node: GraphNode, origin: GraphNode): boolean {
+  const seen = new Set([node]);
+  for (const at of seen)
+    if (at.index > origin.index) for (const source of at.sources) if (source) seen.add(source);
+  return seen.has(origin);
 }

@@ -1,5 +1,5 @@
-import { Confluence, writesState } from "./confluence.ts";
-import { type Graph, type GraphNode, TYPE } from "./graph.ts";
+import { Confluence } from "./confluence.ts";
+import { type Graph, type GraphNode, isComputedFrom, NONE, TYPE } from "./graph.ts";
 import { isEmbedding, Levels } from "./levels.ts";
 import type { ModelShape } from "./model-shape.ts";
 import { must, type Proof, prove, Unproven } from "./proof.ts";
@@ -18,25 +18,23 @@ export function findLayerOutputs(
   levels = new Levels(graph),
 ): readonly Proof<GraphNode>[] {
   const confluence = new Confluence(graph, levels);
-  const unread = unreadLayers(graph, levels);
   const crossing = crossings(graph, levels, confluence);
   const outputs: Proof<GraphNode>[] = [];
   for (let layer = 0; layer < layers; layer++)
     outputs.push(
       prove(() => {
-        must(!unread.has(layer), () => "part of what it computes is read by nothing");
-        const again = levels.readAgain.get(layer);
-        must(
-          again === undefined,
-          () => `its weights are used again after layer ${again}: there is no single pass through it`,
-        );
+        const tangle = levels.tangle(layer);
+        if (tangle !== null) throw new Unproven(tangle);
         must(layer <= levels.last, () => "the computation has no such layer");
         const own = levels.readers.get(layer)?.filter((index) => confluence.leadsOut(index)) ?? [];
         must(layer > 0 || own.length > 0, () => "it computes nothing");
-        const output =
-          layer === 0
-            ? withResidual(graph.at(confluence.of(own)), levels)
-            : graph.at(confluence.of([...own, outputBefore(outputs).index]));
+        const meet = confluence.of(layer === 0 ? own : [...own, outputBefore(outputs).index]);
+        must(meet !== NONE, () => "what it computes goes several ways to the model's output");
+        const output = layer === 0 ? withResidual(graph.at(meet), levels) : graph.at(meet);
+        must(
+          new Set(output.readers).size === output.readers.length,
+          () => "what it hands on is put together with itself",
+        );
         checkHandsOn(output, crossing.get(layer) ?? new Set(), graph, levels);
         const [size, , ...rest] = output.shape;
         must(
@@ -84,17 +82,6 @@ function behindSelection(node: GraphNode): GraphNode {
   return at;
 }
 
-function isComputedFrom(node: GraphNode, origin: GraphNode): boolean {
-  const seen = new Set<GraphNode>();
-  const visit = (at: GraphNode): boolean => {
-    if (at === origin) return true;
-    if (at.index < origin.index || seen.has(at)) return false;
-    seen.add(at);
-    return at.sources.some((source) => source && visit(source));
-  };
-  return visit(node);
-}
-
 /** Everything that leaves the layers up to this one for a later one must come of its output alone. */
 function checkHandsOn(output: GraphNode, crossing: ReadonlySet<number>, graph: Graph, levels: Levels): void {
   const others = [...crossing].filter((index) => !comesOf(index, output.index, graph, levels));
@@ -131,28 +118,21 @@ function crossings(
 
 /** Whether a tensor is another, or is computed from it and from what belongs to no layer. */
 function comesOf(index: number, output: number, graph: Graph, levels: Levels): boolean {
-  if (index <= output) return index === output;
   const { sources, sourcesFrom } = graph.parts;
-  let any = false;
-  for (let at = sourcesFrom[index]!; at < sourcesFrom[index + 1]!; at++) {
-    const source = sources[at]!;
-    if (!levels.flows(source) || levels.of(source) < 0) continue;
-    if (!comesOf(source, output, graph, levels)) return false;
-    any = true;
+  const seen = new Set([index]);
+  for (const node of seen) {
+    if (node === output) continue;
+    if (node < output) return false;
+    let any = false;
+    for (let at = sourcesFrom[node]!; at < sourcesFrom[node + 1]!; at++) {
+      const source = sources[at]!;
+      if (!levels.flows(source) || levels.of(source) < 0) continue;
+      seen.add(source);
+      any = true;
+    }
+    if (!any) return false;
   }
-  return any;
-}
-
-/** Layers with an operation that reads their weights and whose result goes nowhere: llama.cpp builds no such thing. */
-function unreadLayers(graph: Graph, levels: Levels): ReadonlySet<number> {
-  const { nodeCount, readers, readersFrom } = graph;
-  const used = new Uint8Array(nodeCount);
-  for (let i = nodeCount - 1; i >= 0; i--) {
-    used[i] = i === nodeCount - 1 || writesState(graph, i) ? 1 : 0;
-    for (let at = readersFrom[i]!; at < readersFrom[i + 1]! && !used[i]; at++) used[i] = used[readers[at]!]!;
-  }
-  const unread = [...levels.readers].filter(([, own]) => own.some((index) => !used[index]));
-  return new Set(unread.map(([layer]) => layer));
+  return true;
 }
 
 /** As ggml counts them, the fastest first; those that say nothing left out. */

@@ -14,7 +14,7 @@ export class Levels {
   /** Operations that carry values and read weights of each layer, in the order of computation. */
   readonly readers = new Map<number, number[]>();
   /** By layer the highest layer after which its weights are read once more. */
-  readonly readAgain = new Map<number, number>();
+  readonly #readAgain = new Map<number, number>();
   /** The last layer that there is. */
   readonly last: number;
   readonly #levels: Int16Array;
@@ -40,11 +40,22 @@ export class Levels {
       const readers = this.readers.get(own);
       if (readers) readers.push(i);
       else this.readers.set(own, [i]);
-      if (own < level) this.readAgain.set(own, Math.max(level, this.readAgain.get(own) ?? level));
+      if (own < level) this.#readAgain.set(own, Math.max(level, this.#readAgain.get(own) ?? level));
     }
     this.#levels = levels;
     this.#isIndex = isIndex;
     this.last = Math.max(BEFORE_LAYERS, ...this.readers.keys());
+  }
+
+  /**
+   * Why it cannot be said what belongs to a layer, or `null`: its weights, or an earlier layer's, are read after it has
+   * begun or after a later one (layers that are gone through more than once).
+   */
+  tangle(layer: number): string | null {
+    for (const [earlier, later] of this.#readAgain)
+      if (earlier <= layer && layer <= later)
+        return `weights of layer ${earlier} are read after layer ${later} has begun: the layers are not gone through once each`;
+    return null;
   }
 
   /** The layer of a tensor that carries values; below {@link BEFORE_LAYERS} if it carries none. */
@@ -63,6 +74,9 @@ export class Levels {
   }
 }
 
+/** One matrix may serve for both; some architectures give it the name of the output's then. */
+const EMBEDDINGS = new Set(["token_embd.weight", "output.weight"]);
+
 /** The rows of the embedding table that belong to the step's tokens. */
 export const isEmbedding = (node: GraphNode): boolean =>
-  node.op === "GET_ROWS" && weightAt(node, 0)?.part === "token_embd.weight";
+  node.op === "GET_ROWS" && EMBEDDINGS.has(weightAt(node, 0)?.part ?? "");

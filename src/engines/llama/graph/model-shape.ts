@@ -2,6 +2,8 @@ import type { ModelInfo } from "../../engine.ts";
 
 /** What the model's file says that its graph is held against. */
 export interface ModelShape {
+  /** For messages. */
+  readonly architecture: string;
   /** Layers of the model; those for multi-token prediction not counted. */
   readonly layers: number;
   /** Values of a hidden state. */
@@ -10,7 +12,8 @@ export interface ModelShape {
   readonly moeLayers: readonly number[];
 }
 
-export const modelShape = ({ layers, hiddenSize, moe }: ModelInfo): ModelShape => ({
+export const modelShape = ({ architecture, layers, hiddenSize, moe }: ModelInfo): ModelShape => ({
+  architecture,
   layers,
   width: hiddenSize,
   moeLayers: moe?.layers ?? [],

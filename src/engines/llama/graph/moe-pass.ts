@@ -179,6 +179,10 @@ class PassSearch {
 
   /** Back from the probabilities to the router. */
   #scores(gathered: GraphNode, layer: number): Pick<MoePass, "router" | "logits" | "scoring" | "probs"> {
+    const isBiased = (node: GraphNode): boolean => {
+      const bias = node.op === "ADD" ? weightAt(node, 1) : null;
+      return bias?.part === "ffn_gate_inp.bias" && bias.layer === layer;
+    };
     const probs = behindReshapes(gathered.sources[0]!);
     const scoring: GraphNode[] = [];
     for (let at = probs; ; ) {
@@ -189,13 +193,17 @@ class PassSearch {
           () =>
             `its experts are scored by ${weight ? describe(weight.layer, weight.part) : "no weight"}, not by its router`,
         );
-        const bias = scoring[0] && weightAt(scoring[0], 1);
-        const biased = scoring[0]?.op === "ADD" && bias?.part === "ffn_gate_inp.bias" && bias.layer === layer;
-        return { router: at, logits: biased ? scoring.shift()! : at, scoring, probs };
+        const biased = scoring[0] !== undefined && isBiased(scoring[0]);
+        const logits = biased ? scoring.shift()! : at;
+        must(
+          at.readers.every((reader) => reader === logits || (!biased && !isBiased(reader))),
+          () => "its router's product is read with its bias and without",
+        );
+        return { router: at, logits, scoring, probs };
       }
       const live = at.sources.filter((source) => source && this.#levels.flows(source.index));
       must(
-        SCORING.has(at.op) && live.length === 1 && live[0] === at.sources[0],
+        (SCORING.has(at.op) || isBiased(at)) && live.length === 1 && live[0] === at.sources[0],
         () => `its experts' scores come of the operation ${at.op}, which is not known there`,
       );
       scoring.unshift(at);
@@ -274,7 +282,7 @@ const WEIGHING = new Set(["RESHAPE", "SOFT_MAX", "DIV", "SCALE", "CLAMP", "CONT"
 /** What may lie between logits and probabilities. */
 const SCORING = new Set([
   ...["SOFT_MAX", "SIGMOID", "SOFTPLUS", "SQRT", "TANH", "EXP"],
-  ...["SCALE", "ADD", "MUL", "CLAMP", "RESHAPE", "CONT", "GET_ROWS"],
+  ...["SCALE", "CLAMP", "RESHAPE", "CONT", "GET_ROWS"],
 ]);
 
 /** A tensor of which others are the same values in another shape. */

@@ -1,12 +1,10 @@
 import { EngineError } from "../../../errors.ts";
 import type { Llama, TensorPointer } from "../bindings.ts";
 import { copiedTensors, isCopyName, type NativeGraph, TENSOR_STEP } from "../device-bindings.ts";
-import { toNumber } from "../memory.ts";
-import { TENSOR, TensorReader } from "../tensor-reader.ts";
+import { textAt, toNumber } from "../memory.ts";
+import { MAX_SOURCES, NAME_BYTES, TENSOR, TensorReader } from "../tensor-reader.ts";
 import { Graph, NONE } from "./graph.ts";
 
-/** Operands a tensor may have, `GGML_MAX_SRC`. */
-const MAX_SOURCES = 10;
 /** Operations that have at most three (ggml.c); of others all places are read. */
 const UP_TO_THREE = new Set([
   ...[
@@ -37,7 +35,7 @@ const UP_TO_THREE = new Set([
     "CONCAT",
     "PAD",
   ],
-  ...["GET_ROWS", "SET_ROWS", "ARGSORT", "SUM_ROWS", "FILL", "UNARY", "GLU", "SQR", "SQRT"],
+  ...["GET_ROWS", "SET_ROWS", "ARGSORT", "SUM_ROWS", "FILL", "SQR", "SQRT"],
 ]);
 /** Fields of the struct, in 8 bytes. */
 const [SOURCES, VIEW_OF] = [TENSOR.src >> 3, TENSOR.viewSrc >> 3];
@@ -63,6 +61,7 @@ export class GraphReader {
    * @throws EngineError if the graph does not lie as llama.cpp makes it.
    */
   read({ nodes, from, memory }: NativeGraph): Graph {
+    const bytes = Buffer.from(memory);
     const numbers = new Float64Array(memory);
     const words = new Int32Array(memory);
     const nodeCount = nodes.length;
@@ -71,7 +70,7 @@ export class GraphReader {
     for (let i = 0; i < nodeCount; i++) known[(nodes[i]! - from) / TENSOR_STEP] = i + 1;
     if (known.reduce((all, index) => all + Math.sign(index), 0) < nodeCount) throw misplaced();
     const { op, opNames, parameterTells } = this.#operations(nodes, from, words);
-    const upTo = opNames.map((name) => (UP_TO_THREE.has(name) ? 3 : MAX_SOURCES));
+    const upTo = opNames.map((name, i) => (UP_TO_THREE.has(name) || parameterTells[i] ? 3 : MAX_SOURCES));
     const leaves = new Leaves(
       this.#llama,
       this.#tensors,
@@ -104,7 +103,7 @@ export class GraphReader {
     return new Graph({
       ...{ nodeCount, nodes, from, numbers, words, op, opNames, parameterTells },
       ...{ sources, places, sourcesFrom, viewOf, leaves: leaves.found, hasCopies: leaves.hasCopies },
-      name: (address) => this.#tensors.name(address),
+      name: (address) => textAt(bytes, address - from + TENSOR.name, NAME_BYTES),
     });
   }
 
@@ -125,15 +124,16 @@ export class GraphReader {
       let number = numbers[native];
       if (number === undefined) {
         const name = this.#named(native, () => this.#llama.opName(native));
-        number = KINDS.has(name) ? NONE : add(name, name === "ARGSORT");
+        number = name === "UNARY" || name === "GLU" ? NONE : add(name, name === "ARGSORT");
         numbers[native] = number;
       }
       if (number === NONE) {
-        const key = 1000 * (native + 1) + words[at + PARAMETER]!;
+        const parameter = words[at + PARAMETER]!;
+        const key = 1000 * (native + 1) + parameter;
         number = kinds.get(key);
         if (number === undefined) {
           number = add(
-            this.#named(key, () => this.#llama.opDescription(nodes[i]!)),
+            this.#named(key, () => this.#kindName(native, parameter)),
             true,
           );
           kinds.set(key, number);
@@ -142,6 +142,11 @@ export class GraphReader {
       op[i] = number;
     }
     return { op, opNames, parameterTells };
+  }
+
+  #kindName(op: number, parameter: number): string {
+    const name = this.#named(op, () => this.#llama.opName(op));
+    return name === "UNARY" ? this.#llama.unaryOpName(parameter) : this.#llama.gatedOpName(parameter);
   }
 
   #named(key: number, ask: () => string): string {
@@ -153,9 +158,6 @@ export class GraphReader {
     return name;
   }
 }
-
-/** Operations that say with a parameter which one they are. */
-const KINDS = new Set(["UNARY", "GLU"]);
 
 /** What operations read and is none of them. */
 class Leaves {

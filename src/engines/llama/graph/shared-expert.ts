@@ -1,34 +1,55 @@
-import { type Graph, type GraphNode, weightAt } from "./graph.ts";
+import { type Graph, type GraphNode, isComputedFrom, weightAt } from "./graph.ts";
 import { Levels } from "./levels.ts";
+import { findMoePasses } from "./moe-pass.ts";
 import { must, type Proof, prove } from "./proof.ts";
 
 /**
  * What the shared experts of each layer add: the product with `ffn_down_shexp.weight`, with its bias, scale and gate
  * where there are any, as it is when it is added to something else. Several shared experts are one product in llama.cpp.
- * Layers without them are not in the map.
+ *
+ * Where a layer has no such weights, a dense network that runs beside the routed experts and is added to their sum is
+ * what runs for every token (Gemma 4). Layers with neither are not in the map.
  */
 export function findSharedExperts(
   graph: Graph,
   levels = new Levels(graph),
+  passes = findMoePasses(graph, levels),
 ): ReadonlyMap<number, Proof<GraphNode>> {
-  const products = new Map<number, GraphNode[]>();
+  const products = new Map<string, Map<number, GraphNode[]>>(
+    [SHARED, DENSE, GATE].map((part) => [part, new Map()]),
+  );
   for (const node of graph.nodes("MUL_MAT")) {
     const weight = weightAt(node, 0);
-    if (weight?.part !== "ffn_down_shexp.weight" || weight.layer === null) continue;
-    products.set(weight.layer, [...(products.get(weight.layer) ?? []), node]);
+    const of = weight && products.get(weight.part);
+    if (of && weight.layer !== null) of.set(weight.layer, [...(of.get(weight.layer) ?? []), node]);
   }
-  return new Map(
-    [...products].map(([layer, [product, another]]) => [
+  const found = new Map<number, Proof<GraphNode>>();
+  for (const [layer, [product, another]] of products.get(SHARED)!)
+    found.set(
       layer,
       prove(() => {
         must(!another, () => "its shared experts are run more than once");
-        return added(product!, layer, levels);
+        return added(product!, layer, products.get(GATE)!.has(layer), levels).output;
       }),
-    ]),
-  );
+    );
+  for (const [layer, [product, another]] of products.get(DENSE)!) {
+    const pass = passes.get(layer);
+    if (found.has(layer) || another || !pass || "refused" in pass) continue;
+    const dense = prove(() => added(product!, layer, false, levels));
+    if ("proven" in dense && isComputedFrom(dense.proven.other, pass.proven.sum))
+      found.set(layer, { proven: dense.proven.output });
+  }
+  return found;
 }
 
-function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
+/** What a network puts out when it is added to something else, and what that is. */
+function added(
+  product: GraphNode,
+  layer: number,
+  gated: boolean,
+  levels: Levels,
+): { output: GraphNode; other: GraphNode } {
+  let toGate = gated;
   for (let at = product; ; ) {
     const [reader, another] = at.readers;
     must(
@@ -36,7 +57,9 @@ function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
       () => "its shared experts' output is used in several places, or in none",
     );
     const other = reader.sources.find((source) => source !== at) ?? null;
-    if (!other || !levels.isLive(other.index) || (reader.op === "MUL" && isGate(other, layer))) {
+    const gate = toGate && reader.op === "MUL" && other !== null && isGate(other, layer);
+    if (gate) toGate = false;
+    if (gate || !other || !levels.isLive(other.index)) {
       must(
         OWN.has(reader.op),
         () => `its shared experts' output goes into the operation ${reader.op}, which is not known there`,
@@ -48,18 +71,24 @@ function added(product: GraphNode, layer: number, levels: Levels): GraphNode {
       reader.op === "ADD",
       () => `its shared experts' output is not added to anything, but goes into ${reader.op}`,
     );
-    return at;
+    must(!toGate, () => "its shared experts have a gate, which is not applied to their output");
+    return { output: at, other };
   }
 }
 
-/** What may still be done to it: bias, scale, gate. */
-const OWN = new Set(["ADD", "MUL", "SCALE", "RESHAPE"]);
+const SHARED = "ffn_down_shexp.weight";
+const DENSE = "ffn_down.weight";
+/** The product that makes the gate of shared experts. */
+const GATE = "ffn_gate_inp_shexp.weight";
+
+/** What may still be done to it: bias, scale, gate, norm. */
+const OWN = new Set(["ADD", "MUL", "SCALE", "RESHAPE", "RMS_NORM", "NORM"]);
 
 /** A number between 0 and 1 for each token, from a product of its own. */
 function isGate(node: GraphNode, layer: number): boolean {
   for (let at: GraphNode | null = node; at; at = at.sources[0] ?? null) {
     const weight = at.op === "MUL_MAT" ? weightAt(at, 0) : null;
-    if (weight) return weight.part === "ffn_gate_inp_shexp.weight" && weight.layer === layer;
+    if (weight) return weight.part === GATE && weight.layer === layer;
     // Qwen2-MoE makes a sigmoid of a SiLU and a division.
     if (!["SIGMOID", "SILU", "DIV", "RESHAPE"].includes(at.op)) return false;
   }

@@ -1,0 +1,48 @@
+import { makeAbort } from "../../../src/engines/llama/abort.ts";
+import type { NativeGraph } from "../../../src/engines/llama/device-bindings.ts";
+import { modelInfo, readHeader } from "../../../src/engines/llama/gguf.ts";
+import { GraphTaps } from "../../../src/engines/llama/graph/graph-taps.ts";
+import { type ModelShape, modelShape } from "../../../src/engines/llama/graph/model-shape.ts";
+import { GraphReader } from "../../../src/engines/llama/graph/read-graph.ts";
+import { lookAtStep } from "../../../src/engines/llama/look-at-step.ts";
+import { hostOptions } from "../../../src/engines/llama/options.ts";
+import { CONTROL } from "../../../src/engines/llama/protocol.ts";
+import { Session } from "../../../src/engines/llama/session.ts";
+
+/** A graph of a model that llama.cpp built and did not run, as it lay in memory. */
+export interface LookedAt {
+  readonly native: NativeGraph;
+  readonly shape: ModelShape;
+  /** What moescope finds in it, or in a copy of it that was changed. */
+  tapsOf(native: NativeGraph): GraphTaps;
+  close(): void;
+}
+
+/** Attention is computed in steps, so that its weights are in the graph. */
+export async function lookAt(path: string, tokens = 5): Promise<LookedAt> {
+  const header = await readHeader(path);
+  const model = modelInfo(header, path);
+  const options = hostOptions(header, model, {
+    ...{ contextSize: 64, batchSize: 32, threads: 1, gpu: false, kvType: "f32", flashAttention: false },
+  });
+  const session = Session.open({
+    ...options,
+    control: new SharedArrayBuffer(CONTROL.bytes),
+    abort: makeAbort(),
+  });
+  let native: NativeGraph | null = null;
+  lookAtStep(session, tokens, {
+    built: (known) => {
+      const { nodes, from, memory } = known.native;
+      native = { nodes: nodes.slice(), from, memory: memory.slice(0) };
+    },
+  });
+  const reader = new GraphReader(session.llama);
+  const shape = modelShape(model);
+  return {
+    native: native!,
+    shape,
+    tapsOf: (of) => new GraphTaps(reader.read(of), shape),
+    close: () => session.close(),
+  };
+}
