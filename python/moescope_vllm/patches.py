@@ -3,17 +3,21 @@ graph recording see them. `layout.py` names the same places and checks them."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import hashlib
 import logging
 from typing import Any
 
 from . import __version__, graphs, lifetime, process
+from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of
 from .layout import OPTIONAL, missing_here
-from .recorder import LENGTHS
-from .requests import KEY_ARG
+from .news import NEWS
 from .settings import settings
+from .stops import Stops
 from .taps import TAPS, tap
+from .watch import Watch
 
 logger = logging.getLogger("vllm.moescope")
 
@@ -33,6 +37,8 @@ def install() -> None:
         return
     settings()
     patch_request()
+    patch_branches()
+    patch_outputs()
     patch_scheduler()
     patch_cache_key()
     patch_router()
@@ -48,39 +54,85 @@ def patch_request() -> None:
     original = Request.get_skip_reading_prefix_cache
 
     @functools.wraps(original)
-    def get_skip_reading_prefix_cache(self: Request) -> bool:
-        arguments = getattr(self.sampling_params, "extra_args", None)
-        return True if arguments and KEY_ARG in arguments else original(self)
+    def get_skip_reading_prefix_cache(self: Request, *args: Any, **kwargs: Any) -> bool:
+        return True if arguments_of(self) is not None else original(self, *args, **kwargs)
 
     Request.get_skip_reading_prefix_cache = get_skip_reading_prefix_cache
 
 
+def patch_branches() -> None:
+    """With `n`, vLLM makes a request of each branch: each becomes a sample, from the one the client named on."""
+    from vllm.v1.engine.parallel_sampling import ParentRequest
+
+    original = ParentRequest.get_child_info
+
+    @functools.wraps(original)
+    def get_child_info(self: ParentRequest, index: int, *args: Any, **kwargs: Any) -> tuple[str, Any]:
+        name, params = original(self, index, *args, **kwargs)
+        arguments = params.extra_args
+        if arguments and KEY_ARG in arguments:
+            params = copy.copy(params)  # the branches share one
+            with contextlib.suppress(TypeError, ValueError):  # what is no number is refused where it starts
+                params.extra_args = {**arguments, SAMPLE_ARG: int(arguments.get(SAMPLE_ARG, 0)) + index}
+        return name, params
+
+    ParentRequest.get_child_info = get_child_info
+
+
+def patch_outputs() -> None:
+    """Stop strings are found where text is made, and the engine is told to abort: that such a request is complete is known here only."""
+    from vllm.v1.engine.output_processor import OutputProcessor
+
+    add, process_outputs = OutputProcessor.add_request, OutputProcessor.process_outputs
+
+    @functools.wraps(add)
+    def add_request(self: OutputProcessor, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self.__dict__.setdefault("_moescope", Stops(settings().spool)).added(request)
+        return add(self, request, *args, **kwargs)
+
+    @functools.wraps(process_outputs)
+    def process_and_tell(self: OutputProcessor, *args: Any, **kwargs: Any) -> Any:
+        processed = process_outputs(self, *args, **kwargs)
+        stops = self.__dict__.get("_moescope")
+        if stops is not None:
+            stops.processed(processed, self.request_states)
+        return processed
+
+    OutputProcessor.add_request, OutputProcessor.process_outputs = add_request, process_and_tell
+
+
 def patch_scheduler() -> None:
-    """How many of a captured request's tokens count is known where its end is decided; the runner is told with the next step."""
+    """Which rows are a captured request's own, and how it ends, is known here; the processes that run the model are told with their step."""
     from vllm.v1.core.sched.scheduler import Scheduler
 
-    free, schedule = Scheduler._free_request, Scheduler.schedule
+    add, free, schedule = Scheduler.add_request, Scheduler._free_request, Scheduler.schedule
+
+    def watch(scheduler: Scheduler) -> Watch:
+        known = scheduler.__dict__.get("_moescope")
+        if known is None:
+            known = scheduler._moescope = Watch(settings().spool)
+        return known
+
+    @functools.wraps(add)
+    def add_request(self: Scheduler, request: Any, *args: Any, **kwargs: Any) -> Any:
+        watch(self).added(request)
+        return add(self, request, *args, **kwargs)
 
     @functools.wraps(free)
     def _free_request(self: Scheduler, request: Any, *args: Any, **kwargs: Any) -> Any:
-        arguments = getattr(request.sampling_params, "extra_args", None)
-        if arguments and KEY_ARG in arguments:
-            # The token drawn last never went through the model.
-            self.__dict__.setdefault("_moescope_lengths", {})[request.request_id] = request.num_tokens - 1
+        watch(self).freed(request)
         return free(self, request, *args, **kwargs)
 
     @functools.wraps(schedule)
-    def schedule_with_lengths(self: Scheduler, *args: Any, **kwargs: Any) -> Any:
+    def schedule_with_news(self: Scheduler, *args: Any, **kwargs: Any) -> Any:
         output = schedule(self, *args, **kwargs)
         process.scheduled_tokens += output.total_num_scheduled_tokens
-        lengths = self.__dict__.get("_moescope_lengths")
-        if lengths:
-            ended = {request: lengths.pop(request) for request in output.finished_req_ids if request in lengths}
-            if ended:
-                setattr(output, LENGTHS, ended)
+        news = watch(self).news(output.num_scheduled_tokens, output.finished_req_ids)
+        if news is not None:
+            setattr(output, NEWS, news)
         return output
 
-    Scheduler._free_request, Scheduler.schedule = _free_request, schedule_with_lengths
+    Scheduler.add_request, Scheduler._free_request, Scheduler.schedule = add_request, _free_request, schedule_with_news
 
 
 def patch_cache_key() -> None:
@@ -144,10 +196,16 @@ def patch_runners() -> None:
             if module in OPTIONAL:
                 continue
             raise
-        for wrapper in (load_model, execute_model, sample_tokens, prepare_inputs):
-            original = cls.__dict__.get(wrapper.__name__)
+        for method, wrapper in (
+            ("load_model", load_model),
+            ("execute_model", execute_model),
+            ("sample_tokens", after_the_model),
+            ("pool", after_the_model),
+            ("prepare_inputs", prepare_inputs),
+        ):
+            original = cls.__dict__.get(method)
             if original is not None:
-                setattr(cls, wrapper.__name__, functools.wraps(original)(wrapper(original)))
+                setattr(cls, method, functools.wraps(original)(wrapper(original)))
 
 
 def load_model(original: Any) -> Any:
@@ -168,50 +226,61 @@ def execute_model(original: Any) -> Any:
         recorder.before(scheduler_output)
         if TAPS.step is None:
             return original(self, scheduler_output, *args, **kwargs)
-        if not hasattr(self, "input_buffers"):  # the first runner keeps its batch, in an order settled before the model runs
+        if not is_second(self):  # the first runner keeps its batch, in an order settled before the model runs
             recorder.batch(LiveOrder(self))
         try:
             result = original(self, scheduler_output, *args, **kwargs)
         except BaseException:
             recorder.abandon()
             raise
-        if result is not None:  # else `sample_tokens` comes next
-            recorder.after(input_ids(self))
+        recorder.ran(lambda: labels(self))
+        if result is not None:  # else tokens are drawn next, or vectors pooled
+            recorder.deliver()
         return result
 
     return execute_model
 
 
-def sample_tokens(original: Any) -> Any:
-    """Rows leave the device after the drawn tokens, which the engine waits for: copies to the host go one after the other."""
+def after_the_model(original: Any) -> Any:
+    """Rows leave the device after the drawn tokens (`sample_tokens`) or the vectors (`pool`), which the engine waits for: copies to the
+    host go one after the other. A drafter that runs in here is not the model, and is not captured."""
 
-    def sample_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def after_the_model(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = self.__dict__.get("_moescope")
         try:
             result = original(self, *args, **kwargs)
         except BaseException:
-            TAPS.step = None
+            if recorder is not None:
+                recorder.abandon()
             raise
-        if TAPS.step is not None:
-            self._moescope.after(input_ids(self))
+        if recorder is not None:
+            recorder.deliver()
         return result
 
-    return sample_tokens
+    return after_the_model
 
 
-def input_ids(runner: Any) -> Any:
-    """Of the batch, on the device."""
-    return runner._moescope_input_ids if hasattr(runner, "input_buffers") else runner.input_ids.gpu
+def is_second(runner: Any) -> bool:
+    """Whether it is the second runner (`vllm.v1.worker.gpu`)."""
+    return hasattr(runner, "input_buffers")
+
+
+def labels(runner: Any) -> tuple[Any, Any]:
+    """Token ids and positions of the batch, on the device."""
+    if is_second(runner):
+        return runner._moescope_batch.input_ids, runner._moescope_batch.positions
+    return runner.input_ids.gpu, runner.positions
 
 
 def prepare_inputs(original: Any) -> Any:
-    """The second runner (`vllm.v1.worker.gpu`) makes a new batch for every step."""
+    """The second runner makes a new batch for every step."""
 
     def prepare_inputs(self: Any, *args: Any, **kwargs: Any) -> Any:
         batch = original(self, *args, **kwargs)
         recorder = self.__dict__.get("_moescope")
         if recorder is not None and TAPS.step is not None:
             recorder.batch(list(batch.req_ids))
-            self._moescope_input_ids = batch.input_ids
+            self._moescope_batch = batch
         return batch
 
     return prepare_inputs

@@ -53,7 +53,7 @@ def start(runner: Any) -> Recorder | None:
     rank = f"d{parallel.data_parallel_rank}p{stage}"
     spool = Spool(settings(), rank, lambda layers: [moe[layer].scale for layer in layers])
     spool.start()
-    requests = Requests(settings().spool, TAPS.layers, runner.device)
+    requests = Requests(settings().spool, TAPS.layers, runner.device, config.speculative_config is not None, TAPS.data_parallel)
     return Recorder(requests, spool, runner.device, rank, why)
 
 

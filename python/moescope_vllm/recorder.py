@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from .arguments import KEY_ARG, arguments_of
 from .errors import CaptureError
-from .requests import KEY_ARG, Group, Requests
+from .news import ABORTED, COMPLETE, FAILED, NEWS, Ended, News
+from .pending import End
+from .requests import Capture, Group, Requests, SampleRefused
 from .spool import Spool, write_failure
 from .step import Step
 from .taps import TAPS
 from .transfer import Transfer
 
 logger = logging.getLogger("vllm.moescope")
-
-#: Attribute the scheduler's wrapper hangs on its output: request -> tokens whose rows belong to it.
-LENGTHS = "moescope_lengths"
-
 
 class Recorder:
     """One per process that delivers rows. Nothing here raises into the engine: a failure ends the capture, not the request.
@@ -34,68 +34,110 @@ class Recorder:
         self._rank = rank
         self._refusal = refusal
         self._order: Sequence[str] = ()
+        self._ran: Step | None = None
 
     def before(self, scheduler_output: Any) -> None:
         """The engine is about to run a step."""
-        for request in scheduler_output.finished_req_ids:
-            tracked = self._requests.retire(request)
-            if tracked is not None and not tracked.capture.failed:
-                tokens = getattr(scheduler_output, LENGTHS, {}).get(request, tracked.computed)
-                self._spool.end(tracked.capture, tracked.sample, min(tokens, tracked.computed), tracked.prompt)
+        news: News = getattr(scheduler_output, NEWS, None) or News()
+        try:
+            for request in scheduler_output.finished_req_ids:
+                self._retire(request, news.ended.get(request))
+        except Exception as error:  # noqa: BLE001
+            self._fail(error)
         for request in scheduler_output.scheduled_new_reqs:
-            arguments = getattr(request.sampling_params, "extra_args", None)
-            if arguments and KEY_ARG in arguments:
+            arguments = arguments_of(request)
+            if arguments is not None:
                 self._admit(request, arguments)
         tracked = self._requests.tracked
         scheduled = scheduler_output.num_scheduled_tokens
         if tracked and not tracked.keys().isdisjoint(scheduled):
             self._order = ()
-            TAPS.step = Step(lambda: self._wanted(scheduler_output), self._transfer, self._tables)
+            TAPS.step = Step(lambda: self._wanted(scheduler_output, news), self._transfer, self._tables)
 
     def batch(self, order: Sequence[str]) -> None:
         """The order of the step's requests is settled; comes after `before` and before the model runs."""
         self._order = order
 
-    def after(self, input_ids: torch.Tensor) -> None:
-        """The step's work is queued on the device. input_ids: of the batch, on the device."""
+    def ran(self, labels: Callable[[], tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """The model's work of the step is queued on the device. What runs from now on, a drafter for instance, is none of it.
+
+        labels: token ids and positions of the batch, on the device."""
         step, TAPS.step = TAPS.step, None
+        self._ran = None
         if not isinstance(step, Step):
             return
         try:
-            for chunk in step.chunks(input_ids):
+            step.label(*labels())
+            self._ran = step
+        except Exception as error:  # noqa: BLE001
+            self._fail(error)
+
+    def deliver(self) -> None:
+        """The rows may leave the device."""
+        step, self._ran = self._ran, None
+        if step is None:
+            return
+        try:
+            for chunk in step.chunks():
                 self._spool.put(chunk)
         except Exception as error:  # noqa: BLE001
             self._fail(error)
 
     def abandon(self) -> None:
-        """The step did not run."""
-        TAPS.step = None
+        """The step did not run, or its rows are lost."""
+        TAPS.step = self._ran = None
 
-    def _admit(self, request: Any, arguments: dict[str, Any]) -> None:
+    def _admit(self, request: Any, arguments: Mapping[str, Any]) -> None:
         try:
             if self._refusal is not None:
                 raise CaptureError("ENGINE_INCOMPATIBLE", self._refusal)
             prompt = request.prompt_token_ids
             if prompt is None:
                 raise CaptureError("INVALID_ARGUMENT", "prompts given as embeddings have no tokens to label rows with")
-            self._requests.admit(request.req_id, arguments, len(prompt))
+            tracked = self._requests.admit(request.req_id, arguments, prompt)
+            if tracked is not None and tracked.capture.samples[tracked.sample].attempt:
+                self._spool.again(tracked.capture, tracked.sample)
+        except SampleRefused as error:
+            logger.warning("moescope: sample %s: %s", error.sample, error)
+            self._end(error.capture, End(error.sample, 0, 0, FAILED, error.message))
         except Exception as error:  # noqa: BLE001
             logger.warning("moescope: request %s is not captured: %s", request.req_id, error)
             folder = self._requests.folder(str(arguments[KEY_ARG]))
             if folder is not None:
                 write_failure(folder, self._rank, error)
 
-    def _wanted(self, scheduler_output: Any) -> list[Group]:
+    def _retire(self, request: str, ended: Ended | None) -> None:
+        tracked = self._requests.retire(request, ended is None or ended.how != ABORTED)
+        if tracked is not None and ended is not None:
+            # The scheduler says how many rows are the request's own, and here is known how many of them have been computed.
+            tokens = min(ended.settled, tracked.computed)
+            self._end(tracked.capture, End(tracked.sample, tokens, tracked.prompt, ended.how, why_of(ended)))
+        elif tracked is not None and not tracked.capture.failed:
+            self._spool.fail(tracked.capture, LookupError(f"the scheduler does not say how request {request} ended"))
+        elif ended is not None and ended.how != COMPLETE:
+            capture = self._requests.lost(ended.key, ended.sample)
+            if capture is not None:
+                self._end(capture, End(ended.sample, 0, ended.prompt, ended.how, why_of(ended)))
+
+    def _end(self, capture: Capture, end: End) -> None:
+        if not capture.failed:
+            self._spool.end(capture, replace(end, attempt=capture.samples[end.sample].attempt))
+
+    def _wanted(self, scheduler_output: Any, news: News) -> list[Group]:
         starts = {request.req_id: request.num_computed_tokens for request in scheduler_output.scheduled_new_reqs}
         cached = scheduler_output.scheduled_cached_reqs
         starts.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
         order, scheduled = self._order, scheduler_output.num_scheduled_tokens
         if len(order) != len(scheduled) or not scheduled.keys() >= set(order):
             raise LookupError(f"the batch holds {len(order)} requests, {len(scheduled)} were scheduled")
-        return self._requests.wanted(order, scheduled, starts)
+        return self._requests.wanted(order, scheduled, starts, news.settled)
 
     def _fail(self, error: Exception) -> None:
         logger.exception("moescope: a step could not be captured")
         captures = {id(tracked.capture): tracked.capture for tracked in self._requests.tracked.values()}
         for capture in captures.values():
             self._spool.fail(capture, error)
+
+
+def why_of(ended: Ended) -> str | None:
+    return "the engine ended it with an error; see vLLM's log" if ended.how == FAILED else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .arguments import KEY_ARG, SAMPLE_ARG
+from .news import ABORTED, FAILED
 from .plan import whole
-from .requests import KEY_ARG, SAMPLE_ARG
 
 
 def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_kind: Any) -> Any:
@@ -29,8 +30,18 @@ def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_ki
     )
 
 
+def pooling_params(key: str, sample: int) -> Any:
+    """The prompt's vector as the model's own configuration makes it."""
+    from vllm.pooling_params import PoolingParams
+
+    return PoolingParams(task="embed", extra_kwargs={KEY_ARG: key, SAMPLE_ARG: sample})
+
+
 def reason(completion: Any) -> str:
-    """`length`, `eos` or `stop`; vLLM says "stop" for both, and names the string or token that stopped it."""
-    if completion.finish_reason != "stop":
+    """`length`, `eos` or `stop`: vLLM says "stop" for both, and names the string or token that stopped it. `aborted` and `failed`: the
+    engine gave the request up before its end."""
+    if completion.finish_reason == "length":
         return "length"
-    return "stop" if isinstance(completion.stop_reason, str) else "eos"
+    if completion.finish_reason == "stop":
+        return "stop" if isinstance(completion.stop_reason, str) else "eos"
+    return ABORTED if completion.finish_reason == "abort" else FAILED

@@ -15,7 +15,7 @@ import torch
 
 from .chunk import Chunk
 from .errors import CaptureError, wire
-from .pending import Pending
+from .pending import End, Pending
 from .plan import PHASES
 from .requests import PLAN_FILE, Capture
 from .rows_file import write_rows
@@ -70,8 +70,12 @@ class Spool(threading.Thread):
             self._waiting_bytes += size
         self._events.put(("rows", capture, chunk))
 
-    def end(self, capture: Capture, sample: int, tokens: int, prompt: int) -> None:
-        self._events.put(("end", capture, sample, tokens, prompt))
+    def end(self, capture: Capture, end: End) -> None:
+        self._events.put(("end", capture, end))
+
+    def again(self, capture: Capture, sample: int) -> None:
+        """Another request has taken a sample over."""
+        self._events.put(("again", capture, sample))
 
     def fail(self, capture: Capture, error: BaseException) -> None:
         """The capture is over; its requests go on."""
@@ -105,8 +109,10 @@ class Spool(threading.Thread):
         _, pending, _ = self._pending.setdefault(capture.key, (capture, Pending(capture.plan), time.monotonic()))
         if kind == "rows":
             pending.add(rest[0])
+        elif kind == "end":
+            pending.end(rest[0])
         else:
-            pending.end(*rest)
+            pending.again(rest[0])
         return None
 
     def _guarded(self, key: str, capture: Capture, pending: Pending) -> None:
@@ -115,7 +121,8 @@ class Spool(threading.Thread):
             if not alive(capture):
                 raise CaptureError("INVALID_ARGUMENT", "the capture was deleted")
             self._flush(capture, pending)
-        except (CaptureError, LookupError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, it ends this capture with words. A thread that ends says nothing, to anybody's capture.
             if isinstance(error, OSError):
                 error = CaptureError("STORAGE_FAILED", f"cannot write rows to {capture.folder}: {error}")
             self._give_up(capture, error)

@@ -27,6 +27,7 @@ class Step:
         self._resolved: list[Group] | None = None
         self._eager: dict[tuple[int, str], dict[int, torch.Tensor]] = {}
         self._replayed: Seen = {}
+        self._labels: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
     def groups(self) -> list[Group]:
         if self._resolved is None:
@@ -51,14 +52,32 @@ class Step:
     def replayed(self, seen: Seen) -> None:
         self._replayed.update(seen)
 
-    def chunks(self, input_ids: torch.Tensor) -> list[Chunk]:
-        """Call when all work of the forward pass is queued. input_ids: of the batch, on the device. Raises LookupError when a layer's
-        rows are missing."""
+    def label(self, input_ids: torch.Tensor, positions: torch.Tensor) -> None:
+        """Call when all work of the forward pass is queued. input_ids, positions: of the batch, on the device, where the next work may
+        overwrite them."""
+        for group in self.groups():
+            tokens = input_ids[group.rows].to(torch.int32, copy=True)
+            measured = positions[group.rows].to(torch.int32, copy=True) if group.measured else None
+            self._labels.append((tokens, measured))
+
+    def chunks(self) -> list[Chunk]:
+        """Call after :meth:`label`. Raises LookupError when a layer's rows are missing."""
         chunks = []
-        for number, group in enumerate(self.groups()):
+        for number, (group, (tokens, measured)) in enumerate(zip(self.groups(), self._labels, strict=True)):
             streams = {stream: self._collect(number, stream, group) for stream in group.capture.layers}
-            tokens = self._transfer.to_host(input_ids[group.rows].to(torch.int32, copy=True))
-            chunks.append(Chunk(group.capture, group.sample, group.position, group.prompt, tokens, streams, group.certain))
+            chunks.append(
+                Chunk(
+                    group.capture,
+                    group.sample,
+                    group.position,
+                    group.prompt,
+                    self._transfer.to_host(tokens),
+                    streams,
+                    group.certain,
+                    measured if measured is None else self._transfer.to_host(measured),
+                    group.repeats,
+                )
+            )
         arrived = self._transfer.done() if chunks else None
         for chunk in chunks:
             chunk.arrived = arrived

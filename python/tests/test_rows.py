@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from moescope_vllm.chunk import Chunk
 from moescope_vllm.collector import Collector, RowsReady, SampleEnded
 from moescope_vllm.errors import CaptureError
-from moescope_vllm.pending import Pending
+from moescope_vllm.pending import End, Pending
 from moescope_vllm.plan import Plan, Selection, check_plan, parse_plan
 from moescope_vllm.requests import Capture, Requests, write_plan
 from moescope_vllm.rows_file import read_metadata, write_rows
@@ -47,6 +47,10 @@ def chunk_of(capture: Capture, rows: list[tuple[int, int]], certain: dict[int, i
 
 def labels(chunk: Chunk | None) -> list[tuple[int, int]]:
     return [] if chunk is None else list(zip(chunk.sample.tolist(), chunk.position.tolist(), strict=True))
+
+
+def told(sample: int, rows: int, tokens: int, how: str = "complete", why: str | None = None, attempt: int = 0) -> dict:
+    return {"sample": sample, "rows": rows, "tokens": tokens, "how": how, "why": why, "attempt": attempt}
 
 
 class SelectionTest(unittest.TestCase):
@@ -102,9 +106,9 @@ class PendingTest(unittest.TestCase):
         taken, ended = pending.take()
         self.assertEqual((labels(taken), ended), ([(0, 0), (0, 1), (0, 2)], []))
         pending.add(chunk_of(self.capture, [(0, 4)], {0: 4}))
-        pending.end(0, tokens=4, prompt=3)  # the token at position 3 ended the text: position 4 was one step too many
+        pending.end(End(0, tokens=4, prompt=3))  # the token at position 3 ended the text: position 4 was one step too many
         taken, ended = pending.take()
-        self.assertEqual((labels(taken), ended), ([(0, 3)], [{"sample": 0, "rows": 4, "tokens": 4}]))
+        self.assertEqual((labels(taken), ended), ([(0, 3)], [told(0, 4, 4)]))
         self.assertEqual(taken.streams["hidden_states"][1].tolist(), [[value(0, 3, 1)] * 4])
         self.assertEqual(pending.nbytes, 0)
 
@@ -114,16 +118,16 @@ class PendingTest(unittest.TestCase):
         for position in (3, 4, 5):
             pending.add(chunk_of(self.capture, [(0, position), (1, position)], {0: position, 1: position}))
             pending.take()
-        pending.end(0, tokens=5, prompt=3)  # position 5 was one too many
+        pending.end(End(0, tokens=5, prompt=3))  # position 5 was one too many
         self.assertEqual(labels(pending.take()[0]), [(0, 3), (0, 4)])
-        pending.end(1, tokens=6, prompt=3)
+        pending.end(End(1, tokens=6, prompt=3))
         self.assertEqual(labels(pending.take()[0]), [(1, 4), (1, 5)])
         self.assertTrue(pending.complete)
 
     def test_a_missing_row_is_an_error(self):
         pending = Pending(plan_of(samples=1))
         pending.add(chunk_of(self.capture, [(0, 0), (0, 2)], {0: 3}))
-        pending.end(0, tokens=3, prompt=3)
+        pending.end(End(0, tokens=3, prompt=3))
         with self.assertRaisesRegex(LookupError, "2 of 3 rows"):
             pending.take()
 
@@ -239,7 +243,7 @@ class FilesTest(unittest.TestCase):
             first = collector.poll()
         self.assertEqual((type(first[0]), first[0].rows), (RowsReady, 3))
         spool.put(chunk_of(capture, [(0, 3)], {0: 3}))
-        spool.end(capture, 0, 4, 3)
+        spool.end(capture, End(0, 4, 3))
         rest = self.collect(collector)
         self.assertEqual([type(item) for item in rest], [RowsReady, SampleEnded])
         self.assertEqual(rest[1], SampleEnded(0, 4, 4))
@@ -271,7 +275,7 @@ class FilesTest(unittest.TestCase):
             self.collect(Collector(slow.folder, plan))
         self.assertIn("MOESCOPE_CAPTURE_BYTES", caught.exception.message)
         spool.put(chunk_of(other, [(0, 0)], {0: 1}))
-        spool.end(other, 0, 1, 1)
+        spool.end(other, End(0, 1, 1))
         self.assertEqual([type(item) for item in self.collect(Collector(other.folder, plan))], [RowsReady, SampleEnded])
 
     def test_stages_become_one_file(self):
@@ -289,7 +293,7 @@ class FilesTest(unittest.TestCase):
                           torch.tensor(positions, dtype=torch.int32), streams, {0: positions[-1] + 1})
                 )  # fmt: skip
                 time.sleep(0.12)
-            spool.end(capture, 0, 3, 3)
+            spool.end(capture, End(0, 3, 3))
         found = self.collect(collector)
         files = [load_file(item.path) for item in found if isinstance(item, RowsReady)]
         self.assertEqual(torch.cat([file["position"] for file in files]).tolist(), [0, 1, 2])
