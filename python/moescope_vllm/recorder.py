@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .errors import CaptureError
-from .requests import KEY_ARG, Group, Requests
+from .requests import KEY_ARG, Capture, Group, Requests
 from .spool import Spool, write_failure
 from .step import Step
 from .taps import TAPS
@@ -34,6 +34,7 @@ class Recorder:
         self._rank = rank
         self._refusal = refusal
         self._order: Sequence[str] = ()
+        self._scheduled: frozenset[str] = frozenset()
 
     def before(self, scheduler_output: Any) -> None:
         """The engine is about to run a step."""
@@ -49,8 +50,9 @@ class Recorder:
         tracked = self._requests.tracked
         scheduled = scheduler_output.num_scheduled_tokens
         if tracked and not tracked.keys().isdisjoint(scheduled):
-            self._order = ()
-            TAPS.step = Step(lambda: self._wanted(scheduler_output), self._transfer, self._tables)
+            self._order, self._scheduled = (), frozenset(scheduled)
+            tokens = scheduler_output.total_num_scheduled_tokens
+            TAPS.step = Step(lambda: self._wanted(scheduler_output), tokens, self._transfer, self._tables)
 
     def batch(self, order: Sequence[str]) -> None:
         """The order of the step's requests is settled; comes after `before` and before the model runs."""
@@ -62,10 +64,14 @@ class Recorder:
         if not isinstance(step, Step):
             return
         try:
-            for chunk in step.chunks(input_ids):
+            chunks, failed = step.chunks(input_ids)
+            for chunk in chunks:
                 self._spool.put(chunk)
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            failed = [(capture, error) for capture in self._present()]
+        for capture, error in failed:
+            logger.error("moescope: capture %s ends: %s", capture.key, error)
+            self._spool.fail(capture, error)
 
     def abandon(self) -> None:
         """The step did not run."""
@@ -94,8 +100,7 @@ class Recorder:
             raise LookupError(f"the batch holds {len(order)} requests, {len(scheduled)} were scheduled")
         return self._requests.wanted(order, scheduled, starts)
 
-    def _fail(self, error: Exception) -> None:
-        logger.exception("moescope: a step could not be captured")
-        captures = {id(tracked.capture): tracked.capture for tracked in self._requests.tracked.values()}
-        for capture in captures.values():
-            self._spool.fail(capture, error)
+    def _present(self) -> list[Capture]:
+        """Captures with requests in this step."""
+        tracked = [tracked for request, tracked in self._requests.tracked.items() if request in self._scheduled]
+        return list({id(one.capture): one.capture for one in tracked if not one.capture.failed}.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .layout import missing_here
+from .streams import HIDDEN_STATES, ROUTED, STREAMS
 
 
 def refusal(config: Any) -> str | None:
@@ -19,6 +20,8 @@ def refusal(config: Any) -> str | None:
         return "with dual batch overlap a step's rows are computed in two parts; start vLLM without --enable-dbo"
     if getattr(parallel, "prefill_context_parallel_size", 1) > 1:
         return "with prefill context parallelism a prompt's rows are spread over ranks; start vLLM without it"
+    if getattr(parallel, "enable_elastic_ep", False):
+        return "with elastic expert parallelism ranks come and go while the model runs; start vLLM without --enable-elastic-ep"
     if config.model_config.runner_type != "generate":
         return "only models that generate text have rows to capture"
     return None
@@ -30,9 +33,9 @@ def refused_streams(config: Any) -> dict[str, str]:
     parallel, passes = config.parallel_config, config.compilation_config.pass_config
     if getattr(parallel, "use_sequence_parallel_moe", False):
         why = "with sequence-parallel MoE each rank routes a part of the tokens only"
-        refused |= dict.fromkeys(("router_logits", "expert_ids", "expert_weights"), why)
+        refused |= dict.fromkeys(ROUTED, why)
     if getattr(passes, "enable_sp", False):
-        refused["hidden_states"] = "with sequence parallelism each rank holds a part of the tokens between layers only"
+        refused[HIDDEN_STATES] = "with sequence parallelism each rank holds a part of the tokens between layers only"
     if getattr(config.cache_config, "kv_sharing_fast_prefill", False):
-        refused["hidden_states"] = "with KV-sharing fast prefill the last layers do not see every token"
+        refused |= dict.fromkeys(STREAMS, "with KV-sharing fast prefill the last layers do not see every token")
     return refused
