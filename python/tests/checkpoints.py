@@ -14,7 +14,7 @@ import torch
 import transformers
 import weights
 from families import FAMILIES
-from family import Family
+from family import WIDE, Family
 from safetensors.torch import load_file, save_file
 
 FIXTURES = Path(make_fixtures.__file__).parent
@@ -33,6 +33,8 @@ def build(name: str, checkpoint: Path) -> tuple[Family, torch.nn.Module]:
         # as the published models do.
         published = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0}
         family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**published))
+    if family.sizes is not None:
+        family = dataclasses.replace(family, sizes=WIDE)
     entries = json.loads((FIXTURES / "families.json").read_text())
     model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
     if name == "ernie4_5_moe" and not torch.cuda.is_available():
