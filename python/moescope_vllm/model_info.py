@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-logger = logging.getLogger("vllm.moescope")
 
 
 def stage_infos(answers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -47,7 +44,7 @@ def model_info(config: Any, answers: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def moe_of(config: Any, stages: list[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """`MoeInfo`; None for a dense model, and for one whose MoE layers cannot be tapped."""
+    """`MoeInfo`; None for a dense model. Its gating is None where the values do not show a rule."""
     parts = [stage["moe"] for stage in stages if stage["moe"]]
     if not parts:
         return None
@@ -57,7 +54,8 @@ def moe_of(config: Any, stages: list[Mapping[str, Any]]) -> dict[str, Any] | Non
         "experts": parts[0]["experts"],
         "topK": parts[0]["topK"],
         "sharedExperts": shared_experts(text),
-        "gating": parts[0]["gating"] or gating_by_name(text),
+        "zeroExperts": parts[0]["zeroExperts"],
+        "gating": parts[0]["gating"] if all(part["gating"] == parts[0]["gating"] for part in parts) else None,
     }
 
 
@@ -69,10 +67,3 @@ def shared_experts(text: Any) -> int:
             return int(count[0] if isinstance(count, (list, tuple)) else count)
     return 1 if getattr(text, "shared_expert_intermediate_size", 0) or text.model_type == "llama4_text" else 0
 
-
-def gating_by_name(text: Any) -> dict[str, Any]:
-    """For routers that vLLM builds as a bare function."""
-    if text.model_type.startswith("llama4"):
-        return {"score": "sigmoid", "normalize": False, "scale": 1.0, "selectionBias": False, "groups": None}
-    logger.warning("moescope: how %s weighs its experts is not known; capture expert_weights to have them", text.model_type)
-    return {"score": "softmax", "normalize": True, "scale": 1.0, "selectionBias": False, "groups": None}

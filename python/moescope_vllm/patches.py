@@ -150,35 +150,45 @@ def patch_cache_key() -> None:
 
 
 def patch_router() -> None:
-    """Router logits where the model's own or the layer's gate has made them, before other ranks' rows are gathered; experts and
-    weights where the router has chosen them, before they are mapped to replicas."""
+    """Router logits where the model's own or the layer's gate has made them, before other ranks' rows are gathered; experts where vLLM's
+    own capture of routed experts asks for them, before they are mapped to replicas; weights as the router returns them."""
     from vllm.model_executor.layers.fused_moe.router.base_router import BaseRouter
     from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
 
-    dispatch, select, to_replicas = MoERunner._maybe_dispatch, BaseRouter._select_experts, BaseRouter._apply_eplb_mapping
+    dispatch, select, set_capture_fn = MoERunner._maybe_dispatch, BaseRouter._select_experts, BaseRouter.set_capture_fn
 
-    def _maybe_dispatch(self: Any, hidden_states: Any, router_logits: Any) -> Any:
+    @functools.wraps(dispatch)
+    def _maybe_dispatch(self: Any, hidden_states: Any, router_logits: Any, *args: Any, **kwargs: Any) -> Any:
         if self._moescope_logits is not None:
-            # A gate inside the layer allocates its output itself, outside of what torch.compile plans the memory of. Shared experts'
-            # gates may be fused behind it.
-            experts = self.moe_config.num_logical_experts
-            tap(self._moescope_logits, self._moescope_anchor, router_logits[:, :experts], lasting=self.gate is not None)
-        return dispatch(self, hidden_states, router_logits)
+            tap(self._moescope_logits, self._moescope_anchor, router_logits)
+        return dispatch(self, hidden_states, router_logits, *args, **kwargs)
 
-    def _apply_eplb_mapping(self: Any, topk_ids: Any) -> Any:
+    def _moescope_chose(self: Any, topk_ids: Any, *args: Any, **kwargs: Any) -> None:
         if self._moescope_ids is not None:
-            tap(self._moescope_ids, self._moescope_ids.anchor, topk_ids, lasting=True)
-        return to_replicas(self, topk_ids)
+            tap(self._moescope_ids, self._moescope_ids.anchor, topk_ids)
+        if self._moescope_theirs is not None:
+            self._moescope_theirs(topk_ids, *args, **kwargs)
 
+    @functools.wraps(set_capture_fn)
+    def both_capture(self: Any, capture_fn: Any, *args: Any, **kwargs: Any) -> None:
+        """Who asks later, vLLM's own capture for instance, is asked besides."""
+        if self._moescope_ids is not None:
+            if capture_fn != self._moescope_chose:
+                self._moescope_theirs = capture_fn
+            capture_fn = self._moescope_chose
+        set_capture_fn(self, capture_fn, *args, **kwargs)
+
+    @functools.wraps(select)
     def _select_experts(self: Any, *args: Any, **kwargs: Any) -> Any:
-        weights, ids = select(self, *args, **kwargs)
+        chosen = select(self, *args, **kwargs)
         if self._moescope_weights is not None:
-            tap(self._moescope_weights, self._moescope_weights.anchor, weights, lasting=True)
-        return weights, ids
+            tap(self._moescope_weights, self._moescope_weights.anchor, chosen[0])
+        return chosen
 
-    MoERunner._moescope_logits = BaseRouter._moescope_ids = BaseRouter._moescope_weights = None
+    MoERunner._moescope_logits = None
+    BaseRouter._moescope_ids = BaseRouter._moescope_weights = BaseRouter._moescope_theirs = None
     MoERunner._maybe_dispatch = _maybe_dispatch
-    BaseRouter._apply_eplb_mapping = _apply_eplb_mapping
+    BaseRouter._moescope_chose, BaseRouter.set_capture_fn = _moescope_chose, both_capture
     BaseRouter._select_experts = _select_experts
 
 
@@ -226,8 +236,8 @@ def execute_model(original: Any) -> Any:
         recorder.before(scheduler_output)
         if TAPS.step is None:
             return original(self, scheduler_output, *args, **kwargs)
-        if not is_second(self):  # the first runner keeps its batch, in an order settled before the model runs
-            recorder.batch(LiveOrder(self))
+        if not is_second(self):  # the first runner keeps its batch, and lays it out before the model runs
+            recorder.batch(lambda: layout_of(self.input_batch.req_ids, self.query_start_loc.np))
         try:
             result = original(self, scheduler_output, *args, **kwargs)
         except BaseException:
@@ -265,6 +275,11 @@ def is_second(runner: Any) -> bool:
     return hasattr(runner, "input_buffers")
 
 
+def layout_of(requests: list[str], starts: Any) -> list[tuple[str, int]]:
+    """The requests of a batch, in order, with how many of its rows each has. starts: the first row of each, and one behind the last."""
+    return list(zip(requests, (starts[1 : len(requests) + 1] - starts[: len(requests)]).tolist(), strict=True))
+
+
 def labels(runner: Any) -> tuple[Any, Any]:
     """Token ids and positions of the batch, on the device."""
     if is_second(runner):
@@ -279,24 +294,11 @@ def prepare_inputs(original: Any) -> Any:
         batch = original(self, *args, **kwargs)
         recorder = self.__dict__.get("_moescope")
         if recorder is not None and TAPS.step is not None:
-            recorder.batch(list(batch.req_ids))
             self._moescope_batch = batch
+            recorder.batch(lambda: layout_of(batch.req_ids, batch.query_start_loc_np))
         return batch
 
     return prepare_inputs
-
-
-class LiveOrder:
-    """The first runner's batch order, read when it is asked for: it is settled early in a step, after the wrapper has run."""
-
-    def __init__(self, runner: Any) -> None:
-        self._runner = runner
-
-    def __iter__(self) -> Any:
-        return iter(self._runner.input_batch.req_ids)
-
-    def __len__(self) -> int:
-        return len(self._runner.input_batch.req_ids)
 
 
 def patch_worker() -> None:

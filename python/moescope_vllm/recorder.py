@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,10 @@ from .transfer import Transfer
 
 logger = logging.getLogger("vllm.moescope")
 
+#: The requests of a step and how many of its rows each has, in the order of the batch, as the runner has laid it out.
+Batch = Callable[[], Iterable[tuple[str, int]]]
+
+
 class Recorder:
     """One per process that delivers rows. Nothing here raises into the engine: a failure ends the capture, not the request.
 
@@ -33,7 +37,8 @@ class Recorder:
         self._tables: dict[Any, torch.Tensor] = {}
         self._rank = rank
         self._refusal = refusal
-        self._order: Sequence[str] = ()
+        self._batch: Batch = tuple
+        self._scheduled: frozenset[str] = frozenset()
         self._ran: Step | None = None
 
     def before(self, scheduler_output: Any) -> None:
@@ -43,7 +48,7 @@ class Recorder:
             for request in scheduler_output.finished_req_ids:
                 self._retire(request, news.ended.get(request))
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            self._fail([(tracked.capture, error) for tracked in self._requests.tracked.values()])
         for request in scheduler_output.scheduled_new_reqs:
             arguments = arguments_of(request)
             if arguments is not None:
@@ -51,12 +56,12 @@ class Recorder:
         tracked = self._requests.tracked
         scheduled = scheduler_output.num_scheduled_tokens
         if tracked and not tracked.keys().isdisjoint(scheduled):
-            self._order = ()
+            self._batch, self._scheduled = tuple, frozenset(scheduled)
             TAPS.step = Step(lambda: self._wanted(scheduler_output, news), self._transfer, self._tables)
 
-    def batch(self, order: Sequence[str]) -> None:
-        """The order of the step's requests is settled; comes after `before` and before the model runs."""
-        self._order = order
+    def batch(self, batch: Batch) -> None:
+        """Comes after `before` and before the model runs. batch: asked when the first row passes a tap, or after a replayed graph."""
+        self._batch = batch
 
     def ran(self, labels: Callable[[], tuple[torch.Tensor, torch.Tensor]]) -> None:
         """The model's work of the step is queued on the device. What runs from now on, a drafter for instance, is none of it.
@@ -70,7 +75,7 @@ class Recorder:
             step.label(*labels())
             self._ran = step
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            self._fail([(capture, error) for capture in self._present()])
 
     def deliver(self) -> None:
         """The rows may leave the device."""
@@ -78,10 +83,12 @@ class Recorder:
         if step is None:
             return
         try:
-            for chunk in step.chunks():
+            chunks, failed = step.chunks()
+            for chunk in chunks:
                 self._spool.put(chunk)
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            failed = [(capture, error) for capture in self._present()]
+        self._fail(failed)
 
     def abandon(self) -> None:
         """The step did not run, or its rows are lost."""
@@ -123,20 +130,30 @@ class Recorder:
         if not capture.failed:
             self._spool.end(capture, replace(end, attempt=capture.samples[end.sample].attempt))
 
-    def _wanted(self, scheduler_output: Any, news: News) -> list[Group]:
+    def _wanted(self, scheduler_output: Any, news: News) -> tuple[list[Group], int]:
+        """The step's groups, and how many rows it has."""
         starts = {request.req_id: request.num_computed_tokens for request in scheduler_output.scheduled_new_reqs}
         cached = scheduler_output.scheduled_cached_reqs
         starts.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
-        order, scheduled = self._order, scheduler_output.num_scheduled_tokens
-        if len(order) != len(scheduled) or not scheduled.keys() >= set(order):
-            raise LookupError(f"the batch holds {len(order)} requests, {len(scheduled)} were scheduled")
-        return self._requests.wanted(order, scheduled, starts, news.settled)
+        scheduled, batch = scheduler_output.num_scheduled_tokens, dict(self._batch())
+        # A runner may leave out drafts that came to nothing, and never anything else.
+        drafts = scheduler_output.scheduled_spec_decode_tokens
+        if batch.keys() != scheduled.keys() or any(
+            not scheduled[request] - len(drafts.get(request, ())) <= count <= scheduled[request] for request, count in batch.items()
+        ):
+            raise LookupError(f"the batch holds rows of requests {batch}, scheduled were {dict(scheduled)}")
+        return self._requests.wanted(batch, starts, news.settled), sum(batch.values())
 
-    def _fail(self, error: Exception) -> None:
-        logger.exception("moescope: a step could not be captured")
-        captures = {id(tracked.capture): tracked.capture for tracked in self._requests.tracked.values()}
-        for capture in captures.values():
-            self._spool.fail(capture, error)
+    def _present(self) -> list[Capture]:
+        """Captures with requests in this step."""
+        return [tracked.capture for request, tracked in self._requests.tracked.items() if request in self._scheduled]
+
+    def _fail(self, failed: Iterable[tuple[Capture, Exception]]) -> None:
+        """Ends captures that have not failed yet, each with why."""
+        for capture, error in failed:
+            if not capture.failed:
+                logger.error("moescope: capture %s ends: %s", capture.key, error)
+                self._spool.fail(capture, error)
 
 
 def why_of(ended: Ended) -> str | None:

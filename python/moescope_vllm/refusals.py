@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .layout import missing_here
-from .streams import ROUTED, STREAMS
+from .streams import HIDDEN_STATES, ROUTED, STREAMS
 
 
 def refusal(config: Any) -> str | None:
@@ -22,6 +22,8 @@ def refusal(config: Any) -> str | None:
         return "with dual batch overlap a step's rows are computed in two parts; start vLLM without --enable-dbo"
     if getattr(parallel, "prefill_context_parallel_size", 1) > 1:
         return "with prefill context parallelism a prompt's rows are spread over ranks; start vLLM without it"
+    if getattr(parallel, "enable_elastic_ep", False):
+        return "with elastic expert parallelism ranks come and go while the model runs; start vLLM without --enable-elastic-ep"
     if config.model_config.runner_type not in ("generate", "pooling"):
         return f'a model that vLLM runs as "{config.model_config.runner_type}" has no rows to capture'
     return None
@@ -35,7 +37,7 @@ def refused_streams(config: Any) -> dict[str, str]:
         why = "with sequence-parallel MoE each rank routes a part of the tokens only"
         refused |= dict.fromkeys(ROUTED, why)
     if getattr(passes, "enable_sp", False):
-        refused["hidden_states"] = "with sequence parallelism each rank holds a part of the tokens between layers only"
+        refused[HIDDEN_STATES] = "with sequence parallelism each rank holds a part of the tokens between layers only"
     if getattr(config.cache_config, "kv_sharing_fast_prefill", False):
         why = "with KV-sharing fast prefill the last layers do not see every token; start vLLM without --kv-sharing-fast-prefill"
         refused |= dict.fromkeys(STREAMS, why)

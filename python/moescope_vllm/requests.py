@@ -171,16 +171,15 @@ class Requests:
         return capture
 
     def wanted(
-        self, order: Iterable[str], scheduled: Mapping[str, int], starts: Mapping[str, int], settled: Mapping[str, int]
+        self, batch: Mapping[str, int], starts: Mapping[str, int], settled: Mapping[str, int]
     ) -> list[Group]:
-        """The rows of a step, one group a capture. order: the batch's requests; scheduled: their tokens; starts: tokens before, as the
-        scheduler counts them; settled: see `news.py`."""
+        """The rows of a step, one group a capture. batch: its requests in order, and how many of its rows each has; starts: tokens before,
+        as the scheduler counts them; settled: see `news.py`."""
         spans: dict[str, list[Span]] = {}
         certain: dict[str, dict[int, int]] = {}
         repeats: set[str] = set()
         row = 0
-        for request in order:
-            tokens = scheduled[request]
+        for request, tokens in batch.items():
             tracked = self.tracked.get(request)
             if tracked is not None and not tracked.capture.failed:
                 key, start = tracked.capture.key, starts[request]

@@ -37,11 +37,12 @@ def counts(llm: Any) -> dict[str, int]:
 
 def check(method: str, further: dict[str, Any]) -> None:
     expected = harness.reference(drafters.TARGETS.get(method, "qwen3_moe"))
+    drafter = speculation(method, expected)
     small = {"max_num_batched_tokens": 64, "block_size": 32, "num_gpu_blocks_override": 12, "disable_log_stats": False, **further}
     llm = harness.load(expected.checkpoint, **small)
     plain = generate(llm)
     close(llm)
-    llm = harness.load(expected.checkpoint, speculative_config=speculation(method, expected), **small)
+    llm = harness.load(expected.checkpoint, speculative_config=drafter, **small)
     streams = set(llm.collective_rpc("moescope_info")[0]["layers"]["hidden_states"])
     layers = llm.llm_engine.model_config.get_total_num_hidden_layers()
     assert streams == set(range(layers)), f"layers of the drafter among the model's: {streams}"

@@ -48,8 +48,9 @@ def add_prediction_layer(checkpoint: Path, _folder: Path) -> dict[str, Any]:
     tensors[f"{new}eh_proj.weight"] = torch.cat([torch.eye(hidden), torch.zeros(hidden, hidden)], 1)
     tensors[f"{new}shared_head.norm.weight"] = tensors["model.norm.weight"].clone()
     tensors |= {f"{new}{name}.weight": embedding.clone() for name in ("embed_tokens", "shared_head.head")}
+    tensors["lm_head.weight"] = embedding.clone()  # this model of vLLM's does not tie them, and draws from what memory held
     save_file(tensors, path, metadata={"format": "pt"})
-    edit(configuration, num_nextn_predict_layers=1)
+    edit(configuration, num_nextn_predict_layers=1, tie_word_embeddings=False)
     return {"method": "mtp"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -134,30 +135,16 @@ class Reference:
     values: Callable[..., dict[str, torch.Tensor]]
 
 
+@functools.cache
 def reference(name: str) -> Reference:
-    """Builds the family's model from its seed and saves it. `values` runs it on tokens (fixtures/reference.py)."""
+    """Builds the family's model from its seed and saves it, once a process: vLLM changes classes of transformers when it runs them
+    itself. `values` runs it on tokens (`hf_values.py`)."""
     import checkpoints
-    import reference as run_reference
+    import hf_values
 
     checkpoint = Path(FOLDER.name) / name
     family, model = checkpoints.build(name, checkpoint)
-
-    def values(tokens: list[int], **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """inputs: further ones of the model, an image for instance."""
-        return run_reference.run(family, WithInputs(model, inputs), tokens).tensors
-
-    return Reference(checkpoint, values)
-
-
-class WithInputs:
-    """A model that is always called with certain inputs, as far as fixtures/reference.py uses one."""
-
-    def __init__(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
-        self._model, self._inputs = model, inputs
-        self.modules = model.modules
-
-    def __call__(self, input_ids: torch.Tensor) -> Any:
-        return self._model(input_ids=input_ids, **self._inputs)
+    return Reference(checkpoint, functools.partial(hf_values.run, family, model))
 
 
 def check_labels(got: Sample, tokens: list[int], prompt: int, what: str) -> None:

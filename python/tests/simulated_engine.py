@@ -36,6 +36,7 @@ class Settings:
     budget: int = 16
     room: int = 10_000
     stop_token: int | None = None
+    trims: bool = False
 
 
 @dataclass(eq=False)
@@ -179,6 +180,7 @@ class SimulatedEngine:
             num_scheduled_tokens={request.request_id: count for request, count in scheduled.items()},
             total_num_scheduled_tokens=sum(scheduled.values()),
             finished_req_ids=self.finished,
+            scheduled_spec_decode_tokens={request.request_id: [-1] * count for request, count in drafts.items() if count},
             drafts={request.request_id: count for request, count in drafts.items()},
             starts={request.request_id: start for request, start in [*new, *cached]},
             padded=padded,
@@ -248,10 +250,13 @@ class SimulatedEngine:
         self.recorder.before(output)
         order = list(output.num_scheduled_tokens)
         self.rng.shuffle(order)
-        self.recorder.batch(order)
+        # A runner that drafts on the device leaves out drafts that came to nothing.
+        left_out = {name: self.rng.randint(0, count) if self.settings.trims else 0 for name, count in output.drafts.items()}
+        counts = {name: output.num_scheduled_tokens[name] - left_out[name] for name in order}
+        self.recorder.batch(counts.items)
         positions, tokens, values, result = [], [], [], {}
         for name in order:
-            request, start, count = self.requests[name], output.starts[name], output.num_scheduled_tokens[name]
+            request, start, count = self.requests[name], output.starts[name], counts[name]
             device = self.devices.get(name)
             fresh = device is None or start == 0
             if fresh:

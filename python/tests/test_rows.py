@@ -216,7 +216,7 @@ class RequestsTest(unittest.TestCase):
 
     def wanted(self, order: list[str], scheduled: dict[str, int], starts: dict[str, int], requests: Requests | None = None):
         settled = {request: max(known.prompt, starts[request]) for request, known in (requests or self.requests).tracked.items() if request in starts}
-        return (requests or self.requests).wanted(order, scheduled, starts, settled)
+        return (requests or self.requests).wanted({request: scheduled[request] for request in order}, starts, settled)
 
     def test_every_row_once_through_chunks_preemption_and_reordering(self):
         write_plan(self.spool, "abc", plan_of(samples=2))
@@ -231,7 +231,7 @@ class RequestsTest(unittest.TestCase):
             (["a"], {"a": 6}, {"a": 0}, {"a": 6}),  # preempted: computes everything again
             (["b", "a"], {"b": 1, "a": 1}, {"b": 3, "a": 6}, {"b": 3, "a": 6}),
         ):
-            for group in self.requests.wanted(order, scheduled, starts, settled):
+            for group in self.requests.wanted({request: scheduled[request] for request in order}, starts, settled):
                 seen += zip(group.sample.tolist(), group.position.tolist(), strict=True)
                 rows = group.rows
                 batches += range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
@@ -320,7 +320,7 @@ class RequestsTest(unittest.TestCase):
         write_plan(self.spool, "abc", plan_of(samples=1))
         self.admit("a", 0, 2)
         with self.assertRaisesRegex(LookupError, "does not say"):
-            self.requests.wanted(["a"], {"a": 2}, {"a": 0}, {})
+            self.requests.wanted({"a": 2}, {"a": 0}, {})
 
     def test_drafts_have_positions_that_only_the_model_knows(self):
         write_plan(self.spool, "abc", plan_of(samples=2, phase="generated"))

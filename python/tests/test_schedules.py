@@ -39,22 +39,26 @@ class FakeStep:
 
     values: list[float] = []
 
-    def __init__(self, groups, *_):
-        self._groups = groups
+    def __init__(self, wanted, *_):
+        self._wanted = wanted
 
     def label(self, tokens, positions):
         self._labels = tokens, positions
 
     def chunks(self):
         tokens, positions = self._labels
-        for group in self._groups():
-            rows = group.rows
-            values = torch.tensor(self.values, dtype=torch.float64)[rows, None]
-            measured = positions[rows].clone() if group.measured else None
-            yield Chunk(
-                group.capture, group.sample, group.position, group.prompt, tokens[rows].clone(), {"hidden_states": [values]}, group.certain,
-                measured, group.repeats,
-            )  # fmt: skip
+        groups, rows = self._wanted()
+        assert rows == len(tokens)
+        return [self._chunk(group, tokens, positions) for group in groups], []
+
+    def _chunk(self, group, tokens, positions):
+        rows = group.rows
+        values = torch.tensor(self.values, dtype=torch.float64)[rows, None]
+        measured = positions[rows].clone() if group.measured else None
+        return Chunk(
+            group.capture, group.sample, group.position, group.prompt, tokens[rows].clone(), {"hidden_states": [values]}, group.certain,
+            measured, group.repeats,
+        )  # fmt: skip
 
 
 class Rows:
@@ -126,7 +130,7 @@ def simulate(test: unittest.TestCase, seed: int, asynchronous: bool, drafts: int
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(recorder, "Step", FakeStep):
         spool, rows = Path(folder), Rows(rng)
         settings = Settings(asynchronous, drafts, budget=rng.choice((4, 9, 64)), room=rng.choice((40, 60, 10_000)))
-        settings.stop_token = rng.choice((None, 7))
+        settings.stop_token, settings.trims = rng.choice((None, 7)), rng.random() < 0.3
         engine = SimulatedEngine(settings, Recording(spool, rows, drafts > 0), spool, rng)
         plans = {key: Plan({"hidden_states": (0,)}, rng.choice(SELECTIONS), rng.randint(1, 5)) for key in ("one", "two")}
         asked: dict[tuple[str, int], list[str]] = {}
