@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .arguments import KEY_ARG, SAMPLE_ARG
-from .news import ABORTED, FAILED
+from .news import ABORTED, COMPLETE, FAILED
 from .plan import whole
 
 
@@ -38,10 +38,14 @@ def pooling_params(key: str, sample: int) -> Any:
 
 
 def reason(completion: Any) -> str:
-    """`length`, `eos` or `stop`: vLLM says "stop" for both, and names the string or token that stopped it. `aborted` and `failed`: the
-    engine gave the request up before its end."""
+    """Of a text that is complete: `length`, `eos` or `stop`. vLLM says "stop" for both, and names the string or token that stopped it."""
     if completion.finish_reason == "length":
         return "length"
-    if completion.finish_reason == "stop":
-        return "stop" if isinstance(completion.stop_reason, str) else "eos"
+    return "stop" if completion.finish_reason == "repetition" or isinstance(completion.stop_reason, str) else "eos"
+
+
+def ended(completion: Any) -> str:
+    """How a request ended; see `news.py`."""
+    if completion.finish_reason in ("length", "stop", "repetition"):
+        return COMPLETE
     return ABORTED if completion.finish_reason == "abort" else FAILED

@@ -43,19 +43,35 @@ def check(method: str, further: dict[str, Any]) -> None:
     plain = generate(llm)
     close(llm)
     llm = harness.load(expected.checkpoint, speculative_config=drafter, **small)
+    print(f"{method}: {describe(llm)}", flush=True)
     streams = set(llm.collective_rpc("moescope_info")[0]["layers"]["hidden_states"])
     layers = llm.llm_engine.model_config.get_total_num_hidden_layers()
     assert streams == set(range(layers)), f"layers of the drafter among the model's: {streams}"
-    for round, selection in enumerate((None, {"phase": "generated", "last": 5}, {"positions": [0, 30, 64, 80]})):
+    rounds: list[tuple[dict[str, Any] | None, dict[str, Any]]] = [
+        (None, {}),
+        ({"phase": "generated", "last": 5}, {}),
+        ({"positions": [0, 30, 64, 80]}, {}),
+        (None, {"temperature": 1.0, "seed": 3}),  # most drafts are wrong
+        (None, {"stop_token_ids": [plain[0][5], plain[3][9]]}),  # texts that end between drafts
+    ]
+    for number, (selection, sampling) in enumerate(rounds):
         before = counts(llm)
-        got = harness.capture(llm, TEXTS, GENERATED, select=selection)
+        got = harness.capture(llm, TEXTS, GENERATED, select=selection, **sampling)
         after = counts(llm)
         drafts, accepted, preempted = (after[name] - before[name] for name in after)
         print(f"{method}: {drafts} drafts, {accepted} accepted, {preempted} preemptions", flush=True)
-        assert 0 < accepted < drafts, "the check needs drafts of both kinds"
-        assert got.outputs == plain, f"{method}: speculation changed what is generated"
-        compare(got, expected, selection, f"{method}, round {round}")
+        if not sampling:
+            assert 0 < accepted < drafts, "the check needs drafts of both kinds"
+            assert got.outputs == plain, f"{method}: speculation changed what is generated"
+        compare(got, expected, selection, f"{method}, round {number}")
     close(llm)
+
+
+def describe(llm: Any) -> str:
+    """What runs: the runner, and how its steps are scheduled."""
+    config = llm.llm_engine.vllm_config
+    runner = "second" if config.use_v2_model_runner else "first"
+    return f"{runner} runner, {'async' if config.scheduler_config.async_scheduling else 'sync'} scheduling"
 
 
 def compare(got: harness.Captured, expected: harness.Reference, selection: dict[str, Any] | None, what: str) -> None:

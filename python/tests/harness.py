@@ -30,6 +30,11 @@ SPOOL = Path(os.environ["MOESCOPE_SPOOL"])
 SPOOL.mkdir(exist_ok=True)
 
 import torch  # noqa: E402
+
+if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" and not torch.cuda.is_available():
+    import second_runner
+
+    second_runner.install()
 from safetensors.torch import load_file  # noqa: E402
 
 TOLERANCE = {"router_logits": 1e-4, "expert_weights": 1e-4, "hidden_states": 1e-4}
