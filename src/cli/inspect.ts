@@ -38,6 +38,7 @@ export function inspectView(info: ModelInfo, { width, depth }: Terminal): string
     ["vocabulary", `${info.vocabSize} tokens`],
     ["context", `${info.contextLength} tokens`],
     ["parameters", count(info.parameters)],
+    ...(info.pooling ? [["embeddings", `pooling ${info.pooling}`] as const] : []),
     ["weights", `${bytes(info.bytes)}, mostly ${safeText(info.quantization)}`],
   ] as const;
   return [

@@ -104,6 +104,22 @@ describe.each(KINDS)("on $gpu", { timeout: 240_000 }, (kind) => {
     }
   }
 
+  it("an embedding model's rows and pooled embedding, alone and among others", async () => {
+    const name = "embeddings/nomic_bert_moe";
+    const reference = new Reference(name);
+    const tokens = [...reference.tokens];
+    const captured = await capture(name, [tokens.slice(0, 4), tokens], { normalize: false });
+    expect(captured.embedding).toEqual({ pooling: "mean", normalize: false });
+    const { routerLogits, hiddenStates } = captured.sample(1);
+    const near = (data: ArrayLike<number>, of: string, width: number) =>
+      expect(maxDifference(data, reference.get(of)), of).toBeLessThan(width);
+    for (const [layer, { data }] of hiddenStates)
+      near(data, `hidden_states.${layer}`, tolerance.hiddenStates);
+    for (const [layer, { data }] of routerLogits)
+      near(data, `router_logits.${layer}`, tolerance.routerLogits);
+    near(captured.outputs[1]!.embedding!, "pooled.mean", tolerance.hiddenStates);
+  });
+
   describe.each(some(["qwen3_moe", "deepseek_v2", "mixtral", "gpt_oss", "dbrx"], 2))("%s", (family) => {
     it("equals Hugging Face, and redirect and copy give the same bits", async () => {
       const reference = new Reference(family);

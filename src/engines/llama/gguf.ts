@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
 import { ModelError } from "../../errors.ts";
 import { gatingOf } from "../../routing/architectures.ts";
+import { POOLINGS } from "../embedding.ts";
 import type { ModelInfo, MoeInfo } from "../engine.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { tensorFault } from "./gguf-tensors.ts";
@@ -139,6 +140,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
   const vocabulary = metadata["tokenizer.ggml.tokens"];
   // Extra layers for multi-token prediction are in the file but not in the graph.
   const layers = blocks - (number("nextn_predict_layers") ?? 0);
+  const pooling = number("pooling_type");
   return {
     name: String(metadata["general.name"] ?? basename(source, ".gguf")),
     source,
@@ -150,6 +152,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     parameters: tensors.reduce((sum, t) => sum + t.shape.reduce((product, n) => product * Number(n), 1), 0),
     bytes,
     quantization: mainType(tensors),
+    ...(pooling !== undefined && { pooling: POOLINGS[pooling]! }),
     moe: moeInfo(),
   };
 
