@@ -14,8 +14,8 @@ from .held import experts_are_held, logits_are_held
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS, ROUTED, ROUTER_LOGITS
 from .taps import Place
 
-#: Towers that have layers too, but whose rows are no tokens of the text.
-TOWERS = ("visual", "vision", "audio", "image_encoder", "mtp", "draft")
+#: Towers that have layers too, but whose rows are no tokens of the text; and what drafts tokens, inside of the model or beside it.
+TOWERS, DRAFTS = ("visual", "vision", "audio", "image_encoder"), ("mtp", "draft")
 
 #: Makes a place, or None where the stream is not to be tapped: stream, layer, width, held.
 MakePlace = Callable[..., Place | None]
@@ -182,7 +182,10 @@ def of_arctic(block: Any) -> MoeLayer:
 
 
 def in_tower(name: str) -> bool:
-    return any(part.startswith(TOWERS) for part in name.split("."))
+    """Of a module. A tower is named before the layers it has; a layer of the text may have experts for images."""
+    parts = name.split(".")
+    outside = next((index for index, part in enumerate(parts) if part.isdigit()), len(parts))
+    return any(part.startswith(TOWERS) for part in parts[:outside]) or any(part.startswith(DRAFTS) for part in parts)
 
 
 def refused_streams(layers: list[MoeLayer]) -> dict[str, str]:
