@@ -6,7 +6,7 @@ from typing import Any
 
 from . import PROTOCOL, __version__
 from .errors import CaptureError
-from .layout import TESTED
+from .layout import TESTED, tested
 from .model_info import model_info, stage_infos, streams_of
 from .tokens import Tokens
 
@@ -27,7 +27,8 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "protocol": PROTOCOL,
         "plugin": __version__,
         "vllm": vllm.__version__,
-        "tested": vllm.__version__ in TESTED,
+        "tested": tested(vllm.__version__),
+        "newestTested": max(TESTED, key=lambda version: tuple(map(int, version.split(".")))),
         "model": model_info(config, known),
         "contextSize": config.model_config.max_model_len,
         "stages": len(stages),

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from . import __version__, graphs, lifetime, process
-from .layout import OPTIONAL, missing_here
+from .layout import OPTIONAL, missing_here, tested
 from .recorder import LENGTHS
 from .requests import KEY_ARG
 from .settings import settings
@@ -31,6 +31,8 @@ def install() -> None:
     if missing:
         logger.error("moescope: this vLLM is not known, nothing can be captured: it has no %s", ", ".join(missing))
         return
+    if tested(vllm_version()) is None:
+        logger.warning("moescope: vLLM %s was not tried with this plugin; everything it builds on is there", vllm_version())
     settings()
     patch_request()
     patch_scheduler()
@@ -39,6 +41,12 @@ def install() -> None:
     patch_runners()
     patch_worker()
     graphs.install(TAPS.replayed)
+
+
+def vllm_version() -> str:
+    import vllm
+
+    return str(vllm.__version__)
 
 
 def patch_request() -> None:

@@ -16,7 +16,8 @@ from family import EXPERTS, LAYERS, TOP_K, VOCAB, Family
 from rules import SOFTMAX_NORMALIZED
 from safetensors.torch import load_file, save_file
 
-HERE = Path(__file__).parent
+#: What the published checkpoints bring along.
+CODE = Path(__file__).parent / "ernie_vl_code"
 
 #: Tokens the processor looks for; the last ones of the vocabulary become them.
 TOKENS = ("<|IMAGE_START|>", "<|image@placeholder|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_END|>", "<|VIDEO_START|>", "<|video@placeholder|>", "<|VIDEO_END|>")
@@ -64,7 +65,7 @@ def build(checkpoint: Path) -> torch.nn.Module:
     byte_bpe.save(byte_bpe.train(), checkpoint, False)
     name_tokens(checkpoint / "tokenizer.json")
     for file in ("configuration_ernie.py", "processing_ernie.py"):
-        shutil.copy(HERE / file, checkpoint)
+        shutil.copy(CODE / file, checkpoint)
     flat = {
         **TEXT, "architectures": [FAMILY.model_class], "model_type": "ernie4_5_moe_vl", "dtype": "float32", "moe_num_experts": [EXPERTS] * 2,
         "moe_layer_start_index": [1, 1], "moe_layer_end_index": [LAYERS - 1] * 2, "moe_layer_interval": 1, "freq_allocation": 8,
