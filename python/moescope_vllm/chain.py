@@ -32,7 +32,9 @@ def form_of(out: Any, tokens: int, width: int) -> Form:
     allowed = ((tokens, width), (1, tokens, width))
     if isinstance(out, torch.Tensor):
         if tuple(out.shape) not in allowed:
-            raise LookupError(f"returns a tensor {list(out.shape)} for {tokens} tokens of width {width}, several residual streams perhaps")
+            raise LookupError(
+                f"returns a tensor {list(out.shape)} for {tokens} tokens of width {width}, several residual streams perhaps"
+            )
         return Form(((),), tuple(out.shape), out.dtype)
     if not isinstance(out, (tuple, list)) or not out or not isinstance(out[0], torch.Tensor):
         raise LookupError(f"returns {described(out)}, in which nobody knows the hidden states")

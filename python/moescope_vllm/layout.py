@@ -109,7 +109,9 @@ def missing_here() -> tuple[str, ...]:
             if module not in OPTIONAL:
                 missing.append(f"{module} ({error})")
             continue
-        missing += lacking(module, names, {name: parameters_of(value) for name in names if (value := find(namespace, name)) is not None})
+        missing += lacking(
+            module, names, {name: parameters_of(value) for name in names if (value := find(namespace, name)) is not None}
+        )
     return tuple(missing)
 
 
@@ -164,9 +166,15 @@ def parameters_of(value: Any) -> Known:
     """None for what is no function, and for what hides its parameters."""
     if not inspect.isfunction(value):
         return None
-    kinds = {inspect.Parameter.VAR_POSITIONAL: "args", inspect.Parameter.VAR_KEYWORD: "kwargs", inspect.Parameter.KEYWORD_ONLY: "keyword"}
+    kinds = {
+        inspect.Parameter.VAR_POSITIONAL: "args",
+        inspect.Parameter.VAR_KEYWORD: "kwargs",
+        inspect.Parameter.KEYWORD_ONLY: "keyword",
+    }
     return [
-        Parameter(one.name, kinds.get(one.kind, "positional"), one.default is not one.empty or kinds.get(one.kind) in ("args", "kwargs"))
+        Parameter(
+            one.name, kinds.get(one.kind, "positional"), one.default is not one.empty or kinds.get(one.kind) in ("args", "kwargs")
+        )
         for one in inspect.signature(value).parameters.values()
     ]
 
@@ -194,7 +202,10 @@ def parameters_in(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Paramete
     found = [Parameter(one.arg, "positional", index >= optional) for index, one in enumerate(plain)]
     if arguments.vararg:
         found.append(Parameter(arguments.vararg.arg, "args", True))
-    found += [Parameter(one.arg, "keyword", default is not None) for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    found += [
+        Parameter(one.arg, "keyword", default is not None)
+        for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
     if arguments.kwarg:
         found.append(Parameter(arguments.kwarg.arg, "kwargs", True))
     return found

@@ -66,4 +66,3 @@ def shared_experts(text: Any) -> int:
         if count is not None:
             return int(count[0] if isinstance(count, (list, tuple)) else count)
     return 1 if getattr(text, "shared_expert_intermediate_size", 0) or text.model_type == "llama4_text" else 0
-

@@ -75,13 +75,17 @@ class SelfCheck:
                 proof.contracts = contracts.contracts_of(chain)
         except LookupError as error:
             if HIDDEN_STATES in self._streams:
-                proof.refused[HIDDEN_STATES] = f"what goes from layer to layer in {type(self._model).__name__} cannot be proven: {error}"
+                proof.refused[HIDDEN_STATES] = (
+                    f"what goes from layer to layer in {type(self._model).__name__} cannot be proven: {error}"
+                )
         return chain
 
     def _prove_taps(self, proof: Proof, chain: Chain | None, places: list[Place]) -> None:
         """Runs a step whose values others see too."""
         device, width = next(self._model.parameters()).device, self._config.get_hidden_size()
-        layers = [] if chain is None else [(number, layer, proof.contracts[number]) for number, layer in chain.layers if proof.contracts]
+        layers = (
+            [] if chain is None else [(number, layer, proof.contracts[number]) for number, layer in chain.layers if proof.contracts]
+        )
         for number, layer, contract in layers:
             place = Place(HIDDEN_STATES, number, width, device)
             places.append(place)

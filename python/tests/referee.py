@@ -75,4 +75,3 @@ class Referee:
             return
         print(f"{what}: {self.differing} of {self.compared} rows differ from vLLM's own capture", flush=True)
         assert self.compared and not self.differing, f"{what}: rows differ from vLLM's own capture"
-

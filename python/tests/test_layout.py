@@ -96,8 +96,14 @@ class Patched(unittest.TestCase):
 
     def setUp(self):
         base = "vllm.model_executor.layers.fused_moe"
-        self.router_class, self.runner_class = type("BaseRouter", (Router,), dict(Router.__dict__)), type("MoERunner", (Runner,), dict(Runner.__dict__))
-        modules = {f"{base}.router.base_router": {"BaseRouter": self.router_class}, f"{base}.runner.moe_runner": {"MoERunner": self.runner_class}}
+        self.router_class, self.runner_class = (
+            type("BaseRouter", (Router,), dict(Router.__dict__)),
+            type("MoERunner", (Runner,), dict(Runner.__dict__)),
+        )
+        modules = {
+            f"{base}.router.base_router": {"BaseRouter": self.router_class},
+            f"{base}.runner.moe_runner": {"MoERunner": self.runner_class},
+        }
         fakes = {}
         for name, content in modules.items():
             parts = name.split(".")
@@ -112,7 +118,10 @@ class Patched(unittest.TestCase):
         patches.patch_router()
 
     def mark(self, router, runner):
-        places = [Place(ROUTER_LOGITS, 0, 4, torch.device("cpu")), *(Place(stream, 0, 2, torch.device("cpu")) for stream in (EXPERT_IDS, EXPERT_WEIGHTS))]
+        places = [
+            Place(ROUTER_LOGITS, 0, 4, torch.device("cpu")),
+            *(Place(stream, 0, 2, torch.device("cpu")) for stream in (EXPERT_IDS, EXPERT_WEIGHTS)),
+        ]
         runner._moescope_logits, router._moescope_ids, router._moescope_weights = places
         runner._moescope_anchor = places[0].anchor
         router.set_capture_fn(router.capture_fn)

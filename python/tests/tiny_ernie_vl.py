@@ -20,7 +20,15 @@ from safetensors.torch import load_file, save_file
 CODE = Path(__file__).parent / "ernie_vl_code"
 
 #: Tokens the processor looks for; the last ones of the vocabulary become them.
-TOKENS = ("<|IMAGE_START|>", "<|image@placeholder|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_END|>", "<|VIDEO_START|>", "<|video@placeholder|>", "<|VIDEO_END|>")
+TOKENS = (
+    "<|IMAGE_START|>",
+    "<|image@placeholder|>",
+    "<|IMAGE_PLACEHOLDER|>",
+    "<|IMAGE_END|>",
+    "<|VIDEO_START|>",
+    "<|video@placeholder|>",
+    "<|VIDEO_END|>",
+)
 START, PATCH, END = (VOCAB - len(TOKENS) + TOKENS.index(name) for name in ("<|IMAGE_START|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_END|>"))
 
 TEXT = {
@@ -61,7 +69,11 @@ def build(checkpoint: Path) -> torch.nn.Module:
             parameter.data.zero_()
     model.save_pretrained(checkpoint)
     path = checkpoint / "model.safetensors"
-    save_file({name.replace("model.vision_model.", "vision_model."): tensor for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    save_file(
+        {name.replace("model.vision_model.", "vision_model."): tensor for name, tensor in load_file(path).items()},
+        path,
+        {"format": "pt"},
+    )
     byte_bpe.save(byte_bpe.train(), checkpoint, False)
     name_tokens(checkpoint / "tokenizer.json")
     for file in ("configuration_ernie.py", "processing_ernie.py"):

@@ -59,7 +59,7 @@ function layers({ layers: all, moe }: ModelInfo): string {
   return `${all}, of which ${moe.layers.length} MoE (${ranges(moe.layers)})`;
 }
 
-function moeFacts({ experts, topK, sharedExperts, gating }: MoeInfo): [string, string][] {
+function moeFacts({ experts, topK, sharedExperts, zeroExperts, gating }: MoeInfo): [string, string][] {
   const { score, normalize, scale, selectionBias, groups } = gating;
   const rule = [
     score.replaceAll("_", " "),
@@ -70,6 +70,9 @@ function moeFacts({ experts, topK, sharedExperts, gating }: MoeInfo): [string, s
   ];
   return [
     ["experts", `${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`],
+    ...(zeroExperts
+      ? [["zero experts", `${zeroExperts} of them, the last ones, compute nothing`] as [string, string]]
+      : []),
     ["shared experts", sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`],
     ["gating", rule.join(", ")],
   ];

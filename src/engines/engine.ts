@@ -35,7 +35,9 @@ export interface MoeInfo {
   readonly topK: number;
   /** Experts that run for every token and have no logit. */
   readonly sharedExperts: number;
-  readonly gating: Gating;
+  /** How many of `experts` compute nothing: the last ones (LongCat-Flash: the token itself). Absent: none. */
+  readonly zeroExperts?: number | undefined;
+  readonly gating: Gating | null;
 }
 
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
@@ -138,6 +140,8 @@ export interface Engine {
   readonly contextSize: number;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
+  /** Streams that this engine cannot deliver of this model although it has the layers, each with why. Absent: none. */
+  readonly refused?: ReadonlyMap<StreamName, string>;
   /** Jinja chat template of the model, if it has one. */
   readonly chatTemplate: string | null;
   /** Text of the special tokens a chat template may name. */

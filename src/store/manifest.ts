@@ -31,6 +31,7 @@ const moe = schema((z) =>
     experts: count(),
     topK: count(),
     sharedExperts: count(),
+    zeroExperts: count().optional(),
     gating: z.object({
       score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
       normalize: z.boolean(),

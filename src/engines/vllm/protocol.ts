@@ -19,6 +19,7 @@ const moe = z.object({
   experts: count,
   topK: count,
   sharedExperts: count,
+  zeroExperts: count.default(0).transform((zero) => zero || undefined),
   gating: z.object({
     score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
     normalize: z.boolean(),
@@ -50,6 +51,10 @@ export const readyMessage = z.object({
     z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]),
     z.object({ layers: z.array(count), width: count }),
   ),
+  refused: z.record(z.string(), z.string()).default({}),
+  /** How this version of vLLM was tried with the plugin; `null`: it was not. */
+  tested: z.string().nullable(),
+  newestTested: z.string(),
   chatTemplate: z.string().nullable(),
   specialTokens: z.object({ bos: z.string(), eos: z.string() }),
   devices: z.array(z.string()),
