@@ -74,6 +74,7 @@ export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
 export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
+export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./engines/embedding.ts";
 export type {
   EngineSettings,
   Finished,

@@ -58,10 +58,13 @@ def ambiguous(layers: list[MoeLayer]) -> str | None:
     if twice:
         return f"layer {twice[0]} has {sum(layer.number == twice[0] for layer in layers)} MoE layers of vLLM, and a row would belong to any"
     sizes = {(layer.experts, layer.top_k) for layer in layers}
-    if len(sizes) > 1:
-        several = ", ".join(f"{top_k} of {experts}" for experts, top_k in sorted(sizes))
-        return f"its layers choose {several} experts, and a stream has one width"
-    return None
+    return several_sizes(sizes) if len(sizes) > 1 else None
+
+
+def several_sizes(sizes: set[tuple[int, int]]) -> str:
+    """experts and top-k of the layers."""
+    several = " or ".join(f"{top_k} of {experts}" for experts, top_k in sorted(sizes))
+    return f"its layers choose {several} experts, and vLLM's rows have one width for all layers"
 
 
 def moe_runners(config: Any) -> list[Any]:

@@ -27,7 +27,7 @@ def main() -> None:
         cpu_stand_ins.install("ernie4_5_vl_moe")
     llm = harness.load(checkpoint, trust_remote_code=True, limit_mm_per_prompt={"image": 1, "video": 0}, max_num_batched_tokens=128)
     (info,) = llm.collective_rpc("moescope_info")
-    assert info["refused"] == {} and info["moe"]["experts"] == 2 * tiny_ernie_vl.EXPERTS, info
+    assert info["refused"] == {} and info["moe"][0]["experts"] == 2 * tiny_ernie_vl.EXPERTS, info
     image = Image.radial_gradient("L").resize((56, 56)).convert("RGB")
     text = "<|IMAGE_START|><|image@placeholder|><|IMAGE_END|>What is this?"
     with_image = {"prompt": text, "multi_modal_data": {"image": image}}

@@ -1,5 +1,6 @@
-import type { ModelInfo, RowShapes } from "../engines/engine.ts";
+import type { ModelInfo, RefusedLayer, RowShape, RowShapes } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { PHASES, type Phase } from "./rows.ts";
 import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
 
@@ -44,7 +45,7 @@ export interface PlannedStream {
 
 /** What is known of a run when it is planned, beside the model. */
 export interface PlanContext {
-  /** Layers and sizes of the streams that the model's description does not tell. */
+  /** Layers and sizes of the streams that the engine tells; of others the model's description does. */
   readonly shapes: RowShapes;
   /** Tokens of the longest sample, prompt and continuation: a row of attention has a weight for each. */
   readonly keys: number;
@@ -69,7 +70,8 @@ export interface Plan {
  * A dense model keeps its router streams with no layers: they come back as empty Maps. So do streams that no layer
  * has.
  *
- * @throws RequestError `UNKNOWN_STREAM`, `UNKNOWN_LAYER` or `INVALID_ARGUMENT`, naming what the model has.
+ * @throws RequestError `UNKNOWN_STREAM`, `UNKNOWN_LAYER` or `INVALID_ARGUMENT`, naming what the model has, or what of
+ * it cannot be shown to be the stream.
  */
 export function planFor(
   model: ModelInfo,
@@ -84,15 +86,18 @@ export function planFor(
   const streams = names.map((name) => {
     const { toldBy, routed, axes } = streamSpec(name);
     const shapes = context.shapes.get(name);
-    const having = toldBy === "engine" ? [...(shapes?.keys() ?? [])] : routed ? moeLayers : all;
+    const described = toldBy === "engine" ? [] : routed ? moeLayers : all;
+    const having = shapes ? [...shapes.keys()] : described;
     const layers = wanted ? having.filter((layer) => wanted.has(layer)) : [...having];
+    assertProven(name, layers, shapes);
     if (toldBy === "model" && axes.length === 1) return { name, layers };
-    const sizes = { keys: Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys), ...sizesOf(model) };
-    const dims = layers.map((layer) =>
-      (shapes?.get(layer) ?? axes).map((size) =>
+    const keys = Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys);
+    const dims = layers.map((layer) => {
+      const sizes = { keys, ...sizesOf(model, layer) };
+      return ((shapes?.get(layer) as RowShape | undefined) ?? axes).map((size) =>
         typeof size === "number" ? size : sizes[size as keyof typeof sizes],
-      ),
-    );
+      );
+    });
     const ranks = new Set(dims.map(({ length }) => length));
     if (ranks.size > 1)
       throw new RequestError(
@@ -134,9 +139,13 @@ export function plannedStreams({ streams = DEFAULT_STREAMS, attention }: PlanOpt
   return top ? parseStreams([...names, "attention_keys"]) : names;
 }
 
-/** Sizes of the axes that a model's description tells. */
-export function sizesOf({ hiddenSize, moe }: ModelInfo): { experts: number; top_k: number; hidden: number } {
-  return { experts: moe?.experts ?? 0, top_k: moe?.topK ?? 0, hidden: hiddenSize };
+/** Sizes of the axes that a model's description tells, in one layer. */
+export function sizesOf(
+  { hiddenSize, moe }: ModelInfo,
+  layer: number,
+): { experts: number; top_k: number; hidden: number } {
+  const { experts, topK } = moe ? moeLayer(moe, layer) : { experts: 0, topK: 0 };
+  return { experts, top_k: topK, hidden: hiddenSize };
 }
 
 function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {
@@ -146,6 +155,32 @@ function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {
       `attention.topKeys must be a positive whole number, got ${topKeys}`,
     );
   return topKeys ?? null;
+}
+
+/** @throws RequestError `UNKNOWN_STREAM` if one of the layers is refused. */
+function assertProven(
+  name: StreamName,
+  layers: readonly number[],
+  shapes: ReadonlyMap<number, RowShape | RefusedLayer> | undefined,
+): void {
+  const refusedOf = (layer: number) => {
+    const shape = shapes?.get(layer);
+    return shape && "refused" in shape ? shape.refused : null;
+  };
+  const refused = layers.filter((layer) => refusedOf(layer) !== null);
+  if (refused.length === 0) return;
+  const reasons = [...new Set(refused.map(refusedOf))].map((reason) => {
+    const of = refused.filter((layer) => refusedOf(layer) === reason);
+    return `layer${of.length > 1 ? "s" : ""} ${ranges(of)}: ${reason}`;
+  });
+  const left = [...shapes!.keys()].filter((layer) => refusedOf(layer) === null);
+  throw new RequestError(
+    "UNKNOWN_STREAM",
+    `${name} cannot be captured here, as its values would not be certain. ${reasons.join("; ")}. ` +
+      (left.length > 0
+        ? `Name other layers (${ranges(left)} have it) or leave the stream out`
+        : "Leave the stream out"),
+  );
 }
 
 /** Which layers have the streams that the engine tells of. */

@@ -17,6 +17,7 @@ export function captureReport(capture: Capture) {
     engine: capture.engine,
     rows: capture.rows.length,
     streams: capture.streams.map((name) => streamReport(capture, name)),
+    embedding: capture.embedding,
     samples: capture.samples.map((_, index) => sampleReport(capture, index, outputs.get(index))),
     usage: usage && usageReport(usage),
   };
@@ -46,8 +47,12 @@ function sampleReport(capture: Capture, index: number, output: Capture["outputs"
       text: rows.text,
       phase: rows.phase,
     },
-    output: output ? { text: output.text, tokens: [...output.tokens], reason: output.reason } : null,
+    output: output ? outputReport(output) : null,
   };
+}
+
+function outputReport({ text, tokens, reason, embedding }: Capture["outputs"][number]) {
+  return { text, tokens: [...tokens], reason, ...(embedding && { embedding: [...embedding] }) };
 }
 
 function usageReport({ experts, topK, fairShare, layers }: ExpertUsage) {

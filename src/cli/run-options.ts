@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { POOLINGS, TASKS } from "../engines/embedding.ts";
 import { parseEngineArgument } from "./engine-argument.ts";
 import { append, appended, value } from "./option-parser.ts";
 import { parseWhole } from "./option-values.ts";
@@ -26,6 +27,15 @@ export const modelOptions = (command: Command): Command =>
         "vllm",
       ]),
     )
+    .addOption(
+      new Option("--task <task>", "what the model is loaded for (default: what it was made for)").choices(
+        TASKS,
+      ),
+    )
+    .addOption(
+      new Option("--pooling <type>", "task embed: how a text's rows become one vector").choices(POOLINGS),
+    )
+    .option("--no-normalize", "task embed: do not scale embeddings to length 1")
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),

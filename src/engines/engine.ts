@@ -2,6 +2,7 @@ import type { Plan } from "../capture/plan.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { Gating } from "../routing/gating.ts";
+import type { EmbeddingInfo, Pooling, Task } from "./embedding.ts";
 
 /** What is known of a model before it runs. */
 export interface ModelInfo {
@@ -22,6 +23,8 @@ export interface ModelInfo {
   readonly bytes: number;
   /** Most frequent tensor type, e.g. `Q4_K`. */
   readonly quantization: string;
+  /** How its description says that prompts become one vector; absent where it says nothing. */
+  readonly pooling?: Pooling | undefined;
   /** `null` for a dense model. */
   readonly moe: MoeInfo | null;
 }
@@ -29,14 +32,25 @@ export interface ModelInfo {
 export interface MoeInfo {
   /** 0-based indices of the layers that have a router. */
   readonly layers: readonly number[];
-  /** Routed experts per MoE layer. */
+  /** Routed experts of a MoE layer; where layers differ, the most that one has. */
   readonly experts: number;
-  /** Experts used per token. */
+  /** Experts used per token; where layers differ, the most that one uses. */
   readonly topK: number;
   /** Experts that run for every token and have no logit. */
   readonly sharedExperts: number;
   /** How many of `experts` compute nothing: the last ones (LongCat-Flash: the token itself). Absent: none. */
   readonly zeroExperts?: number | undefined;
+  /** The rule of all MoE layers; `null` where it is not known, or not the same in all of them (see {@link byLayer}). */
+  readonly gating: Gating | null;
+  /** One entry for each of {@link layers}; absent where all are alike. `moeLayer` looks a layer up either way. */
+  readonly byLayer?: readonly MoeLayer[] | undefined;
+}
+
+/** The routing of one layer. */
+export interface MoeLayer {
+  readonly experts: number;
+  readonly topK: number;
+  /** `null`: not known. */
   readonly gating: Gating | null;
 }
 
@@ -92,6 +106,11 @@ export interface Finished {
   readonly tokens: Int32Array;
   readonly text: string;
   readonly reason: FinishReason;
+  /**
+   * The prompt's pooled embedding, as {@link Engine.embedding} says; its size is the model's own, mostly
+   * `hiddenSize`. Absent with task `generate`, or pooling `none`.
+   */
+  readonly embedding?: Float32Array;
 }
 
 /** What one step of the engine brought: rows, tokens drawn, samples that ended. */
@@ -105,11 +124,16 @@ export interface Step {
   readonly processed: number;
 }
 
-/**
- * Of streams, by layer the sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest
- * sample has tokens.
- */
-export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, readonly (number | "keys")[]>>;
+/** Sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest sample has tokens. */
+export type RowShape = readonly (number | "keys")[];
+
+/** Why a stream is not captured from a layer: what the computation has there cannot be shown to be it. */
+export interface RefusedLayer {
+  readonly refused: string;
+}
+
+/** Of streams, by layer what a row is, or why there is none. Layers that do not have a stream are left out. */
+export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, RowShape | RefusedLayer>>;
 
 /** A tensor that a model's computation has in some of its layers. */
 export interface GraphTensor {
@@ -138,6 +162,12 @@ export interface Engine {
   readonly devices?: readonly string[];
   /** Longest sample (prompt and continuation), in tokens. */
   readonly contextSize: number;
+  /** What the model was loaded for. Absent: `generate`. With `embed`, requests have `maxTokens` 0. */
+  readonly task?: Task;
+  /** Whether each token sees only those before it. Absent: true. Without, nothing can be generated. */
+  readonly causal?: boolean;
+  /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
+  readonly embedding?: EmbeddingInfo | null;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Streams that this engine cannot deliver of this model although it has the layers, each with why. Absent: none. */
@@ -160,8 +190,9 @@ export interface Engine {
    */
   tokenText(tokenId: number): string;
   /**
-   * Layers and sizes of streams that the model's description does not tell; a stream that no layer has is a Map
-   * without layers. Absent: the engine has none of these streams.
+   * Layers and sizes of streams, as the engine has seen them in the model's computation; a stream that no layer has
+   * is a Map without layers. Streams that it leaves out are as the model's description tells. Absent: the engine has
+   * no streams that the description does not tell.
    *
    * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
    */

@@ -2,14 +2,16 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/streams.ts";
 import type { TensorType } from "../capture/tensor.ts";
+import { POOLINGS } from "../engines/embedding.ts";
 import { CaptureError } from "../errors.ts";
+import { moeRecord, withCurrentMoe } from "../routing/moe-record.ts";
 import { type Parsed, schema } from "../schema.ts";
+import { embeddingsRecord } from "./embeddings.ts";
+import { FORMAT } from "./format.ts";
 import { outputRecord } from "./output-record.ts";
 import { runRecord } from "./run-record.ts";
 import { DTYPES, type Dtype } from "./safetensors.ts";
 
-/** Raised when a folder of this version can no longer be read by an older moescope. */
-export const FORMAT = "moescope.capture/1";
 export const MANIFEST_FILE = "manifest.json";
 
 /** The pseudo-stream of the rows' labels: written and sharded like a stream, but no model output. */
@@ -24,25 +26,7 @@ const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
-const moe = schema((z) =>
-  z.object({
-    /** 0-based indices of the layers that have a router. */
-    layers: z.array(count()),
-    experts: count(),
-    topK: count(),
-    sharedExperts: count(),
-    zeroExperts: count().optional(),
-    gating: z.object({
-      score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-      normalize: z.boolean(),
-      scale: z.number(),
-      selectionBias: z.boolean(),
-      groups: z.object({ count: count(), used: count() }).nullable(),
-    }),
-  }),
-);
-
-/** A `ModelInfo` that was written as JSON. */
+/** A `ModelInfo` as JSON, of this version or an earlier one. */
 export const modelRecord = schema((z) =>
   z.object({
     name: z.string(),
@@ -55,18 +39,24 @@ export const modelRecord = schema((z) =>
     parameters: count(),
     bytes: count(),
     quantization: z.string(),
-    moe: moe().nullable(),
+    pooling: z.enum(POOLINGS).optional(),
+    moe: moeRecord().nullable(),
   }),
 );
 
+/** A `ModelInfo` that was written as JSON. */
+export const storedModel = schema(() => modelRecord().transform(withCurrentMoe));
+
 const model = schema((z) =>
-  modelRecord().extend({
-    /** Of the weights' file, in hex, where whoever captured knew it. */
-    sha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .nullable(),
-  }),
+  modelRecord()
+    .extend({
+      /** Of the weights' file, in hex, where whoever captured knew it. */
+      sha256: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .nullable(),
+    })
+    .transform(withCurrentMoe),
 );
 
 const stream = schema((z) =>
@@ -148,6 +138,8 @@ const manifest = schema((z) =>
     ),
     /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
     outputs: z.array(outputRecord()),
+    /** Where the pooled embeddings of the samples are; absent where none are made. */
+    embeddings: embeddingsRecord().optional(),
     /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
     complete: z.boolean(),
     /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */

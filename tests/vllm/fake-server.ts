@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { SOFTMAX } from "../analysis/synthetic.ts";
 import { EXPERTS, LAYERS, labelled, rowsBytes } from "./rows.ts";
 
 export interface Behaviour {
@@ -191,7 +192,7 @@ const info = (protocol: number) => ({
       experts: EXPERTS,
       topK: 2,
       sharedExperts: 0,
-      gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+      gating: SOFTMAX,
     },
   },
   contextSize: 512,

@@ -5,7 +5,7 @@ import { formatMoeRouterLogitsSummary } from "../../hs/summary.ts";
 /** Layer lines shown before the middle is left out: a 61-layer model says the same thing 61 times. */
 const MAX_LINES = 8;
 
-/** What was captured: EasySteer's list of MoE layers, then a line for each other stream. */
+/** What was captured: EasySteer's list of MoE layers, then a line for each other stream, and for embeddings. */
 export function captureSummary(capture: Capture): string[] {
   const others = capture.streams.filter((name) => name !== "router_logits");
   return [
@@ -19,7 +19,15 @@ export function captureSummary(capture: Capture): string[] {
       const where = layers.length > 0 ? `layers ${ranges(layers)}` : "no layer";
       return `  ${name}: ${capture.rows.length} tokens${sizes}, ${where}`;
     }),
+    ...embeddingLines(capture),
   ];
+}
+
+function embeddingLines({ embedding, outputs }: Capture): string[] {
+  const size = outputs[0]?.embedding?.length;
+  if (!embedding || size === undefined) return [];
+  const scaled = embedding.normalize ? ", scaled to length 1" : "";
+  return [`  embeddings: ${outputs.length} samples × ${size}, pooling ${embedding.pooling}${scaled}`];
 }
 
 function routerLogitsLines(capture: Capture): string[] {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { TASKS } from "../../engines/embedding.ts";
 import { FINISH_REASONS } from "../../engines/engine.ts";
 import { modelRecord } from "../../store/manifest.ts";
 import { phase, streamName } from "./values.ts";
@@ -32,7 +33,7 @@ export const generateRequest = z
   .strictObject({
     model: z.string().optional().meta({ description: "id of a model; default: the first" }),
     prompt,
-    maxTokens: count.default(64),
+    maxTokens: count.optional().meta({ description: "default: 64, or 0 where the model makes embeddings" }),
     ...sampling,
   })
   .meta({ id: "GenerateRequest" });
@@ -62,6 +63,7 @@ const model = z
     engine: z.object({ kind: z.string(), version: z.string() }),
     devices: z.array(z.string()),
     contextSize: count,
+    task: z.enum(TASKS).meta({ description: "with `embed`, nothing can be generated" }),
     waiting: count.meta({ description: "jobs in the engine's queue, the one that goes on included" }),
   })
   .meta({ id: "Model" });
@@ -70,7 +72,7 @@ export type ServedModel = z.infer<typeof model>;
 export const modelList = z.object({ models: z.array(model) });
 export type ModelList = z.infer<typeof modelList>;
 
-const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
+const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion", "embedding"] as const;
 const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
 
 /** One use of an engine, from its place in the queue to its end. */

@@ -62,18 +62,47 @@ export const chatRequest = z
   .meta({ id: "ChatCompletionRequest" });
 export type ChatRequest = z.output<typeof chatRequest>;
 
+/** A text or several, as text or as token ids. */
+const texts = z.union([
+  z.string(),
+  z.array(z.string()).min(1),
+  z.array(count).min(1),
+  z.array(z.array(count).min(1)).min(1),
+]);
+
 export const completionRequest = z
-  .looseObject({
-    ...shared,
-    prompt: z.union([
-      z.string(),
-      z.array(z.string()).min(1),
-      z.array(count).min(1),
-      z.array(z.array(count).min(1)).min(1),
-    ]),
-  })
+  .looseObject({ ...shared, prompt: texts })
   .meta({ id: "CompletionRequest" });
 export type CompletionRequest = z.output<typeof completionRequest>;
+
+export const embeddingRequest = z
+  .looseObject({
+    model: shared.model,
+    input: texts,
+    encoding_format: optional(z.enum(["float", "base64"])),
+    dimensions: optional(z.int().min(1)).meta({
+      description: "anything but the model's own number is refused",
+    }),
+  })
+  .meta({ id: "EmbeddingRequest" });
+export type EmbeddingRequest = z.output<typeof embeddingRequest>;
+
+export const embeddingList = z
+  .object({
+    object: z.literal("list"),
+    model: z.string(),
+    data: z.array(
+      z.object({
+        object: z.literal("embedding"),
+        index: count,
+        embedding: z
+          .union([z.array(z.number()), z.string()])
+          .meta({ description: "base64: 32-bit floats, little-endian" }),
+      }),
+    ),
+    usage: z.object({ prompt_tokens: count, total_tokens: count }),
+  })
+  .meta({ id: "EmbeddingList" });
 
 const usage = z.object({ prompt_tokens: count, completion_tokens: count, total_tokens: count });
 export type TokenUsage = z.infer<typeof usage>;

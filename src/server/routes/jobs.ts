@@ -12,6 +12,8 @@ import { type Route, route } from "../route.ts";
 import { ServerError } from "../server-error.ts";
 
 const tag = "models";
+/** Tokens to generate where a request names no number. */
+const DEFAULT_TOKENS = 64;
 const params = z.object({ id: z.uuid() });
 const EVENTS = {
   200: {
@@ -52,13 +54,15 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: generateRequest,
         responses: EVENTS,
       },
-      ({ body: { model, prompt, ...options }, c }) => {
+      ({ body: { model: id, prompt, ...options }, c }) => {
         const stream = new EventStream(c);
+        const model = models.get(id);
+        const maxTokens = model.llm.task === "generate" ? DEFAULT_TOKENS : 0;
         const { job, finished } = jobs.start({
           kind: "generate",
-          model: models.get(model),
+          model,
           prompts: [promptOf(prompt)],
-          options: given(options),
+          options: { maxTokens, ...given(options) },
           owner: (event, data) => stream.send(data, event),
         });
         stream.signal.addEventListener("abort", () => job.cancel(), { once: true });

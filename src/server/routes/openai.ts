@@ -68,7 +68,15 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
       ({ body, c }) => {
         const messages: ChatMessage[] = body.messages;
         const limit = body.max_completion_tokens ?? body.max_tokens ?? null;
-        return complete(c, jobs, models.any(body.model ?? undefined), body, [messages], limit, CHAT);
+        return complete(
+          c,
+          jobs,
+          models.any(body.model ?? undefined, "generate"),
+          body,
+          [messages],
+          limit,
+          CHAT,
+        );
       },
     ),
     route(
@@ -82,7 +90,7 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         responses: answered("the continuations", completion),
       },
       ({ body, c }) => {
-        const model = models.any(body.model ?? undefined);
+        const model = models.any(body.model ?? undefined, "generate");
         const limit = body.max_tokens ?? COMPLETION_TOKENS;
         return complete(c, jobs, model, body, promptsOf(body.prompt), limit, COMPLETION);
       },
@@ -136,6 +144,11 @@ async function complete(
   shape: Shape,
 ): Promise<Response> {
   const { llm } = model;
+  if (llm.task !== "generate")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
+    );
   const encoded = await Promise.all(prompts.map((prompt) => llm.encode(prompt)));
   const longest = Math.max(...encoded.map(({ length }) => length));
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
@@ -224,7 +237,7 @@ async function complete(
 
 const finishReason = (reason: Finished["reason"]) => (reason === "length" ? "length" : "stop");
 
-function promptsOf(prompt: CompletionRequest["prompt"]): Prompt[] {
+export function promptsOf(prompt: CompletionRequest["prompt"]): Prompt[] {
   if (typeof prompt === "string") return [prompt];
   return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as (string | number[])[]);
 }
