@@ -27,7 +27,7 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "protocol": PROTOCOL,
         "plugin": __version__,
         "vllm": vllm.__version__,
-        "tested": tested(vllm.__version__),
+        "tested": tested(vllm.__version__) is not None,
         "newestTested": max(TESTED, key=lambda version: tuple(map(int, version.split(".")))),
         "model": model_info(config, known),
         "contextSize": config.model_config.max_model_len,

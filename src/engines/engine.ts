@@ -170,8 +170,6 @@ export interface Engine {
   readonly embedding?: EmbeddingInfo | null;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
-  /** Streams that this engine cannot deliver of this model although it has the layers, each with why. Absent: none. */
-  readonly refused?: ReadonlyMap<StreamName, string>;
   /** Jinja chat template of the model, if it has one. */
   readonly chatTemplate: string | null;
   /** Text of the special tokens a chat template may name. */

@@ -41,8 +41,8 @@ export const readyMessage = z.object({
     z.object({ layers: z.array(count), width: count }),
   ),
   refused: z.record(z.string(), z.string()).default({}),
-  /** How this version of vLLM was tried with the plugin; `null`: it was not. */
-  tested: z.string().nullable(),
+  /** Whether this version of vLLM was tried with the plugin, and the newest that was. */
+  tested: z.boolean(),
   newestTested: z.string(),
   chatTemplate: z.string().nullable(),
   specialTokens: z.object({ bos: z.string(), eos: z.string() }),
