@@ -92,6 +92,7 @@ def describe(model: Any, moe: list[MoeLayer], proof: Proof) -> dict[str, Any]:
         "bytes": sum(parameter.nbytes for parameter in model.parameters()),
         "moe": describe_moe(moe, proof),
         "hidden": dict(proof.contracts),
+        "layerClasses": dict(proof.classes),
         "written": sorted(f"{stream}.{layer}" for stream, layer in proof.written),
         "checkSeconds": proof.seconds,
     }
