@@ -10,7 +10,10 @@ const VOCABULARY = 32_768;
 /** Drawn once for each label: what takes time here is not the making of numbers. */
 const TEXTS = 48;
 const ROW_BYTES = LAYERS * (EXPERTS * 4 + TOP_K * (1 + 4));
-const gating = { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null };
+const gating = {
+  ...{ score: "softmax", chosenBy: "scores", normalize: true, scale: 1 },
+  ...{ selectionBias: false, groups: null, weighted: "outputs" },
+};
 
 /** Texts of each label: their logits lean on the place in the text and a little on the label, the rest is noise. */
 function draw() {

@@ -20,7 +20,10 @@ await other.ready();
 const bytes = readFileSync(file);
 const logits = new Float32Array(bytes.buffer, bytes.byteOffset, rows * experts);
 
-const gating = { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null };
+const gating = {
+  ...{ score: "softmax", chosenBy: "scores", normalize: true, scale: 1 },
+  ...{ selectionBias: false, groups: null, weighted: "outputs" },
+};
 const header = {
   engine: { kind: "none", version: "" },
   model: { layers: 1, moe: { layers: [0], experts, topK, sharedExperts: 0, gating } },

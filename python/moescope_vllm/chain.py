@@ -6,6 +6,7 @@ by itself: a difference does not grow from layer to layer."""
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,9 @@ def form_of(out: Any, tokens: int, width: int) -> Form:
     allowed = ((tokens, width), (1, tokens, width))
     if isinstance(out, torch.Tensor):
         if tuple(out.shape) not in allowed:
-            raise LookupError(f"returns a tensor {list(out.shape)} for {tokens} tokens of width {width}, several residual streams perhaps")
+            raise LookupError(
+                f"returns a tensor {list(out.shape)} for {tokens} tokens of width {width}, several residual streams perhaps"
+            )
         return Form(((),), tuple(out.shape), out.dtype)
     if not isinstance(out, (tuple, list)) or not out or not isinstance(out[0], torch.Tensor):
         raise LookupError(f"returns {described(out)}, in which nobody knows the hidden states")
@@ -99,14 +102,15 @@ class Chain:
         """put: a layer's number -> a tensor [tokens, width] for each part of its form."""
         return self._run(lambda number, out: replaced(out, self.forms[number], put(number)), put)
 
-    def run_varied(self) -> Pass:
-        """Runs the model on rows that all differ, whatever is known of its layers."""
-        return self.run(self.made_up) if self.forms else self._run(lambda _, out: out, self.made_up)
+    def run_varied(self, step: int) -> Pass:
+        """Runs the model on rows that all differ, whatever is known of its layers. step: others in each."""
+        put = functools.partial(self.made_up, first=10 * step)
+        return self.run(put) if self.forms else self._run(lambda _, out: out, put)
 
-    def made_up(self, layer: int) -> tuple[torch.Tensor, ...]:
+    def made_up(self, layer: int, first: int = 0) -> tuple[torch.Tensor, ...]:
         """Hidden states for the parts of a layer's form, the same in every process; -1 - layer: for its input."""
         parts = 1 if layer < 0 else len(self.forms[layer].parts)
-        return tuple(self.random(layer, which) for which in range(parts))
+        return tuple(self.random(layer, first + which) for which in range(parts))
 
     def random(self, layer: int, which: int) -> torch.Tensor:
         """float32 [tokens, width], standard normal."""

@@ -114,7 +114,9 @@ def at_the_end_of_a_stage(found: dict[int, str], chain: Chain, number: int) -> s
         contract, form = kinds.pop()
         if form == chain.forms[number]:
             return contract
-    raise LookupError(f"layer {number} is the last of its pipeline stage, and the layers before it do not tell how it hands on its stream")
+    raise LookupError(
+        f"layer {number} is the last of its pipeline stage, and the layers before it do not tell how it hands on its stream"
+    )
 
 
 def same_rows(before: list[torch.Tensor], after: list[torch.Tensor], tokens: int, tolerance: float) -> float:

@@ -6,8 +6,8 @@ from typing import Any
 
 from . import PROTOCOL, __version__
 from .errors import CaptureError
-from .layout import TESTED
-from .model_info import model_info, stage_infos, streams_of
+from .layout import TESTED, tested
+from .model_info import model_info, refused_of, stage_infos, streams_of
 from .tokens import Tokens
 
 
@@ -27,12 +27,13 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "protocol": PROTOCOL,
         "plugin": __version__,
         "vllm": vllm.__version__,
-        "tested": vllm.__version__ in TESTED,
+        "tested": tested(vllm.__version__) is not None,
+        "newestTested": max(TESTED, key=lambda version: tuple(map(int, version.split(".")))),
         "model": model_info(config, known),
         "contextSize": config.model_config.max_model_len,
         "stages": len(stages),
         "streams": streams_of(config, stages),
-        "refused": {stream: why for stage in stages for stream, why in stage["refused"].items()},
+        "refused": refused_of(stages),
         "chatTemplate": template if isinstance(template, str) else None,
         "specialTokens": {"bos": tokens.special("bos"), "eos": tokens.special("eos")},
         "devices": [answer["device"] for answer in known if answer["device"]],

@@ -14,8 +14,8 @@ from .held import experts_are_held, logits_are_held
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS, ROUTED, ROUTER_LOGITS
 from .taps import Place
 
-#: Towers that have layers too, but whose rows are no tokens of the text.
-TOWERS = ("visual", "vision", "audio", "image_encoder", "mtp", "draft")
+#: Towers that have layers too, but whose rows are no tokens of the text; and what drafts tokens, inside of the model or beside it.
+TOWERS, DRAFTS = ("visual", "vision", "audio", "image_encoder"), ("mtp", "draft")
 
 #: Makes a place, or None where the stream is not to be tapped: stream, layer, width, held.
 MakePlace = Callable[..., Place | None]
@@ -58,10 +58,13 @@ def ambiguous(layers: list[MoeLayer]) -> str | None:
     if twice:
         return f"layer {twice[0]} has {sum(layer.number == twice[0] for layer in layers)} MoE layers of vLLM, and a row would belong to any"
     sizes = {(layer.experts, layer.top_k) for layer in layers}
-    if len(sizes) > 1:
-        several = ", ".join(f"{top_k} of {experts}" for experts, top_k in sorted(sizes))
-        return f"its layers choose {several} experts, and a stream has one width"
-    return None
+    return several_sizes(sizes) if len(sizes) > 1 else None
+
+
+def several_sizes(sizes: set[tuple[int, int]]) -> str:
+    """experts and top-k of the layers."""
+    several = " or ".join(f"{top_k} of {experts}" for experts, top_k in sorted(sizes))
+    return f"its layers choose {several} experts, and vLLM's rows have one width for all layers"
 
 
 def moe_runners(model: torch.nn.Module, config: Any) -> list[Any]:
@@ -182,7 +185,10 @@ def of_arctic(block: Any) -> MoeLayer:
 
 
 def in_tower(name: str) -> bool:
-    return any(part.startswith(TOWERS) for part in name.split("."))
+    """Of a module. A tower is named before the layers it has; a layer of the text may have experts for images."""
+    parts = name.split(".")
+    outside = next((index for index, part in enumerate(parts) if part.isdigit()), len(parts))
+    return any(part.startswith(TOWERS) for part in parts[:outside]) or any(part.startswith(DRAFTS) for part in parts)
 
 
 def refused_streams(layers: list[MoeLayer]) -> dict[str, str]:

@@ -39,7 +39,9 @@ def own_part(rows: int, counts: list[int], shards: list[int] | None, rank: int) 
         each = len(shards) // len(counts)
         found.add(sum(shards[: rank * each]))
     if len(found) != 1:
-        layout = "the tokens of one rank, of all ranks, and of all ranks with padding are as many" if found else "no layout has as many rows"
+        layout = (
+            "the tokens of one rank, of all ranks, and of all ranks with padding are as many" if found else "no layout has as many rows"
+        )
         raise LookupError(f"{rows} rows passed a tap in a data-parallel step of {counts} tokens ({shards} gathered): {layout}")
     start = found.pop()
     return slice(start, start + counts[rank])

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import __version__, graphs, lifetime, process
 from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of
-from .layout import OPTIONAL, missing_here
+from .layout import OPTIONAL, missing_here, tested
 from .news import NEWS
 from .settings import settings
 from .stops import Stops
@@ -35,6 +35,8 @@ def install() -> None:
     if missing:
         logger.error("moescope: this vLLM is not known, nothing can be captured: it has no %s", ", ".join(missing))
         return
+    if tested(vllm_version()) is None:
+        logger.warning("moescope: vLLM %s was not tried with this plugin; everything it builds on is there", vllm_version())
     settings()
     patch_request()
     patch_branches()
@@ -45,6 +47,12 @@ def install() -> None:
     patch_runners()
     patch_worker()
     graphs.install(TAPS.replayed)
+
+
+def vllm_version() -> str:
+    import vllm
+
+    return str(vllm.__version__)
 
 
 def patch_request() -> None:

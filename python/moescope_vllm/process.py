@@ -90,22 +90,26 @@ def describe(model: Any, moe: list[MoeLayer], proof: Proof) -> dict[str, Any]:
         "device": device_name(next(model.parameters()).device),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(parameter.nbytes for parameter in model.parameters()),
-        "moe": describe_moe(moe, proof) if moe else None,
+        "moe": describe_moe(moe, proof),
         "hidden": dict(proof.contracts),
+        "layerClasses": dict(proof.classes),
         "written": sorted(f"{stream}.{layer}" for stream, layer in proof.written),
         "checkSeconds": proof.seconds,
     }
 
 
-def describe_moe(moe: list[MoeLayer], proof: Proof) -> dict[str, Any]:
-    rules = [proof.gating.get(layer.number, layer.gating) for layer in moe]
-    return {
-        "layers": [layer.number for layer in moe],
-        "experts": moe[0].experts,
-        "topK": moe[0].top_k,
-        "zeroExperts": moe[0].zero_experts,
-        "gating": rules[0] if all(rule == rules[0] for rule in rules) else None,
-    }
+def describe_moe(moe: list[MoeLayer], proof: Proof) -> list[dict[str, Any]]:
+    """One entry a layer."""
+    return [
+        {
+            "layer": layer.number,
+            "experts": layer.experts,
+            "topK": layer.top_k,
+            "zeroExperts": layer.zero_experts,
+            "gating": proof.gating.get(layer.number, layer.gating),
+        }
+        for layer in moe
+    ]
 
 
 def device_name(device: Any) -> str | None:

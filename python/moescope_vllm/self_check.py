@@ -20,14 +20,17 @@ logger = logging.getLogger("vllm.moescope")
 
 #: Enough rows to tell apart any two of them; few enough to cost nothing.
 TOKENS = 8
+#: A tap that says what it said before is right once.
+STEPS = 2
 
 
 @dataclass
 class Proof:
-    """contracts: of decoder layers, empty where hidden states are refused. refused: streams, each with why. gating: the rule of each MoE
+    """contracts: of decoder layers, empty where hidden states are refused. classes: of decoder layers, by name. refused: streams, each with why. gating: the rule of each MoE
     layer as its values show it, None where they show none. written: taps whose tensor does not stay as it passed. seconds: what it took."""
 
     contracts: dict[int, str] = field(default_factory=dict)
+    classes: dict[int, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     gating: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     written: set[tuple[str, int]] = field(default_factory=set)
@@ -70,33 +73,41 @@ class SelfCheck:
         chain = None
         try:
             layers = hidden.decoder_layers(self._model, self._config.get_total_num_hidden_layers())
+            proof.classes = {number: f"{type(layer).__module__}.{type(layer).__qualname__}" for number, layer in layers}
             chain = Chain(self._model, layers, self._step, self._tokens, self._config.get_hidden_size())
             if HIDDEN_STATES in self._streams:
                 proof.contracts = contracts.contracts_of(chain)
         except LookupError as error:
             if HIDDEN_STATES in self._streams:
-                proof.refused[HIDDEN_STATES] = f"what goes from layer to layer in {type(self._model).__name__} cannot be proven: {error}"
+                proof.refused[HIDDEN_STATES] = (
+                    f"what goes from layer to layer in {type(self._model).__name__} cannot be proven: {error}"
+                )
         return chain
 
     def _prove_taps(self, proof: Proof, chain: Chain | None, places: list[Place]) -> None:
-        """Runs a step whose values others see too."""
+        """Runs steps whose values others see too."""
         device, width = next(self._model.parameters()).device, self._config.get_hidden_size()
-        layers = [] if chain is None else [(number, layer, proof.contracts[number]) for number, layer in chain.layers if proof.contracts]
+        layers = (
+            [] if chain is None else [(number, layer, proof.contracts[number]) for number, layer in chain.layers if proof.contracts]
+        )
         for number, layer, contract in layers:
             place = Place(HIDDEN_STATES, number, width, device)
             places.append(place)
             hidden.install(layer, place, contract)
         TAPS.reset(places)
-        TAPS.step = witness = Witness(self._tokens)
-        with watch_layers(witness, layers), watch_routers(witness, self._moe, self._streams):
-            self._step() if chain is None else chain.run_varied()
-        if not TAPS.delivers:
-            return
+        for step in range(STEPS):
+            TAPS.step = witness = Witness(self._tokens)
+            with watch_layers(witness, layers), watch_routers(witness, self._moe, self._streams):
+                self._step() if chain is None else chain.run_varied(step)
+            if TAPS.delivers:
+                self._judge(proof, witness, places)
+
+    def _judge(self, proof: Proof, witness: Witness, places: list[Place]) -> None:
         for place in places:
             if place.stream not in witness.wrong and (place.stream, place.layer) not in witness.said:
                 witness.wrong[place.stream] = f"{place} did not pass its tap"
         proof.refused |= {stream: f"its taps do not say what the model computes: {why}" for stream, why in witness.wrong.items()}
-        proof.written = witness.written()
+        proof.written |= witness.written()
         for place in places:
             place.held = place.held and (place.stream, place.layer) not in proof.written
         proof.gating = {layer.number: gating.shown_by(layer, witness.said) for layer in self._moe}

@@ -109,7 +109,8 @@ def watched_router(witness: Witness, layer: MoeLayer, original: Any, streams: se
             behind = logits.shape[1] - layer.experts
             if behind and not getattr(layer.runner, "_fse_fuse_gate", False):
                 witness.wrong.setdefault(
-                    ROUTER_LOGITS, f"layer {number} has {layer.experts} experts, its router {logits.shape[1]} logits: {described(logits)}"
+                    ROUTER_LOGITS,
+                    f"layer {number} has {layer.experts} experts, its router {logits.shape[1]} logits: {described(logits)}",
                 )
             witness.compare(ROUTER_LOGITS, number, logits[:, : layer.experts], "its router was given")
         if layer.zero_experts:

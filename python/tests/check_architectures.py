@@ -17,6 +17,7 @@ import harness
 import results
 import torch
 import transformers
+from check_layers import expected_contracts
 from checkpoints import family_of
 from referee import Referee
 
@@ -91,6 +92,9 @@ def check_streams(name: str, info: dict[str, Any]) -> None:
     assert set(info["layers"]) == every - refused.keys(), f"{name}: has {sorted(info['layers'])}, refused {info['refused']}"
     for stream, words in refused.items():
         assert words in info["refused"][stream], f"{name}: {stream} is refused because {info['refused'][stream]}"
+    for number, contract in info["hidden"].items():
+        expected = expected_contracts(info["layerClasses"][number])
+        assert expected is None or contract in expected, f"{name}: layer {number} hands on {contract}, its source says {expected}"
     if not torch.cuda.is_available():
         written = {tap.partition(".")[0] for tap in info["written"]} - {"hidden_states"}
         assert written == WRITTEN.get(name, set()), f"{name}: vLLM writes into {written}"

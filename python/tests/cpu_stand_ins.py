@@ -26,6 +26,11 @@ def install(family: str) -> None:
         RotaryEmbedding.forward_cpu = RotaryEmbedding.forward_native
     if family in SIGMOID:
         install_router()
+    if family == "ernie4_5_vl_moe":
+        from vllm.model_executor.layers.rotary_embedding.ernie45_vl_rope import Ernie4_5_VLRotaryEmbedding as Rotary
+
+        # The one for CPUs hands its formula an argument that it does not take.
+        Rotary.forward_cpu = lambda self, positions, query, key, offsets=None: self.forward_native(positions, query, key)
     if family == "longcat_flash":
         install_zero_experts()
     if family == "arctic":

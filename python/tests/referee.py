@@ -63,7 +63,7 @@ class Referee:
         for layer, ours in zip(chunk.capture.layers.get(EXPERT_IDS, ()), chunk.streams.get(EXPERT_IDS, ()), strict=True):
             theirs = self._capturer.device_buffer[rows, layer].long()
             ours = ours.to(theirs.device).long()
-            moe = process.info()["moe"]
+            moe = process.info()["moe"][0]
             if moe["zeroExperts"]:  # theirs has expert 0 in their place
                 ours = ours.masked_fill(ours >= moe["experts"] - moe["zeroExperts"], 0)
             self.compared += len(ours)
@@ -75,4 +75,3 @@ class Referee:
             return
         print(f"{what}: {self.differing} of {self.compared} rows differ from vLLM's own capture", flush=True)
         assert self.compared and not self.differing, f"{what}: rows differ from vLLM's own capture"
-

@@ -309,7 +309,9 @@ class Split(TapsCase):
     """Text and image tokens go to experts of their own."""
 
     def setUp(self):
-        self.whole = {stream: Place(stream, 2, width, CPU) for stream, width in ((ROUTER_LOGITS, 7), (EXPERT_IDS, 2), (EXPERT_WEIGHTS, 2))}
+        self.whole = {
+            stream: Place(stream, 2, width, CPU) for stream, width in ((ROUTER_LOGITS, 7), (EXPERT_IDS, 2), (EXPERT_WEIGHTS, 2))
+        }
         self.seen = self.listen(list(self.whole.values()))
         widths = {ROUTER_LOGITS: (3, 4), EXPERT_IDS: (2, 2), EXPERT_WEIGHTS: (2, 2)}
         self.joints = [
@@ -348,7 +350,13 @@ class Split(TapsCase):
         self.assertEqual(self.seen.errors, {})
 
     def test_what_cannot_be_told_is_no_value(self):
-        for mask, text, image in (([True] * 2 + [False] * 4, 3, 3), ([True] * 2 + [False] * 4, 4, 0), (None, 3, 3), (None, 0, 0), ([True] * 5, 3, 2)):
+        for mask, text, image in (
+            ([True] * 2 + [False] * 4, 3, 3),
+            ([True] * 2 + [False] * 4, 4, 0),
+            (None, 3, 3),
+            (None, 0, 0),
+            ([True] * 5, 3, 2),
+        ):
             self.seen.errors.clear(), self.seen.values.clear()
             self.run_block(mask, text, image)
             self.assertEqual((len(self.seen.errors), self.seen.values), (3, {}), (mask, text, image))

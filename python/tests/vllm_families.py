@@ -73,7 +73,9 @@ def gemma4_router(router: Any, inputs: Any, output: Any, _family: Family) -> Any
 routers.READERS.setdefault("Gemma4TextRouter", gemma4_router)
 
 FAMILIES = [
-    family("longcat_flash", "LongCat-Flash", "LongcatFlashForCausalLM", longcat_flash, SOFTMAX, experts=EXPERTS + ZERO_EXPERTS, top_k=3),
+    family(
+        "longcat_flash", "LongCat-Flash", "LongcatFlashForCausalLM", longcat_flash, SOFTMAX, experts=EXPERTS + ZERO_EXPERTS, top_k=3
+    ),
     family("flex_olmo", "FlexOlmo", "FlexOlmoForCausalLM", flex_olmo, SOFTMAX),
     family("mellum", "Mellum", "MellumForCausalLM", mellum, SOFTMAX_NORMALIZED),
     family("gemma4", "Gemma 4 MoE", "Gemma4ForCausalLM", gemma4, SOFTMAX_NORMALIZED),

@@ -1,5 +1,6 @@
 import { chosenRows, hasStream } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { jackknifeHalfWidth } from "./jackknife.ts";
 
 /** How much an expert adds to its layer's output where it is used. */
@@ -15,11 +16,12 @@ export interface ReapScore {
 /** Values of expert outputs read at a time: 8 MB. */
 const READ_VALUES = 2 ** 21;
 
-/** Their expert is a function of the weighted input: what it puts out is weighted already, and g is not taken twice. */
-const WEIGHTS_INPUT = new Set(["llama4"]);
-
-/** Whether a layer's {@link reapScores} can be computed: what experts put out and their weights were captured. */
+/**
+ * Whether a layer's {@link reapScores} can be computed: what experts put out and their weights were captured, and it is
+ * known whether the weights are in what they put out.
+ */
 export const hasReapScores = (capture: Capture, layer: number): boolean =>
+  moeLayer(capture.model.moe!, layer).gating !== null &&
   (["expert_outputs", "expert_ids", "expert_weights"] as const).every((stream) =>
     hasStream(capture, stream, layer),
   );
@@ -32,12 +34,13 @@ export const hasReapScores = (capture: Capture, layer: number): boolean =>
  * @param samples those that have rows, in the order of their first.
  */
 export function reapScores(capture: Capture, layer: number, samples: readonly number[]): ReapScore[] {
-  const { experts } = capture.model.moe!;
+  const { experts, gating } = moeLayer(capture.model.moe!, layer);
+  // An expert that gets a weighted input puts out what is weighted already: g is not taken twice.
+  const weighted = gating!.weighted === "inputs";
   const place = new Map(samples.map((sample, i) => [sample, i]));
   /** `[samples, experts]`. */
   const norms = new Float64Array(samples.length * experts);
   const counts = new Float64Array(norms.length);
-  const weighted = WEIGHTS_INPUT.has(capture.model.architecture);
   const step = Math.max(1, Math.floor(READ_VALUES / capture.expertOutputs.width(layer)));
   for (let from = 0; from < capture.rows.length; from += step) {
     const to = Math.min(capture.rows.length, from + step);

@@ -1,4 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { sharedExperts } from "./agreement.ts";
 import { type Alignment, pairChunks } from "./alignment.ts";
 import { type ChosenRows, chosenRows, hasStream } from "./chosen.ts";
@@ -33,7 +34,7 @@ export function compareLayer(
   alignment: Alignment,
   visit: PairVisitor,
 ): LayerSums {
-  const { experts, topK } = a.model.moe!;
+  const { experts, topK } = moeLayer(a.model.moe!, layer);
   const withLogits = [a, b].every((capture) => hasStream(capture, "router_logits", layer));
   const usage = new SampleDifferences(experts);
   const total: Divergence = { kl: 0, js: 0 };

@@ -1,5 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
+import type { MoeInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { alignRows, type Parting } from "./alignment.ts";
 import { routedLayers } from "./chosen.ts";
 import { compareLayer } from "./compare-layer.ts";
@@ -83,20 +85,22 @@ export function compareCaptures(
   { permutations = 4999, seed = 0, tokens = 20 }: CompareOptions = {},
 ): CaptureComparison {
   checkPermutations(permutations);
-  const { experts, topK } = sameShape(a, b);
+  const [moeA, moeB] = sameShape(a, b);
+  const { experts } = moeA;
   const layers = layersInCommon(a, b);
+  const topK = topKOf(moeA, moeB, layers);
   const alignment = alignRows(a, b);
   const count = alignment.a.length;
   if (count === 0) throw refused("they have no row (sample and position) in common");
 
-  const sharedOf = new Uint32Array(count);
+  const overlapOf = new Float64Array(count);
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
   const sums = layers.map((layer) => {
     const { differences, ...rest } = compareLayer(a, b, layer, alignment, (pair, shared, js) => {
-      sharedOf[pair]! += shared;
+      overlapOf[pair]! += shared / topK(layer);
       jsOf[pair]! += js;
-      if (shared < topK && firstLayer[pair] === NONE) firstLayer[pair] = layer;
+      if (shared < topK(layer) && firstLayer[pair] === NONE) firstLayer[pair] = layer;
     });
     // Tested at once: the differences by sample of one layer are in memory, not those of all.
     const pValues = signFlipTest(differences, experts, permutations, seed);
@@ -110,7 +114,7 @@ export function compareCaptures(
     sample: column(a.rows.sample),
     position: column(a.rows.position),
     tokenId: column(a.rows.tokenId),
-    overlap: Float64Array.from(sharedOf, (shared) => shared / topK / layers.length),
+    overlap: overlapOf.map((overlap) => overlap / layers.length),
     js: sums.every(({ divergence }) => divergence) ? jsOf.map((js) => js / layers.length) : null,
     firstLayer,
   };
@@ -124,7 +128,7 @@ export function compareCaptures(
         layers[i]!,
         {
           exact: exact / count,
-          overlap: shared / topK / count,
+          overlap: shared / topK(layers[i]!) / count,
           top1: top1 / count,
           kl: divergence && divergence.kl / count,
           js: divergence && divergence.js / count,
@@ -139,8 +143,8 @@ export function compareCaptures(
   };
 }
 
-/** The shape of both models' routing. */
-function sameShape(a: Capture, b: Capture): { experts: number; topK: number } {
+/** The routing of both models, which has the same shape. */
+function sameShape(a: Capture, b: Capture): [MoeInfo, MoeInfo] {
   const [left, right] = [a.model, b.model];
   if (!left.moe || !right.moe) {
     const dense = left.moe ? right.name : left.name;
@@ -156,7 +160,18 @@ function sameShape(a: Capture, b: Capture): { experts: number; topK: number } {
       throw refused(
         `A (${left.name}) has ${ofA} ${what}, B (${right.name}) ${ofB}; expert ids would not match`,
       );
-  return left.moe;
+  return [left.moe, right.moe];
+}
+
+/** Experts used per token, by layer. */
+function topKOf(a: MoeInfo, b: MoeInfo, layers: readonly number[]): (layer: number) => number {
+  const topK = (layer: number) => moeLayer(a, layer).topK;
+  const other = layers.find((layer) => topK(layer) !== moeLayer(b, layer).topK);
+  if (other !== undefined)
+    throw refused(
+      `in layer ${other} A uses ${topK(other)} experts per token and B ${moeLayer(b, other).topK}; their sets are never equal`,
+    );
+  return topK;
 }
 
 function layersInCommon(a: Capture, b: Capture): number[] {

@@ -15,7 +15,6 @@ export interface LayerChunk extends ChosenRows {
  * @throws as `chosenIn`.
  */
 export function* layerChunks(capture: Capture, layer: number): Generator<LayerChunk> {
-  const moe = capture.model.moe!;
   for (const [from, to] of rowChunks(capture.rows.length)) {
     const logits = hasStream(capture, "router_logits", layer)
       ? capture.routerLogits.rows(layer, from, to).data
@@ -25,7 +24,7 @@ export function* layerChunks(capture: Capture, layer: number): Generator<LayerCh
       return hasStream(capture, stream, layer) ? capture.stream(stream).rows(layer, from, to).data : null;
     }) as LayerValues;
     const rows = to - from;
-    const chosen = chosenIn(moe, layer, values);
+    const chosen = chosenIn(capture.model, layer, values);
     yield {
       from,
       rows,

@@ -34,13 +34,14 @@ export function captureSize(
   if (!request) return null;
   const prompts = samples ? samples.map((sample) => request.prompts[sample]!) : request.prompts;
   const rows = prompts.reduce((sum, { length }) => sum + rowsOf(length, request), 0);
-  const sizes: Record<string, number> = sizesOf(model);
   const product = (dims: readonly number[]) => dims.reduce((all, size) => all * size, 1);
   const parts = new Map<StreamName | "embeddings", number>(
     streams.map(({ name, layers, dims }) => {
-      const width = product(streamSpec(name).axes.map((axis) => sizes[axis] ?? 0));
-      const values = dims ? dims.reduce((sum, row) => sum + product(row), 0) : layers.length * width;
-      return [name, rows * values * bytesOf(name)];
+      const widths = layers.map((layer, i) => {
+        const sizes: Record<string, number> = sizesOf(model, layer);
+        return product(dims?.[i] ?? streamSpec(name).axes.map((axis) => sizes[axis] ?? 0));
+      });
+      return [name, rows * widths.reduce((sum, width) => sum + width, 0) * bytesOf(name)];
     }),
   );
   if (embedding) parts.set("embeddings", prompts.length * model.hiddenSize * Float32Array.BYTES_PER_ELEMENT);

@@ -1,5 +1,6 @@
 import type { ModelInfo, RefusedLayer, RowShape, RowShapes } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { PHASES, type Phase } from "./rows.ts";
 import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
 
@@ -90,12 +91,13 @@ export function planFor(
     const layers = wanted ? having.filter((layer) => wanted.has(layer)) : [...having];
     assertProven(name, layers, shapes);
     if (toldBy === "model" && axes.length === 1) return { name, layers };
-    const sizes = { keys: Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys), ...sizesOf(model) };
-    const dims = layers.map((layer) =>
-      ((shapes?.get(layer) as RowShape | undefined) ?? axes).map((size) =>
+    const keys = Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys);
+    const dims = layers.map((layer) => {
+      const sizes = { keys, ...sizesOf(model, layer) };
+      return ((shapes?.get(layer) as RowShape | undefined) ?? axes).map((size) =>
         typeof size === "number" ? size : sizes[size as keyof typeof sizes],
-      ),
-    );
+      );
+    });
     const ranks = new Set(dims.map(({ length }) => length));
     if (ranks.size > 1)
       throw new RequestError(
@@ -137,9 +139,13 @@ export function plannedStreams({ streams = DEFAULT_STREAMS, attention }: PlanOpt
   return top ? parseStreams([...names, "attention_keys"]) : names;
 }
 
-/** Sizes of the axes that a model's description tells. */
-export function sizesOf({ hiddenSize, moe }: ModelInfo): { experts: number; top_k: number; hidden: number } {
-  return { experts: moe?.experts ?? 0, top_k: moe?.topK ?? 0, hidden: hiddenSize };
+/** Sizes of the axes that a model's description tells, in one layer. */
+export function sizesOf(
+  { hiddenSize, moe }: ModelInfo,
+  layer: number,
+): { experts: number; top_k: number; hidden: number } {
+  const { experts, topK } = moe ? moeLayer(moe, layer) : { experts: 0, topK: 0 };
+  return { experts, top_k: topK, hidden: hiddenSize };
 }
 
 function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {

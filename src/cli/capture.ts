@@ -154,7 +154,9 @@ function nextHint(captured: Capture, out: string | undefined): string {
   if (!captured.model.moe && !captured.streams.includes("hidden_states"))
     return "Next: add --streams hidden_states   a dense model has no router";
   if (captured.model.moe && !hasRouting(captured))
-    return "Next: add --streams router_logits,expert_ids   see which experts serve them";
+    return captured.streams.includes("router_logits")
+      ? "Next: add --streams router_logits,expert_ids   this model's logits do not tell its experts"
+      : "Next: add --streams router_logits,expert_ids   see which experts serve them";
   if (out === undefined) return "Next: add --out run1   keep every value in a folder";
   return "Next: read it in Python with safetensors (values) and pandas (rows.parquet)";
 }

@@ -1,5 +1,7 @@
 import { ranges } from "../capture/plan.ts";
-import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
+import type { ModelInfo, MoeInfo, MoeLayer } from "../engines/engine.ts";
+import type { Gating } from "../routing/gating.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import { bytes, count, percent } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
 import type { CommandContext } from "./command.ts";
@@ -60,18 +62,56 @@ function layers({ layers: all, moe }: ModelInfo): string {
   return `${all}, of which ${moe.layers.length} MoE (${ranges(moe.layers)})`;
 }
 
-function moeFacts({ experts, topK, sharedExperts, gating }: MoeInfo): [string, string][] {
-  const { score, normalize, scale, selectionBias, groups } = gating;
-  const rule = [
+function moeFacts(moe: MoeInfo): [string, string][] {
+  const { sharedExperts, zeroExperts } = moe;
+  const zero: [string, string][] = zeroExperts
+    ? [["zero experts", `${zeroExperts} of them, the last ones, compute nothing`]]
+    : [];
+  const shared: [string, string] = [
+    "shared experts",
+    sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`,
+  ];
+  const kinds = kindsOfLayers(moe);
+  return kinds.flatMap(({ experts, topK, gating, layers: having }, i): [string, string][] => {
+    const where = kinds.length > 1 ? `layers ${ranges(having)}: ` : "";
+    return [
+      [
+        "experts",
+        `${where}${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`,
+      ],
+      ...(i === 0 ? [...zero, shared] : []),
+      ["gating", gating ? ruleWords(gating) : "not known"],
+    ];
+  });
+}
+
+/** The layers that are routed alike, in the order of the first of each kind. */
+function kindsOfLayers(moe: MoeInfo): (MoeLayer & { layers: number[] })[] {
+  const kinds = new Map<string, MoeLayer & { layers: number[] }>();
+  for (const layer of moe.layers) {
+    const { experts, topK, gating } = moeLayer(moe, layer);
+    const key = JSON.stringify([experts, topK, gating]);
+    const kind = kinds.get(key) ?? { experts, topK, gating, layers: [] };
+    kinds.set(key, kind);
+    kind.layers.push(layer);
+  }
+  return [...kinds.values()];
+}
+
+function ruleWords({ score, chosenBy, normalize, scale, selectionBias, groups, weighted }: Gating): string {
+  const by = {
+    scores: [],
+    logits: ["chosen by the logits"],
+    sigmoid: ["chosen by their sigmoid"],
+    token_id: ["chosen by token id"],
+  }[chosenBy];
+  return [
     score.replaceAll("_", " "),
+    ...by,
     ...(normalize ? ["weights normalised"] : []),
     ...(scale === 1 ? [] : [`times ${Number(scale.toPrecision(4))}`]),
     ...(selectionBias ? ["bias on the choice"] : []),
     ...(groups ? [`best ${groups.used} of ${groups.count} groups`] : []),
-  ];
-  return [
-    ["experts", `${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`],
-    ["shared experts", sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`],
-    ["gating", rule.join(", ")],
-  ];
+    ...(weighted === "inputs" ? ["weights on the inputs"] : []),
+  ].join(", ");
 }

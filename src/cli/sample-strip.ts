@@ -1,4 +1,4 @@
-import { chosenExperts, routedLayers } from "../analysis/chosen.ts";
+import { chosenExperts, layersWithChoice } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { plural } from "../view/numbers.ts";
 import { safeText } from "../view/safe-text.ts";
@@ -15,12 +15,15 @@ const MAX_TOKENS = 400;
 
 /** The layer a strip shows when nothing says otherwise: in the middle, routing is neither about letters nor output. */
 export function middleLayer(capture: Capture): number | undefined {
-  const layers = hasRouting(capture) ? routedLayers(capture) : [];
+  const layers = layersWithChoice(capture);
   return layers[Math.floor(layers.length / 2)];
 }
 
-export const hasRouting = ({ streams }: Capture): boolean =>
-  streams.includes("expert_ids") || streams.includes("router_logits");
+/** Whether the capture tells which experts were chosen; a dense model's has none to tell. */
+export const hasRouting = (capture: Capture): boolean =>
+  capture.model.moe === null
+    ? capture.streams.includes("expert_ids") || capture.streams.includes("router_logits")
+    : layersWithChoice(capture).length > 0;
 
 /** The first samples as token strips with the experts of one layer, as many as fit in some lines. */
 export function sampleStrips(capture: Capture, layer: number, terminal: Terminal): string[] {

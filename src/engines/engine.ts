@@ -32,13 +32,26 @@ export interface ModelInfo {
 export interface MoeInfo {
   /** 0-based indices of the layers that have a router. */
   readonly layers: readonly number[];
-  /** Routed experts per MoE layer. */
+  /** Routed experts of a MoE layer; where layers differ, the most that one has. */
   readonly experts: number;
-  /** Experts used per token. */
+  /** Experts used per token; where layers differ, the most that one uses. */
   readonly topK: number;
   /** Experts that run for every token and have no logit. */
   readonly sharedExperts: number;
-  readonly gating: Gating;
+  /** How many of `experts` compute nothing: the last ones (LongCat-Flash: the token itself). Absent: none. */
+  readonly zeroExperts?: number | undefined;
+  /** The rule of all MoE layers; `null` where it is not known, or not the same in all of them (see {@link byLayer}). */
+  readonly gating: Gating | null;
+  /** One entry for each of {@link layers}; absent where all are alike. `moeLayer` looks a layer up either way. */
+  readonly byLayer?: readonly MoeLayer[] | undefined;
+}
+
+/** The routing of one layer. */
+export interface MoeLayer {
+  readonly experts: number;
+  readonly topK: number;
+  /** `null`: not known. */
+  readonly gating: Gating | null;
 }
 
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */

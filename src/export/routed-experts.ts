@@ -1,6 +1,7 @@
 import { chosenRows, routedLayers, rowChunks } from "../analysis/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
+import { moeLayer } from "../routing/moe-layer.ts";
 import type { NpyArray } from "./npy.ts";
 
 /** Where a sample's tokens are in {@link RoutedExperts.array}. */
@@ -43,6 +44,13 @@ export function routedExperts(capture: Capture): RoutedExperts {
       model.moe
         ? `the capture has no routing of layer ${missing[0]}: capture all layers to export routed experts`
         : `${model.name} is dense: it routes nothing`,
+    );
+  const other = model.moe.layers.find((layer) => moeLayer(model.moe!, layer).topK !== topK);
+  if (other !== undefined)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `layer ${other} of ${model.name} uses ${moeLayer(model.moe, other).topK} experts, others ${topK}: the layout of routed ` +
+        "experts has one number for all layers",
     );
   const samples = sampleSpans(capture);
   const small = experts <= 256;

@@ -2,7 +2,7 @@ import { chosenIn } from "../analysis/chosen.ts";
 import { type Coactivation, coactivationOf, PairTally } from "../analysis/coactivation.ts";
 import { schema } from "../schema.ts";
 import { amounts, parseJson, wholeNumber } from "./json.ts";
-import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
+import { assertChoiceTold, assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
 
 /**
  * Co-activation of experts per layer, as `coactivation` gives it for a capture. Holds 8 bytes per layer and pair:
@@ -11,15 +11,17 @@ import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./re
 export function coactivationReducer(): Reducer<ReadonlyMap<number, Coactivation>> {
   return layerReducer<Coactivation, ReadonlyMap<number, Coactivation>>({
     streams: ["expert_ids", "router_logits"],
-    tallies:
-      ({ model }) =>
-      (layer) => {
+    tallies: (header) => {
+      assertChoiceTold(header);
+      const { model } = header;
+      return (layer) => {
         const tally = new PairTally(model.moe!.experts);
         return {
-          add: (values, { rows }) => tally.add(chosenIn(model.moe!, layer, values).ids, rows),
+          add: (values, { rows }) => tally.add(chosenIn(model, layer, values).ids, rows),
           result: () => tally.result(),
         };
-      },
+      };
+    },
     result: (layers) => layers,
     merge: (a, b) => mergeLayers(a, b, join),
     toJson: (layers) =>

@@ -3,7 +3,7 @@ import type { ExpertUsage } from "../analysis/usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
 import { schema } from "../schema.ts";
-import { modelRecord } from "../store/manifest.ts";
+import { storedModel } from "../store/manifest.ts";
 import { combine } from "./combine.ts";
 import { entropyReducer } from "./entropy.ts";
 import { parseJson } from "./json.ts";
@@ -16,7 +16,7 @@ const FORMAT = "moescope.profile/1";
 const HEAD = schema((z) =>
   z.object({
     format: z.literal(FORMAT),
-    model: modelRecord(),
+    model: storedModel(),
     engine: z.object({ kind: z.string(), version: z.string() }),
     samples: z.int().nonnegative(),
     results: z.unknown(),

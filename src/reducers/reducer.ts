@@ -1,4 +1,4 @@
-import type { LayerValues } from "../analysis/chosen.ts";
+import { type LayerValues, untold } from "../analysis/chosen.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { RunHeader, Sink } from "../capture/sink.ts";
 import type { StreamName, StreamType } from "../capture/streams.ts";
@@ -63,6 +63,20 @@ export function layerReducer<L, R>(spec: LayerReducerSpec<L, R>): Reducer<R> {
     },
     close: () => spec.result(new Map(tallies.map(([layer, tally]) => [layer, tally.result()])), header),
   };
+}
+
+/**
+ * Refuse a run whose rows would not tell the experts they chose, before it starts.
+ *
+ * @throws RequestError `INVALID_ARGUMENT`.
+ */
+export function assertChoiceTold({ model, streams }: RunHeader): void {
+  const layersOf = (stream: StreamName) => streams.find(({ name }) => name === stream)?.layers ?? [];
+  const withIds = layersOf("expert_ids");
+  for (const layer of layersOf("router_logits")) {
+    const why = withIds.includes(layer) ? null : untold(model, layer);
+    if (why !== null) throw new RequestError("INVALID_ARGUMENT", why);
+  }
 }
 
 /** A layer's values in a batch. */

@@ -11,7 +11,7 @@ import {
 } from "../analysis/usage.ts";
 import { schema } from "../schema.ts";
 import { amounts, parseJson, wholeNumber } from "./json.ts";
-import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
+import { assertChoiceTold, assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./reducer.ts";
 
 /**
  * Counts how often each expert is used, per layer and label, as `expertUsage` does for a capture. Holds 16 bytes per
@@ -24,12 +24,14 @@ import { assertSameExperts, layerReducer, mergeLayers, type Reducer } from "./re
 export function usageReducer(): Reducer<ExpertUsage> {
   return layerReducer<LayerUsage, ExpertUsage>({
     streams: ["expert_ids", "router_logits"],
-    tallies: ({ model, samples }) => {
+    tallies: (header) => {
+      assertChoiceTold(header);
+      const { model, samples } = header;
       const groups = groupByLabel(samples);
       return (layer) => {
         const tally = new UsageTally(model.moe!.experts, groups);
         return {
-          add: (values, { sample }) => tally.add(chosenIn(model.moe!, layer, values), sample),
+          add: (values, { sample }) => tally.add(chosenIn(model, layer, values), sample),
           result: () => tally.result(),
         };
       };

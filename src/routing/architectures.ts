@@ -1,79 +1,73 @@
-import type { Gating } from "./gating.ts";
+import type { KnownRule } from "./architecture-rule.ts";
+import type { Gating, Score } from "./gating.ts";
+import { LLAMA_CPP_RULES } from "./llama-cpp-rules.ts";
 
-type Rule = Pick<Gating, "score" | "normalize">;
-
-const SOFTMAX: Rule = { score: "softmax", normalize: true };
-const SOFTMAX_RAW: Rule = { score: "softmax", normalize: false };
-
-/**
- * Rules that llama.cpp writes in its graph builders (`src/models/*.cpp`, arguments `norm_w` and `gating_op` of
- * `build_moe_ffn`) and that no GGUF key states. Architectures that are absent state theirs in the file.
- */
-const FIXED: Readonly<Record<string, Rule>> = {
-  arctic: SOFTMAX,
-  dbrx: SOFTMAX,
-  deepseek: SOFTMAX_RAW,
-  "ernie4_5-moe": SOFTMAX,
-  "gpt-oss": { score: "softmax_topk", normalize: false },
-  granitemoe: SOFTMAX,
-  granitehybrid: SOFTMAX,
-  grok: SOFTMAX,
-  grovemoe: SOFTMAX,
-  "hunyuan-moe": SOFTMAX,
-  jamba: SOFTMAX_RAW,
-  "llada-moe": SOFTMAX_RAW,
-  llama: SOFTMAX,
-  llama4: { score: "sigmoid", normalize: false },
-  mimo2: { score: "sigmoid", normalize: true },
-  olmoe: SOFTMAX_RAW,
-  phimoe: SOFTMAX,
-  qwen2moe: SOFTMAX_RAW,
-  qwen35moe: SOFTMAX,
-  qwen3moe: SOFTMAX,
-  qwen3next: SOFTMAX,
-  qwen3vlmoe: SOFTMAX,
-};
-
-/** Score functions whose normalisation is fixed while the function itself is in the file. */
-const ALWAYS_NORMALIZED = new Set(["lfm2moe", "minimax-m2", "smallthinker", "kimi-linear"]);
-/** What an architecture uses when `expert_gating_func` is absent; elsewhere softmax. */
-const SIGMOID_BY_DEFAULT = new Set([
-  "glm4moe",
-  "step35",
-  "afmoe",
-  "cohere2moe",
-  "laguna",
-  "glm-dsa",
-  "hy-v3",
-]);
 /** `llama_expert_gating_func_type`. */
-const SCORES = [undefined, "softmax", "sigmoid", "softmax_topk", "sqrt_softplus"] as const;
+const SCORES: readonly (Score | undefined)[] = [
+  undefined,
+  "softmax",
+  "sigmoid",
+  "softmax_topk",
+  "sqrt_softplus",
+];
 
-/** The GGUF keys `<architecture>.expert_*` that state a gating rule. */
+/** What a GGUF file says of its gating: keys `<architecture>.expert_*`, its size, its tensors. */
 export interface GatingKeys {
   readonly gatingFunction?: number | undefined;
   readonly weightsNorm?: boolean | undefined;
   readonly weightsScale?: number | undefined;
   readonly groupCount?: number | undefined;
   readonly groupsUsed?: number | undefined;
-  /** Whether the file has selection biases (`exp_probs_b`). */
-  readonly selectionBias: boolean;
+  /** Layers and tokens of the model. */
+  readonly layers: number;
+  readonly vocabSize: number;
 }
 
-/** The gating rule llama.cpp applies to a model of this architecture. */
-export function gatingOf(architecture: string, keys: GatingKeys): Gating {
-  const stated =
-    SCORES[keys.gatingFunction ?? 0] ?? (SIGMOID_BY_DEFAULT.has(architecture) ? "sigmoid" : "softmax");
-  const rule = FIXED[architecture] ?? {
-    score: stated,
-    normalize: ALWAYS_NORMALIZED.has(architecture) || (keys.weightsNorm ?? false),
-  };
+/** What one layer says of it. */
+export interface LayerKeys {
+  /** Whether the layer has a selection bias (`exp_probs_b`). */
+  readonly selectionBias: boolean;
+  /** Whether the layer's experts are looked up by token; see {@link tokenRoutedLayers}. */
+  readonly byToken: boolean;
+}
+
+/** What llama.cpp's source says of an architecture; `null` where it has no experts, or the source could not be read. */
+export function knownRule(architecture: string): KnownRule | null {
+  const rule = Object.hasOwn(LLAMA_CPP_RULES, architecture) ? LLAMA_CPP_RULES[architecture] : undefined;
+  return rule && "score" in rule ? rule : null;
+}
+
+/**
+ * The gating rule that llama.cpp's source gives a layer of a model, or `null` where it is not known.
+ *
+ * This is what a file promises; what a loaded model computes is read off its graph.
+ */
+export function gatingOf(architecture: string, keys: GatingKeys, layer: LayerKeys): Gating | null {
+  const rule = knownRule(architecture);
+  const score = rule && scoreOf(rule, keys);
+  if (!rule || !score) return null;
   const count = keys.groupCount ?? 0;
   return {
-    ...rule,
+    score,
+    chosenBy: layer.byToken ? "token_id" : (rule.chosenBy ?? "scores"),
+    normalize: rule.normalize === "file" ? (keys.weightsNorm ?? false) : rule.normalize,
     // llama.cpp skips the scaling for 0 and 1.
-    scale: keys.weightsScale || 1,
-    selectionBias: keys.selectionBias,
-    groups: count > 1 ? { count, used: keys.groupsUsed ?? count } : null,
+    scale: (rule.scale === "file" ? keys.weightsScale : rule.scale) || 1,
+    selectionBias: rule.selectionBias && layer.selectionBias && !layer.byToken,
+    groups: count > 1 && !layer.byToken ? { count, used: keys.groupsUsed ?? count } : null,
+    weighted: rule.weighted ?? "outputs",
   };
+}
+
+/** The score function of a file, or `null` where it names none and llama.cpp has none to fall back on. */
+export function scoreOf(
+  { score, scoreDefault = null }: KnownRule,
+  { gatingFunction, layers, vocabSize }: Pick<GatingKeys, "gatingFunction" | "layers" | "vocabSize">,
+): Score | null {
+  if (score !== "file") return score;
+  // 0 is what llama.cpp has before it has read anything.
+  if (gatingFunction) return SCORES[gatingFunction] ?? null;
+  if (scoreDefault === null || typeof scoreDefault === "string") return scoreDefault;
+  const special = scoreDefault.layers.includes(layers) && scoreDefault.vocabSize === vocabSize;
+  return special ? scoreDefault.score : scoreDefault.otherwise;
 }

@@ -1,8 +1,8 @@
 import type { Tensor } from "../capture/tensor.ts";
 import { RequestError } from "../errors.ts";
 import { fastExp } from "./exp.ts";
+import { rankRow, scoreRow, weighRow } from "./gate-row.ts";
 import type { Gating } from "./gating.ts";
-import { softmaxRow } from "./softmax.ts";
 import { checkK, topkRow } from "./topk.ts";
 
 /** The experts chosen for each row and the weights their outputs are mixed with. */
@@ -12,12 +12,6 @@ export interface Routing {
   /** `[rows, topK]`, after normalisation and scaling. */
   readonly weights: Tensor<"float32">;
 }
-
-/**
- * The least sum that weights are divided by: the smallest normal half-precision number, so that a row of vanishing
- * sigmoid scores does not divide by zero. llama.cpp's value.
- */
-const MIN_WEIGHT_SUM = 6.103515625e-5;
 
 /**
  * Choose experts from router logits as the architecture does.
@@ -30,24 +24,30 @@ const MIN_WEIGHT_SUM = 6.103515625e-5;
  * @param logits router logits `[rows, experts]`. A bias that is part of the router's linear map must be in them.
  * @param selectionBias one number per expert, added to the scores for the choice only; needed if and only if
  *   `gating.selectionBias`.
- * @throws RequestError `INVALID_ARGUMENT` when the gating does not fit the logits or the bias is missing.
+ * @param gating as a model's description has it; `null`, a rule that is not known, is refused.
+ * @throws RequestError `INVALID_ARGUMENT` when the rule is not known, does not go by the logits or does not fit them, or
+ *   when the bias is missing.
  * @example
  * const { topK, gating } = llm.info.moe!;
  * const { ids, weights } = route(capture.routerLogits.get(5)!, gating, topK);
  */
 export function route(
   logits: Tensor<"float32">,
-  gating: Gating,
+  gating: Gating | null,
   topK: number,
   selectionBias: ArrayLike<number> | null = null,
 ): Routing {
   const experts = logits.dims.at(-1) ?? 0;
+  assertKnown(gating);
   check(gating, experts, topK, selectionBias);
   const rows = experts === 0 ? 0 : logits.data.length / experts;
   const ids = new Uint16Array(rows * topK);
   const weights = new Float32Array(rows * topK);
   const byLogits =
-    (gating.score === "softmax" || gating.score === "softmax_topk") && !selectionBias && !gating.groups;
+    gating.chosenBy === "scores" &&
+    (gating.score === "softmax" || gating.score === "softmax_topk") &&
+    !selectionBias &&
+    !gating.groups;
   const scores = new Float32Array(experts);
   const ranking = new Float32Array(experts);
   for (let row = 0; row < rows; row++) {
@@ -62,15 +62,15 @@ export function route(
         for (let i = at; i < at + topK; i++) weights[i] = fastExp(weights[i]! - best) / sum;
       }
     } else {
-      scores.set(logits.data.subarray(from, from + experts));
-      score(scores, gating.score);
+      const row = logits.data.subarray(from, from + experts);
+      scores.set(row);
+      scoreRow(scores, gating.score);
       ranking.set(scores);
-      for (let e = 0; selectionBias && e < experts; e++) ranking[e]! += selectionBias[e]!;
-      if (gating.groups) maskGroups(ranking, gating.groups);
+      rankRow(ranking, row, gating, selectionBias);
       topkRow(ranking, 0, experts, topK, ids, at);
       for (let i = at; i < at + topK; i++) weights[i] = scores[ids[i]!]!;
     }
-    finishWeights(weights, at, at + topK, gating);
+    weighRow(weights, at, at + topK, gating);
   }
   const dims = [rows, topK];
   return { ids: { type: "uint16", dims, data: ids }, weights: { type: "float32", dims, data: weights } };
@@ -83,48 +83,19 @@ function sumOfExp(logits: Float32Array, from: number, to: number, max: number): 
   return sum;
 }
 
-/** Replace a row's logits by its scores. */
-function score(row: Float32Array, kind: Gating["score"]): void {
-  if (kind === "softmax") softmaxRow(row, 0, row.length, row);
-  else if (kind === "sigmoid") for (let e = 0; e < row.length; e++) row[e] = 1 / (1 + Math.exp(-row[e]!));
-  else if (kind === "sqrt_softplus")
-    for (let e = 0; e < row.length; e++) row[e] = Math.sqrt(softplus(row[e]!));
-  // softmax_topk ranks by the logits themselves.
+/** @throws RequestError `INVALID_ARGUMENT` where logits do not tell the experts. */
+function assertKnown(gating: Gating | null): asserts gating is Gating {
+  if (gating === null) throw new RequestError("INVALID_ARGUMENT", UNKNOWN_RULE);
+  if (gating.chosenBy === "token_id")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      "this layer's experts are looked up by token in a table of the model, whatever its router says; capture expert_ids",
+    );
 }
 
-/** log(1 + exp(x)); beyond 20 it is x to single precision, and exp would overflow further on (as in ggml). */
-const softplus = (x: number) => (x > 20 ? x : Math.log1p(Math.exp(x)));
-
-/**
- * Rule out all but the `used` best groups of neighbouring experts; a group is as good as its two best experts
- * together.
- *
- * Source: DeepSeek-V3, `noaux_tc` (arXiv:2412.19437, section 2.1.2, node-limited routing).
- */
-function maskGroups(ranking: Float32Array, { count, used }: NonNullable<Gating["groups"]>): void {
-  const size = ranking.length / count;
-  const best = new Int32Array(Math.min(2, size));
-  const scores = new Float32Array(count);
-  for (let g = 0; g < count; g++) {
-    topkRow(ranking, g * size, (g + 1) * size, best.length, best, 0);
-    for (const expert of best) scores[g]! += ranking[g * size + expert]!;
-  }
-  const kept = new Int32Array(used);
-  topkRow(scores, 0, count, used, kept, 0);
-  for (let g = 0; g < count; g++) if (!kept.includes(g)) ranking.fill(-Infinity, g * size, (g + 1) * size);
-}
-
-function finishWeights(weights: Float32Array, from: number, to: number, gating: Gating): void {
-  if (gating.score === "softmax_topk") softmaxRow(weights, from, to, weights);
-  if (gating.normalize) {
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += weights[i]!;
-    const divisor = Math.max(sum, MIN_WEIGHT_SUM);
-    for (let i = from; i < to; i++) weights[i]! /= divisor;
-  }
-  // 0 stands for "no scale" in GGUF files that lack the key.
-  if (gating.scale !== 0 && gating.scale !== 1) for (let i = from; i < to; i++) weights[i]! *= gating.scale;
-}
+const UNKNOWN_RULE =
+  "how this model chooses experts from its router's logits is not known, so they cannot be told from the logits; " +
+  "capture expert_ids and expert_weights, which the engine used";
 
 function check(gating: Gating, experts: number, topK: number, bias: ArrayLike<number> | null): void {
   checkK(topK, experts);

@@ -1,7 +1,8 @@
-import { chosenIn, type LayerValues } from "../analysis/chosen.ts";
+import { choiceLayers, chosenIn, type LayerValues } from "../analysis/chosen.ts";
 import { rowEntropy } from "../analysis/entropy.ts";
 import { PHASES, type RowBatch } from "../capture/rows.ts";
 import type { RunHeader } from "../capture/sink.ts";
+import type { StreamName } from "../capture/streams.ts";
 import { tensor } from "../capture/tensor.ts";
 import { valuesOf } from "../reducers/reducer.ts";
 import type { TokenEvent } from "./api/jobs.ts";
@@ -10,9 +11,9 @@ import type { TokenEvent } from "./api/jobs.ts";
 const MAX_TOKENS = 16;
 
 /** The layers whose routing a run tells. */
-export function watchedLayers({ streams }: RunHeader): number[] {
-  const routed = streams.filter(({ name }) => name === "expert_ids" || name === "router_logits");
-  return [...new Set(routed.flatMap(({ layers }) => layers))].sort((a, b) => a - b);
+export function watchedLayers({ model, streams }: RunHeader): number[] {
+  const of = (stream: StreamName) => streams.find(({ name }) => name === stream)?.layers ?? [];
+  return model.moe ? choiceLayers(model, of("expert_ids"), of("router_logits")) : [];
 }
 
 /** The rows of a batch with their routing, a few at a time: each is a millisecond's work at most. */
@@ -44,7 +45,7 @@ function layerRouting({ model }: RunHeader, batch: RowBatch, layer: number, from
     const width = data ? data.length / batch.rows : 0;
     return data?.subarray(from * width, to * width);
   }) as LayerValues;
-  const { ids, weights } = chosenIn(model.moe!, layer, values);
+  const { ids, weights } = chosenIn(model, layer, values);
   const logits = values("router_logits");
   const rows = to - from;
   return {

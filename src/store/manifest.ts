@@ -4,6 +4,7 @@ import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/st
 import type { TensorType } from "../capture/tensor.ts";
 import { POOLINGS } from "../engines/embedding.ts";
 import { CaptureError } from "../errors.ts";
+import { moeRecord, withCurrentMoe } from "../routing/moe-record.ts";
 import { type Parsed, schema } from "../schema.ts";
 import { embeddingsRecord } from "./embeddings.ts";
 import { FORMAT } from "./format.ts";
@@ -25,24 +26,7 @@ const MAX_MANIFEST_LENGTH = 256 * 2 ** 20;
 const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
-const moe = schema((z) =>
-  z.object({
-    /** 0-based indices of the layers that have a router. */
-    layers: z.array(count()),
-    experts: count(),
-    topK: count(),
-    sharedExperts: count(),
-    gating: z.object({
-      score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-      normalize: z.boolean(),
-      scale: z.number(),
-      selectionBias: z.boolean(),
-      groups: z.object({ count: count(), used: count() }).nullable(),
-    }),
-  }),
-);
-
-/** A `ModelInfo` that was written as JSON. */
+/** A `ModelInfo` as JSON, of this version or an earlier one. */
 export const modelRecord = schema((z) =>
   z.object({
     name: z.string(),
@@ -56,18 +40,23 @@ export const modelRecord = schema((z) =>
     bytes: count(),
     quantization: z.string(),
     pooling: z.enum(POOLINGS).optional(),
-    moe: moe().nullable(),
+    moe: moeRecord().nullable(),
   }),
 );
 
+/** A `ModelInfo` that was written as JSON. */
+export const storedModel = schema(() => modelRecord().transform(withCurrentMoe));
+
 const model = schema((z) =>
-  modelRecord().extend({
-    /** Of the weights' file, in hex, where whoever captured knew it. */
-    sha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .nullable(),
-  }),
+  modelRecord()
+    .extend({
+      /** Of the weights' file, in hex, where whoever captured knew it. */
+      sha256: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .nullable(),
+    })
+    .transform(withCurrentMoe),
 );
 
 const stream = schema((z) =>

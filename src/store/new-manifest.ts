@@ -38,11 +38,7 @@ export function newManifest(
     moescope: packageVersion,
     createdAt: new Date().toISOString(),
     engine: { name: engine.kind, version: engine.version },
-    model: {
-      ...model,
-      sha256: modelSha256,
-      moe: model.moe && { ...model.moe, layers: [...model.moe.layers] },
-    },
+    model: { ...model, sha256: modelSha256 },
     streams: Object.fromEntries(streams),
     shards: [],
     rows: 0,

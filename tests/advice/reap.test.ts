@@ -8,6 +8,8 @@ import { MemorySink } from "../../src/capture/memory.ts";
 import { pruneView } from "../../src/cli/view/prune-candidates.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import type { Gating } from "../../src/routing/gating.ts";
+import { SOFTMAX } from "../analysis/synthetic.ts";
 import { capturePath } from "../store/folder.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 
@@ -54,11 +56,17 @@ describe("REAP scores", () => {
 
   it("do not take the weight twice where it is in the expert's input", async () => {
     const run = syntheticRun({ streams: STREAMS, lengths: [5, 4, 6] });
-    const llama4 = {
+    const { model } = run.header;
+    const withGating = (gating: Gating | null) => ({
       ...run,
-      header: { ...run.header, model: { ...run.header.model, architecture: "llama4" } },
-    };
+      header: { ...run.header, model: { ...model, moe: { ...model.moe!, gating } } },
+    });
+    const llama4 = withGating({ ...SOFTMAX, weighted: "inputs" });
     const { experts } = pruneCandidates(await drive(llama4, new MemorySink()));
+    // Which of the two it is has to be known.
+    const unknown = pruneCandidates(await drive(withGating(null), new MemorySink()));
+    expect(unknown.score).toBe("weightShare");
+    expect(unknown.experts.every(({ reap }) => reap === null)).toBe(true);
     const capture = await drive(run, new MemorySink());
     const norms = new Float64Array(8);
     const counts = new Float64Array(8);

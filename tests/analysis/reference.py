@@ -122,7 +122,9 @@ def route(logits, gating, top_k, bias):
         "sigmoid": torch.sigmoid,
         "sqrt_softplus": lambda x: torch.sqrt(torch.nn.functional.softplus(x)),
     }[score](logits)
-    ranking = probs if bias is None else probs + bias
+    ranking = {"scores": probs, "logits": logits, "sigmoid": torch.sigmoid(logits)}[gating["chosenBy"]]
+    if bias is not None:
+        ranking = ranking + bias
     if gating["groups"]:
         groups = ranking.reshape(len(logits), gating["groups"]["count"], -1)
         best = groups.topk(2, dim=-1).values.sum(-1).topk(gating["groups"]["used"], dim=-1).indices
@@ -142,12 +144,18 @@ def route(logits, gating, top_k, bias):
 def route_cases():
     logits = torch.from_numpy(rng.normal(0, 3, (16, 16)).astype(np.float32))
     bias = torch.from_numpy(rng.normal(0, 0.3, 16).astype(np.float32))
-    plain_gating = {"normalize": True, "scale": 1, "selectionBias": False, "groups": None}
+    plain_gating = {
+        **{"chosenBy": "scores", "normalize": True, "scale": 1},
+        **{"selectionBias": False, "groups": None, "weighted": "outputs"},
+    }
+    llama4 = {**plain_gating, "score": "sigmoid", "chosenBy": "logits", "normalize": False, "weighted": "inputs"}
     gatings = [
         ("qwen3moe", {**plain_gating, "score": "softmax"}, 4, logits),
         ("olmoe", {**plain_gating, "score": "softmax", "normalize": False}, 8, logits),
         ("gpt-oss", {**plain_gating, "score": "softmax_topk", "normalize": False}, 4, logits),
-        ("llama4", {**plain_gating, "score": "sigmoid", "normalize": False}, 1, logits),
+        ("llama4", llama4, 1, logits),
+        ("llama4, sigmoids of 1 alike", llama4, 2, logits + 30),
+        ("grovemoe", {**plain_gating, "score": "softmax", "chosenBy": "sigmoid"}, 3, logits),
         ("glm4moe", {**plain_gating, "score": "sigmoid", "selectionBias": True, "scale": 2.5}, 4, logits),
         (
             "deepseek-v3",

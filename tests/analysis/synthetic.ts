@@ -9,17 +9,19 @@ import { FolderSink } from "../../src/store/folder-sink.ts";
 
 export const SOFTMAX: Gating = {
   score: "softmax",
+  chosenBy: "scores",
   normalize: true,
   scale: 1,
   selectionBias: false,
   groups: null,
+  weighted: "outputs",
 };
 
 export function modelInfo(
   experts: number,
   topK: number,
   layers: readonly number[],
-  gating = SOFTMAX,
+  gating: Gating | null = SOFTMAX,
 ): ModelInfo {
   return {
     name: "synthetic",
@@ -54,7 +56,7 @@ interface SyntheticCapture {
   readonly tokenText?: (tokenId: number) => string;
   /** Default: layer 0. */
   readonly layers?: readonly number[];
-  readonly gating?: Gating;
+  readonly gating?: Gating | null;
   readonly streams: Partial<Record<StreamName, Float32Array | Uint16Array>>;
 }
 
@@ -76,7 +78,7 @@ export async function folderOf(given: SyntheticCapture, folder: string): Promise
   return sink.close({ finished: [] });
 }
 
-function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
+export function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
   const layers = given.layers ?? [0];
   const names = Object.keys(given.streams) as StreamName[];
   const header: RunHeader = {

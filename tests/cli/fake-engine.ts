@@ -2,6 +2,7 @@ import type { Plan } from "../../src/capture/plan.ts";
 import type { StreamName } from "../../src/capture/streams.ts";
 import { streamSpec } from "../../src/capture/streams.ts";
 import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
+import { SOFTMAX } from "../analysis/synthetic.ts";
 
 export interface Shape {
   readonly layers?: number;
@@ -34,7 +35,7 @@ export function modelInfo({
       experts,
       topK,
       sharedExperts: 0,
-      gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+      gating: SOFTMAX,
     },
   };
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { MoeInfo } from "../../src/engines/engine.ts";
 import { load, selectionBias } from "../../src/load.ts";
+import type { Gating } from "../../src/routing/gating.ts";
 import { route } from "../../src/routing/route.ts";
 import { families, ggufOf, maxDifference, Reference } from "../fixtures/families.ts";
 
@@ -13,7 +15,7 @@ describe.each(families.filter(({ gating }) => gating !== null))("$name", ({ name
     });
     const capture = await llm.capture(new Reference(name).tokens);
     await llm.close();
-    const { gating, topK } = capture.model.moe!;
+    const { gating, topK } = capture.model.moe! as MoeInfo & { gating: Gating };
     expect(gating.selectionBias).toBe(expected!.selectionBias);
     expect(gating.scale).toBeCloseTo(expected!.scaling, 6);
     expect(gating.groups).toEqual(expected!.groups && expect.objectContaining(gating.groups!));
@@ -32,8 +34,9 @@ it("a selection bias changes the choice: without it other experts come out", asy
   const capture = await llm.capture(new Reference("deepseek_v3").tokens);
   await llm.close();
   const { gating, topK } = capture.model.moe!;
+  const unbiased: Gating = { ...gating!, selectionBias: false };
   const same = [...capture.routerLogits].every(([layer, logits]) => {
-    const { ids } = route(logits, { ...gating, selectionBias: false }, topK);
+    const { ids } = route(logits, unbiased, topK);
     return ids.data.every((id, i) => id === capture.expertIds.get(layer)!.data[i]);
   });
   expect(same).toBe(false);

@@ -21,7 +21,9 @@ describe("route", () => {
     expect(route(logits, { ...SOFTMAX, scale: 0 }, 2)).toEqual(route(logits, SOFTMAX, 2));
   });
 
-  test.each<[string, Gating, number, number[] | null]>([
+  test.each<[string, Gating | null, number, number[] | null]>([
+    ["a rule that is not known", null, 2, null],
+    ["experts that are looked up by token", { ...SOFTMAX, chosenBy: "token_id" }, 2, null],
     ["more experts than there are", SOFTMAX, 5, null],
     ["a missing selection bias", { ...SOFTMAX, selectionBias: true }, 2, null],
     ["a bias of another length", { ...SOFTMAX, selectionBias: true }, 2, [1, 2, 3]],

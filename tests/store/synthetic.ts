@@ -3,6 +3,7 @@ import type { RunHeader, SampleInfo, Sink } from "../../src/capture/sink.ts";
 import { axesOf, type StreamName, streamSpec } from "../../src/capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../src/capture/tensor.ts";
 import type { Finished, ModelInfo } from "../../src/engines/engine.ts";
+import { SOFTMAX } from "../analysis/synthetic.ts";
 
 /** A run that no model computed: every value is random, so that no two places can be mixed up. */
 export interface SyntheticRun {
@@ -134,7 +135,7 @@ function modelWith(experts: number, layers: readonly number[]): ModelInfo {
             experts,
             topK: TOP_K,
             sharedExperts: 0,
-            gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+            gating: SOFTMAX,
           },
   };
 }

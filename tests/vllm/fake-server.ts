@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { SOFTMAX } from "../analysis/synthetic.ts";
 import { EXPERTS, LAYERS, labelled, rowsBytes } from "./rows.ts";
 
 export interface Behaviour {
@@ -191,12 +192,14 @@ const info = (protocol: number) => ({
       experts: EXPERTS,
       topK: 2,
       sharedExperts: 0,
-      gating: { score: "softmax", normalize: true, scale: 1, selectionBias: false, groups: null },
+      gating: SOFTMAX,
     },
   },
   contextSize: 512,
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
   chatTemplate: null,
   specialTokens: { bos: "", eos: "" },
+  tested: true,
+  newestTested: "0.32.0",
   devices: ["NVIDIA H100"],
 });

@@ -1,7 +1,9 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
+import { knownRule, scoreOf } from "../../routing/architectures.ts";
 import { attentionFault } from "./gguf-attention.ts";
 import { embeddingFault } from "./gguf-embedding.ts";
 import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
+import { usedExperts } from "./gguf-moe.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
 
 /**
@@ -11,12 +13,9 @@ import { vocabularyFault } from "./gguf-vocabulary.ts";
 
 /** llama.cpp's `LLAMA_MAX_LAYERS` and `LLAMA_MAX_EXPERTS`. */
 const MAX_LAYERS = 512;
-const MAX_EXPERTS = 512;
+const MAX_EXPERTS = 1024;
 /** `llama_expert_gating_func_type`: softmax, sigmoid, softmax of the chosen, square root of softplus. */
 const GATING = { first: 1, last: 4 };
-/** Architectures whose graph takes the gating function from the file and has no default. */
-const NEEDS_GATING = new Set(["dots1", "lfm2moe", "minimax-m2"]);
-
 /** Architectures that llama.cpp takes for dense when they have one expert. */
 const DENSE_WITH_ONE = new Set(["hunyuan-dense", "hunyuan_vl"]);
 
@@ -37,7 +36,7 @@ export function metadataFault(
     layerFault(of, tensors) ??
     widthFault(of) ??
     attentionFault(of, tensors) ??
-    expertFault(of) ??
+    expertFault(of, tensors) ??
     embeddingFault(of, tensors) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
@@ -80,7 +79,7 @@ function epsilonFault(of: Hyperparameters): string | null {
 }
 
 /** The assertions of `llama_model::load_hparams`. */
-function expertFault(of: Hyperparameters): string | null {
+function expertFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): string | null {
   const count = (name: string) => of.first(name) ?? 0;
   const fault =
     of.range(["expert_count", "expert_used_count", "expert_shared_count"], 0, MAX_EXPERTS) ??
@@ -96,12 +95,37 @@ function expertFault(of: Hyperparameters): string | null {
   if (used > experts || (experts > 0 && used === 0)) return `it uses ${used} of ${experts} experts`;
   if (groups > 0 && (groups >= experts || experts % groups !== 0))
     return `${experts} experts cannot form ${groups} groups`;
-  if (NEEDS_GATING.has(of.architecture) && of.first("expert_gating_func") === undefined)
-    return `${of.key("expert_gating_func")} is missing`;
+  if (experts > 0 && lacksGating(of)) return `${of.key("expert_gating_func")} is missing`;
   if (groups > 1 && !(groupsUsed > 0 && groupsUsed < groups))
     return `it uses ${groupsUsed} of ${groups} groups of experts`;
-  return null;
+  return usedFault(of, tensors);
 }
+
+/** Whether the graph takes the score function from the file, which lacks it, and has no default. */
+function lacksGating(of: Hyperparameters): boolean {
+  const rule = knownRule(of.architecture);
+  // Which of two defaults holds does not matter here.
+  const keys = { gatingFunction: of.first("expert_gating_func"), layers: 0, vocabSize: 0 };
+  return rule !== null && scoreOf(rule, keys) === null;
+}
+
+/**
+ * Most graphs use as many experts in every layer as the list has for the first, and add up as many as it has for the
+ * layer: one that is more is a view beyond its tensor, and one that is less leaves out experts that were computed.
+ */
+function usedFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): string | null {
+  const used = of.all("expert_used_count");
+  if (used.length === 0 || !Array.isArray(of.value("expert_used_count"))) return null;
+  const routed = tensors.flatMap(({ name }) => ROUTER.exec(name)?.[1] ?? []).map(Number);
+  const layer = routed.find((layer) => used[layer] !== usedExperts(of, layer) || !used[layer]);
+  if (layer === undefined) return null;
+  return used[layer]
+    ? `${of.key("expert_used_count")} is ${used[layer]} for layer ${layer} and ${used[0]} for layer 0, which llama.cpp's ` +
+        `graph of ${of.architecture} uses in all`
+    : `${of.key("expert_used_count")} has no experts for layer ${layer}, which has a router`;
+}
+
+const ROUTER = /^blk\.(\d+)\.ffn_gate_inp\.weight$/;
 
 /** What llama.cpp divides by, or takes the remainder of. */
 function divisorFault(of: Hyperparameters): string | null {

@@ -2,8 +2,7 @@ import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { ModelError } from "../../errors.ts";
 import { readHeader } from "./gguf.ts";
-
-const NAME = /^blk\.(\d+)\.exp_probs_b\.bias$/;
+import { SELECTION_BIAS } from "./gguf-moe.ts";
 
 /**
  * The selection biases of a model, by layer: one number per expert.
@@ -15,7 +14,7 @@ export async function readSelectionBias(path: string): Promise<Map<number, Float
   const biases: [number, Float32Array][] = [];
   for (const [i, { tensors, dataOffset }] of parts.entries())
     for (const { name, shape, offset } of tensors) {
-      const layer = NAME.exec(name)?.[1];
+      const layer = SELECTION_BIAS.exec(name)?.[1];
       // The header check lets only F32 pass as a bias.
       if (layer !== undefined)
         biases.push([Number(layer), await readFloats(files[i]!, dataOffset + offset, Number(shape[0]))]);

@@ -2,10 +2,10 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
 import { ModelError } from "../../errors.ts";
-import { gatingOf } from "../../routing/architectures.ts";
 import { POOLINGS } from "../embedding.ts";
-import type { ModelInfo, MoeInfo } from "../engine.ts";
+import type { ModelInfo } from "../engine.ts";
 import { metadataFault } from "./gguf-check.ts";
+import { moeOf } from "./gguf-moe.ts";
 import { tensorFault } from "./gguf-tensors.ts";
 
 /** Tensor data begins at a multiple of this, in bytes, unless `general.alignment` says otherwise. */
@@ -140,6 +140,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
   const vocabulary = metadata["tokenizer.ggml.tokens"];
   // Extra layers for multi-token prediction are in the file but not in the graph.
   const layers = blocks - (number("nextn_predict_layers") ?? 0);
+  const vocabSize = Array.isArray(vocabulary) ? vocabulary.length : (number("vocab_size") ?? 0);
   const pooling = number("pooling_type");
   return {
     name: String(metadata["general.name"] ?? basename(source, ".gguf")),
@@ -147,42 +148,14 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     architecture,
     layers,
     hiddenSize: number("embedding_length") ?? 0,
-    vocabSize: Array.isArray(vocabulary) ? vocabulary.length : (number("vocab_size") ?? 0),
+    vocabSize,
     contextLength: number("context_length") ?? 0,
     parameters: tensors.reduce((sum, t) => sum + t.shape.reduce((product, n) => product * Number(n), 1), 0),
     bytes,
     quantization: mainType(tensors),
     ...(pooling !== undefined && { pooling: POOLINGS[pooling]! }),
-    moe: moeInfo(),
+    moe: moeOf({ metadata, tensors, architecture, layers, vocabSize }),
   };
-
-  function moeInfo(): MoeInfo | null {
-    const names = new Set(tensors.map((tensor) => tensor.name));
-    const having = (part: string) =>
-      Array.from({ length: layers }, (_, layer) => layer).filter((layer) =>
-        names.has(`blk.${layer}.${part}`),
-      );
-    const moeLayers = having("ffn_gate_inp.weight");
-    const experts = number("expert_count") ?? 0;
-    if (moeLayers.length === 0 || experts === 0) return null;
-    const shared = having("ffn_up_shexp.weight").length > 0 || having("ffn_gate_up_shexp.weight").length > 0;
-    return {
-      layers: moeLayers,
-      experts,
-      // May differ by layer, 0 in dense ones.
-      topK: Math.max(...[metadata[`${architecture}.expert_used_count`] ?? 0].flat().map(Number)),
-      // Qwen2-MoE and others have one shared expert and no count.
-      sharedExperts: shared ? Math.max(1, number("expert_shared_count") ?? 0) : 0,
-      gating: gatingOf(architecture, {
-        gatingFunction: number("expert_gating_func"),
-        weightsNorm: metadata[`${architecture}.expert_weights_norm`] as boolean | undefined,
-        weightsScale: number("expert_weights_scale"),
-        groupCount: number("expert_group_count"),
-        groupsUsed: number("expert_group_used_count"),
-        selectionBias: having("exp_probs_b.bias").length > 0,
-      }),
-    };
-  }
 }
 
 /** The tensor type that holds most of the weights. */

@@ -1,4 +1,5 @@
 import type { Plan } from "../../capture/plan.ts";
+import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import type {
   Engine,
@@ -7,6 +8,7 @@ import type {
   MediaPrompt,
   MediaSpan,
   ModelInfo,
+  RowShapes,
   Step,
 } from "../engine.ts";
 import { Inbox } from "../inbox.ts";
@@ -22,8 +24,10 @@ import {
   wirePlan,
 } from "./protocol.ts";
 import { findPython } from "./python.ts";
+import { rowShapes, type ToldStreams } from "./row-shapes.ts";
 import { takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
+import { warnIfUntested } from "./untested.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** Weights may have to be downloaded, and graphs compiled. */
@@ -42,6 +46,7 @@ export class VllmEngine implements Engine {
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
   readonly #worker: WorkerProcess;
   readonly #pending: Map<number, Reply>;
   readonly #tokenText: Map<number, string>;
@@ -68,6 +73,7 @@ export class VllmEngine implements Engine {
     this.settings = settings;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
+    this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
     // An idle engine does not keep the process alive.
     worker.unref();
@@ -126,6 +132,7 @@ export class VllmEngine implements Engine {
         worker.send({ type: "start", model, engineArgs, ...(streams && { streams }), limits });
       },
     );
+    warnIfUntested(ready);
     return new VllmEngine(worker, state, ready, model, settingsOf(args));
   }
 
@@ -146,6 +153,10 @@ export class VllmEngine implements Engine {
   }
 
   /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
+  }
+
   async modelHash(): Promise<null> {
     return null;
   }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
 import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
+import { moeRecord, withCurrentMoe } from "../../routing/moe-record.ts";
 import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
 
 /**
@@ -14,42 +15,35 @@ const count = z.int().nonnegative();
 const tokens = z.array(count);
 const newTokens = z.array(z.tuple([count, z.string()])).default([]);
 
-const moe = z.object({
-  layers: z.array(count),
-  experts: count,
-  topK: count,
-  sharedExperts: count,
-  gating: z.object({
-    score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
-    normalize: z.boolean(),
-    scale: z.number(),
-    selectionBias: z.boolean(),
-    groups: z.object({ count, used: count }).nullable(),
-  }),
-});
-
 /** What the plugin says of itself and its model. */
 export const readyMessage = z.object({
   protocol: z.literal(PROTOCOL, { error: "speaks another version of the protocol" }),
   plugin: z.string(),
   vllm: z.string(),
-  model: z.object({
-    name: z.string(),
-    architecture: z.string(),
-    layers: count,
-    hiddenSize: count,
-    vocabSize: count,
-    contextLength: count,
-    parameters: count,
-    bytes: count,
-    quantization: z.string(),
-    moe: moe.nullable(),
-  }),
+  model: z
+    .object({
+      name: z.string(),
+      architecture: z.string(),
+      layers: count,
+      hiddenSize: count,
+      vocabSize: count,
+      contextLength: count,
+      parameters: count,
+      bytes: count,
+      quantization: z.string(),
+      moe: moeRecord().nullable(),
+    })
+    // A plugin of another version may have guessed a rule.
+    .transform(withCurrentMoe),
   contextSize: count,
   streams: z.partialRecord(
     z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]),
     z.object({ layers: z.array(count), width: count }),
   ),
+  refused: z.record(z.string(), z.string()).default({}),
+  /** Whether this version of vLLM was tried with the plugin, and the newest that was. */
+  tested: z.boolean(),
+  newestTested: z.string(),
   chatTemplate: z.string().nullable(),
   specialTokens: z.object({ bos: z.string(), eos: z.string() }),
   devices: z.array(z.string()),

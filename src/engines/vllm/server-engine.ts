@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
+import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import type {
   Engine,
@@ -11,15 +12,18 @@ import type {
   FinishReason,
   MediaPrompt,
   ModelInfo,
+  RowShapes,
   Step,
 } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { frames } from "./frames.ts";
 import { inlineImages } from "./inline-images.ts";
 import { encoded, fromWire, type ReadyMessage, readyMessage, understood, wirePlan } from "./protocol.ts";
+import { rowShapes, type ToldStreams } from "./row-shapes.ts";
 import { parseRows, takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
 import { ServerClient } from "./server-client.ts";
+import { warnIfUntested } from "./untested.ts";
 
 /** How to reach a `vllm serve`. */
 export interface ServerOptions {
@@ -75,6 +79,7 @@ export class VllmServerEngine implements Engine {
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
   readonly #client: ServerClient;
   /** What the server calls the model. */
   readonly #served: string;
@@ -94,6 +99,7 @@ export class VllmServerEngine implements Engine {
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
+    this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
   }
 
@@ -114,6 +120,7 @@ export class VllmServerEngine implements Engine {
     // A server elsewhere does not get to say which files are read here.
     const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
     const proof = near ? await readFile(ready.proof, "utf8").catch(() => null) : null;
+    warnIfUntested(ready);
     return new VllmServerEngine(client, ready, data[0]!.id, proof);
   }
 
@@ -132,6 +139,10 @@ export class VllmServerEngine implements Engine {
 
   tokenText(tokenId: number): string {
     return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
   }
 
   async modelHash(): Promise<null> {

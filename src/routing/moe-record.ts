@@ -1,0 +1,80 @@
+import type { MoeInfo } from "../engines/engine.ts";
+import { type Parsed, schema } from "../schema.ts";
+import { knownRule } from "./architectures.ts";
+import type { Gating } from "./gating.ts";
+
+const count = schema((z) => z.int().nonnegative());
+
+const fields = schema((z) =>
+  z.object({
+    score: z.enum(["softmax", "softmax_topk", "sigmoid", "sqrt_softplus"]),
+    normalize: z.boolean(),
+    scale: z.number(),
+    selectionBias: z.boolean(),
+    groups: z.object({ count: count(), used: count() }).nullable(),
+  }),
+);
+
+/** What earlier versions wrote of a rule, proven or not. */
+const earlierGating = schema(() => fields().strict());
+
+const gating = schema((z) =>
+  fields().extend({
+    chosenBy: z.enum(["scores", "logits", "sigmoid", "token_id"]),
+    weighted: z.enum(["outputs", "inputs"]),
+  }),
+);
+
+/** A `MoeInfo` as JSON, of this version or an earlier one; see {@link withCurrentMoe}. */
+export const moeRecord = schema((z) =>
+  z
+    .object({
+      layers: z.array(count()).readonly(),
+      experts: count(),
+      topK: count(),
+      sharedExperts: count(),
+      zeroExperts: count().optional(),
+      gating: z.union([gating(), earlierGating()]).nullable(),
+      byLayer: z
+        .array(z.object({ experts: count(), topK: count(), gating: gating().nullable() }))
+        .readonly()
+        .optional(),
+    })
+    .refine(({ layers, byLayer }) => !byLayer || byLayer.length === layers.length, {
+      path: ["byLayer"],
+      error: "not one entry a layer",
+    }),
+);
+
+type MoeRecord = Parsed<typeof moeRecord>;
+
+/** A model's record with the routing that this version would describe it with. */
+export function withCurrentMoe<M extends { readonly architecture: string; readonly moe: MoeRecord | null }>(
+  model: M,
+): Omit<M, "moe"> & { moe: MoeInfo | null } {
+  return {
+    ...model,
+    moe: model.moe && { ...model.moe, gating: currentGating(model.architecture, model.moe) },
+  };
+}
+
+/**
+ * Earlier versions took the rules of llama.cpp's architectures from a list that had faults, and wrote a default where
+ * they knew nothing. What llama.cpp's code fixes is corrected; what they read from the file is kept; all else is not
+ * known.
+ */
+function currentGating(architecture: string, { gating: written }: MoeRecord): Gating | null {
+  if (written === null || "chosenBy" in written) return written;
+  const rule = knownRule(architecture);
+  if (!rule || rule.byToken !== undefined || typeof rule.scoreDefault === "object") return null;
+  const { score, normalize, scale, selectionBias } = rule;
+  return {
+    score: score === "file" ? written.score : score,
+    chosenBy: rule.chosenBy ?? "scores",
+    normalize: normalize === "file" ? written.normalize : normalize,
+    scale: scale === "file" ? written.scale : scale,
+    selectionBias: selectionBias && written.selectionBias,
+    groups: written.groups,
+    weighted: rule.weighted ?? "outputs",
+  };
+}
