@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from . import arctic, gating, split_experts, zero_experts
+from . import gating, split_experts, zero_experts
+from .bare_blocks import BareBlock, bare_blocks
 from .held import experts_are_held, logits_are_held
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS, ROUTED, ROUTER_LOGITS
 from .taps import Place
@@ -48,7 +49,7 @@ def moe_layers(model: torch.nn.Module, config: Any) -> list[MoeLayer]:
     found = [of_split(block) for block in blocks]
     found += [of_runner(runner) for runner in runners if id(runner) not in split]
     found += [of_source(module) for name, module in model.named_modules() if is_capture_source(module) and not in_tower(name)]
-    found += [of_arctic(block) for block in arctic.moe_blocks(model)]
+    found += [of_bare(block) for block in bare_blocks(model, config.model_config.get_total_num_hidden_layers())]
     return sorted(found, key=lambda layer: layer.number)
 
 
@@ -175,13 +176,13 @@ def of_source(module: Any) -> MoeLayer:
     return MoeLayer(module.layer_id, experts, module.top_k, None, 1.0, mark, refused=refused)
 
 
-def of_arctic(block: Any) -> MoeLayer:
-    widths = {ROUTER_LOGITS: block.num_experts, EXPERT_IDS: block.top_k, EXPERT_WEIGHTS: block.top_k}
+def of_bare(block: BareBlock) -> MoeLayer:
+    widths = {ROUTER_LOGITS: block.experts, EXPERT_IDS: block.top_k, EXPERT_WEIGHTS: block.top_k}
 
     def mark(place: MakePlace) -> None:
-        arctic.mark(block, {stream: place(stream, block.layer_id, width) for stream, width in widths.items()})
+        block.mark({stream: place(stream, block.number, width) for stream, width in widths.items()})
 
-    return MoeLayer(block.layer_id, block.num_experts, block.top_k, arctic.gating(block), 1.0, mark)
+    return MoeLayer(block.number, block.experts, block.top_k, block.gating, 1.0, mark)
 
 
 def in_tower(name: str) -> bool:

@@ -37,6 +37,11 @@ def install(family: str) -> None:
         from vllm.model_executor.models import arctic
 
         arctic.fused_topk, arctic.fused_experts = fused_topk, fused_experts
+    if family == "nomic_bert_moe":
+        from vllm.model_executor.models import bert_with_rope
+
+        bert_with_rope.fused_topk = fused_topk
+        bert_with_rope.torch = OwnExperts(bert_with_rope.torch)
 
 
 def install_router() -> None:
@@ -81,6 +86,21 @@ def biased_topk(logits: torch.Tensor, bias: torch.Tensor | None, top_k: int, sco
     scores = score(logits.float())
     ids = (scores if bias is None else scores + bias.float()).topk(top_k, -1, sorted=False).indices
     return scores.gather(1, ids), ids.int()
+
+
+class OwnExperts:
+    """A module's `torch` in which vLLM's operator of fused experts is there; its own is compiled for GPUs."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.ops = self.vllm = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @staticmethod
+    def fused_experts(hidden_states: Any, w1: Any, w2: Any, topk_weights: Any, topk_ids: Any, activation: Any) -> torch.Tensor:
+        return fused_experts(hidden_states, w1, w2, topk_weights, topk_ids, lambda up: F.gelu(up))
 
 
 def install_quantized() -> None:
