@@ -59,7 +59,7 @@ class Server:
             tokenizer = self.engine.get_tokenizer()
             self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
-            described = introduction(self.engine.vllm_config, answers, self.tokens)
+            described = introduction(self.engine.vllm_config, answers, self.tokens, await self.engine.get_supported_tasks())
             self.stages = described["stages"]
             self._info = {**described, "proof": str(self.shelf.proof), "vision": takes_images(self.engine)}
         return self._info

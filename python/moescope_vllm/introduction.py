@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from . import PROTOCOL, __version__
 from .errors import CaptureError
 from .layout import TESTED, tested
 from .model_info import model_info, refused_of, stage_infos, streams_of
+from .purpose import purpose_of
 from .tokens import Tokens
 
 
-def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Tokens) -> dict[str, Any]:
-    """config: vLLM's. answers: of `collective_rpc("moescope_info")`. Raises ENGINE_INCOMPATIBLE when nothing can be captured."""
+def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Tokens, tasks: Iterable[str]) -> dict[str, Any]:
+    """config: vLLM's. answers: of `collective_rpc("moescope_info")`. tasks: that vLLM says it can do. Raises ENGINE_INCOMPATIBLE when
+    nothing can be captured."""
     import vllm
 
     known = [answer for answer in answers if answer]
@@ -31,6 +34,7 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "newestTested": max(TESTED, key=lambda version: tuple(map(int, version.split(".")))),
         "model": model_info(config, known),
         "contextSize": config.model_config.max_model_len,
+        **purpose_of(config.model_config, tasks),
         "stages": len(stages),
         "streams": streams_of(config, stages),
         "refused": refused_of(stages),

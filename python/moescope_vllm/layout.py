@@ -62,7 +62,16 @@ REQUIRED: dict[str, dict[str, Takes]] = {
         "MoERunner._quant_method": EXISTS,
         "MoERunner.layer_id": EXISTS,
     },
-    "vllm.v1.core.sched.scheduler": {"Scheduler.schedule": Takes(("self",)), "Scheduler._free_request": Takes(("self", "request"))},
+    "vllm.v1.core.sched.scheduler": {
+        "Scheduler.add_request": Takes(("self", "request")),
+        "Scheduler.schedule": Takes(("self",)),
+        "Scheduler._free_request": Takes(("self", "request")),
+    },
+    "vllm.v1.engine.output_processor": {
+        "OutputProcessor.add_request": Takes(("self", "request")),
+        "OutputProcessor.process_outputs": Takes(("self",)),
+    },
+    "vllm.v1.engine.parallel_sampling": {"ParentRequest.get_child_info": Takes(("self", "index"))},
     "vllm.v1.request": {"Request.get_skip_reading_prefix_cache": Takes(("self",)), "Request.num_tokens": EXISTS},
     "vllm.v1.worker.cpu_model_runner": {"CPUModelRunner.load_model": Takes(("self",))},
     "vllm.v1.worker.gpu.model_runner": {

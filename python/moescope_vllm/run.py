@@ -16,6 +16,7 @@ from .encode import prompt_of, settle
 from .errors import CaptureError
 from .outputs import Outputs
 from .plan import Plan, whole
+from .purpose import pooled_task
 from .requests import write_plan
 from .sampling import pooling_params, sampling_params
 from .tokens import Tokens
@@ -100,7 +101,7 @@ class Run:
             return sampling_params(request, self._key, sample, RequestOutputKind.DELTA)
         if limit > 0:
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: this model makes embeddings and generates nothing; leave maxTokens at 0")
-        return pooling_params(self._key, sample)
+        return pooling_params(pooled_task(self._engine.get_supported_tasks()), self._key, sample)
 
     def _check_room(self, sample: int, request: Mapping[str, Any], limit: int) -> None:
         """vLLM would cut the generation short without a word."""

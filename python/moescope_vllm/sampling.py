@@ -30,11 +30,11 @@ def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_ki
     )
 
 
-def pooling_params(key: str, sample: int) -> Any:
-    """The prompt's vector as the model's own configuration makes it."""
+def pooling_params(task: str, key: str, sample: int) -> Any:
+    """The prompt's vector as the model's own configuration makes it. task: vLLM's."""
     from vllm.pooling_params import PoolingParams
 
-    return PoolingParams(task="embed", extra_kwargs={KEY_ARG: key, SAMPLE_ARG: sample})
+    return PoolingParams(task=task, extra_kwargs={KEY_ARG: key, SAMPLE_ARG: sample})
 
 
 def reason(completion: Any) -> str:

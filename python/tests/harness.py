@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,49 @@ def flags(arguments: dict[str, Any]) -> list[str]:
 
 @dataclass
 class Captured:
+    """outputs: the tokens drawn. vectors: of a pooling model."""
+
     samples: list[Sample]
     outputs: list[list[int]]
+    vectors: list[torch.Tensor] = field(default_factory=list)
+
+
+class Announced:
+    """A capture whose key requests may name. streams: default all the model has."""
+
+    def __init__(self, llm: Any, samples: int, streams: dict[str, list[int]] | None = None, select: dict[str, Any] | None = None) -> None:
+        from moescope_vllm.model_info import stage_infos, streams_of
+        from moescope_vllm.plan import parse_plan
+        from moescope_vllm.requests import write_plan
+
+        if streams is None:
+            every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
+            streams = {name: stream["layers"] for name, stream in every.items()}
+        raw = {"streams": [{"name": name, "layers": layers} for name, layers in streams.items()], "select": select}
+        self.plan, self.key = parse_plan(raw, samples), uuid.uuid4().hex
+        self.folder = write_plan(SPOOL, self.key, self.plan)
+        self.ends: dict[int, Any] = {}
+        self._engine = llm.llm_engine
+
+    def arguments(self, sample: int) -> dict[str, Any]:
+        return {"moescope": self.key, "moescope_sample": sample}
+
+    def collect(self, stages: int = 1) -> list[Sample]:
+        """The rows of every sample, when all have ended; `ends` tells how."""
+        from moescope_vllm.collector import Collector, RowsReady
+        from moescope_vllm.run import settle
+
+        settle(self._engine)
+        collector, parts, deadline = Collector(self.folder, self.plan, stages), [], time.monotonic() + 60
+        while not collector.complete:
+            for item in collector.poll():
+                if isinstance(item, RowsReady):
+                    parts.append(load_file(item.path))
+                else:
+                    self.ends[item.sample] = item
+            assert time.monotonic() < deadline, f"the last rows did not come; ended are {sorted(self.ends)} of {self.plan.samples} samples"
+            time.sleep(0.01)
+        return [sample_of(parts, self.plan, sample) for sample in range(self.plan.samples)]
 
 
 def capture(
@@ -92,38 +133,35 @@ def capture(
     only: list[int] | None = None,
     **sampling: Any,
 ) -> Captured:
-    """prompts: token ids, or prompts as vLLM takes them. streams: default all the model has. only: the prompts that are captured, the
-    others run beside them; default all."""
+    """prompts: token ids, or prompts as vLLM takes them. only: the prompts that are captured, the others run beside them; default
+    all."""
     from vllm import SamplingParams
 
-    from moescope_vllm.collector import Collector, RowsReady
-    from moescope_vllm.model_info import stage_infos, streams_of
-    from moescope_vllm.plan import parse_plan
-    from moescope_vllm.requests import write_plan
-    from moescope_vllm.run import settle
-
-    if streams is None:
-        every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
-        streams = {name: stream["layers"] for name, stream in every.items()}
-    raw = {"streams": [{"name": name, "layers": layers} for name, layers in streams.items()], "select": select}
     captured = list(range(len(prompts))) if only is None else only
-    plan, key = parse_plan(raw, len(captured)), uuid.uuid4().hex
-    folder = write_plan(SPOOL, key, plan)
+    announced = Announced(llm, len(captured), streams, select)
     params = [
         SamplingParams(**{"max_tokens": max_tokens, "temperature": 0.0, "ignore_eos": True, "detokenize": False, **sampling},
-                       extra_args={"moescope": key, "moescope_sample": captured.index(number)} if number in captured else None)
+                       extra_args=announced.arguments(captured.index(number)) if number in captured else None)
         for number in range(len(prompts))
     ]  # fmt: skip
-    whole = [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
-    outputs = llm.generate(whole, params, use_tqdm=False)
-    settle(llm.llm_engine)
-    collector, parts, deadline = Collector(folder, plan, stages), [], time.monotonic() + 60
-    while not collector.complete:
-        parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
-        assert time.monotonic() < deadline, "the last rows did not come"
-        time.sleep(0.01)
-    samples = [sample_of(parts, plan, sample) for sample in range(len(captured))]
-    return Captured(samples, [list(output.outputs[0].token_ids) for output in outputs])
+    outputs = llm.generate(as_prompts(prompts), params, use_tqdm=False)
+    return Captured(announced.collect(stages), [list(output.outputs[0].token_ids) for output in outputs])
+
+
+def capture_pooled(
+    llm: Any, prompts: list[Any], streams: dict[str, list[int]] | None = None, select: dict[str, Any] | None = None, stages: int = 1
+) -> Captured:
+    """Of a pooling model."""
+    from vllm import PoolingParams
+
+    announced = Announced(llm, len(prompts), streams, select)
+    params = [PoolingParams(extra_kwargs=announced.arguments(sample)) for sample in range(len(prompts))]
+    outputs = llm.encode(as_prompts(prompts), params, pooling_task="embed", use_tqdm=False)
+    return Captured(announced.collect(stages), [[] for _ in prompts], [output.outputs.data.float() for output in outputs])
+
+
+def as_prompts(prompts: list[Any]) -> list[Any]:
+    return [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
 
 
 def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:

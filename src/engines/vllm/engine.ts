@@ -1,6 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
+import type { EmbeddingInfo, Task } from "../embedding.ts";
 import type {
   Engine,
   EngineRequest,
@@ -13,10 +14,11 @@ import type {
 } from "../engine.ts";
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
-import { engineArguments, settingsOf, type VllmOptions } from "./options.ts";
+import { engineArguments, forTask, settingsOf, type VllmOptions } from "./options.ts";
 import {
   encoded,
   fromWire,
+  outputOf,
   type ReadyMessage,
   type RunMessage,
   understood,
@@ -42,6 +44,9 @@ export class VllmEngine implements Engine {
   readonly model: ModelInfo;
   readonly devices: readonly string[];
   readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
@@ -70,6 +75,9 @@ export class VllmEngine implements Engine {
     this.model = { ...ready.model, source };
     this.devices = ready.devices;
     this.contextSize = ready.contextSize;
+    this.task = ready.task;
+    this.causal = ready.causal;
+    this.embedding = ready.embedding;
     this.settings = settings;
     this.chatTemplate = ready.chatTemplate;
     this.specialTokens = ready.specialTokens;
@@ -87,7 +95,7 @@ export class VllmEngine implements Engine {
    */
   static async load(model: string, options: VllmOptions = {}, signal?: AbortSignal): Promise<VllmEngine> {
     const { python, streams, limits = {}, startTimeout = START_TIMEOUT_MS, onStart, ...args } = options;
-    const engineArgs = engineArguments(args);
+    const engineArgs = engineArguments(forTask(args));
     const environment = await findPython({ python });
     signal?.throwIfAborted();
     const state = new WorkerState();
@@ -152,11 +160,11 @@ export class VllmEngine implements Engine {
     return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
   }
 
-  /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
   async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
     return rowShapes(this.#told, this.model, streams);
   }
 
+  /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
   async modelHash(): Promise<null> {
     return null;
   }
@@ -222,10 +230,13 @@ export class VllmEngine implements Engine {
             yield* ends.arrived(await takeRows(message.path, plan));
             break;
           case "ended":
-            yield* ends.counted(message.sample, message.rows);
+            yield* ends.counted(message);
             break;
           case "steps": {
-            const finished = message.finished.map((end) => ({ ...end, tokens: Int32Array.from(end.tokens) }));
+            const outputs = message.finished.map((end) => ({ end, output: outputOf(end) }));
+            for (const { end, output } of outputs)
+              if (!output) ends.lost(end.sample, `vLLM gave its request up (${end.reason})`);
+            const finished = outputs.flatMap(({ output }) => output ?? []);
             yield* ends.stepped(message.drawn, message.processed, finished);
             break;
           }
