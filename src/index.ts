@@ -85,9 +85,11 @@ export type {
   MoeInfo,
   Sampling,
 } from "./engines/engine.ts";
+export type { ModelFile } from "./engines/llama/gguf.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
+export type { PromptFacts } from "./engines/llama/prompt-facts.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
 export type { ServerOptions } from "./engines/vllm/server-engine.ts";
@@ -128,7 +130,8 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart } from "./prompts/message.ts";
+export type { MultiModalData, Prompt, PromptObject } from "./prompts/prompt.ts";
 export { coactivationReducer } from "./reducers/coactivation.ts";
 export { combine } from "./reducers/combine.ts";
 export { entropyReducer } from "./reducers/entropy.ts";

@@ -9,7 +9,7 @@ import type { EmbeddingInfo, Task } from "./engines/embedding.ts";
 import type { Engine, EngineRequest, Finished, GraphTensor, ModelInfo, RowShapes } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
 import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
-import { encodePrompt, type Prompt, promptLabel } from "./prompt.ts";
+import { encodePrompt, type Prompt, promptLabel } from "./prompts/prompt.ts";
 import { FolderSink } from "./store/folder-sink.ts";
 import { openCapture } from "./store/folder-source.ts";
 import { ResumeSink } from "./store/resume-sink.ts";

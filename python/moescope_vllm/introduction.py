@@ -12,6 +12,9 @@ from .model_info import model_info, refused_of, stage_infos, streams_of
 from .purpose import purpose_of
 from .tokens import Tokens
 
+#: Those that a chat template may name, as transformers calls them.
+SPECIAL_TOKENS = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+
 
 def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Tokens, tasks: Iterable[str]) -> dict[str, Any]:
     """config: vLLM's. answers: of `collective_rpc("moescope_info")`. tasks: that vLLM says it can do. Raises ENGINE_INCOMPATIBLE when
@@ -26,6 +29,7 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
     if refusal:
         raise CaptureError("ENGINE_INCOMPATIBLE", refusal)
     template = getattr(tokens.tokenizer, "chat_template", None)
+    named = template if isinstance(template, dict) else {}
     return {
         "protocol": PROTOCOL,
         "plugin": __version__,
@@ -38,8 +42,9 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "stages": len(stages),
         "streams": streams_of(config, stages),
         "refused": refused_of(stages),
-        "chatTemplate": template if isinstance(template, str) else None,
-        "specialTokens": {"bos": tokens.special("bos"), "eos": tokens.special("eos")},
+        "chatTemplate": template if isinstance(template, str) else named.get("default"),
+        "namedTemplates": {name: text for name, text in named.items() if name != "default"},
+        "specialTokens": {name: tokens.special(name) for name in SPECIAL_TOKENS},
         "devices": [answer["device"] for answer in known if answer["device"]],
         "vision": bool(config.model_config.is_multimodal_model),
     }

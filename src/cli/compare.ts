@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { compareCaptures } from "../analysis/compare.ts";
 import { compareLabels } from "../analysis/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { openCapture } from "../store/folder-source.ts";
 import type { CommandContext } from "./command.ts";
 import { comparisonReport, labelReport } from "./compare-report.ts";

@@ -4,7 +4,7 @@ import { type StandOut, standOuts } from "../analysis/stand-outs.ts";
 import { expertUsage } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import { packageRoot } from "../package-root.ts";
-import { type Prompt, promptLabel } from "../prompt.ts";
+import { type Prompt, promptLabel } from "../prompts/prompt.ts";
 import type { CommandContext } from "./command.ts";
 import { readPrompts } from "./prompt-files.ts";
 import { captureReport } from "./report.ts";

@@ -172,8 +172,10 @@ export interface Engine {
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */
   readonly chatTemplate: string | null;
-  /** Text of the special tokens a chat template may name. */
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  /** Further ones for a purpose, e.g. `tool_use`. */
+  readonly namedTemplates?: Readonly<Record<string, string>> | undefined;
+  /** Text of the special tokens a chat template may name: `bos`, `eos`, `unk`, `pad`, `sep`, `cls`, `mask`; those there are. */
+  readonly specialTokens: Readonly<Record<string, string>>;
 
   /** @param special whether special tokens are added and parsed, as the model's tokenizer is set up. */
   tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array>;

@@ -2,7 +2,7 @@ import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
 import type { GenerateOptions } from "../generate-options.ts";
 import type { LanguageModel } from "../model.ts";
-import type { MultiModalData } from "../prompt.ts";
+import type { MultiModalData } from "../prompts/prompt.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Finished } from "../engines/engine.ts";
 import type { RunOptions } from "../model.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { FolderSink } from "../store/folder-sink.ts";
 import type { Job as JobFacts } from "./api/jobs.ts";
 import type { CaptureLibrary } from "./capture-library.ts";

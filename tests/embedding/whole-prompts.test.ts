@@ -12,7 +12,7 @@ import { CONTROL } from "../../src/engines/llama/protocol.ts";
 import { Session } from "../../src/engines/llama/session.ts";
 import { type LoadOptions, load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
-import type { Prompt } from "../../src/prompt.ts";
+import type { Prompt } from "../../src/prompts/prompt.ts";
 import { withKey } from "../fixtures/edited-gguf.ts";
 import { embeddingFamilies, embeddingGguf, embeddingReference } from "../fixtures/embedding-families.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";

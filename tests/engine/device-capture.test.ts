@@ -5,7 +5,7 @@ import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import { load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import type { Prompt } from "../../src/prompt.ts";
+import type { Prompt } from "../../src/prompts/prompt.ts";
 import { ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 
 /** A kind of GPU, and how far its values may be from the reference, which is computed in float32 on a CPU. */

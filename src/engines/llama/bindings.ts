@@ -138,6 +138,17 @@ export interface NativeBatch {
 
 export type Llama = ReturnType<typeof bind>;
 
+/**
+ * The stack of a native call, in bytes: as much as koffi gives. The regular expressions that split text for most tokenizers
+ * call themselves for every letter of a word, and a word may be long.
+ */
+const STACK_BYTES = 16 << 20;
+try {
+  koffi.config({ sync_stack_size: STACK_BYTES });
+} catch {
+  // This thread has used koffi before. No thread that runs a model has.
+}
+
 /** Load the shared libraries into this thread. Throws what koffi throws; `openLlama` says it better. */
 export function bind(files: LibraryFiles) {
   const base = koffi.load(files.base, { global: true });
@@ -183,10 +194,6 @@ export function bind(files: LibraryFiles) {
     hasDecoder: lib.func("llama_model_has_decoder", "bool", ["void *"]) as (model: Pointer) => boolean,
     hasEncoder: lib.func("llama_model_has_encoder", "bool", ["void *"]) as (model: Pointer) => boolean,
     trainedContext: lib.func("llama_model_n_ctx_train", "int32_t", ["void *"]) as (model: Pointer) => number,
-    chatTemplate: lib.func("llama_model_chat_template", "const char *", ["void *", "const char *"]) as (
-      model: Pointer,
-      name: null,
-    ) => string | null,
 
     contextDefaults: lib.func("llama_context_default_params", ContextParamsT, []) as () => ContextParams,
     newContext: lib.func("llama_init_from_model", "void *", ["void *", ContextParamsT]) as (
@@ -248,6 +255,9 @@ export function bind(files: LibraryFiles) {
     ) => boolean,
     bos: lib.func("llama_vocab_bos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
     eos: lib.func("llama_vocab_eos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    sep: lib.func("llama_vocab_sep", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    addsBos: lib.func("llama_vocab_get_add_bos", "bool", ["void *"]) as (vocab: Pointer) => boolean,
+    addsEos: lib.func("llama_vocab_get_add_eos", "bool", ["void *"]) as (vocab: Pointer) => boolean,
     tokenize: lib.func("llama_tokenize", "int32_t", [
       "void *",
       "const void *",

@@ -16,13 +16,15 @@ import type {
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
-import { modelInfo, readHeader } from "./gguf.ts";
+import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
+import { templatesOf } from "./gguf-templates.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./protocol.ts";
 import { activationShapes } from "./row-shapes.ts";
+import { TextCheck } from "./text-check.ts";
 
 type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 
@@ -38,7 +40,9 @@ export class LlamaEngine implements Engine {
   readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates: Readonly<Record<string, string>>;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly #text: TextCheck;
   readonly #channel: HostChannel;
   readonly #pending = new Map<number, OnReply>();
   readonly #tokenText = new Map<number, string>();
@@ -62,11 +66,12 @@ export class LlamaEngine implements Engine {
     channel: HostChannel,
     options: HostOptions,
     model: ModelInfo,
-    files: readonly string[],
+    { files, metadata }: GgufHeader,
     ready: Ready,
   ) {
     this.#channel = channel;
     this.#files = files;
+    this.#text = new TextCheck(metadata, model.name);
     this.version = ready.version;
     this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
@@ -75,8 +80,10 @@ export class LlamaEngine implements Engine {
     this.causal = causal;
     this.embedding = embedding;
     this.settings = settingsOf(options, ready.purpose);
-    this.chatTemplate = ready.chatTemplate;
-    this.specialTokens = ready.specialTokens;
+    const { chatTemplate, namedTemplates, specialTokens } = templatesOf(metadata);
+    this.chatTemplate = chatTemplate;
+    this.namedTemplates = namedTemplates;
+    this.specialTokens = { ...specialTokens, ...ready.specialTokens };
     this.model = { ...model, vocabSize: ready.vocabSize };
     this.#streams = ready.streams;
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
@@ -100,7 +107,7 @@ export class LlamaEngine implements Engine {
     const host = hostOptions(header, model, options);
     signal?.throwIfAborted();
     const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
-    return new LlamaEngine(channel, host, model, header.files, ready);
+    return new LlamaEngine(channel, host, model, header, ready);
   }
 
   async tokenize(
@@ -108,6 +115,7 @@ export class LlamaEngine implements Engine {
     options: { addSpecial?: boolean; parseSpecial?: boolean } = {},
   ): Promise<Int32Array> {
     const { addSpecial = true, parseSpecial = true } = options;
+    this.#text.assert(text);
     return (await this.#ask({
       type: "tokenize",
       id: this.#nextId++,
@@ -182,6 +190,7 @@ export class LlamaEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
+    this.#text.assertStops(requests);
     const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();

@@ -146,7 +146,6 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       gpus: session.gpus.map(({ name, description, type, memory }) => ({ name, description, type, memory })),
       // llama.cpp rounds up; what was asked for is what is promised.
       contextSize: Math.min(options.contextSize, session.contextSize),
-      chatTemplate: session.llama.chatTemplate(session.model, null),
       specialTokens: session.vocabulary.special(),
       vocabSize: session.vocabulary.size,
       purpose: session.purpose,

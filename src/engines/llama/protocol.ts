@@ -100,7 +100,6 @@ export interface Ready {
   /** GPUs that hold part of the model. */
   readonly gpus: readonly Device[];
   readonly contextSize: number;
-  readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly vocabSize: number;
   readonly purpose: Purpose;

@@ -49,7 +49,8 @@ export class VllmEngine implements Engine {
   readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
   readonly #told: ToldStreams;
   readonly #worker: WorkerProcess;
@@ -80,6 +81,7 @@ export class VllmEngine implements Engine {
     this.embedding = ready.embedding;
     this.settings = settings;
     this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
     this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);

@@ -49,7 +49,8 @@ export const readyMessage = z.object({
   tested: z.boolean(),
   newestTested: z.string(),
   chatTemplate: z.string().nullable(),
-  specialTokens: z.object({ bos: z.string(), eos: z.string() }),
+  namedTemplates: z.record(z.string(), z.string()).optional(),
+  specialTokens: z.record(z.string(), z.string()),
   devices: z.array(z.string()),
   vision: z.boolean(),
 });

@@ -62,7 +62,8 @@ export class VllmServerEngine implements Engine {
   readonly causal: boolean;
   readonly embedding: EmbeddingInfo | null;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
   readonly #told: ToldStreams;
   readonly #client: ServerClient;
@@ -88,6 +89,7 @@ export class VllmServerEngine implements Engine {
     this.embedding = ready.embedding;
     this.#requests = new ServerRequests(client, served, ready.embedding);
     this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
     this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);

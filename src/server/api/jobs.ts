@@ -2,23 +2,13 @@ import { z } from "zod";
 import { TASKS } from "../../engines/embedding.ts";
 import { FINISH_REASONS } from "../../engines/engine.ts";
 import { modelRecord } from "../../store/manifest.ts";
+import { prompt } from "./prompt.ts";
 import { phase, streamName } from "./values.ts";
 
 const count = z.int().nonnegative();
 
 /** Longest list of prompts in one request: more are better run by the command line. */
 const MAX_PROMPTS = 10_000;
-
-const message = z.object({ role: z.string(), content: z.string() });
-
-/** One prompt: text, token ids or a chat. */
-const prompt = z
-  .union([
-    z.strictObject({ prompt: z.string().min(1), label: z.string().max(200).nullish() }),
-    z.strictObject({ tokenIds: z.array(count).min(1), label: z.string().max(200).nullish() }),
-    z.strictObject({ messages: z.array(message).min(1), label: z.string().max(200).nullish() }),
-  ])
-  .meta({ id: "Prompt" });
 
 const sampling = {
   temperature: z.number().min(0).max(100).optional(),

@@ -1,5 +1,5 @@
 import { RequestError } from "../../errors.ts";
-import type { Prompt } from "../../prompt.ts";
+import type { Prompt } from "../../prompts/prompt.ts";
 import { type EmbeddingRequest, embeddingList, embeddingRequest, openaiError } from "../api/openai.ts";
 import type { LoadedModel } from "../models.ts";
 import { json } from "../respond.ts";
@@ -23,7 +23,8 @@ export function embeddingRoutes({ jobs, models }: OpenAIParts): Route[] {
       async ({ body, c }) => {
         const model = models.any(body.model ?? undefined, "embed");
         assertPools(model, body);
-        const prompts: Prompt[] = promptsOf(body.input);
+        const { input: prompt, add_special_tokens } = body;
+        const prompts: Prompt[] = promptsOf({ prompt, add_special_tokens });
         const encoded = await Promise.all(prompts.map((prompt) => model.llm.encode(prompt)));
         const vectors: Float32Array[] = [];
         const { job, finished } = jobs.start({
