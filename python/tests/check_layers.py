@@ -34,7 +34,11 @@ def main() -> None:
     if os.environ.get("MOESCOPE_WRITE"):
         KNOWN.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
     known = json.loads(KNOWN.read_text())
-    changed = [f"{name}: {known.get(name, 'new')} -> {found.get(name, 'gone')}" for name in sorted(known.keys() | found.keys()) if known.get(name) != found.get(name)]
+    changed = [
+        f"{name}: {known.get(name, 'new')} -> {found.get(name, 'gone')}"
+        for name in sorted(known.keys() | found.keys())
+        if known.get(name) != found.get(name)
+    ]
     print("\n".join(changed) or f"layers: all {len(found)} as written down", flush=True)
     sys.exit(bool(changed))
 
