@@ -1,4 +1,5 @@
-"""Gates that lie outside of vLLM's MoE layer: modules of transformers that choose experts and hand on which ones (`TransformersMoERunner`).
+"""Gates that lie outside of vLLM's MoE layer: modules of transformers that choose experts and hand on which ones
+(`TransformersMoERunner`).
 
 A gate is not known by its name. It is the module of the block whose output has a number for every expert, and from which a known rule
 makes the very experts and weights that the layer was handed, in a step whose rows all differ."""

@@ -56,7 +56,7 @@ def ambiguous(layers: list[MoeLayer]) -> str | None:
     """Why their rows could not be told apart, if so."""
     twice = [number for number, count in Counter(layer.number for layer in layers).items() if count > 1]
     if twice:
-        return f"layer {twice[0]} has {sum(layer.number == twice[0] for layer in layers)} MoE layers of vLLM, and a row would belong to any"
+        return f"layer {twice[0]} has several MoE layers of vLLM, and a row could belong to any of them"
     sizes = {(layer.experts, layer.top_k) for layer in layers}
     return several_sizes(sizes) if len(sizes) > 1 else None
 

@@ -27,8 +27,9 @@ STEPS = 2
 
 @dataclass
 class Proof:
-    """contracts: of decoder layers, empty where hidden states are refused. classes: of decoder layers, by name. refused: streams, each with why. gating: the rule of each MoE
-    layer as its values show it, None where they show none. written: taps whose tensor does not stay as it passed. seconds: what it took."""
+    """contracts: of decoder layers, empty where hidden states are refused. classes: of decoder layers, by name. refused: streams,
+    each with why. gating: the rule of each MoE layer as its values show it, None where they show none. written: taps whose tensor
+    does not stay as it passed. seconds: what it took."""
 
     contracts: dict[int, str] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class SelfCheck:
                 self._find_gates(proof, chain, places)
                 TAPS.delivers = delivers
                 self._prove_taps(proof, chain, places)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             logger.exception("moescope: the model could not be checked")
             why = f"the model could not be run to check what its taps say ({type(error).__name__}: {error})"
             proof.refused |= dict.fromkeys(self._streams, why)
@@ -102,7 +103,7 @@ class SelfCheck:
         if not all(found):
             where = next(layer.number for layer, gate in zip(layers, found, strict=True) if gate is None)
             proof.refused[ROUTER_LOGITS] = (
-                "vLLM runs this model with transformers' modules, which hand on the experts they chose, not the logits they were chosen "
+                "vLLM runs this model with transformers' modules, which hand on the experts they chose, not the logits they chose "
                 f"by; and no module of layer {where} gives numbers that a known rule makes these experts and weights of"
             )
             return

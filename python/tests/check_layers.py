@@ -1,4 +1,5 @@
-"""Every decoder layer class of a vLLM by what its source says it hands on, against what was written down: python check_layers.py [FOLDER]
+"""Every decoder layer class of a vLLM by what its source says it hands on, against what was written down: python check_layers.py
+[FOLDER]
 
 FOLDER: an unpacked wheel; default the installed vLLM. A class that is new, or hands on something else, is named: the plugin still finds
 out by running it, and refuses what it cannot prove, but somebody should look. MOESCOPE_WRITE=1 writes down what is found.
