@@ -17,7 +17,8 @@ import torch.overrides
 
 @dataclass(frozen=True)
 class Form:
-    """How a layer returns its stream. parts: where its tensors lie in what was returned, () for the tensor itself. shape, dtype: of each."""
+    """How a layer returns its stream. parts: where its tensors lie in what was returned, () for the tensor itself. shape, dtype: of
+    each."""
 
     parts: tuple[tuple[int, ...], ...]
     shape: tuple[int, ...]
@@ -58,7 +59,8 @@ def described(out: Any) -> str:
     return "nothing" if out is None else f"a {type(out).__name__}"
 
 
-#: What a pass puts in the place of a layer's stream: the layer's number -> one tensor for each part of its form, float32 [tokens, width].
+#: What a pass puts in the place of a layer's stream: the layer's number -> one tensor for each part of its form, float32 [tokens,
+#: width].
 Put = Callable[[int], tuple[torch.Tensor, ...]]
 
 

@@ -1,7 +1,8 @@
 """What the next layer makes of what a layer returned, as far as running the model can prove it.
 
-A layer that returns two tensors x and r hands on x + r if the next layer cannot tell (x, r) from (r, x), nor from (x + r, 0); it hands on
-x if the next layer cannot tell r from anything else. What it does not need it must not react to, and what it needs it must react to."""
+A layer that returns two tensors x and r hands on x + r if the next layer cannot tell (x, r) from (r, x), nor from (x + r, 0); it
+hands on x if the next layer cannot tell r from anything else. What it does not need it must not react to, and what it needs it must
+react to."""
 
 from __future__ import annotations
 

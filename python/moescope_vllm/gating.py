@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -48,29 +48,32 @@ def weighted(runner: Any) -> str:
     return "inputs" if getattr(runner.routed_experts, "apply_router_weight_on_input", False) else "outputs"
 
 
-def shown_by(layer: MoeLayer, said: Mapping[tuple[str, int], Said]) -> Gating | None:
+def shown_by(layer: MoeLayer, said: Mapping[tuple[str, int], Said], biases: Sequence[torch.Tensor] = ()) -> Gating | None:
     """The rule by which a layer's logits give its experts and weights in one step: the declared one if it does, else the one that does,
-    None when none does or not all three streams are there."""
+    None when none does or not all three streams are there. biases: that the selection may have, beside the router's own."""
     values = [said.get((stream, layer.number)) for stream in (ROUTER_LOGITS, EXPERT_IDS, EXPERT_WEIGHTS)]
     if any(value is None for value in values):
         return layer.gating
     logits, ids, weights = (value.copy.cpu() for value in values)
     logits, ids, weights = logits.double(), ids.long(), weights.double() * layer.scale
-    bias = getattr(getattr(layer.runner, "router", None), "e_score_correction_bias", None)
-    bias = None if bias is None else bias.detach().cpu().double().flatten()
-    return next((rule for rule in candidates(layer) if explains(rule, logits, ids, weights, bias)), None)
+    own = getattr(getattr(layer.runner, "router", None), "e_score_correction_bias", None)
+    found = [bias.detach().cpu().double().flatten() for bias in (*biases, *([] if own is None else [own]))]
+    tried = (
+        (rule, bias) for rule in candidates(layer, bool(biases)) for bias in (found if rule["selectionBias"] and found else [None])
+    )
+    return next((rule for rule, bias in tried if explains(rule, logits, ids, weights, bias)), None)
 
 
-def candidates(layer: MoeLayer) -> list[Gating]:
-    """The declared rule first."""
+def candidates(layer: MoeLayer, biased: bool) -> list[Gating]:
+    """The declared rule first. biased: whether one with a selection bias is possible although none is declared."""
     declared = layer.gating
-    base = {"chosenBy": "scores", "scale": 1.0, "selectionBias": False, "groups": None, "weighted": weighted_in(layer)}
+    base = {"chosenBy": "scores", "scale": 1.0, "selectionBias": biased, "groups": None, "weighted": weighted_in(layer)}
     base |= declared or {}
     rules = [] if declared is None else [declared, {**declared, "selectionBias": False}]
     rules += [
         {**base, "score": score, "normalize": normalize, "selectionBias": biased, "chosenBy": chosen_by}
         for score, normalize, biased, chosen_by in product(
-            ("softmax", "sigmoid", "sqrt_softplus"), (True, False), {base["selectionBias"], False}, ("scores", "logits")
+            ("softmax", "sigmoid", "sqrt_softplus"), (True, False), sorted({base["selectionBias"], False}), ("scores", "logits")
         )
     ]
     return rules

@@ -1,8 +1,9 @@
 """Which of a MoE layer's tensors nothing writes into before the step ends.
 
-A CUDA graph can hold such a tensor where it lies; every other one is copied when it passes (`taps.py`). Kernels get weights and ids as
-arguments and may use their memory: Llama 4's weights are overwritten with ones once the input has been multiplied by them. So a kernel is
-held to write unless it is listed here. `self_check.py` looks whether the list is right for the model at hand, before anybody captures.
+A CUDA graph can hold such a tensor where it lies; every other one is copied when it passes (`taps.py`). Kernels get weights and ids
+as arguments and may use their memory: Llama 4's weights are overwritten with ones once the input has been multiplied by them. So a
+kernel is held to write unless it is listed here. `self_check.py` looks whether the list is right for the model at hand, before
+anybody captures.
 """
 
 from __future__ import annotations

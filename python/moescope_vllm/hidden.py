@@ -1,7 +1,8 @@
 """Hidden states: what one decoder layer hands to the next.
 
-A layer returns the residual stream whole, or its last part and the rest, which the next layer's first norm adds up, or the stream beside
-a tensor nobody reads. Neither names nor shapes tell which. :mod:`self_check` finds out by running the model; here is what it can find."""
+A layer returns the residual stream whole, or its last part and the rest, which the next layer's first norm adds up, or the stream
+beside a tensor nobody reads. Neither names nor shapes tell which. :mod:`self_check` finds out by running the model; here is what it
+can find."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: "run": rows were compared with Hugging Face transformers. "layout": every name below is in its source and takes what it should, which
-#: `tests/check_layouts.py` reads without installing it. Other versions are tried, with a warning, and refused when something is missing.
+#: "run": rows were compared with Hugging Face transformers. "layout": every name below is in its source and takes what it should,
+#: which `tests/check_layouts.py` reads without installing it. Other versions are tried, with a warning, and refused when something is
+#: missing.
 TESTED = {
     "0.25.0": "layout",
     "0.25.1": "run on GPUs and a CPU",

@@ -57,7 +57,7 @@ def ambiguous(layers: list[MoeLayer]) -> str | None:
     """Why their rows could not be told apart, if so."""
     twice = [number for number, count in Counter(layer.number for layer in layers).items() if count > 1]
     if twice:
-        return f"layer {twice[0]} has {sum(layer.number == twice[0] for layer in layers)} MoE layers of vLLM, and a row would belong to any"
+        return f"layer {twice[0]} has several MoE layers of vLLM, and a row could belong to any of them"
     sizes = {(layer.experts, layer.top_k) for layer in layers}
     return several_sizes(sizes) if len(sizes) > 1 else None
 
@@ -81,10 +81,10 @@ def of_runner(runner: Any) -> MoeLayer:
     zero = zero_experts.count(runner.router)
     experts, top_k = runner.moe_config.num_logical_experts + zero, runner.moe_config.experts_per_token
     held, number = experts_are_held(runner), runner.layer_id
-    refused = refused_of(runner)
+    refused, outside = refused_of(runner), gate_is_outside(runner)
 
     def mark(place: MakePlace) -> None:
-        logits = None if ROUTER_LOGITS in refused else place(ROUTER_LOGITS, number, experts, logits_are_held(runner))
+        logits = None if outside else place(ROUTER_LOGITS, number, experts, logits_are_held(runner))
         ids = None if EXPERT_IDS in refused else place(EXPERT_IDS, number, top_k, held and not zero)
         weights = None if EXPERT_WEIGHTS in refused else place(EXPERT_WEIGHTS, number, top_k, held and not zero)
         mark_runner(runner, logits, ids, weights)
@@ -106,13 +106,14 @@ def mark_runner(runner: Any, logits: Place | None, ids: Place | None, weights: P
     runner.router.set_capture_fn(getattr(runner.router, "capture_fn", None))  # from now on ours is asked too
 
 
+def gate_is_outside(runner: Any) -> bool:
+    """Whether modules of transformers choose the experts: what the layer takes for logits are their weights. See `gates.py`."""
+    return type(runner).__name__ == "TransformersMoERunner"
+
+
 def refused_of(runner: Any) -> dict[str, str]:
     """Streams that vLLM's MoE layer does not show."""
     refused = {}
-    if type(runner).__name__ == "TransformersMoERunner":
-        refused[ROUTER_LOGITS] = (
-            "vLLM runs this model with transformers' modules, and they hand on which experts were chosen, not the logits they were chosen by"
-        )
     if runner._quant_method.is_monolithic:
         kernel = monolithic_kernel(runner)
         why = f"this model's MoE kernel ({type(kernel or runner._quant_method).__name__}) chooses experts inside itself"

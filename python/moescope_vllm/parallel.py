@@ -28,8 +28,8 @@ def own_rows(x: torch.Tensor, rank: int) -> torch.Tensor:
 
 
 def own_part(rows: int, counts: list[int], shards: list[int] | None, rank: int) -> slice:
-    """Where `rank` has its rows among `rows`. counts: tokens of each data-parallel rank. shards: rows of each rank of the expert-parallel
-    group, data-parallel rank by data-parallel rank, as vLLM gathers them (`DPMetadata.local_sizes`)."""
+    """Where `rank` has its rows among `rows`. counts: tokens of each data-parallel rank. shards: rows of each rank of the
+    expert-parallel group, data-parallel rank by data-parallel rank, as vLLM gathers them (`DPMetadata.local_sizes`)."""
     found = set()
     if rows == counts[rank]:
         found.add(0)

@@ -158,8 +158,8 @@ def patch_cache_key() -> None:
 
 
 def patch_router() -> None:
-    """Router logits where the model's own or the layer's gate has made them, before other ranks' rows are gathered; experts where vLLM's
-    own capture of routed experts asks for them, before they are mapped to replicas; weights as the router returns them."""
+    """Router logits where the model's own or the layer's gate has made them, before other ranks' rows are gathered; experts where
+    vLLM's own capture of routed experts asks for them, before they are mapped to replicas; weights as the router returns them."""
     from vllm.model_executor.layers.fused_moe.router.base_router import BaseRouter
     from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
 

@@ -51,7 +51,8 @@ def start(runner: Any) -> Recorder | None:
         return None
     rank = f"d{parallel.data_parallel_rank}p{stage}"
     scales = {layer.number: layer.scale for layer in moe}
-    spool = Spool(settings(), rank, lambda layers: [scales[layer] for layer in layers])
+    experts = max((layer.experts for layer in moe), default=0)
+    spool = Spool(settings(), rank, lambda layers: [scales[layer] for layer in layers], experts)
     spool.start()
     requests = Requests(settings().spool, TAPS.layers, runner.device, config.speculative_config is not None, TAPS.data_parallel)
     return Recorder(requests, spool, runner.device, rank, why)

@@ -4,15 +4,16 @@ Nothing here is known of an architecture. What cannot be proven is refused, with
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import contracts, gating, hidden
+from . import contracts, gates, gating, hidden
 from .chain import Chain, eager
-from .moe_layers import MoeLayer
-from .streams import HIDDEN_STATES
+from .moe_layers import MoeLayer, gate_is_outside
+from .streams import HIDDEN_STATES, ROUTER_LOGITS
 from .taps import TAPS, Place
 from .witness import Witness, watch_layers, watch_routers
 
@@ -26,8 +27,9 @@ STEPS = 2
 
 @dataclass
 class Proof:
-    """contracts: of decoder layers, empty where hidden states are refused. classes: of decoder layers, by name. refused: streams, each with why. gating: the rule of each MoE
-    layer as its values show it, None where they show none. written: taps whose tensor does not stay as it passed. seconds: what it took."""
+    """contracts: of decoder layers, empty where hidden states are refused. classes: of decoder layers, by name. refused: streams,
+    each with why. gating: the rule of each MoE layer as its values show it, None where they show none. written: taps whose tensor
+    does not stay as it passed. seconds: what it took."""
 
     contracts: dict[int, str] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
@@ -57,9 +59,10 @@ class SelfCheck:
         try:
             with eager(models):
                 chain = self._prove_layers(proof)
+                self._find_gates(proof, chain, places)
                 TAPS.delivers = delivers
                 self._prove_taps(proof, chain, places)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             logger.exception("moescope: the model could not be checked")
             why = f"the model could not be run to check what its taps say ({type(error).__name__}: {error})"
             proof.refused |= dict.fromkeys(self._streams, why)
@@ -83,6 +86,32 @@ class SelfCheck:
                     f"what goes from layer to layer in {type(self._model).__name__} cannot be proven: {error}"
                 )
         return chain
+
+    def _find_gates(self, proof: Proof, chain: Chain | None, places: list[Place]) -> None:
+        """Gates that lie outside of vLLM's MoE layer. Every process of a group looks for them, and finds the same."""
+        layers = [layer for layer in self._moe if layer.runner is not None and gate_is_outside(layer.runner)]
+        if ROUTER_LOGITS not in self._streams or not layers:
+            return
+        searches = [gates.GateSearch(self._model, layer, self._tokens) for layer in layers]
+        TAPS.reset(places)
+        TAPS.step, TAPS.delivers = Witness(self._tokens), True
+        with contextlib.ExitStack() as stack:
+            for search in searches:
+                stack.enter_context(search.watching())
+            self._step() if chain is None else chain.run_varied(0)
+        found = [search.found(TAPS.step) for search in searches]
+        if not all(found):
+            where = next(layer.number for layer, gate in zip(layers, found, strict=True) if gate is None)
+            proof.refused[ROUTER_LOGITS] = (
+                "vLLM runs this model with transformers' modules, which hand on the experts they chose, not the logits they chose "
+                f"by; and no module of layer {where} gives numbers that a known rule makes these experts and weights of"
+            )
+            return
+        for layer, gate in zip(layers, found, strict=True):
+            place = Place(ROUTER_LOGITS, layer.number, layer.experts, next(self._model.parameters()).device)
+            places.append(place)
+            gates.install(gate, place)
+            proof.gating[layer.number] = gate.rule
 
     def _prove_taps(self, proof: Proof, chain: Chain | None, places: list[Place]) -> None:
         """Runs steps whose values others see too."""
@@ -110,7 +139,8 @@ class SelfCheck:
         proof.written |= witness.written()
         for place in places:
             place.held = place.held and (place.stream, place.layer) not in proof.written
-        proof.gating = {layer.number: gating.shown_by(layer, witness.said) for layer in self._moe}
+        shown = {layer.number: gating.shown_by(layer, witness.said) for layer in self._moe}
+        proof.gating = {number: proof.gating.get(number) or rule for number, rule in shown.items()}
 
     def _step(self) -> None:
         """One step of vLLM's own for measuring memory: no cache, no attention, nothing compiled, nothing drawn."""

@@ -1,7 +1,7 @@
 """Layers that send some tokens to one set of experts and the others to another: ERNIE-4.5-VL, text and images.
 
-Each set is a MoE layer of vLLM's, which sees its own tokens only. Here both become one again, as the checkpoint has it: one row a token;
-the second set's experts are numbered behind the first's; experts that a token could not go to have the logit -inf."""
+Each set is a MoE layer of vLLM's, which sees its own tokens only. Here both become one again, as the checkpoint has it: one row a
+token; the second set's experts are numbered behind the first's; experts that a token could not go to have the logit -inf."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import torch
 from .chain import described, forward_replaced
 from .graphs import Seen
 from .hidden import stream_of
-from .moe_layers import MoeLayer
+from .moe_layers import MoeLayer, gate_is_outside
 from .parallel import own_rows
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES, ROUTER_LOGITS
 from .taps import TAPS, Place, Value
@@ -105,7 +105,7 @@ def watched_router(witness: Witness, layer: MoeLayer, original: Any, streams: se
         chosen = original(*args, **kwargs)
         logits = kwargs["router_logits"] if "router_logits" in kwargs else args[1]
         weights, ids, logits = (own(value) for value in (*chosen, logits))
-        if ROUTER_LOGITS in streams:
+        if ROUTER_LOGITS in streams and not gate_is_outside(layer.runner):
             behind = logits.shape[1] - layer.experts
             if behind and not getattr(layer.runner, "_fse_fuse_gate", False):
                 witness.wrong.setdefault(

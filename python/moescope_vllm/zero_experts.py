@@ -1,7 +1,7 @@
 """Zero experts (LongCat-Flash): slots of the router that stand for no computation, the token itself or nothing.
 
-vLLM's router chooses among real and zero experts, adds up what the zero ones give, and then hands on expert 0 with weight 0 in their place.
-What it chose passes one function before that; here it is seen on its way. Slots behind the real experts are zero experts."""
+vLLM's router chooses among real and zero experts, adds up what the zero ones give, and then hands on expert 0 with weight 0 in their
+place. What it chose passes one function before that; here it is seen on its way. Slots behind the real experts are zero experts."""
 
 from __future__ import annotations
 

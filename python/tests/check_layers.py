@@ -1,4 +1,5 @@
-"""Every decoder layer class of a vLLM by what its source says it hands on, against what was written down: python check_layers.py [FOLDER]
+"""Every decoder layer class of a vLLM by what its source says it hands on, against what was written down: python check_layers.py
+[FOLDER]
 
 FOLDER: an unpacked wheel; default the installed vLLM. A class that is new, or hands on something else, is named: the plugin still finds
 out by running it, and refuses what it cannot prove, but somebody should look. MOESCOPE_WRITE=1 writes down what is found.
@@ -34,7 +35,11 @@ def main() -> None:
     if os.environ.get("MOESCOPE_WRITE"):
         KNOWN.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
     known = json.loads(KNOWN.read_text())
-    changed = [f"{name}: {known.get(name, 'new')} -> {found.get(name, 'gone')}" for name in sorted(known.keys() | found.keys()) if known.get(name) != found.get(name)]
+    changed = [
+        f"{name}: {known.get(name, 'new')} -> {found.get(name, 'gone')}"
+        for name in sorted(known.keys() | found.keys())
+        if known.get(name) != found.get(name)
+    ]
     print("\n".join(changed) or f"layers: all {len(found)} as written down", flush=True)
     sys.exit(bool(changed))
 

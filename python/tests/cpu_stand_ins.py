@@ -9,7 +9,6 @@ import quantized
 import torch
 import torch.nn.functional as F
 
-
 #: Families whose queries and keys the CPU's rotary kernel mixes up.
 LATENT = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "longcat_flash")
 

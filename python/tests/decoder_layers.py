@@ -13,7 +13,9 @@ from pathlib import Path
 FOLDERS = ("model_executor/models", "models")
 
 #: Not of the text, or not of the model: towers, encoders, drafts.
-OTHERS = re.compile(r"vision|visual|vit|audio|encoder|whisper|bert|siglip|clip|eagle|mtp|medusa|draft|spark|dflash|conformer|pixtral", re.I)
+OTHERS = re.compile(
+    r"vision|visual|vit|audio|encoder|whisper|bert|siglip|clip|eagle|mtp|medusa|draft|spark|dflash|conformer|pixtral", re.I
+)
 #: What a decoder layer has one of.
 MIXERS = re.compile(r"attn|attention|mixer|mamba|conv|temporal|gdn|kda")
 
@@ -52,7 +54,9 @@ def handed_on(forward: ast.FunctionDef) -> str:
     returned = [node.value for node in own_nodes(forward) if isinstance(node, ast.Return) and node.value is not None]
     tuples = [value for value in returned if isinstance(value, ast.Tuple)]
     if not tuples:
-        return "unclear" if any(isinstance(value, ast.Call) and "_forward" in ast.unparse(value.func) for value in returned) else "tensor"
+        return (
+            "unclear" if any(isinstance(value, ast.Call) and "_forward" in ast.unparse(value.func) for value in returned) else "tensor"
+        )
     if any(len(value.elts) != 2 or any(isinstance(part, ast.Tuple) for part in value.elts) for value in tuples):
         return "several"
     if all(isinstance(value.elts[1], ast.Constant) for value in tuples):
@@ -69,7 +73,9 @@ def second_name(forward: ast.FunctionDef) -> str | None:
 def what_becomes_of(forward: ast.FunctionDef, name: str) -> str:
     """Of the second tensor a layer gets."""
     for statement in forward.body:
-        if isinstance(statement, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in statement.targets):
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == name for target in statement.targets
+        ):
             return "first"  # overwritten before anything reads it
         if any(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in ast.walk(statement)):
             return "sum" if goes_with_others(statement, name) else "unclear"

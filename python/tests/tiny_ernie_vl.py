@@ -60,8 +60,8 @@ FAMILY = Family(
 
 
 def build(checkpoint: Path) -> torch.nn.Module:
-    """The model, saved as the published checkpoints are. vLLM's CPU router leaves the selection bias out, and its vision tower rounds in
-    another way (1e-4): the bias is zero, and the tower's blocks add nothing to the patches."""
+    """The model, saved as the published checkpoints are. vLLM's CPU router leaves the selection bias out, and its vision tower rounds
+    in another way (1e-4): the bias is zero, and the tower's blocks add nothing to the patches."""
     model = weights.build(FAMILY, 0)
     for name, parameter in model.named_parameters():
         adds = "vision_tower.blocks" in name and (".attn.proj." in name or ".mlp.fc2." in name)
@@ -79,13 +79,32 @@ def build(checkpoint: Path) -> torch.nn.Module:
     for file in ("configuration_ernie.py", "processing_ernie.py"):
         shutil.copy(CODE / file, checkpoint)
     flat = {
-        **TEXT, "architectures": [FAMILY.model_class], "model_type": "ernie4_5_moe_vl", "dtype": "float32", "moe_num_experts": [EXPERTS] * 2,
-        "moe_layer_start_index": [1, 1], "moe_layer_end_index": [LAYERS - 1] * 2, "moe_layer_interval": 1, "freq_allocation": 8,
-        "im_patch_id": PATCH, "image_start_token_id": START, "image_end_token_id": END, "pixel_hidden_size": VISION["hidden_size"],
-        "spatial_conv_size": 2, "temporal_conv_size": 2, "use_temporal_conv": True, "use_bias": False, "hidden_act": "silu",
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "vision_config": {**VISION, "embed_dim": VISION["hidden_size"], "mlp_ratio": 2, "hidden_act": "quick_gelu"},
-        "auto_map": {"AutoConfig": "configuration_ernie.Ernie4_5_VLMoEConfig", "AutoProcessor": "processing_ernie.Ernie4_5_VLProcessor"},
-    }  # fmt: skip
+        **TEXT,
+        "architectures": [FAMILY.model_class],
+        "model_type": "ernie4_5_moe_vl",
+        "dtype": "float32",
+        "moe_num_experts": [EXPERTS] * 2,
+        "moe_layer_start_index": [1, 1],
+        "moe_layer_end_index": [LAYERS - 1] * 2,
+        "moe_layer_interval": 1,
+        "freq_allocation": 8,
+        "im_patch_id": PATCH,
+        "image_start_token_id": START,
+        "image_end_token_id": END,
+        "pixel_hidden_size": VISION["hidden_size"],
+        "spatial_conv_size": 2,
+        "temporal_conv_size": 2,
+        "use_temporal_conv": True,
+        "use_bias": False,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "vision_config": {**VISION, "embed_dim": VISION["hidden_size"], "mlp_ratio": 2, "hidden_act": "quick_gelu"},
+        "auto_map": {
+            "AutoConfig": "configuration_ernie.Ernie4_5_VLMoEConfig",
+            "AutoProcessor": "processing_ernie.Ernie4_5_VLProcessor",
+        },
+    }
     (checkpoint / "config.json").write_text(json.dumps(flat))
     processor = {"processor_class": "Ernie4_5_VLProcessor", "auto_map": {"AutoProcessor": "processing_ernie.Ernie4_5_VLProcessor"}}
     (checkpoint / "processor_config.json").write_text(json.dumps(processor))
@@ -111,12 +130,19 @@ def values(model: Any, tokens: list[int], **image: torch.Tensor) -> dict[str, to
     found: dict[str, torch.Tensor] = {}
     parts: dict[tuple[int, int], Any] = {}
     handles = []
+
+    def hidden_state(index: int) -> Any:
+        return lambda _module, _inputs, out: found.update({f"hidden_states.{index}": out[0] if out.dim() == 3 else out})
+
+    def decision(key: tuple[int, int]) -> Any:
+        return lambda gate, inputs, out: parts.update({key: routers.decision(gate, inputs, out, FAMILY)})
+
     for index, layer in enumerate(model.model.language_model.layers):
-        handles.append(layer.register_forward_hook(lambda _m, _i, out, index=index: found.update({f"hidden_states.{index}": out[0] if out.dim() == 3 else out})))  # fmt: skip
+        handles.append(layer.register_forward_hook(hidden_state(index)))
         for which, name in enumerate(("text_moe", "vision_moe")):
             moe = getattr(layer.mlp, name, None)
             if moe is not None:
-                handles.append(moe.gate.register_forward_hook(lambda m, i, o, key=(index, which): parts.__setitem__(key, routers.decision(m, i, o, FAMILY))))  # fmt: skip
+                handles.append(moe.gate.register_forward_hook(decision((index, which))))
     ids = torch.tensor([tokens])
     visual = torch.tensor([token in (START, PATCH, END) for token in tokens])
     patches = (ids == PATCH).int()

@@ -57,6 +57,18 @@ def laguna(sizes: Any) -> Any:
     )  # fmt: skip
 
 
+def dense(config_class: str, **further: Any) -> Any:
+    """A model without experts, for what goes from layer to layer."""
+    return lambda sizes: getattr(transformers, config_class)(**{**decoder(sizes), "intermediate_size": sizes.dense, **further})
+
+
+def one_head_dense(config_class: str) -> Any:
+    return lambda sizes: getattr(transformers, config_class)(**one_head(sizes), intermediate_size=sizes.dense)
+
+
+WINDOWS = {"sliding_window": 16, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
+
+
 def family(name: str, label: str, model_class: str, config: Any, gating: Any, **further: Any) -> Family:
     return Family(
         name=name, label=label, architecture=model_class, model_class=model_class, config=config, gating=gating, sizes=WIDE, **further
@@ -80,6 +92,12 @@ FAMILIES = [
     family("mellum", "Mellum", "MellumForCausalLM", mellum, SOFTMAX_NORMALIZED),
     family("gemma4", "Gemma 4 MoE", "Gemma4ForCausalLM", gemma4, SOFTMAX_NORMALIZED),
     family("laguna", "Laguna", "LagunaForCausalLM", laguna, sigmoid_scaled(1.0), shared_experts=1, router_std=SIGMOID_ROUTER_STD),
+    family("cohere", "Cohere (dense)", "CohereForCausalLM", one_head_dense("CohereConfig"), None),
+    family("exaone4", "EXAONE 4 (dense)", "Exaone4ForCausalLM", dense("Exaone4Config", **WINDOWS), None),
+    family("stablelm", "StableLM (dense)", "StableLmForCausalLM", one_head_dense("StableLmConfig"), None),
+    family("gemma3", "Gemma 3 (dense)", "Gemma3ForCausalLM", dense("Gemma3TextConfig", **WINDOWS), None),
+    family("glm4", "GLM 4 (dense)", "Glm4ForCausalLM", dense("Glm4Config"), None),
+    family("phi", "Phi (dense, vLLM's backend for transformers)", "PhiForCausalLM", one_head_dense("PhiConfig"), None),
 ]
 
 

@@ -9,7 +9,7 @@ class VisionConfig(PretrainedConfig):
 
 class Ernie4_5_VLMoEConfig(PretrainedConfig):
     model_type = "ernie4_5_moe_vl"
-    sub_configs = {"vision_config": VisionConfig}
+    sub_configs = {"vision_config": VisionConfig}  # noqa: RUF012
 
     def __init__(self, vision_config=None, **further):
         self.vision_config = VisionConfig(**(vision_config or {}))

@@ -7,11 +7,11 @@ from transformers import BatchFeature, ProcessorMixin
 
 class ImageProcessor:
     image_mean, image_std, rescale_factor = [0.5] * 3, [0.5] * 3, 1 / 255
-    size = {"min_pixels": 28 * 28, "max_pixels": 112 * 112}
+    size = {"min_pixels": 28 * 28, "max_pixels": 112 * 112}  # noqa: RUF012
 
 
 class Ernie4_5_VLProcessor(ProcessorMixin):
-    attributes = ["tokenizer"]
+    attributes = ["tokenizer"]  # noqa: RUF012
     tokenizer_class = "AutoTokenizer"
     patch_size, spatial_conv_size, temporal_conv_size = 14, 2, 2
 
@@ -20,7 +20,7 @@ class Ernie4_5_VLProcessor(ProcessorMixin):
         super().__init__(tokenizer)
 
     def __call__(self, text=None, images=None, videos=None, **_):
-        pixels, grids = zip(*(self.patches(image) for image in images)) if images else ((), ())
+        pixels, grids = zip(*(self.patches(image) for image in images), strict=True) if images else ((), ())
         data = {"input_ids": torch.tensor(self.tokenizer(text)["input_ids"])}
         data["images"] = torch.cat(pixels) if pixels else None
         data["grid_thw"] = torch.tensor(grids) if grids else None
