@@ -18,7 +18,7 @@ def count(rows: Rows) -> int:
 
 
 def gather(layers: list[torch.Tensor], rows: Rows, tables: dict[Any, torch.Tensor]) -> torch.Tensor:
-    """layers: [tokens, width] each, all alike and contiguous. tables: addresses already on the device, kept by the caller.
+    """layers: [tokens, width] each, all of one width and type. tables: addresses already on the device, kept by the caller.
 
     Returns [layers, rows, width], a new tensor."""
     first = layers[0]
@@ -27,6 +27,8 @@ def gather(layers: list[torch.Tensor], rows: Rows, tables: dict[Any, torch.Tenso
     addresses = tuple(layer.data_ptr() for layer in layers)
     table = tables.get(addresses)
     if table is None:
+        if any((layer.stride(), layer.dtype) != (first.stride(), first.dtype) for layer in layers) or first.stride(1) != 1:
+            return torch.stack([layer[rows] for layer in layers])
         table = tables[addresses] = torch.tensor(addresses, dtype=torch.int64, device=first.device)
     width, size = first.shape[1], first.element_size()
     out = torch.empty((len(layers), count(rows), width), dtype=first.dtype, device=first.device)

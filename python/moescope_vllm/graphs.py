@@ -10,12 +10,42 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-#: What a graph saw: (stream, layer) -> tensor [tokens, width] on the device.
-Seen = dict[tuple[str, int], torch.Tensor]
+if TYPE_CHECKING:
+    from .taps import Place
+
+
+class Seen:
+    """What a graph saw, or several graphs of one step: (stream, layer) -> tensor [rows, width] on the device, and the taps that
+    went wrong."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[tuple[str, int], torch.Tensor] = {}
+        self.failures: dict[tuple[str, int], Exception] = {}
+
+    def add(self, place: Place, tensor: torch.Tensor) -> None:
+        self._put((place.stream, place.layer), tensor)
+
+    def failed(self, place: Place, error: Exception) -> None:
+        self.failures[place.stream, place.layer] = error
+
+    def merge(self, other: Seen) -> None:
+        """Another graph of the same step."""
+        for key, tensor in other.tensors.items():
+            self._put(key, tensor)
+        self.failures |= other.failures
+
+    def _put(self, key: tuple[str, int], tensor: torch.Tensor) -> None:
+        if key in self.tensors:
+            self.failures[key] = LookupError(f"{key[0]} of layer {key[1]} passed its tap twice in one step")
+        self.tensors[key] = tensor
+
+    def __bool__(self) -> bool:
+        return bool(self.tensors or self.failures)
+
 
 _recording: Any = None
 
@@ -33,21 +63,21 @@ def install(replayed: Callable[[Seen], None]) -> None:
     @functools.wraps(begin)
     def capture_begin(self: Any, *args: Any, **kwargs: Any) -> None:
         global _recording
-        self._moescope_seen = {}
+        self._moescope_seen = Seen()
         _recording = self
         begin(self, *args, **kwargs)
 
     @functools.wraps(end)
-    def capture_end(self: Any) -> None:
+    def capture_end(self: Any, *args: Any, **kwargs: Any) -> None:
         global _recording
         _recording = None
-        end(self)
+        end(self, *args, **kwargs)
 
     @functools.wraps(replay)
-    def replay_and_tell(self: Any) -> None:
+    def replay_and_tell(self: Any, *args: Any, **kwargs: Any) -> None:
         seen = getattr(self, "_moescope_seen", None)
         if seen:
             replayed(seen)
-        replay(self)
+        replay(self, *args, **kwargs)
 
     graph.capture_begin, graph.capture_end, graph.replay = capture_begin, capture_end, replay_and_tell

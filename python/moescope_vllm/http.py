@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from . import front
+from .beat import last_beat
 from .collector import Collector, RowsReady
 from .errors import CaptureError, wire
 from .introduction import introduction
 from .plan import check_plan, parse_plan, whole
 from .rows_file import read_token_ids
-from .settings import settings
+from .settings import settings, sweep
 from .shelf import Shelf, Shelved
 from .tokens import Tokens
 from .vision import complete, encode, takes_images
@@ -27,6 +31,10 @@ logger = logging.getLogger("vllm.moescope")
 ROOT = "/v1/moescope"
 #: How often (s) a stream looks for new rows, and the server for captures that have expired.
 POLL_S, SWEEP_S = 0.02, 30
+#: A capture whose samples have ended but for aborted ones waits so long (s) for a client that sends them again.
+RETRY_S = 10.0
+#: A capture of which the engine has held no request for so long (s) is over, read or not: its client is gone, or never asked.
+QUIET_S = 600.0
 #: Bytes of a file sent at once.
 PIECE = 1 << 20
 
@@ -39,6 +47,7 @@ class Server:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.shelf = Shelf(settings().spool)
+        sweep()  # of servers that were killed
         self._info: dict[str, Any] | None = None
         self.tokens: Tokens
         self.stages = 1
@@ -50,7 +59,7 @@ class Server:
             tokenizer = self.engine.get_tokenizer()
             self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
-            described = introduction(self.engine.vllm_config, answers, self.tokens)
+            described = introduction(self.engine.vllm_config, answers, self.tokens, await self.engine.get_supported_tasks())
             self.stages = described["stages"]
             self._info = {**described, "proof": str(self.shelf.proof), "vision": takes_images(self.engine)}
         return self._info
@@ -122,13 +131,15 @@ async def disconnected(request: Request) -> None:
 
 async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
     """Rows as they come. A client that goes away ends this at its next frame; the capture then waits for its expiry."""
-    collector, tokens = Collector(shelved.folder, shelved.plan, server.stages), server.tokens.for_client()
+    tokens = server.tokens.for_client()
+    collector = Collector(shelved.folder, shelved.plan, server.stages, patience=RETRY_S)
+    heard = time.time()
     try:
         while not collector.complete:
             found = await asyncio.to_thread(collector.poll)
             for item in found:
                 if not isinstance(item, RowsReady):
-                    yield frame({"type": "ended", "sample": item.sample, "rows": item.rows, "tokens": item.tokens})
+                    yield frame({"type": "ended", **asdict(item)})
                     continue
                 rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
                 if shelved.local:
@@ -138,7 +149,10 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
                     async for piece in pieces(item.path):
                         yield piece
                     item.path.unlink(missing_ok=True)
-            if not found:
+            if found:
+                heard = time.time()
+            else:
+                check_life(server.engine, collector, max(heard, last_beat(shelved.folder)))
                 await asyncio.sleep(POLL_S)
         yield frame({"type": "end"})
         server.shelf.finish(shelved)
@@ -147,6 +161,20 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
         server.shelf.delete(shelved)
     finally:
         server.shelf.release(shelved)
+
+
+def check_life(engine: Any, collector: Collector, heard: float) -> None:
+    """Nobody is to wait for rows that cannot come any more. heard: the last sign of them. Raises CaptureError."""
+    if getattr(engine, "errored", False):
+        raise CaptureError("ENGINE_FAILED", "vLLM's engine has died; see the server's log")
+    quiet = time.time() - heard
+    if quiet > QUIET_S:
+        open_samples = collector.open
+        named = ", ".join(map(str, open_samples[:10])) + (", ..." if len(open_samples) > 10 else "")
+        raise CaptureError(
+            "INVALID_ARGUMENT",
+            f"the engine has held no request of this capture for {quiet:.0f} s; samples that were never asked for: {named}",
+        )
 
 
 async def pieces(path: Path) -> AsyncIterator[bytes]:
@@ -176,6 +204,7 @@ def route(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
 
 def add_routes(app: Any) -> None:
+    front.install()
     app.add_route(f"{ROOT}/info", route(info), methods=["GET"])
     app.add_route(f"{ROOT}/encode", route(encode_images), methods=["POST"])
     app.add_route(f"{ROOT}/completions", route(complete_images), methods=["POST"])
@@ -188,7 +217,7 @@ class Endpoint:
     """For vLLM 0.32, which finds it through its entry point when VLLM_PLUGINS names `moescope`."""
 
     name = "moescope"
-    required_tasks = ("generate",)
+    required_tasks = None
 
     def attach_router(self, app: Any) -> None:
         add_routes(app)

@@ -26,7 +26,7 @@ class StageMerger:
 
     def add(self, path: Path, metadata: dict[str, Any]) -> list[tuple[Path, int]]:
         """Takes a stage's file (and deletes it). Returns the merged file that became possible, with its rows."""
-        stage = int(path.name.split(".")[1].partition("p")[2])
+        stage = stage_of(path)
         tensors = load_file(path)
         path.unlink()
         named = {name: tensors[name] for name in _LABELS}
@@ -58,6 +58,11 @@ class StageMerger:
         layers = {stream: list(layers) for stream, layers in self._plan.streams.items()}
         write_rows(path, {**{name: merged[name] for name in _LABELS}, **streams}, {"layers": layers, "ended": []})
         return [(path, len(common))]
+
+
+def stage_of(path: Path) -> int:
+    """Of a rows file's name, e.g. `00000001.d0p1.safetensors`."""
+    return int(path.name.split(".")[1].partition("p")[2])
 
 
 def row_keys(tensors: dict[str, torch.Tensor]) -> np.ndarray:

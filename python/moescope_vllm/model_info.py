@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-logger = logging.getLogger("vllm.moescope")
+from .moe_layers import several_sizes
+from .streams import ROUTED
 
 
 def stage_infos(answers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -14,16 +14,25 @@ def stage_infos(answers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return sorted((answer for answer in answers if answer["delivers"]), key=lambda answer: answer["stage"])
 
 
+def refused_of(stages: list[Mapping[str, Any]]) -> dict[str, str]:
+    """Streams that not every stage has, each with why."""
+    refused = {stream: why for stage in stages for stream, why in stage["refused"].items()}
+    sizes = {(layer["experts"], layer["topK"]) for stage in stages for layer in stage["moe"]}
+    return refused | (dict.fromkeys(ROUTED, several_sizes(sizes)) if len(sizes) > 1 else {})
+
+
 def streams_of(config: Any, stages: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """stream -> {"layers", "width"}, all stages together."""
+    """stream -> {"layers", "width"}, all stages together; without what one of them refuses."""
     moe = moe_of(config, stages)
     widths = {"hidden_states": config.model_config.get_hidden_size()}
     if moe:
         widths |= {"router_logits": moe["experts"], "expert_ids": moe["topK"], "expert_weights": moe["topK"]}
     layers: dict[str, list[int]] = {}
+    refused = refused_of(stages)
     for stage in stages:
         for stream, numbers in stage["layers"].items():
-            layers.setdefault(stream, []).extend(numbers)
+            if stream not in refused:
+                layers.setdefault(stream, []).extend(numbers)
     return {stream: {"layers": sorted(numbers), "width": widths[stream]} for stream, numbers in layers.items()}
 
 
@@ -47,17 +56,19 @@ def model_info(config: Any, answers: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def moe_of(config: Any, stages: list[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """`MoeInfo`; None for a dense model, and for one whose MoE layers cannot be tapped."""
-    parts = [stage["moe"] for stage in stages if stage["moe"]]
-    if not parts:
+    """`MoeInfo`; None for a dense model. A gating is None where the values do not show a rule."""
+    layers = sorted((layer for stage in stages for layer in stage["moe"]), key=lambda layer: layer["layer"])
+    if not layers:
         return None
-    text = config.model_config.hf_text_config
+    routing = [{name: layer[name] for name in ("experts", "topK", "gating")} for layer in layers]
+    alike = all(one == routing[0] for one in routing)
     return {
-        "layers": sorted(layer for part in parts for layer in part["layers"]),
-        "experts": parts[0]["experts"],
-        "topK": parts[0]["topK"],
-        "sharedExperts": shared_experts(text),
-        "gating": parts[0]["gating"] or gating_by_name(text),
+        "layers": [layer["layer"] for layer in layers],
+        **routing[0],
+        "gating": routing[0]["gating"] if alike else None,
+        "sharedExperts": shared_experts(config.model_config.hf_text_config),
+        **({"zeroExperts": layers[0]["zeroExperts"]} if layers[0]["zeroExperts"] else {}),
+        **({} if alike else {"byLayer": routing}),
     }
 
 
@@ -68,11 +79,3 @@ def shared_experts(text: Any) -> int:
         if count is not None:
             return int(count[0] if isinstance(count, (list, tuple)) else count)
     return 1 if getattr(text, "shared_expert_intermediate_size", 0) or text.model_type == "llama4_text" else 0
-
-
-def gating_by_name(text: Any) -> dict[str, Any]:
-    """For routers that vLLM builds as a bare function."""
-    if text.model_type.startswith("llama4"):
-        return {"score": "sigmoid", "normalize": False, "scale": 1.0, "selectionBias": False, "groups": None}
-    logger.warning("moescope: how %s weighs its experts is not known; capture expert_weights to have them", text.model_type)
-    return {"score": "softmax", "normalize": True, "scale": 1.0, "selectionBias": False, "groups": None}

@@ -2,88 +2,195 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 
 from .chunk import Chunk
+from .news import ABORTED, COMPLETE, FAILED
 from .plan import Plan
+
+
+@dataclass(frozen=True)
+class End:
+    """tokens: prompt and generated ones that went through the model, as far as they are the sample's. how: see `news.py`. why: it failed.
+    attempt: how many requests were the sample before."""
+
+    sample: int
+    tokens: int
+    prompt: int
+    how: str = COMPLETE
+    why: str | None = None
+    attempt: int = 0
+
+
+@dataclass
+class Replay:
+    """A sample that another request has taken over computes rows again that were handed over; their tokens tell whether they are the
+    same. rows, print: of what was handed over, of positions below `stop`; seen, seen_print: of what has come again, below `reached`."""
+
+    rows: int
+    print: int
+    stop: int
+    seen: int = 0
+    seen_print: int = 0
+    reached: int = 0
+
+    def see(self, position: np.ndarray, prints: np.ndarray) -> None:
+        """Each position once: who is preempted computes rows again, too."""
+        fresh = (position >= self.reached) & (position < self.stop)
+        if fresh.any():
+            self.seen += int(fresh.sum())
+            self.seen_print ^= int(np.bitwise_xor.reduce(prints[fresh]))
+            self.reached = int(position[fresh].max()) + 1
 
 
 class Pending:
     """Chunks in the order they were computed.
 
     Which rows belong to a sample is known late: under async scheduling the engine feeds a token before it knows that the one before
-    ended the text. So the last row of a generating sample waits for the next step, or for the end, which says how long the sample was.
-    The last n rows of a sample are known at its end, too."""
+    ended the text, and under speculation drafts that are rejected afterwards. So rows wait until the scheduler says that they are certain
+    (`news.py`), or for the end, which says how long the sample was. Of two rows of one position the later one counts: the earlier one was
+    a draft's, or was computed before the request lost its place. The last n rows of a sample are known at its end, too."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.nbytes = 0
         self._chunks: list[Chunk] = []
+        self._repeats = False
         self._certain = np.zeros(plan.samples, dtype=np.int64)
-        self._length = np.full(plan.samples, -1, dtype=np.int64)  # -1: runs
-        self._prompt = np.zeros(plan.samples, dtype=np.int64)
+        self._ends: list[End | None] = [None] * plan.samples  # None: runs, or has not begun
+        self._running = np.ones(plan.samples, dtype=bool)
+        self._whole = np.zeros(plan.samples, dtype=bool)  # ended, and complete
+        self._open = plan.samples  # samples that may still bring something
         self._sent = np.zeros(plan.samples, dtype=np.int64)
+        self._prints = np.zeros(plan.samples, dtype=np.uint64)
+        self._reached = np.zeros(plan.samples, dtype=np.int64)  # one behind the highest position handed over
+        self._replays: dict[int, Replay] = {}
+        self._void: list[tuple[int, int]] = []
         self._ended: list[int] = []
 
     def add(self, chunk: Chunk) -> None:
         self._chunks.append(chunk)
         self.nbytes += chunk.nbytes
+        self._repeats |= chunk.repeats
         for sample, certain in chunk.certain.items():
             self._certain[sample] = max(self._certain[sample], certain)
 
-    def end(self, sample: int, tokens: int, prompt: int) -> None:
-        """tokens: prompt and generated ones that went through the model."""
-        self._length[sample] = tokens
-        self._certain[sample] = tokens
-        self._prompt[sample] = prompt
-        self._ended.append(sample)
+    def again(self, sample: int) -> None:
+        """Another request takes the sample over, from its start. What was handed over stays, if the new one turns out to be the same."""
+        self._void.append((sample, len(self._chunks)))
+        self._repeats = True
+        self._certain[sample] = 0
+        self._ends[sample], self._running[sample] = None, True
+        self._replays[sample] = Replay(int(self._sent[sample]), int(self._prints[sample]), int(self._reached[sample]))
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether samples have ended since the last :meth:`take`."""
-        return bool(self._ended)
+    def end(self, end: End) -> None:
+        self._ends[end.sample], self._running[end.sample] = end, False
+        self._whole[end.sample] = end.how == COMPLETE
+        self._certain[end.sample] = end.tokens
+        self._open -= end.how != ABORTED
+        self._ended.append(end.sample)
 
     @property
     def complete(self) -> bool:
-        return bool((self._length >= 0).all())
+        """Whether all samples have ended, so that none can be taken over any more."""
+        return self._open == 0
 
-    def take(self) -> tuple[Chunk | None, list[dict[str, int]]]:
-        """The rows that may go (None: none), as one chunk, and the samples that ended: {sample, rows, tokens}.
+    def take(self) -> tuple[Chunk | None, list[dict[str, Any]]]:
+        """The rows that may go (None: none), as one chunk, and the samples that ended: {sample, rows, tokens, how, why, attempt}.
 
-        Raises LookupError when an ended sample has fewer rows than its plan selects."""
+        Raises LookupError when rows are not what the model computed, or a sample that is complete lacks some that its plan selects."""
+        for chunk in self._chunks:
+            chunk.settle()
+        self._drop_void()
         whole = merge(self._chunks)
         ended, self._ended = self._ended, []
         taken: Chunk | None = None
         if whole is not None:
+            if self._repeats:
+                whole = whole.take(latest(whole.sample, whole.position))
             go, stay = self._sort_out(whole)
-            taken = whole.select(go)
-            rest = whole.select(stay)
+            taken, rest = self._count(whole.select(go)), whole.select(stay)
             self._chunks = [rest] if rest is not None else []
-            self.nbytes = rest.nbytes if rest is not None else 0
-        if taken is not None:
-            self._sent += np.bincount(taken.sample, minlength=len(self._sent))
-        records = []
-        for sample in ended:
-            tokens, prompt = int(self._length[sample]), int(self._prompt[sample])
-            expected = self.plan.select.count(tokens, prompt)
-            if self._sent[sample] != expected:
-                raise LookupError(f"sample {sample} has {self._sent[sample]} of {expected} rows")
-            records.append({"sample": sample, "rows": expected, "tokens": tokens})
-        return taken, records
+        self.nbytes = sum(chunk.nbytes for chunk in self._chunks)
+        self._repeats = any(chunk.repeats for chunk in self._chunks)
+        return taken, [self._record(self._ends[sample]) for sample in dict.fromkeys(ended) if self._ends[sample] is not None]
 
-    def _sort_out(self, whole: Chunk) -> tuple[np.ndarray, np.ndarray]:
+    def _drop_void(self) -> None:
+        """Rows of requests that were taken over."""
+        for sample, count in self._void:
+            for index in range(count):
+                chunk = self._chunks[index]
+                self._chunks[index] = chunk and chunk.select(chunk.sample != sample)
+        if self._void:
+            self._chunks, self._void = [chunk for chunk in self._chunks if chunk is not None], []
+
+    def _sort_out(self, rows: Chunk) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the rows that go and of those that stay; the others are dropped."""
-        sample, position = whole.sample, whole.position
-        running = self._length[sample] < 0
+        sample, position = rows.sample, rows.position
+        running = self._running[sample]
         certain = position < self._certain[sample]
-        last = self.plan.select.last
-        if last is None:
-            return certain, running & ~certain
-        from_end = rank_from_end(sample, np.where(running | certain, position, -1))
-        go = ~running & certain & (from_end < last)
-        # One more row than asked for may be the one that turns out not to belong to the sample.
-        return go, running & (from_end <= last)
+        select = self.plan.select
+        # Where only the model knew the positions, rows came that nobody asked for.
+        wanted = select.holds(position, rows.prompt) if self._repeats else np.ones(len(sample), dtype=bool)
+        if select.last is None:
+            return wanted & certain, wanted & running & ~certain
+        among_last = rank_from_end(sample, np.where(wanted & certain, position, -1)) < select.last
+        return wanted & self._whole[sample] & certain & among_last, wanted & running & (~certain | among_last)
+
+    def _count(self, go: Chunk | None) -> Chunk | None:
+        """Without the rows that were handed over before."""
+        if go is None:
+            return None
+        known, prints = go.position < self._reached[go.sample], row_prints(go.position, go.token_id.numpy())
+        if known.any():
+            for sample, replay in self._replays.items():
+                rows = known & (go.sample == sample)
+                replay.see(go.position[rows], prints[rows])
+            go, prints = go.select(~known), prints[~known]
+            if go is None:
+                return None
+        self._sent += np.bincount(go.sample, minlength=len(self._sent))
+        np.bitwise_xor.at(self._prints, go.sample, prints)
+        np.maximum.at(self._reached, go.sample, go.position + 1)
+        return go
+
+    def _record(self, end: End) -> dict[str, Any]:
+        how, why = end.how, end.why
+        replay = self._replays.pop(end.sample, None)
+        if replay is not None and how == COMPLETE and (replay.seen, replay.seen_print) != (replay.rows, replay.print):
+            how = FAILED
+            why = (
+                "a second request took it over and drew other tokens than the first, whose rows were handed over already; "
+                "give a seed, or temperature 0, where requests are sent again"
+            )
+        if how == COMPLETE:
+            expected = self.plan.select.count(end.tokens, end.prompt)
+            if self._sent[end.sample] != expected:
+                raise LookupError(f"sample {end.sample} has {self._sent[end.sample]} of {expected} rows")
+        rows = int(self._sent[end.sample])
+        return {"sample": end.sample, "rows": rows, "tokens": end.tokens, "how": how, "why": why, "attempt": end.attempt}
+
+
+def row_prints(position: np.ndarray, token: np.ndarray) -> np.ndarray:
+    """A number of 64 bits for each row, so that sets of rows can be compared by their exclusive or. Mixed as in SplitMix64 (Steele, Lea,
+    Flood 2014, "Fast splittable pseudorandom number generators")."""
+    with np.errstate(over="ignore"):
+        mixed = position.astype(np.uint64) << np.uint64(32) | token.astype(np.uint64)
+        mixed += np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return mixed ^ mixed >> np.uint64(31)
+
+
+def latest(sample: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Indices of the last row of each sample and position, in that order."""
+    keys = sample.astype(np.int64) << 32 | position
+    _, last = np.unique(keys[::-1], return_index=True)
+    return len(keys) - 1 - last
 
 
 def rank_from_end(sample: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -98,11 +205,7 @@ def rank_from_end(sample: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 
 def merge(chunks: list[Chunk]) -> Chunk | None:
-    """One chunk of all rows, in order; waits until they have arrived."""
-    for chunk in chunks:
-        if chunk.arrived is not None:
-            chunk.arrived.synchronize()
-            chunk.arrived = None
+    """One chunk of all rows, in order."""
     if len(chunks) <= 1:
         return chunks[0] if chunks else None
     first = chunks[0]
@@ -117,4 +220,5 @@ def merge(chunks: list[Chunk]) -> Chunk | None:
             for name in first.streams
         },
         certain={},
+        repeats=any(chunk.repeats for chunk in chunks),
     )

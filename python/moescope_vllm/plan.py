@@ -36,6 +36,15 @@ class Selection:
         low, high = bisect_left(self.positions, start), bisect_left(self.positions, stop)
         return np.asarray(self.positions[low:high], dtype=np.int64)
 
+    def holds(self, position: np.ndarray, prompt: np.ndarray) -> np.ndarray:
+        """A mask of the rows that meet phase and positions; `last` is left out. prompt: prompt tokens of each row's sample."""
+        mask = np.ones(len(position), dtype=bool)
+        if self.phase is not None:
+            mask &= (position < prompt) == (self.phase == "prompt")
+        if self.positions is not None:
+            mask &= np.isin(position, self.positions)
+        return mask
+
     def count(self, tokens: int, prompt: int) -> int:
         """Rows of a whole sample of `tokens` tokens, `last` included."""
         matching = len(self.matching(0, tokens, prompt))

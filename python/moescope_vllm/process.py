@@ -6,15 +6,15 @@ import logging
 import os
 from typing import Any
 
-from .attach import attach
-from .moe_layers import MoeLayer, is_transformers_backend, moe_layers, moe_runners
+from .moe_layers import MoeLayer, moe_layers
+from .moe_layers import refused_streams as refused_of_layers
 from .recorder import Recorder
 from .refusals import refusal, refused_streams
 from .requests import Requests
+from .self_check import Proof, SelfCheck
 from .settings import settings
 from .spool import Spool
-from .streams import EXPERT_IDS, EXPERT_WEIGHTS, ROUTED
-from .taps import TAPS
+from .taps import TAPS, Place
 
 logger = logging.getLogger("vllm.moescope")
 
@@ -31,30 +31,46 @@ def start(runner: Any) -> Recorder | None:
     config = runner.vllm_config
     model = runner.get_model() if hasattr(runner, "get_model") else runner.model
     why = refusal(config)
-    refused = refused_streams(config)
+    moe = moe_layers(model, config)
+    refused = refused_of_layers(moe) | refused_streams(config)
     streams = {stream for stream in settings().streams if stream not in refused} if why is None else set()
-    moe = {layer.number: layer for layer in moe_layers(model, config)} if streams & ROUTED else {}
-    TAPS.reset(attach(model, config, moe.values(), streams))
+    parallel = config.parallel_config
     TAPS.delivers = get_tp_group().rank_in_group == 0
     TAPS.graph_tokens = graph_tokens(config)
-    parallel = config.parallel_config
     TAPS.data_parallel = parallel.data_parallel_rank if parallel.data_parallel_size > 1 else None
-    if is_transformers_backend(model) and moe_runners(config):
-        refused |= dict.fromkeys(ROUTED, "vLLM runs this model with transformers' modules, whose router logits it does not see")
-    if moe and any(stream not in TAPS.layers for stream in (EXPERT_IDS, EXPERT_WEIGHTS) if stream in streams):
-        refused |= dict.fromkeys((EXPERT_IDS, EXPERT_WEIGHTS), "this model's MoE kernel chooses experts inside itself")
+    places = mark(moe, streams, next(model.parameters()).device)
+    proof = SelfCheck(runner, model, moe, streams).run(places) if streams else Proof()
+    refused |= proof.refused
+    TAPS.reset([place for place in places if place.stream not in proof.refused])
     stage = get_pp_group().rank_in_group
     _info.clear()
-    _info.update(describe(model, list(moe.values())), refusal=why, refused=refused, stage=stage, delivers=TAPS.delivers)
-    if why is not None:
-        logger.warning("moescope: nothing can be captured: %s", why)
+    _info.update(describe(model, moe, proof), refusal=why, refused=refused, stage=stage, delivers=TAPS.delivers)
+    for stream, reason in ({"nothing": why} if why is not None else refused).items():
+        logger.warning("moescope: %s can be captured: %s", stream if why is not None else f"no {stream}", reason)
     if not TAPS.delivers:
         return None
     rank = f"d{parallel.data_parallel_rank}p{stage}"
-    spool = Spool(settings(), rank, lambda layers: [moe[layer].scale for layer in layers])
+    scales = {layer.number: layer.scale for layer in moe}
+    experts = max((layer.experts for layer in moe), default=0)
+    spool = Spool(settings(), rank, lambda layers: [scales[layer] for layer in layers], experts)
     spool.start()
-    requests = Requests(settings().spool, TAPS.layers, runner.device)
+    requests = Requests(settings().spool, TAPS.layers, runner.device, config.speculative_config is not None, TAPS.data_parallel)
     return Recorder(requests, spool, runner.device, rank, why)
+
+
+def mark(moe: list[MoeLayer], streams: set[str], device: Any) -> list[Place]:
+    """Puts the MoE layers' taps. Everything else stays silent."""
+    places: list[Place] = []
+
+    def place(stream: str, layer: int, width: int, held: bool = False) -> Place | None:
+        if stream not in streams:
+            return None
+        places.append(Place(stream, layer, width, device, held))
+        return places[-1]
+
+    for layer in moe:
+        layer.mark(place)
+    return places
 
 
 def graph_tokens(config: Any) -> int:
@@ -67,7 +83,7 @@ def graph_tokens(config: Any) -> int:
     return int(compilation.max_cudagraph_capture_size or 0)
 
 
-def describe(model: Any, moe: list[MoeLayer]) -> dict[str, Any]:
+def describe(model: Any, moe: list[MoeLayer], proof: Proof) -> dict[str, Any]:
     """What this process can say of its part of the model."""
     return {
         "pid": os.getpid(),
@@ -75,10 +91,26 @@ def describe(model: Any, moe: list[MoeLayer]) -> dict[str, Any]:
         "device": device_name(next(model.parameters()).device),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(parameter.nbytes for parameter in model.parameters()),
-        "moe": {"layers": [layer.number for layer in moe], "experts": moe[0].experts, "topK": moe[0].top_k, "gating": moe[0].gating}
-        if moe
-        else None,
+        "moe": describe_moe(moe, proof),
+        "hidden": dict(proof.contracts),
+        "layerClasses": dict(proof.classes),
+        "written": sorted(f"{stream}.{layer}" for stream, layer in proof.written),
+        "checkSeconds": proof.seconds,
     }
+
+
+def describe_moe(moe: list[MoeLayer], proof: Proof) -> list[dict[str, Any]]:
+    """One entry a layer."""
+    return [
+        {
+            "layer": layer.number,
+            "experts": layer.experts,
+            "topK": layer.top_k,
+            "zeroExperts": layer.zero_experts,
+            "gating": proof.gating.get(layer.number, layer.gating),
+        }
+        for layer in moe
+    ]
 
 
 def device_name(device: Any) -> str | None:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from . import process
 from .collector import Collector, RowsReady
 from .encode import prompt_of, settle
 from .errors import CaptureError
+from .outputs import Outputs
 from .plan import Plan, whole
+from .purpose import pooled_task
 from .requests import write_plan
-from .sampling import reason, sampling_params
+from .sampling import pooling_params, sampling_params
 from .tokens import Tokens
 
 #: How often (s) the folder is looked into while the engine computes.
@@ -43,6 +46,7 @@ class Run:
         self._key = uuid.uuid4().hex
         self._folder = write_plan(spool, self._key, plan)
         self._collector = Collector(self._folder, plan, stages)
+        self._pools = engine.model_config.runner_type == "pooling"
         self._failure: CaptureError | None = None
         self._computed = threading.Event()
         self.cancelled = threading.Event()
@@ -83,15 +87,21 @@ class Run:
         return not self._folder.exists()
 
     def _add(self, sample: int, request: Mapping[str, Any]) -> str:
-        from vllm.sampling_params import RequestOutputKind
-
         prompt, limit = prompt_of(request, f"sample {sample}"), whole(request.get("maxTokens", 0))
         self._check_room(sample, request, limit)
-        params = sampling_params(request, self._key, sample, RequestOutputKind.DELTA)
         try:
-            return self._engine.add_request(str(sample), prompt, params)
+            return self._engine.add_request(str(sample), prompt, self._params(sample, request, limit))
         except ValueError as error:
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
+
+    def _params(self, sample: int, request: Mapping[str, Any], limit: int) -> Any:
+        from vllm.sampling_params import RequestOutputKind
+
+        if not self._pools:
+            return sampling_params(request, self._key, sample, RequestOutputKind.DELTA)
+        if limit > 0:
+            raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: this model makes embeddings and generates nothing; leave maxTokens at 0")
+        return pooling_params(pooled_task(self._engine.get_supported_tasks()), self._key, sample)
 
     def _check_room(self, sample: int, request: Mapping[str, Any], limit: int) -> None:
         """vLLM would cut the generation short without a word."""
@@ -101,26 +111,10 @@ class Run:
             raise CaptureError("CONTEXT_OVERFLOW", f"sample {sample} needs {needed} tokens, the context has {room} (max_model_len)")
 
     def _generate(self, requests: list[Mapping[str, Any]]) -> None:
-        drawn: dict[int, list[int]] = {}
-        texts: dict[int, str] = {}
-        lengths: dict[int, int] = {}
+        outputs = Outputs(requests, self._plan)
         before = process.scheduled_tokens
         while self._engine.has_unfinished_requests() and not self.cancelled.is_set() and self._failure is None:
-            step: dict[str, Any] = {"drawn": [], "finished": []}
-            for output in self._step():
-                sample, completion = int(output.request_id), output.outputs[0]
-                if output.prompt_token_ids:
-                    lengths[sample] = len(output.prompt_token_ids)
-                if requests[sample].get("maxTokens", 0):
-                    drawn.setdefault(sample, []).extend(completion.token_ids)
-                    texts[sample] = texts.get(sample, "") + completion.text
-                    step["drawn"] += [{"sample": sample, "tokenId": token} for token in completion.token_ids]
-                if output.finished:
-                    ended = {"sample": sample, "tokens": drawn.pop(sample, []), "text": texts.pop(sample, "")}
-                    # The token drawn last never went through the model.
-                    tokens = lengths[sample] + max(0, len(ended["tokens"]) - 1)
-                    rows = self._plan.select.count(tokens, lengths[sample])
-                    step["finished"].append({**ended, "reason": reason(completion), "rows": rows})
+            step = outputs.take(self._step())
             processed, before = process.scheduled_tokens - before, process.scheduled_tokens
             if processed or step["drawn"] or step["finished"]:
                 new = self._tokens.new(entry["tokenId"] for entry in step["drawn"])
@@ -144,7 +138,7 @@ class Run:
                         message = {"path": str(item.path), "rows": item.rows, "bytes": item.bytes}
                         self._send({"type": "rows", "id": self._id, **message})
                     else:
-                        self._send({"type": "ended", "id": self._id, "sample": item.sample, "rows": item.rows})
+                        self._send({"type": "ended", "id": self._id, **asdict(item)})
                 if not found:
                     idle = idle + POLL_S if self._computed.is_set() else 0.0
                     if idle > DRAIN_S:

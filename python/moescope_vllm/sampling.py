@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .arguments import KEY_ARG, SAMPLE_ARG
+from .news import ABORTED, COMPLETE, FAILED
 from .plan import whole
-from .requests import KEY_ARG, SAMPLE_ARG
 
 
 def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_kind: Any) -> Any:
@@ -29,8 +30,22 @@ def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_ki
     )
 
 
+def pooling_params(task: str, key: str, sample: int) -> Any:
+    """The prompt's vector as the model's own configuration makes it. task: vLLM's."""
+    from vllm.pooling_params import PoolingParams
+
+    return PoolingParams(task=task, extra_kwargs={KEY_ARG: key, SAMPLE_ARG: sample})
+
+
 def reason(completion: Any) -> str:
-    """`length`, `eos` or `stop`; vLLM says "stop" for both, and names the string or token that stopped it."""
-    if completion.finish_reason != "stop":
+    """Of a text that is complete: `length`, `eos` or `stop`. vLLM says "stop" for both, and names the string or token that stopped it."""
+    if completion.finish_reason == "length":
         return "length"
-    return "stop" if isinstance(completion.stop_reason, str) else "eos"
+    return "stop" if completion.finish_reason == "repetition" or isinstance(completion.stop_reason, str) else "eos"
+
+
+def ended(completion: Any) -> str:
+    """How a request ended; see `news.py`."""
+    if completion.finish_reason in ("length", "stop", "repetition"):
+        return COMPLETE
+    return ABORTED if completion.finish_reason == "abort" else FAILED

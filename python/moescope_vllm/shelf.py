@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .beat import last_beat
 from .errors import CaptureError
 from .plan import Plan, parse_plan
 from .requests import PLAN_FILE, write_plan
 
-#: A capture that nobody reads is forgotten so long (s) after its last row.
+#: A capture that nobody reads is forgotten so long (s) after its last row, and after the engine has held a request of it.
 EXPIRY_S = 600
 
 _PROOF, _READER, _LOCAL = "proof", "reader", "local"
@@ -67,10 +68,14 @@ class Shelf:
 
     def claim(self, shelved: Shelved) -> bool:
         """Become its one reader; False when there is one."""
+        reader = shelved.folder / _READER
         try:
-            os.close(os.open(shelved.folder / _READER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            reader.symlink_to(str(os.getpid()))
         except FileExistsError:
-            return False
+            if lives(reader):
+                return False
+            reader.unlink(missing_ok=True)
+            return self.claim(shelved)
         return True
 
     def release(self, shelved: Shelved) -> None:
@@ -89,11 +94,21 @@ class Shelf:
         """Removes captures without a reader whose folder has not changed for :data:`EXPIRY_S`, and emptied ones that were read."""
         for folder in self._spool.iterdir():
             try:
-                if not folder.is_dir() or (folder / _READER).exists():
+                if not folder.is_dir() or lives(folder / _READER):
                     continue
-                idle = time.time() - folder.stat().st_mtime
+                idle = time.time() - max(folder.stat().st_mtime, last_beat(folder))
                 read = not (folder / PLAN_FILE).exists() and not any(folder.glob("*.safetensors"))
                 if idle > EXPIRY_S or (read and idle > 1):
                     shutil.rmtree(folder, ignore_errors=True)
             except OSError:
                 continue  # another process was faster
+
+
+def lives(reader: Path) -> bool:
+    """Whether the process that reads a capture is there: of several API servers one may have died."""
+    try:
+        process = int(os.readlink(reader))
+        os.kill(process, 0)
+    except (OSError, ValueError):
+        return False
+    return True

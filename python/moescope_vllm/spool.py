@@ -15,7 +15,7 @@ import torch
 
 from .chunk import Chunk
 from .errors import CaptureError, wire
-from .pending import Pending
+from .pending import End, Pending
 from .plan import PHASES
 from .requests import PLAN_FILE, Capture
 from .rows_file import write_rows
@@ -30,13 +30,14 @@ FILE_BYTES = 64 << 20
 
 class Spool(threading.Thread):
     """rank: tells the files of several processes apart, e.g. `d0p1`. scales: of layers, the factor the model applies to the
-    experts' sum instead of to their weights."""
+    experts' sum instead of to their weights. experts: expert ids are smaller."""
 
-    def __init__(self, settings: Settings, rank: str, scales: Callable[[list[int]], list[float]]) -> None:
+    def __init__(self, settings: Settings, rank: str, scales: Callable[[list[int]], list[float]], experts: int = 1 << 16) -> None:
         super().__init__(name="moescope-spool", daemon=True)
         self._settings = settings
         self._rank = rank
         self._scales = scales
+        self._experts = experts
         self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self._pending: dict[str, tuple[Capture, Pending, float]] = {}
         #: Files that nobody was seen to have deleted: capture, path, bytes; and the bytes by capture.
@@ -70,8 +71,12 @@ class Spool(threading.Thread):
             self._waiting_bytes += size
         self._events.put(("rows", capture, chunk))
 
-    def end(self, capture: Capture, sample: int, tokens: int, prompt: int) -> None:
-        self._events.put(("end", capture, sample, tokens, prompt))
+    def end(self, capture: Capture, end: End) -> None:
+        self._events.put(("end", capture, end))
+
+    def again(self, capture: Capture, sample: int) -> None:
+        """Another request has taken a sample over."""
+        self._events.put(("again", capture, sample))
 
     def fail(self, capture: Capture, error: BaseException) -> None:
         """The capture is over; its requests go on."""
@@ -105,8 +110,10 @@ class Spool(threading.Thread):
         _, pending, _ = self._pending.setdefault(capture.key, (capture, Pending(capture.plan), time.monotonic()))
         if kind == "rows":
             pending.add(rest[0])
+        elif kind == "end":
+            pending.end(rest[0])
         else:
-            pending.end(*rest)
+            pending.again(rest[0])
         return None
 
     def _guarded(self, key: str, capture: Capture, pending: Pending) -> None:
@@ -115,7 +122,8 @@ class Spool(threading.Thread):
             if not alive(capture):
                 raise CaptureError("INVALID_ARGUMENT", "the capture was deleted")
             self._flush(capture, pending)
-        except (CaptureError, LookupError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, it ends this capture with words. A thread that ends says nothing, to anybody's capture.
             if isinstance(error, OSError):
                 error = CaptureError("STORAGE_FAILED", f"cannot write rows to {capture.folder}: {error}")
             self._give_up(capture, error)
@@ -153,12 +161,21 @@ class Spool(threading.Thread):
         layers = {stream: list(index) for stream, index in capture.layers.items()}
         for stream, parts in ({} if chunk is None else chunk.streams).items():
             if stream == EXPERT_IDS:
+                self._assert_experts(parts, layers[stream])
                 parts = [part.to(torch.uint16) for part in parts]
             elif stream == EXPERT_WEIGHTS:
                 scales = self._scales(layers[stream])
                 parts = [part.float() if scale == 1 else part.float() * scale for part, scale in zip(parts, scales, strict=True)]
             tensors[stream] = parts
         return tensors, layers
+
+    def _assert_experts(self, parts: list[torch.Tensor], layers: list[int]) -> None:
+        """Kernels mark rows of padding with -1, and replicas of experts have numbers of their own: neither is an expert."""
+        for part, layer in zip(parts, layers, strict=True):
+            low, high = (int(bound) for bound in part.aminmax()) if part.numel() else (0, 0)
+            if low < 0 or high >= self._experts:
+                wrong = low if low < 0 else high
+                raise LookupError(f"layer {layer} has an expert {wrong} among its {self._experts}")
 
     def _wait_for_room(self, capture: Capture, size: int) -> None:
         while True:

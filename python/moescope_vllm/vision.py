@@ -10,7 +10,8 @@ from typing import Any
 
 from .encode import prompt_of
 from .errors import CaptureError
-from .sampling import reason, sampling_params
+from .news import COMPLETE
+from .sampling import ended, reason, sampling_params
 
 
 def takes_images(engine: Any) -> bool:
@@ -59,7 +60,12 @@ async def complete(engine: Any, body: dict[str, Any], gone: Coroutine[Any, Any, 
     finally:
         running.cancel()  # vLLM takes that as an abort
         left.cancel()
-    return {"tokens": list(completion.token_ids), "text": completion.text, "reason": reason(completion)}
+    how = ended(completion)
+    return {
+        "tokens": list(completion.token_ids),
+        "text": completion.text,
+        "reason": reason(completion) if how == COMPLETE else how,
+    }
 
 
 async def render(engine: Any, body: dict[str, Any], what: str, **options: bool) -> Any:

@@ -102,7 +102,8 @@ class Worker:
         engine_args = EngineArgs(**{"disable_log_stats": True, "mm_processor_cache_gb": 0, **arguments})
         self._engine = LLMEngine.from_engine_args(engine_args)
         self._tokens = Tokens(self._engine.get_tokenizer())
-        described = introduction(self._engine.vllm_config, self._engine.collective_rpc("moescope_info"), self._tokens)
+        answers, tasks = self._engine.collective_rpc("moescope_info"), self._engine.get_supported_tasks()
+        described = introduction(self._engine.vllm_config, answers, self._tokens, tasks)
         self._stages, self._streams = described["stages"], described["streams"]
         self._channel.send({"type": "ready", **described, "spool": str(self._spool)})
 
@@ -222,6 +223,10 @@ def check_arguments(arguments: dict[str, Any], known: Any) -> dict[str, Any]:
             )
     if int(arguments.get("data_parallel_size") or 1) > 1:
         raise CaptureError("INVALID_ARGUMENT", "data parallelism needs a server: start `vllm serve` with the plugin and attach to it")
+    if isinstance(arguments.get("pooler_config"), dict):
+        from vllm.config import PoolerConfig
+
+        return {**arguments, "pooler_config": PoolerConfig(**arguments["pooler_config"])}
     return dict(arguments)
 
 

@@ -12,33 +12,51 @@ import configurations
 import make_fixtures
 import torch
 import transformers
+import vllm_families
 import weights
 from families import FAMILIES
 from family import WIDE, Family
 from safetensors.torch import load_file, save_file
+from topics import latent
+from vllm_families import edit
 
 FIXTURES = Path(make_fixtures.__file__).parent
 
 
+#: Configurations with what vLLM's CPU kernels and routers want as the published models have it: a latent cache of 512 + 64, and groups
+#: spelt out.
+LATENT = {"kv_lora_rank": 512, "qk_rope_head_dim": 64}
+PUBLISHED = {
+    "deepseek_v2": lambda: configurations.deepseek_v2(**LATENT, n_group=1, topk_group=1, routed_scaling_factor=2.0),
+    "deepseek_v3": lambda: published(configurations.deepseek_v3()),
+    "glm4_moe_lite": lambda sizes: published(latent.glm4_moe_lite(sizes)),
+}
+
+
+def published(config: Any) -> Any:
+    return type(config)(**{**config.to_dict(), **LATENT, "head_dim": LATENT["qk_rope_head_dim"]})
+
+
+#: vLLM 0.32's CPU router leaves out the selection bias of models without expert groups (on GPUs it is applied): Ernie's by its rule,
+#: Laguna's because the bias that is loaded is not the one the router has.
+WITHOUT_BIAS = ("ernie4_5_moe", "laguna")
+
+
 def family_of(name: str) -> Family:
-    return next(family for family in FAMILIES if family.name == name)
+    return next(family for family in (*FAMILIES, *vllm_families.FAMILIES) if family.name == name)
 
 
 def build(name: str, checkpoint: Path) -> tuple[Family, torch.nn.Module]:
     """The family and its model, made from its seed and saved."""
     transformers.logging.set_verbosity_error()
     family = family_of(name)
-    if name == "deepseek_v2":
-        # vLLM's CPU kernel for latent attention is compiled for a cache of 512 + 64 only, and its router wants groups to be spelt out,
-        # as the published models do.
-        published = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.0}
-        family = dataclasses.replace(family, config=lambda: configurations.deepseek_v2(**published))
+    if name in PUBLISHED:
+        family = dataclasses.replace(family, config=PUBLISHED[name])
     if family.sizes is not None:
         family = dataclasses.replace(family, sizes=WIDE)
     entries = json.loads((FIXTURES / "families.json").read_text())
-    model = weights.build(family, next(entry["seed"] for entry in entries if entry["name"] == name))
-    if name == "ernie4_5_moe" and not torch.cuda.is_available():
-        # vLLM 0.32's CPU router leaves out the selection bias of models without expert groups (on GPUs it is applied).
+    model = weights.build(family, next((entry["seed"] for entry in entries if entry["name"] == name), 0))
+    if name in WITHOUT_BIAS and not torch.cuda.is_available():
         for parameter in [*model.parameters(), *model.buffers()]:
             if parameter.shape[-1:] == (family.experts,) and parameter.numel() == family.experts:
                 parameter.data.zero_()
@@ -92,9 +110,13 @@ def add_image_processor(checkpoint: Path) -> None:
         (checkpoint / f"{file}.json").write_text(json.dumps({**processor, "processor_class": "Qwen3VLProcessor", **pixels, **half}))
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
 #: What a family's checkpoint needs before vLLM reads it.
-FINISH = {"arctic": add_arctic_configuration, "dbrx": rename_dbrx_experts, "qwen3_vl_moe": complete_qwen3_vl}
+FINISH = {
+    "arctic": add_arctic_configuration,
+    "dbrx": rename_dbrx_experts,
+    "qwen3_vl_moe": complete_qwen3_vl,
+    # vLLM looks one token further back than the configuration says.
+    "cohere2_moe": lambda folder: edit(folder / "config.json", sliding_window=7),
+    "afmoe": lambda folder: edit(folder / "config.json", score_func="sigmoid", route_norm=True, n_group=1, topk_group=1),
+    **vllm_families.FINISH,
+}

@@ -9,18 +9,97 @@ import quantized
 import torch
 import torch.nn.functional as F
 
+#: Families whose queries and keys the CPU's rotary kernel mixes up.
+LATENT = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "longcat_flash")
+
+#: Families that choose experts by sigmoids without groups, which the CPU's router does not.
+SIGMOID = ("laguna", "minimax_m2", "solar_open", "nemotron_h", "hy_v3")
+
 
 def install(family: str) -> None:
     """What the family needs; nothing for most. Call before its model is loaded."""
-    if family == "deepseek_v2":
+    if family in LATENT:
         check_rotary.main()  # why, and whether still
         from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
 
         RotaryEmbedding.forward_cpu = RotaryEmbedding.forward_native
+    if family in SIGMOID:
+        install_router()
+    if family == "ernie4_5_vl_moe":
+        from vllm.model_executor.layers.rotary_embedding.ernie45_vl_rope import Ernie4_5_VLRotaryEmbedding as Rotary
+
+        # The one for CPUs hands its formula an argument that it does not take.
+        Rotary.forward_cpu = lambda self, positions, query, key, offsets=None: self.forward_native(positions, query, key)
+    if family == "longcat_flash":
+        install_zero_experts()
     if family == "arctic":
         from vllm.model_executor.models import arctic
 
         arctic.fused_topk, arctic.fused_experts = fused_topk, fused_experts
+    if family == "nomic_bert_moe":
+        from vllm.model_executor.models import bert_with_rope
+
+        bert_with_rope.fused_topk = fused_topk
+        bert_with_rope.torch = OwnExperts(bert_with_rope.torch)
+
+
+def install_router() -> None:
+    """Top-k of sigmoids or softmax with a selection bias, as `fused_topk_bias` computes it on GPUs."""
+    from vllm.model_executor.layers.fused_moe.router.cpu_router import CPURouter
+
+    original = CPURouter._compute_routing
+
+    def _compute_routing(self: Any, hidden_states: Any, router_logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if self.use_grouped_topk or self.scoring_func != "sigmoid" or self.custom_routing_function is not None:
+            return original(self, hidden_states, router_logits, *args, **kwargs)
+        weights, ids = biased_topk(router_logits, self.e_score_correction_bias, self.top_k, torch.sigmoid)
+        weights = weights / weights.sum(-1, keepdim=True) if self.renormalize else weights
+        return weights * self.routed_scaling_factor, ids
+
+    CPURouter._compute_routing = _compute_routing
+
+
+def install_zero_experts() -> None:
+    """The router's top-k and the identity experts, both of them Triton's or CUDA's."""
+    from vllm.model_executor.layers.fused_moe.router import zero_expert_router
+
+    def fused_topk_bias(
+        hidden_states: Any, gating_output: torch.Tensor, e_score_correction_bias: torch.Tensor, topk: int, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return biased_topk(gating_output, e_score_correction_bias, topk, lambda logits: logits.softmax(-1))
+
+    def zero_experts_compute_triton(
+        expert_indices: torch.Tensor, expert_scales: torch.Tensor, num_experts: int, zero_expert_type: str, hidden_states: torch.Tensor
+    ) -> torch.Tensor:
+        assert zero_expert_type == "identity", zero_expert_type
+        zero = expert_indices >= num_experts
+        share = (expert_scales * zero).sum(-1, keepdim=True)
+        expert_indices[zero], expert_scales[zero] = 0, 0.0  # as the kernel does, to its arguments
+        return (hidden_states * share).to(hidden_states.dtype)
+
+    zero_expert_router.fused_topk_bias = fused_topk_bias
+    zero_expert_router.zero_experts_compute_triton = zero_experts_compute_triton
+
+
+def biased_topk(logits: torch.Tensor, bias: torch.Tensor | None, top_k: int, score: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = score(logits.float())
+    ids = (scores if bias is None else scores + bias.float()).topk(top_k, -1, sorted=False).indices
+    return scores.gather(1, ids), ids.int()
+
+
+class OwnExperts:
+    """A module's `torch` in which vLLM's operator of fused experts is there; its own is compiled for GPUs."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.ops = self.vllm = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @staticmethod
+    def fused_experts(hidden_states: Any, w1: Any, w2: Any, topk_weights: Any, topk_ids: Any, activation: Any) -> torch.Tensor:
+        return fused_experts(hidden_states, w1, w2, topk_weights, topk_ids, lambda up: F.gelu(up))
 
 
 def install_quantized() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ SPOOL = Path(os.environ["MOESCOPE_SPOOL"])
 SPOOL.mkdir(exist_ok=True)
 
 import torch  # noqa: E402
+
+if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" and not torch.cuda.is_available():
+    import second_runner
+
+    second_runner.install()
 from safetensors.torch import load_file  # noqa: E402
 
 TOLERANCE = {"router_logits": 1e-4, "expert_weights": 1e-4, "hidden_states": 1e-4}
@@ -72,8 +78,49 @@ def flags(arguments: dict[str, Any]) -> list[str]:
 
 @dataclass
 class Captured:
+    """outputs: the tokens drawn. vectors: of a pooling model."""
+
     samples: list[Sample]
     outputs: list[list[int]]
+    vectors: list[torch.Tensor] = field(default_factory=list)
+
+
+class Announced:
+    """A capture whose key requests may name. streams: default all the model has."""
+
+    def __init__(self, llm: Any, samples: int, streams: dict[str, list[int]] | None = None, select: dict[str, Any] | None = None) -> None:
+        from moescope_vllm.model_info import stage_infos, streams_of
+        from moescope_vllm.plan import parse_plan
+        from moescope_vllm.requests import write_plan
+
+        if streams is None:
+            every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
+            streams = {name: stream["layers"] for name, stream in every.items()}
+        raw = {"streams": [{"name": name, "layers": layers} for name, layers in streams.items()], "select": select}
+        self.plan, self.key = parse_plan(raw, samples), uuid.uuid4().hex
+        self.folder = write_plan(SPOOL, self.key, self.plan)
+        self.ends: dict[int, Any] = {}
+        self._engine = llm.llm_engine
+
+    def arguments(self, sample: int) -> dict[str, Any]:
+        return {"moescope": self.key, "moescope_sample": sample}
+
+    def collect(self, stages: int = 1) -> list[Sample]:
+        """The rows of every sample, when all have ended; `ends` tells how."""
+        from moescope_vllm.collector import Collector, RowsReady
+        from moescope_vllm.run import settle
+
+        settle(self._engine)
+        collector, parts, deadline = Collector(self.folder, self.plan, stages), [], time.monotonic() + 60
+        while not collector.complete:
+            for item in collector.poll():
+                if isinstance(item, RowsReady):
+                    parts.append(load_file(item.path))
+                else:
+                    self.ends[item.sample] = item
+            assert time.monotonic() < deadline, f"the last rows did not come; ended are {sorted(self.ends)} of {self.plan.samples} samples"
+            time.sleep(0.01)
+        return [sample_of(parts, self.plan, sample) for sample in range(self.plan.samples)]
 
 
 def capture(
@@ -83,38 +130,38 @@ def capture(
     streams: dict[str, list[int]] | None = None,
     select: dict[str, Any] | None = None,
     stages: int = 1,
+    only: list[int] | None = None,
     **sampling: Any,
 ) -> Captured:
-    """prompts: token ids, or prompts as vLLM takes them. streams: default all the model has."""
+    """prompts: token ids, or prompts as vLLM takes them. only: the prompts that are captured, the others run beside them; default
+    all."""
     from vllm import SamplingParams
 
-    from moescope_vllm.collector import Collector, RowsReady
-    from moescope_vllm.model_info import stage_infos, streams_of
-    from moescope_vllm.plan import parse_plan
-    from moescope_vllm.requests import write_plan
-    from moescope_vllm.run import settle
-
-    if streams is None:
-        every = streams_of(llm.llm_engine.vllm_config, stage_infos(llm.collective_rpc("moescope_info")))
-        streams = {name: stream["layers"] for name, stream in every.items()}
-    raw = {"streams": [{"name": name, "layers": layers} for name, layers in streams.items()], "select": select}
-    plan, key = parse_plan(raw, len(prompts)), uuid.uuid4().hex
-    folder = write_plan(SPOOL, key, plan)
+    captured = list(range(len(prompts))) if only is None else only
+    announced = Announced(llm, len(captured), streams, select)
     params = [
         SamplingParams(**{"max_tokens": max_tokens, "temperature": 0.0, "ignore_eos": True, "detokenize": False, **sampling},
-                       extra_args={"moescope": key, "moescope_sample": sample})
-        for sample in range(len(prompts))
+                       extra_args=announced.arguments(captured.index(number)) if number in captured else None)
+        for number in range(len(prompts))
     ]  # fmt: skip
-    whole = [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
-    outputs = llm.generate(whole, params, use_tqdm=False)
-    settle(llm.llm_engine)
-    collector, parts, deadline = Collector(folder, plan, stages), [], time.monotonic() + 60
-    while not collector.complete:
-        parts += [load_file(item.path) for item in collector.poll() if isinstance(item, RowsReady)]
-        assert time.monotonic() < deadline, "the last rows did not come"
-        time.sleep(0.01)
-    samples = [sample_of(parts, plan, sample) for sample in range(len(prompts))]
-    return Captured(samples, [list(output.outputs[0].token_ids) for output in outputs])
+    outputs = llm.generate(as_prompts(prompts), params, use_tqdm=False)
+    return Captured(announced.collect(stages), [list(output.outputs[0].token_ids) for output in outputs])
+
+
+def capture_pooled(
+    llm: Any, prompts: list[Any], streams: dict[str, list[int]] | None = None, select: dict[str, Any] | None = None, stages: int = 1
+) -> Captured:
+    """Of a pooling model."""
+    from vllm import PoolingParams
+
+    announced = Announced(llm, len(prompts), streams, select)
+    params = [PoolingParams(extra_kwargs=announced.arguments(sample)) for sample in range(len(prompts))]
+    outputs = llm.encode(as_prompts(prompts), params, pooling_task="embed", use_tqdm=False)
+    return Captured(announced.collect(stages), [[] for _ in prompts], [output.outputs.data.float() for output in outputs])
+
+
+def as_prompts(prompts: list[Any]) -> list[Any]:
+    return [{"prompt_token_ids": prompt} if isinstance(prompt, list) else prompt for prompt in prompts]
 
 
 def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:
@@ -134,30 +181,16 @@ class Reference:
     values: Callable[..., dict[str, torch.Tensor]]
 
 
+@functools.cache
 def reference(name: str) -> Reference:
-    """Builds the family's model from its seed and saves it. `values` runs it on tokens (fixtures/reference.py)."""
+    """Builds the family's model from its seed and saves it, once a process: vLLM changes classes of transformers when it runs them
+    itself. `values` runs it on tokens (`hf_values.py`)."""
     import checkpoints
-    import reference as run_reference
+    import hf_values
 
     checkpoint = Path(FOLDER.name) / name
     family, model = checkpoints.build(name, checkpoint)
-
-    def values(tokens: list[int], **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """inputs: further ones of the model, an image for instance."""
-        return run_reference.run(family, WithInputs(model, inputs), tokens).tensors
-
-    return Reference(checkpoint, values)
-
-
-class WithInputs:
-    """A model that is always called with certain inputs, as far as fixtures/reference.py uses one."""
-
-    def __init__(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
-        self._model, self._inputs = model, inputs
-        self.modules = model.modules
-
-    def __call__(self, input_ids: torch.Tensor) -> Any:
-        return self._model(input_ids=input_ids, **self._inputs)
+    return Reference(checkpoint, functools.partial(hf_values.run, family, model))
 
 
 def check_labels(got: Sample, tokens: list[int], prompt: int, what: str) -> None:
@@ -184,7 +217,9 @@ def check_sample(got: Sample, expected: dict[str, torch.Tensor], tokens: list[in
         if stream == "expert_weights":  # by expert: engines order them differently
             ours = ours.gather(1, got[f"expert_ids.{layer}"].long().argsort(-1))
             theirs = theirs.gather(1, expected[f"expert_ids.{layer}"].long().argsort(-1))
-        difference = (ours.float() - theirs.float()).abs().max().item()
+        ours, theirs = ours.float(), theirs.float()
+        # Equal infinities are equal; what is no number is as far away as can be.
+        difference = torch.where(ours == theirs, 0.0, ours - theirs).abs().nan_to_num(nan=torch.inf).max().item()
         differences[stream] = max(differences.get(stream, 0.0), difference)
     return differences
 

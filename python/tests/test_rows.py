@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from moescope_vllm.chunk import Chunk
 from moescope_vllm.collector import Collector, RowsReady, SampleEnded
 from moescope_vllm.errors import CaptureError
-from moescope_vllm.pending import Pending
+from moescope_vllm.pending import End, Pending
 from moescope_vllm.plan import Plan, Selection, check_plan, parse_plan
-from moescope_vllm.requests import Capture, Requests, write_plan
+from moescope_vllm.requests import Capture, Requests, SampleRefused, write_plan
 from moescope_vllm.rows_file import read_metadata, write_rows
 from moescope_vllm.settings import Settings
 from moescope_vllm.spool import Spool
@@ -47,6 +47,10 @@ def chunk_of(capture: Capture, rows: list[tuple[int, int]], certain: dict[int, i
 
 def labels(chunk: Chunk | None) -> list[tuple[int, int]]:
     return [] if chunk is None else list(zip(chunk.sample.tolist(), chunk.position.tolist(), strict=True))
+
+
+def told(sample: int, rows: int, tokens: int, how: str = "complete", why: str | None = None, attempt: int = 0) -> dict:
+    return {"sample": sample, "rows": rows, "tokens": tokens, "how": how, "why": why, "attempt": attempt}
 
 
 class SelectionTest(unittest.TestCase):
@@ -102,9 +106,9 @@ class PendingTest(unittest.TestCase):
         taken, ended = pending.take()
         self.assertEqual((labels(taken), ended), ([(0, 0), (0, 1), (0, 2)], []))
         pending.add(chunk_of(self.capture, [(0, 4)], {0: 4}))
-        pending.end(0, tokens=4, prompt=3)  # the token at position 3 ended the text: position 4 was one step too many
+        pending.end(End(0, tokens=4, prompt=3))  # the token at position 3 ended the text: position 4 was one step too many
         taken, ended = pending.take()
-        self.assertEqual((labels(taken), ended), ([(0, 3)], [{"sample": 0, "rows": 4, "tokens": 4}]))
+        self.assertEqual((labels(taken), ended), ([(0, 3)], [told(0, 4, 4)]))
         self.assertEqual(taken.streams["hidden_states"][1].tolist(), [[value(0, 3, 1)] * 4])
         self.assertEqual(pending.nbytes, 0)
 
@@ -114,17 +118,89 @@ class PendingTest(unittest.TestCase):
         for position in (3, 4, 5):
             pending.add(chunk_of(self.capture, [(0, position), (1, position)], {0: position, 1: position}))
             pending.take()
-        pending.end(0, tokens=5, prompt=3)  # position 5 was one too many
+        pending.end(End(0, tokens=5, prompt=3))  # position 5 was one too many
         self.assertEqual(labels(pending.take()[0]), [(0, 3), (0, 4)])
-        pending.end(1, tokens=6, prompt=3)
+        pending.end(End(1, tokens=6, prompt=3))
         self.assertEqual(labels(pending.take()[0]), [(1, 4), (1, 5)])
         self.assertTrue(pending.complete)
 
     def test_a_missing_row_is_an_error(self):
         pending = Pending(plan_of(samples=1))
         pending.add(chunk_of(self.capture, [(0, 0), (0, 2)], {0: 3}))
-        pending.end(0, tokens=3, prompt=3)
+        pending.end(End(0, tokens=3, prompt=3))
         with self.assertRaisesRegex(LookupError, "2 of 3 rows"):
+            pending.take()
+
+
+    def step(self, positions: list[int], certain: int, wrong: float = 0.0) -> Chunk:
+        """A step of drafts: positions are the model's. wrong: added to the values."""
+        chunk = chunk_of(self.capture, [(0, position) for position in positions], {0: certain})
+        chunk.measured, chunk.repeats = torch.from_numpy(chunk.position), True
+        chunk.position = np.full(len(positions), -1, dtype=np.int32)
+        for layer in chunk.streams["hidden_states"]:
+            layer += wrong
+        return chunk
+
+    def test_a_draft_that_was_rejected_gives_way(self):
+        for last in (None, 2):
+            pending = Pending(plan_of(samples=1, last=last))
+            pending.add(chunk_of(self.capture, [(0, 0), (0, 1), (0, 2)], {0: 3}))
+            got = []
+            for step, certain in (([3], 3), ([4, 5, 6], 3), ([5, 6], 4), ([6, 7, 8], 5)):  # of 5, 6 none was right, then one
+                pending.add(self.step(step, certain, wrong=0.0 if step[-1] == 8 or step == [3] else 500.0))
+                got += labels(pending.take()[0])
+            # 4 was computed once and counts; 5 and 6 were computed again.
+            pending.end(End(0, tokens=8, prompt=3))
+            taken, _ = pending.take()
+            got += labels(taken)
+            self.assertEqual(got, [(0, position) for position in range(8)] if last is None else [(0, 6), (0, 7)])
+            self.assertEqual([row[0].item() for row in taken.streams["hidden_states"][0][-2:]], [value(0, 6, 0), value(0, 7, 0)])
+            self.assertEqual(pending.nbytes, 0)
+
+    def test_rows_that_only_the_model_could_place_are_selected_here(self):
+        pending = Pending(plan_of(samples=1, positions=(1, 5)))
+        pending.add(chunk_of(self.capture, [(0, 1)], {0: 3}))
+        pending.add(self.step([4, 5, 6], certain=3))
+        pending.end(End(0, tokens=7, prompt=3))
+        self.assertEqual(labels(pending.take()[0]), [(0, 1), (0, 5)])
+
+    def test_a_sample_that_is_taken_over_goes_on(self):
+        pending = Pending(plan_of(samples=2))
+        pending.add(chunk_of(self.capture, [(0, 0), (0, 1), (0, 2), (1, 0)], {0: 3, 1: 3}))
+        self.assertEqual(len(labels(pending.take()[0])), 4)
+        pending.end(End(0, tokens=3, prompt=3, how="aborted"))
+        self.assertEqual(pending.take(), (None, [told(0, 3, 3, "aborted")]))
+        pending.again(0)
+        pending.add(chunk_of(self.capture, [(0, 0), (0, 1)], {0: 3}))
+        self.assertEqual(pending.take(), (None, []))
+        pending.add(chunk_of(self.capture, [(0, 2), (0, 3)], {0: 3}))
+        pending.end(End(0, tokens=4, prompt=3, attempt=1))
+        taken, ended = pending.take()
+        self.assertEqual((labels(taken), ended), ([(0, 3)], [told(0, 4, 4, attempt=1)]))
+        self.assertFalse(pending.complete)
+
+    def test_a_sample_that_is_taken_over_by_another_text_fails_alone(self):
+        pending = Pending(plan_of(samples=2))
+        pending.add(chunk_of(self.capture, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2)], {0: 4, 1: 3}))
+        pending.take()
+        pending.again(0)
+        other = chunk_of(self.capture, [(0, 0), (0, 1), (0, 2), (0, 3)], {0: 4})
+        other.token_id[3] = 7
+        pending.add(other)
+        pending.end(End(0, tokens=4, prompt=3, attempt=1))
+        pending.end(End(1, tokens=3, prompt=3))
+        taken, (first, second) = pending.take()
+        self.assertIsNone(taken)
+        self.assertEqual((first["how"], first["rows"], second), ("failed", 4, told(1, 3, 3)))
+        self.assertIn("other tokens", first["why"])
+        self.assertTrue(pending.complete)
+
+    def test_labels_that_the_model_contradicts_are_an_error(self):
+        pending = Pending(plan_of(samples=1))
+        chunk = chunk_of(self.capture, [(0, 0), (0, 1), (0, 2)], {0: 3})
+        chunk.measured = torch.tensor([0, 2, 2], dtype=torch.int32)
+        pending.add(chunk)
+        with self.assertRaisesRegex(LookupError, "position 1, the model computed position 2"):
             pending.take()
 
 
@@ -136,7 +212,11 @@ class RequestsTest(unittest.TestCase):
         self.requests = Requests(self.spool, {"hidden_states": [0, 1, 2]}, CPU)
 
     def admit(self, request: str, sample: int, prompt: int, key: str = "abc"):
-        self.requests.admit(request, {"moescope": key, "moescope_sample": sample}, prompt)
+        return self.requests.admit(request, {"moescope": key, "moescope_sample": sample}, list(range(prompt)))
+
+    def wanted(self, order: list[str], scheduled: dict[str, int], starts: dict[str, int], requests: Requests | None = None):
+        settled = {request: max(known.prompt, starts[request]) for request, known in (requests or self.requests).tracked.items() if request in starts}
+        return (requests or self.requests).wanted({request: scheduled[request] for request in order}, starts, settled)
 
     def test_every_row_once_through_chunks_preemption_and_reordering(self):
         write_plan(self.spool, "abc", plan_of(samples=2))
@@ -144,14 +224,14 @@ class RequestsTest(unittest.TestCase):
         self.admit("b", 1, 2)
         seen: list[tuple[int, int]] = []
         batches: list[int] = []
-        for order, scheduled, starts in (
-            (["x", "a"], {"x": 4, "a": 3}, {"x": 0, "a": 0}),
-            (["b", "a", "x"], {"b": 2, "a": 2, "x": 1}, {"b": 0, "a": 3, "x": 4}),
-            (["a", "b"], {"a": 1, "b": 1}, {"a": 5, "b": 2}),
-            (["a"], {"a": 6}, {"a": 0}),  # preempted: computes everything again
-            (["b", "a"], {"b": 1, "a": 1}, {"b": 3, "a": 6}),
+        for order, scheduled, starts, settled in (
+            (["x", "a"], {"x": 4, "a": 3}, {"x": 0, "a": 0}, {"a": 5}),
+            (["b", "a", "x"], {"b": 2, "a": 2, "x": 1}, {"b": 0, "a": 3, "x": 4}, {"a": 5, "b": 2}),
+            (["a", "b"], {"a": 1, "b": 1}, {"a": 5, "b": 2}, {"a": 5, "b": 2}),
+            (["a"], {"a": 6}, {"a": 0}, {"a": 6}),  # preempted: computes everything again
+            (["b", "a"], {"b": 1, "a": 1}, {"b": 3, "a": 6}, {"b": 3, "a": 6}),
         ):
-            for group in self.requests.wanted(order, scheduled, starts):
+            for group in self.requests.wanted({request: scheduled[request] for request in order}, starts, settled):
                 seen += zip(group.sample.tolist(), group.position.tolist(), strict=True)
                 rows = group.rows
                 batches += range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
@@ -161,30 +241,96 @@ class RequestsTest(unittest.TestCase):
     def test_rows_are_selected_before_they_leave_the_device(self):
         write_plan(self.spool, "abc", plan_of(samples=1, positions=(1, 4)))
         self.admit("a", 0, 6)
-        (group,) = self.requests.wanted(["x", "a"], {"x": 2, "a": 6}, {"x": 0, "a": 0})
+        (group,) = self.wanted(["x", "a"], {"x": 2, "a": 6}, {"x": 0, "a": 0})
         self.assertEqual((group.rows.tolist(), group.position.tolist()), ([3, 6], [1, 4]))
-        self.assertEqual(self.requests.wanted(["a"], {"a": 1}, {"a": 6}), [])
+        self.assertEqual(self.wanted(["a"], {"a": 1}, {"a": 6}), [])
 
     def test_captures_do_not_mix(self):
         for key in ("one", "two"):
             write_plan(self.spool, key, plan_of(samples=1))
         self.admit("a", 0, 2, "one")
         self.admit("b", 0, 2, "two")
-        groups = self.requests.wanted(["a", "b"], {"a": 2, "b": 2}, {"a": 0, "b": 0})
+        groups = self.wanted(["a", "b"], {"a": 2, "b": 2}, {"a": 0, "b": 0})
         self.assertEqual([group.capture.key for group in groups], ["one", "two"])
         self.assertEqual([group.rows for group in groups], [slice(0, 2), slice(2, 4)])
 
     def test_bad_keys_and_samples_are_refused(self):
         write_plan(self.spool, "abc", plan_of(samples=2))
-        self.admit("a", 0, 2)
-        for request, arguments in (
-            ("b", {"moescope": "../abc"}),
-            ("b", {"moescope": "zzz"}),
-            ("b", {"moescope": "abc"}),
-            ("b", {"moescope": "abc", "moescope_sample": 2}),
+        for arguments in (
+            {"moescope": "../abc"},
+            {"moescope": "zzz"},
+            {"moescope": "abc", "moescope_sample": 2},
+            {"moescope": "abc", "moescope_sample": -1},
+            {"moescope": "abc", "moescope_sample": "x"},
+            {"moescope": "abc", "moescope_sample": None},
         ):
-            with self.assertRaises(CaptureError):
-                self.requests.admit(request, arguments, 2)
+            with self.assertRaises(CaptureError) as caught:
+                self.requests.admit("b", arguments, [1, 2])
+            self.assertNotIsInstance(caught.exception, SampleRefused)
+        self.assertEqual(self.requests.tracked, {})
+
+    def test_a_second_request_for_a_sample_takes_it_over(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        first, other = self.admit("a", 0, 2), self.admit("b", 1, 2)
+        second = self.admit("again", 0, 2)
+        self.assertEqual(set(self.requests.tracked), {"b", "again"})
+        self.assertEqual((first.capture.samples[0].attempt, other.capture.samples[1].attempt), (1, 0))
+        self.assertIsNone(self.requests.retire("a", complete=False))  # its end is nobody's
+        self.assertIs(self.requests.retire("again", complete=True), second)
+        self.assertIsNone(self.admit("late", 0, 2))  # the sample is over
+        self.assertEqual(set(self.requests.tracked), {"b"})
+
+    def test_a_second_request_with_another_prompt_ends_its_sample_only(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        self.admit("a", 0, 2)
+        self.admit("b", 1, 2)
+        with self.assertRaisesRegex(SampleRefused, "different prompts"):
+            self.admit("other", 0, 3)
+        self.assertEqual(set(self.requests.tracked), {"b"})
+        self.assertIsNone(self.admit("late", 0, 2))
+
+    def test_a_prompt_that_grows_is_refused(self):
+        write_plan(self.spool, "abc", plan_of(samples=1))
+        self.admit("a", 0, 2)
+        self.assertIsNone(self.admit("a", 0, 2))  # preempted, and back
+        with self.assertRaisesRegex(SampleRefused, "grew"):
+            self.admit("a", 0, 4)
+
+    def test_a_request_that_never_started_is_not_forgotten(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        capture = self.requests.lost("abc", 1)
+        self.assertEqual(capture.key, "abc")
+        self.assertIsNone(self.requests.lost("abc", 1))
+        self.assertIsNone(self.requests.lost("abc", 7))
+        self.assertIsNone(self.requests.lost("gone", 0))
+        self.admit("again", 1, 2)
+        self.assertEqual(capture.samples[1].attempt, 1)
+
+    def test_a_sample_belongs_to_the_replica_that_began_it(self):
+        write_plan(self.spool, "abc", plan_of(samples=2))
+        here, stage, there = (Requests(self.spool, {}, CPU, replica=replica) for replica in (0, 0, 1))
+        for requests in (here, stage):
+            requests.admit("a", {"moescope": "abc", "moescope_sample": 0}, [1])
+        with self.assertRaisesRegex(SampleRefused, "another data-parallel rank"):
+            there.admit("again", {"moescope": "abc", "moescope_sample": 0}, [1])
+        self.assertEqual(there.tracked, {})
+        there.admit("b", {"moescope": "abc", "moescope_sample": 1}, [1])
+
+    def test_what_the_scheduler_does_not_say_is_an_error(self):
+        write_plan(self.spool, "abc", plan_of(samples=1))
+        self.admit("a", 0, 2)
+        with self.assertRaisesRegex(LookupError, "does not say"):
+            self.requests.wanted({"a": 2}, {"a": 0}, {})
+
+    def test_drafts_have_positions_that_only_the_model_knows(self):
+        write_plan(self.spool, "abc", plan_of(samples=2, phase="generated"))
+        requests = Requests(self.spool, {"hidden_states": [0]}, CPU, speculative=True)
+        for sample, request in enumerate("ab"):
+            requests.admit(request, {"moescope": "abc", "moescope_sample": sample}, [1, 2, 3])
+        self.assertEqual(self.wanted(["a", "b"], {"a": 3, "b": 3}, {"a": 0, "b": 0}, requests), [])
+        (group,) = self.wanted(["x", "b", "a"], {"x": 2, "b": 3, "a": 1}, {"x": 5, "b": 3, "a": 3}, requests)
+        self.assertEqual((group.rows, group.sample.tolist()), (slice(2, 6), [1, 1, 1, 0]))
+        self.assertEqual((group.position.tolist(), group.measured, group.repeats), ([-1] * 4, True, True))
 
 
 class FilesTest(unittest.TestCase):
@@ -239,7 +385,7 @@ class FilesTest(unittest.TestCase):
             first = collector.poll()
         self.assertEqual((type(first[0]), first[0].rows), (RowsReady, 3))
         spool.put(chunk_of(capture, [(0, 3)], {0: 3}))
-        spool.end(capture, 0, 4, 3)
+        spool.end(capture, End(0, 4, 3))
         rest = self.collect(collector)
         self.assertEqual([type(item) for item in rest], [RowsReady, SampleEnded])
         self.assertEqual(rest[1], SampleEnded(0, 4, 4))
@@ -271,7 +417,7 @@ class FilesTest(unittest.TestCase):
             self.collect(Collector(slow.folder, plan))
         self.assertIn("MOESCOPE_CAPTURE_BYTES", caught.exception.message)
         spool.put(chunk_of(other, [(0, 0)], {0: 1}))
-        spool.end(other, 0, 1, 1)
+        spool.end(other, End(0, 1, 1))
         self.assertEqual([type(item) for item in self.collect(Collector(other.folder, plan))], [RowsReady, SampleEnded])
 
     def test_stages_become_one_file(self):
@@ -289,7 +435,7 @@ class FilesTest(unittest.TestCase):
                           torch.tensor(positions, dtype=torch.int32), streams, {0: positions[-1] + 1})
                 )  # fmt: skip
                 time.sleep(0.12)
-            spool.end(capture, 0, 3, 3)
+            spool.end(capture, End(0, 3, 3))
         found = self.collect(collector)
         files = [load_file(item.path) for item in found if isinstance(item, RowsReady)]
         self.assertEqual(torch.cat([file["position"] for file in files]).tolist(), [0, 1, 2])

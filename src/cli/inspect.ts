@@ -85,7 +85,10 @@ function layers({ layers: all, moe }: ModelInfo): string {
 }
 
 function moeFacts(moe: MoeInfo): [string, string][] {
-  const { sharedExperts } = moe;
+  const { sharedExperts, zeroExperts } = moe;
+  const zero: [string, string][] = zeroExperts
+    ? [["zero experts", `${zeroExperts} of them, the last ones, compute nothing`]]
+    : [];
   const shared: [string, string] = [
     "shared experts",
     sharedExperts === 0 ? "none" : `${sharedExperts}, used for every token`,
@@ -98,7 +101,7 @@ function moeFacts(moe: MoeInfo): [string, string][] {
         "experts",
         `${where}${experts} routed, ${topK} used per token (fair share ${percent(topK / experts)})`,
       ],
-      ...(i === 0 ? [shared] : []),
+      ...(i === 0 ? [...zero, shared] : []),
       ["gating", gating ? ruleWords(gating) : "not known"],
     ];
   });

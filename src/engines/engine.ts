@@ -38,6 +38,8 @@ export interface MoeInfo {
   readonly topK: number;
   /** Experts that run for every token and have no logit. */
   readonly sharedExperts: number;
+  /** How many of `experts` compute nothing: the last ones (LongCat-Flash: the token itself). Absent: none. */
+  readonly zeroExperts?: number | undefined;
   /** The rule of all MoE layers; `null` where it is not known, or not the same in all of them (see {@link byLayer}). */
   readonly gating: Gating | null;
   /** One entry for each of {@link layers}; absent where all are alike. `moeLayer` looks a layer up either way. */

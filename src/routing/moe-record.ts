@@ -34,6 +34,7 @@ export const moeRecord = schema((z) =>
       experts: count(),
       topK: count(),
       sharedExperts: count(),
+      zeroExperts: count().optional(),
       gating: z.union([gating(), earlierGating()]).nullable(),
       byLayer: z
         .array(z.object({ experts: count(), topK: count(), gating: gating().nullable() }))

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { VllmOptions } from "../../src/engines/vllm/options.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
@@ -93,6 +93,31 @@ describe.skipIf(process.platform === "win32")("vLLM in a process of our own", ()
     const { at, loading } = await start(scenario);
     await expect(loading).rejects.toMatchObject(error);
     expect(await nothingLeft(at)).toBe(true);
+  });
+
+  it.each([
+    ["no logits", "router_logits", /layers 0-1: its modules keep them to themselves\. Leave the stream out/],
+    ["no layers", "router_logits", /^fake has MoE layers, but they are of a kind nobody knows\. Leave/],
+    ["whole", "hidden_states", /layers 0-1: vLLM was started without it; name it in the option `streams`/],
+    ["whole", "attention", /^vllm has no attention; leave them out$/],
+  ])("says why a stream is not there: %s, %s", async (scenario, stream, message) => {
+    const { llm } = await started(scenario);
+    await expect(llm.capture("ab", { streams: [stream] })).rejects.toMatchObject({
+      code: "UNKNOWN_STREAM",
+      message: expect.stringMatching(message),
+    });
+    await llm.close();
+  });
+
+  it("warns of a vLLM it was not tried with", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { llm } = await started("untested");
+    expect(warned).toHaveBeenCalledWith(expect.stringMatching(/^vLLM 0\.32\.0 was not tried/), {
+      type: "MoescopeWarning",
+      code: "UNTESTED_VLLM",
+    });
+    warned.mockRestore();
+    await llm.close();
   });
 
   it("gives up after startTimeout, and at once when it is aborted", async () => {

@@ -199,5 +199,7 @@ const info = (protocol: number) => ({
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
   chatTemplate: null,
   specialTokens: { bos: "", eos: "" },
+  tested: true,
+  newestTested: "0.32.0",
   devices: ["NVIDIA H100"],
 });

@@ -61,6 +61,12 @@ function fall(words) {
   leave(1);
 }
 
+/** What the plugin says where it cannot give everything, by scenario. */
+const REFUSALS = {
+  "no logits": { streams: {}, refused: { router_logits: "its modules keep them to themselves" } },
+  "no layers": { streams: {}, refused: { router_logits: "they are of a kind nobody knows" } },
+};
+
 const ready = (engineArgs) => ({
   type: "ready",
   protocol: 1,
@@ -77,24 +83,30 @@ const ready = (engineArgs) => ({
     parameters: 1000,
     bytes: 4000,
     quantization: "F32",
-    moe: {
-      layers: LAYERS,
-      experts: EXPERTS,
-      topK: 2,
-      sharedExperts: 0,
-      gating: {
-        score: "softmax",
-        chosenBy: "scores",
-        normalize: true,
-        scale: 1,
-        selectionBias: false,
-        groups: null,
-        weighted: "outputs",
-      },
-    },
+    moe:
+      scenario === "no layers"
+        ? null
+        : {
+            layers: LAYERS,
+            experts: EXPERTS,
+            topK: 2,
+            sharedExperts: 0,
+            gating: {
+              score: "softmax",
+              chosenBy: "scores",
+              normalize: true,
+              scale: 1,
+              selectionBias: false,
+              groups: null,
+              weighted: "outputs",
+            },
+          },
   },
   contextSize: engineArgs.max_model_len ?? 512,
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
+  ...REFUSALS[scenario],
+  tested: scenario !== "untested",
+  newestTested: "0.32.0",
   chatTemplate: null,
   specialTokens: { bos: "", eos: "" },
   devices: [],

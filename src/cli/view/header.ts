@@ -29,6 +29,7 @@ function moeLayers(model: ModelInfo, moe: MoeInfo): string {
   return moe.layers.length === model.layers ? "all MoE" : `${moe.layers.length} MoE`;
 }
 
-function expertFacts({ experts, topK, sharedExperts }: MoeInfo): string {
-  return `${experts} experts, top-${topK}${sharedExperts ? ` + ${sharedExperts} shared` : ""}`;
+function expertFacts({ experts, topK, sharedExperts, zeroExperts }: MoeInfo): string {
+  const zero = zeroExperts ? ` (${zeroExperts} of them zero)` : "";
+  return `${experts} experts${zero}, top-${topK}${sharedExperts ? ` + ${sharedExperts} shared` : ""}`;
 }

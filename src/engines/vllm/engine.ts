@@ -1,5 +1,7 @@
 import type { Plan } from "../../capture/plan.ts";
+import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
+import type { EmbeddingInfo, Task } from "../embedding.ts";
 import type {
   Engine,
   EngineRequest,
@@ -7,14 +9,16 @@ import type {
   MediaPrompt,
   MediaSpan,
   ModelInfo,
+  RowShapes,
   Step,
 } from "../engine.ts";
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
-import { engineArguments, settingsOf, type VllmOptions } from "./options.ts";
+import { engineArguments, forTask, settingsOf, type VllmOptions } from "./options.ts";
 import {
   encoded,
   fromWire,
+  outputOf,
   type ReadyMessage,
   type RunMessage,
   understood,
@@ -22,8 +26,10 @@ import {
   wirePlan,
 } from "./protocol.ts";
 import { findPython } from "./python.ts";
+import { rowShapes, type ToldStreams } from "./row-shapes.ts";
 import { takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
+import { warnIfUntested } from "./untested.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** Weights may have to be downloaded, and graphs compiled. */
@@ -38,11 +44,15 @@ export class VllmEngine implements Engine {
   readonly model: ModelInfo;
   readonly devices: readonly string[];
   readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
   readonly namedTemplates?: Engine["namedTemplates"];
   readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
   readonly #worker: WorkerProcess;
   readonly #pending: Map<number, Reply>;
   readonly #tokenText: Map<number, string>;
@@ -66,10 +76,14 @@ export class VllmEngine implements Engine {
     this.model = { ...ready.model, source };
     this.devices = ready.devices;
     this.contextSize = ready.contextSize;
+    this.task = ready.task;
+    this.causal = ready.causal;
+    this.embedding = ready.embedding;
     this.settings = settings;
     this.chatTemplate = ready.chatTemplate;
     this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
+    this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
     // An idle engine does not keep the process alive.
     worker.unref();
@@ -83,7 +97,7 @@ export class VllmEngine implements Engine {
    */
   static async load(model: string, options: VllmOptions = {}, signal?: AbortSignal): Promise<VllmEngine> {
     const { python, streams, limits = {}, startTimeout = START_TIMEOUT_MS, onStart, ...args } = options;
-    const engineArgs = engineArguments(args);
+    const engineArgs = engineArguments(forTask(args));
     const environment = await findPython({ python });
     signal?.throwIfAborted();
     const state = new WorkerState();
@@ -128,6 +142,7 @@ export class VllmEngine implements Engine {
         worker.send({ type: "start", model, engineArgs, ...(streams && { streams }), limits });
       },
     );
+    warnIfUntested(ready);
     return new VllmEngine(worker, state, ready, model, settingsOf(args));
   }
 
@@ -145,6 +160,10 @@ export class VllmEngine implements Engine {
 
   tokenText(tokenId: number): string {
     return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
   }
 
   /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
@@ -213,10 +232,13 @@ export class VllmEngine implements Engine {
             yield* ends.arrived(await takeRows(message.path, plan));
             break;
           case "ended":
-            yield* ends.counted(message.sample, message.rows);
+            yield* ends.counted(message);
             break;
           case "steps": {
-            const finished = message.finished.map((end) => ({ ...end, tokens: Int32Array.from(end.tokens) }));
+            const outputs = message.finished.map((end) => ({ end, output: outputOf(end) }));
+            for (const { end, output } of outputs)
+              if (!output) ends.lost(end.sample, `vLLM gave its request up (${end.reason})`);
+            const finished = outputs.flatMap(({ output }) => output ?? []);
             yield* ends.stepped(message.drawn, message.processed, finished);
             break;
           }

@@ -50,6 +50,43 @@ export interface VllmOptions extends EngineArguments, TaskOptions {
   readonly onStart?: (progress: StartProgress) => void;
 }
 
+/** vLLM's names of poolings. */
+const POOLING_TYPES = { mean: "MEAN", cls: "CLS", last: "LAST" } as const;
+
+/**
+ * Engine arguments that load the model for its task.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for what vLLM does not have, and for a task told twice.
+ */
+export function forTask({
+  task,
+  pooling,
+  normalize,
+  ...args
+}: EngineArguments & TaskOptions): EngineArguments {
+  const refuse = (what: string) => {
+    throw new RequestError("INVALID_ARGUMENT", what);
+  };
+  if (task !== "embed" && (pooling !== undefined || normalize !== undefined))
+    refuse(`${pooling !== undefined ? "pooling" : "normalize"} goes with task "embed"`);
+  if (task === undefined) return args;
+  for (const name of ["runner", "convert", "poolerConfig"])
+    if (args[name] !== undefined) refuse(`task and ${name} say the same in two ways; leave one of them out`);
+  if (task === "generate") return { ...args, runner: "generate" };
+  if (pooling === "none") refuse("vLLM makes a vector of each prompt: pooling none is llama.cpp's");
+  const type = POOLING_TYPES[pooling as keyof typeof POOLING_TYPES];
+  const poolerConfig = {
+    ...(type && { seq_pooling_type: type }),
+    ...(normalize === false && { use_activation: false }),
+  };
+  return {
+    ...args,
+    runner: "pooling",
+    ...(pooling === "rank" && { convert: "classify" }),
+    ...(Object.keys(poolerConfig).length > 0 && { poolerConfig }),
+  };
+}
+
 /** `maxModelLen` -> `max_model_len`, undefined ones left out. */
 export function engineArguments(options: EngineArguments): Record<string, unknown> {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);

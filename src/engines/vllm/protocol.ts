@@ -3,13 +3,14 @@ import type { Plan } from "../../capture/plan.ts";
 import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
 import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
 import { moeRecord, withCurrentMoe } from "../../routing/moe-record.ts";
-import { type EngineRequest, FINISH_REASONS } from "../engine.ts";
+import { POOLINGS, TASKS } from "../embedding.ts";
+import { type EngineRequest, FINISH_REASONS, type Finished } from "../engine.ts";
 
 /**
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-const PROTOCOL = 1;
+const PROTOCOL = 2;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);
@@ -36,10 +37,17 @@ export const readyMessage = z.object({
     // A plugin of another version may have guessed a rule.
     .transform((model) => withCurrentMoe(model, "vllm")),
   contextSize: count,
+  task: z.enum(TASKS),
+  causal: z.boolean(),
+  embedding: z.object({ pooling: z.enum(POOLINGS), normalize: z.boolean() }).nullable(),
   streams: z.partialRecord(
     z.enum(STREAM_NAMES as [StreamName, ...StreamName[]]),
     z.object({ layers: z.array(count), width: count }),
   ),
+  refused: z.record(z.string(), z.string()).default({}),
+  /** Whether this version of vLLM was tried with the plugin, and the newest that was. */
+  tested: z.boolean(),
+  newestTested: z.string(),
   chatTemplate: z.string().nullable(),
   namedTemplates: z.record(z.string(), z.string()).optional(),
   specialTokens: z.record(z.string(), z.string()),
@@ -51,12 +59,32 @@ export type ReadyMessage = z.infer<typeof readyMessage>;
 const wireError = z.object({ code: z.string(), message: z.string() });
 export type WireError = z.infer<typeof wireError>;
 
-const finished = z.object({
+/** How a request ended that did not come to its own end: vLLM was told to give it up, or had to. */
+const LOSSES = ["aborted", "failed"] as const;
+
+export const finished = z.object({
   sample: count,
   tokens,
   text: z.string(),
-  reason: z.enum(FINISH_REASONS),
+  reason: z.enum([...FINISH_REASONS, ...LOSSES]),
+  embedding: z.array(z.number()).optional(),
 });
+
+/** All rows of a sample have been announced, and how it ended; `aborted` is not final, see `docs/vllm-protocol.md`. */
+export const rowsEnd = z.object({
+  sample: count,
+  rows: count,
+  how: z.enum(["complete", ...LOSSES]),
+  why: z.string().nullish(),
+});
+export type RowsEnd = z.infer<typeof rowsEnd>;
+
+/** The output of a sample, or `null` where there is none: vLLM gave the request up. */
+export function outputOf({ reason, tokens, embedding, ...end }: z.infer<typeof finished>): Finished | null {
+  if (reason === "aborted" || reason === "failed") return null;
+  const vector = embedding && { embedding: Float32Array.from(embedding) };
+  return { ...end, reason, tokens: Int32Array.from(tokens), ...vector };
+}
 
 /** Where the tokens of an image lie in a prompt. */
 const media = z.array(z.object({ kind: z.string(), offset: count, length: count })).default([]);
@@ -83,7 +111,7 @@ export const workerMessage = z.discriminatedUnion("type", [
     newTokens,
   }),
   z.object({ type: z.literal("rows"), id: count, path: z.string(), rows: count }),
-  z.object({ type: z.literal("ended"), id: count, sample: count, rows: count }),
+  rowsEnd.extend({ type: z.literal("ended"), id: count }),
   z.object({ type: z.literal("end"), id: count, cancelled: z.boolean() }),
   z.object({ type: z.literal("error"), id: count.nullable(), error: wireError }),
 ]);

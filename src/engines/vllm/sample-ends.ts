@@ -2,31 +2,49 @@ import type { RowBatch } from "../../capture/rows.ts";
 import { EngineError } from "../../errors.ts";
 import type { EngineRequest, Finished, Step } from "../engine.ts";
 import { Overshoot } from "./overshoot.ts";
+import type { RowsEnd } from "./protocol.ts";
+import { SampleLabels } from "./sample-labels.ts";
+
+interface Sample {
+  rows: number;
+  /** How many there are to be. */
+  expected: number | null;
+  end: Finished | null;
+  told: boolean;
+  /** Why it will not come to its end; another request for it may still bring it there. */
+  lost: string | null;
+}
 
 /**
  * Makes steps of what vLLM tells of its output, its rows and their number, each on a way of its own: the end of a sample
- * comes after all of its rows, as a sink may rely on. A sample that the run does not have is an EngineError `ENGINE_FAILED`.
+ * comes after all of its rows, as a sink may rely on. A sample that is lost does not end, and the others go on. A sample
+ * that the run does not have is an EngineError `ENGINE_FAILED`.
  */
 export class SampleEnds {
-  readonly #samples: { rows: number; expected: number | null; end: Finished | null; told: boolean }[];
+  readonly #samples: Sample[];
+  readonly #labels: SampleLabels;
   readonly #overshoot: Overshoot;
 
   constructor(requests: readonly EngineRequest[]) {
+    this.#labels = new SampleLabels(requests);
     this.#overshoot = new Overshoot(requests);
-    this.#samples = requests.map(() => ({ rows: 0, expected: null, end: null, told: false }));
+    this.#samples = requests.map(() => ({ rows: 0, expected: null, end: null, told: false, lost: null }));
   }
 
   /** Rows have come. */
   *arrived(batch: RowBatch): Generator<Step, void, void> {
     for (const index of batch.sample) this.#at(index).rows++;
+    this.#labels.check(batch);
     const certain = this.#overshoot.pass(batch);
     if (certain) yield { ...NOTHING, batch: certain };
     yield* this.#whole();
   }
 
-  /** All rows of the sample have been announced: so many. */
-  *counted(sample: number, rows: number): Generator<Step, void, void> {
-    this.#at(sample).expected = rows;
+  /** All rows of a sample have been announced. */
+  *counted({ sample: index, rows, how, why }: RowsEnd): Generator<Step, void, void> {
+    const sample = this.#at(index);
+    if (how === "complete") Object.assign(sample, { expected: rows, lost: null });
+    else sample.lost = why ?? (how === "aborted" ? ABORTED : "the engine gave it up");
     yield* this.#whole();
   }
 
@@ -41,12 +59,23 @@ export class SampleEnds {
     yield* this.#whole();
   }
 
+  /** The sample's output will not come. */
+  lost(index: number, why: string): void {
+    this.#at(index).lost ??= why;
+  }
+
+  /** Whether every sample has come to its end, or will not. */
+  get settled(): boolean {
+    return this.#samples.every(({ told, lost }) => told || lost !== null);
+  }
+
   /** The samples that have ended and whose rows are all here; each once. */
   *#whole(): Generator<Step, void, void> {
     const whole = this.#samples.filter(({ told, end, rows, expected }) => !told && end && rows === expected);
     if (whole.length === 0) return;
     for (const sample of whole) sample.told = true;
     const finished = whole.map(({ end }) => end!);
+    for (const end of finished) this.#labels.end(end);
     for (const batch of this.#overshoot.release(finished)) yield { ...NOTHING, batch };
     yield { ...NOTHING, finished };
   }
@@ -61,10 +90,23 @@ export class SampleEnds {
   assertAll(): void {
     const index = this.#samples.findIndex(({ told }) => !told);
     if (index < 0) return;
-    const { rows, expected, end } = this.#samples[index]!;
-    const what = end ? `has ${rows} of ${expected ?? "an unknown number of"} rows` : "did not end";
-    throw new EngineError("ENGINE_FAILED", `vLLM ended the run, but sample ${index} ${what}`);
+    const { rows, expected, end, lost } = this.#samples[index]!;
+    const others = this.#samples.filter(({ told }) => !told).length - 1;
+    const what =
+      lost !== null
+        ? `was not completed: ${lost}`
+        : end
+          ? `has ${rows} of ${expected ?? "an unknown number of"} rows`
+          : "did not end";
+    throw new EngineError(
+      "ENGINE_FAILED",
+      `vLLM ended the run, but sample ${index} ${what}${others > 0 ? `, and ${others} more` : ""}`,
+      { retryable: lost !== null },
+    );
   }
 }
+
+/** Why a sample is lost when nothing else is known of it. */
+const ABORTED = "its request was aborted";
 
 const NOTHING: Step = { batch: null, drawn: [], finished: [], processed: 0 };

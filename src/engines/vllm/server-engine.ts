@@ -3,23 +3,28 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
+import type { StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
-import type {
-  Engine,
-  EngineRequest,
-  Finished,
-  FinishReason,
-  MediaPrompt,
-  ModelInfo,
-  Step,
-} from "../engine.ts";
+import type { EmbeddingInfo, Task } from "../embedding.ts";
+import type { Engine, EngineRequest, MediaPrompt, ModelInfo, RowShapes, Step } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { frames } from "./frames.ts";
 import { inlineImages } from "./inline-images.ts";
-import { encoded, fromWire, type ReadyMessage, readyMessage, understood, wirePlan } from "./protocol.ts";
+import {
+  encoded,
+  fromWire,
+  type ReadyMessage,
+  readyMessage,
+  rowsEnd,
+  understood,
+  wirePlan,
+} from "./protocol.ts";
+import { rowShapes, type ToldStreams } from "./row-shapes.ts";
 import { parseRows, takeRows } from "./rows-file.ts";
 import { SampleEnds } from "./sample-ends.ts";
 import { ServerClient } from "./server-client.ts";
+import { ServerRequests } from "./server-requests.ts";
+import { warnIfUntested } from "./untested.ts";
 
 /** How to reach a `vllm serve`. */
 export interface ServerOptions {
@@ -27,8 +32,8 @@ export interface ServerOptions {
   readonly apiKey?: string;
 }
 
-/** Requests that are sent and not answered yet, per run; vLLM schedules them, and more would only wait there. */
-const CONCURRENT = 128;
+/** The longest wait for the last rows after the server has answered every request: they are on their way to its disk. */
+const DRAIN_MS = 120_000;
 
 const count = z.int().nonnegative();
 const info = readyMessage.extend({ proof: z.string() });
@@ -39,32 +44,13 @@ const frame = z.discriminatedUnion("type", [
     path: z.string().optional(),
     newTokens: z.array(z.tuple([count, z.string()])).default([]),
   }),
-  z.object({ type: z.literal("ended"), sample: count, rows: count, tokens: count }),
+  rowsEnd.extend({ type: z.literal("ended"), tokens: count }),
   z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string() }) }),
   z.object({ type: z.literal("end") }),
 ]);
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
 const tokenized = z.object({ tokens: z.array(count) });
 const detokenized = z.object({ prompt: z.string() });
-const completion = z.object({
-  choices: z
-    .array(
-      z.object({
-        text: z.string(),
-        finish_reason: z.string().nullable(),
-        stop_reason: z.union([z.string(), z.number()]).nullish(),
-        token_ids: z.array(count),
-      }),
-    )
-    .length(1),
-});
-
-const completed = z.object({
-  tokens: z.array(count),
-  text: z.string(),
-  reason: z.enum(["length", "eos", "stop"]),
-});
-
 /** A `vllm serve` that has the plugin, somewhere else. */
 export class VllmServerEngine implements Engine {
   readonly kind = "vllm";
@@ -72,16 +58,21 @@ export class VllmServerEngine implements Engine {
   readonly model: ModelInfo;
   readonly devices: readonly string[];
   readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
   readonly chatTemplate: string | null;
   readonly namedTemplates?: Engine["namedTemplates"];
   readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
   readonly #client: ServerClient;
   /** What the server calls the model. */
   readonly #served: string;
   /** Shows the server that we read its files; `null`: we cannot. */
   readonly #proof: string | null;
   readonly #tokenText = new Map<number, string>();
+  readonly #requests: ServerRequests;
   readonly #turns = new Turns();
   readonly #closing = new AbortController();
 
@@ -93,9 +84,14 @@ export class VllmServerEngine implements Engine {
     this.model = { ...ready.model, source: client.base };
     this.devices = ready.devices;
     this.contextSize = ready.contextSize;
+    this.task = ready.task;
+    this.causal = ready.causal;
+    this.embedding = ready.embedding;
+    this.#requests = new ServerRequests(client, served, ready.embedding);
     this.chatTemplate = ready.chatTemplate;
     this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
+    this.#told = ready;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
   }
 
@@ -116,6 +112,7 @@ export class VllmServerEngine implements Engine {
     // A server elsewhere does not get to say which files are read here.
     const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
     const proof = near ? await readFile(ready.proof, "utf8").catch(() => null) : null;
+    warnIfUntested(ready);
     return new VllmServerEngine(client, ready, data[0]!.id, proof);
   }
 
@@ -134,6 +131,10 @@ export class VllmServerEngine implements Engine {
 
   tokenText(tokenId: number): string {
     return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
   }
 
   async modelHash(): Promise<null> {
@@ -181,16 +182,46 @@ export class VllmServerEngine implements Engine {
     );
     const path = `/v1/moescope/captures/${key}`;
     try {
-      // A request that fails ends the others, and the stream of rows, which would wait for it for ever.
-      const failed = new AbortController();
-      const either = AbortSignal.any([signal, failed.signal]);
-      // Each request listens to it.
-      setMaxListeners(0, either);
-      const stream = await this.#client.stream(path, either);
-      const outputs = this.#send(requests, key, either);
-      const all = Promise.all(outputs);
-      all.catch((error) => failed.abort(error));
-      const ends = new SampleEnds(requests);
+      yield* this.#follow(requests, plan, { key, local, path }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      // Also after a whole run: what is not there any more need not be forgotten.
+      await this.#client.delete(path).catch(() => {});
+    }
+  }
+
+  /** Sends the requests and takes their rows, until every sample has ended or will not. */
+  async *#follow(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { key, local, path }: { readonly key: string; readonly local: boolean; readonly path: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<Step, void, void> {
+    // A request that is wrong ends the others, and the stream of rows, which would wait for it.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    // Each request listens to it.
+    setMaxListeners(0, either);
+    const ends = new SampleEnds(requests);
+    const stream = await this.#client.stream(path, either);
+    const outputs = this.#requests.send(requests, key, either);
+    let drain: NodeJS.Timeout | undefined;
+    const wait = () => {
+      if (ends.settled) stop.abort(SETTLED);
+      clearTimeout(drain);
+      drain = setTimeout(() => stop.abort(missingRows(this.#client.base)), DRAIN_MS);
+    };
+    const all = Promise.all(outputs);
+    all.then(
+      (answers) => {
+        for (const answer of answers) if ("lost" in answer) ends.lost(answer.sample, answer.lost);
+        wait();
+      },
+      (error) => stop.abort(error),
+    );
+    try {
       for await (const { head, body } of frames(stream)) {
         const message = understood(frame, head, this.#client.base);
         if (message.type === "error") throw fromWire(message.error);
@@ -199,19 +230,19 @@ export class VllmServerEngine implements Engine {
           for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
           yield* ends.arrived(await this.#rows(body, message.path, local, plan));
         } else {
-          yield* ends.counted(message.sample, message.rows);
-          yield* ends.stepped([], message.tokens, [await outputs[message.sample]!]);
+          yield* ends.counted(message);
+          const output = message.how === "complete" ? await outputs[message.sample]! : null;
+          yield* ends.stepped([], message.tokens, output && !("lost" in output) ? [output] : []);
         }
+        if (drain !== undefined) wait();
       }
       await all;
-      ends.assertAll();
     } catch (error) {
-      signal.throwIfAborted();
-      throw error;
+      if (error !== SETTLED) throw error;
     } finally {
-      // Also after a whole run: what is not there any more need not be forgotten.
-      await this.#client.delete(path).catch(() => {});
+      clearTimeout(drain);
     }
+    ends.assertAll();
   }
 
   #rows(
@@ -228,71 +259,18 @@ export class VllmServerEngine implements Engine {
     );
   }
 
-  /** Send the requests, a bounded number at a time; one promise each. */
-  #send(requests: readonly EngineRequest[], key: string, signal: AbortSignal): Promise<Finished>[] {
-    const running: Promise<unknown>[] = [];
-    return requests.map(async (request, sample) => {
-      const before = sample >= CONCURRENT ? running[sample - CONCURRENT] : undefined;
-      const answer = (before ?? Promise.resolve()).then(() => this.#complete(request, sample, key, signal));
-      running[sample] = answer.catch(() => {});
-      return answer;
-    });
-  }
-
-  async #complete(
-    { tokens, media, maxTokens, sampling }: EngineRequest,
-    sample: number,
-    key: string,
-    signal: AbortSignal,
-  ): Promise<Finished> {
-    if (media) return this.#completeWithImages(media, { key, sample, maxTokens, sampling }, signal);
-    const body = {
-      model: this.#served,
-      prompt: [...tokens],
-      // vLLM draws one at least; with 0 it is not part of the output.
-      max_tokens: Math.max(1, maxTokens),
-      temperature: sampling.temperature,
-      top_k: sampling.topK,
-      top_p: sampling.topP,
-      min_p: sampling.minP,
-      seed: sampling.seed,
-      stop: sampling.stop,
-      ignore_eos: sampling.ignoreEos,
-      return_token_ids: true,
-      vllm_xargs: { moescope: key, moescope_sample: sample },
-    };
-    const answer = await this.#client.compute("/v1/completions", body, completion, signal);
-    const { text, token_ids: ids, finish_reason, stop_reason } = answer.choices[0]!;
-    if (maxTokens === 0) return { sample, tokens: new Int32Array(0), text: "", reason: "length" };
-    const reason: FinishReason =
-      finish_reason !== "stop" ? "length" : typeof stop_reason === "string" ? "stop" : "eos";
-    return { sample, tokens: Int32Array.from(ids), text, reason };
-  }
-
-  /** vLLM's own route for prompts takes no images. */
-  async #completeWithImages(
-    { prompt, images }: MediaPrompt,
-    request: Pick<EngineRequest, "maxTokens" | "sampling"> & {
-      readonly key: string;
-      readonly sample: number;
-    },
-    signal: AbortSignal,
-  ): Promise<Finished> {
-    const body = { prompt, images: await inlineImages(images, signal), ...request };
-    const { tokens, text, reason } = await this.#client.compute(
-      "/v1/moescope/completions",
-      body,
-      completed,
-      signal,
-    );
-    const { sample, maxTokens } = request;
-    if (maxTokens === 0) return { sample, tokens: new Int32Array(0), text: "", reason: "length" };
-    return { sample, tokens: Int32Array.from(tokens), text, reason };
-  }
-
   async close(): Promise<void> {
     this.#closing.abort(
       new EngineError("ENGINE_CLOSED", "the connection was closed; load it again to use it"),
     );
   }
 }
+
+/** Nothing more is awaited. */
+const SETTLED = Symbol("settled");
+
+const missingRows = (base: string) =>
+  new EngineError(
+    "ENGINE_FAILED",
+    `${base} has answered every request, but no row has come for ${DRAIN_MS / 1000} s and some are missing`,
+  );

@@ -1,7 +1,7 @@
 import { type Graph, type GraphNode, NONE, weightAt } from "./graph.ts";
 
 /** Of no layer: before the first one. */
-export const BEFORE_LAYERS = -1;
+const BEFORE_LAYERS = -1;
 /** Carries no token's values. */
 const STILL = -2;
 
