@@ -2,18 +2,7 @@ export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./a
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
-export type { Parting } from "./analysis/alignment.ts";
 export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
-export {
-  coefficientOfVariation,
-  type LoadBalance,
-  loadBalance,
-  maxViolation,
-  normalizedEntropy,
-  type UnderusedExpert,
-  type UnderusedOptions,
-  underusedExperts,
-} from "./analysis/balance.ts";
 export type {
   CaptureAnalysis,
   Completeness,
@@ -25,15 +14,26 @@ export type {
   TextStrip,
 } from "./analysis/capture-analysis.ts";
 export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
+export type { Parting } from "./analysis/compare/alignment.ts";
 export {
   type CaptureComparison,
   type CompareOptions,
   compareCaptures,
   type LayerComparison,
-} from "./analysis/compare.ts";
-export { compareLabels, type LabelComparison, type LayerLabelComparison } from "./analysis/compare-labels.ts";
-export type { ComparedRows, FirstDisagreement, MovedToken, TokenPlace } from "./analysis/compared-rows.ts";
-export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+} from "./analysis/compare/compare-captures.ts";
+export {
+  compareLabels,
+  type LabelComparison,
+  type LayerLabelComparison,
+} from "./analysis/compare/compare-labels.ts";
+export type {
+  ComparedRows,
+  FirstDisagreement,
+  MovedToken,
+  TokenPlace,
+} from "./analysis/compare/compared-rows.ts";
+export { type LayerShift, largestShifts, type UsageShift } from "./analysis/compare/usage-shift.ts";
+export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/expert-usage.ts";
 export type {
   CoactivationPair,
   CoactivationSummary,
@@ -50,6 +50,11 @@ export type {
   TokenInContext,
   TokenPreference,
 } from "./analysis/layer-analysis.ts";
+export { coactivationReducer } from "./analysis/reducers/coactivation.ts";
+export { combine } from "./analysis/reducers/combine.ts";
+export { entropyReducer } from "./analysis/reducers/entropy.ts";
+export type { Reducer } from "./analysis/reducers/reducer.ts";
+export { usageReducer } from "./analysis/reducers/usage.ts";
 export {
   type ExpertSpecialization,
   type LabelShare,
@@ -59,8 +64,23 @@ export {
   specialization,
 } from "./analysis/specialization.ts";
 export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
-export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
-export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
+export {
+  coefficientOfVariation,
+  type LoadBalance,
+  loadBalance,
+  maxViolation,
+  normalizedEntropy,
+  type UnderusedExpert,
+  type UnderusedOptions,
+  underusedExperts,
+} from "./analysis/statistics/balance.ts";
+export {
+  type RowMean,
+  routingEntropy,
+  routingMargin,
+  rowEntropy,
+  rowMargin,
+} from "./analysis/statistics/row-entropy.ts";
 export {
   Capture,
   type CaptureOrigin,
@@ -128,12 +148,6 @@ export type {
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
 export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
-export { coactivationReducer } from "./reducers/coactivation.ts";
-export { combine } from "./reducers/combine.ts";
-export { entropyReducer } from "./reducers/entropy.ts";
-export type { Reducer } from "./reducers/reducer.ts";
-export { usageReducer } from "./reducers/usage.ts";
-export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";
@@ -141,3 +155,4 @@ export { type TopK, topk } from "./routing/topk.ts";
 export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
 export { openCapture } from "./store/folder-source.ts";
 export { type StoredRun, storedRun } from "./store/stored-run.ts";
+export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -1,4 +1,4 @@
-import type { ExpertUsage } from "../analysis/usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import type { CacheType } from "../engines/llama/cache-size.ts";
 import { ModelError, RequestError } from "../errors.ts";

@@ -1,8 +1,8 @@
-import { chosenExperts, routedLayers } from "../analysis/chosen.ts";
-import { wilsonInterval } from "../analysis/wilson.ts";
+import { chosenExperts, routedLayers } from "../analysis/scan/chosen.ts";
+import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
+import { wilsonInterval } from "../analysis/statistics/wilson.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
-import { jackknifeHalfWidth } from "./jackknife.ts";
 import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
 type Interval = readonly [low: number, high: number];

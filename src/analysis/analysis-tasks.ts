@@ -1,9 +1,9 @@
 import type { Capture } from "../capture/capture.ts";
 import { analyzeLayer, type LayerFindings, type TestSettings } from "./analyze-layer.ts";
 import type { LayerFlow, RoutingPaths } from "./capture-analysis.ts";
-import { layerFlow } from "./layer-flow.ts";
-import { pathSegments, routingPaths } from "./routing-paths.ts";
-import { type RowContext, rowContext } from "./row-context.ts";
+import { layerFlow } from "./measures/flows.ts";
+import { pathSegments, routingPaths } from "./measures/paths.ts";
+import { type RowContext, rowContext } from "./rows/row-context.ts";
 
 /** A part of an analysis that needs nothing of the others. Plain data, as are the results: both cross threads. */
 export type AnalysisTask =

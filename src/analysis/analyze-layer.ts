@@ -1,21 +1,21 @@
 import type { Capture } from "../capture/capture.ts";
 import { PairTally } from "./coactivation.ts";
-import { coactivationSummary } from "./coactivation-summary.ts";
-import { rowEntropy, rowMargin } from "./entropy.ts";
-import { balanceOf, expertLoads } from "./expert-load.ts";
-import { TasteTally } from "./expert-tastes.ts";
-import { type GroupCounts, GroupTally } from "./group-tally.ts";
-import { hiddenRelation } from "./hidden-relation.ts";
+import { groupByLabel, UsageTally } from "./expert-usage.ts";
 import type { LabelUsage, LayerAnalysis } from "./layer-analysis.ts";
-import { layerChunks } from "./layer-chunks.ts";
-import { type LayerTest, testLayer } from "./permutation-test.ts";
-import { type DivergenceTest, testRotations } from "./rotation-test.ts";
-import type { RowContext } from "./row-context.ts";
-import type { RowGroups } from "./row-groups.ts";
-import { SummaryTally } from "./row-summary.ts";
-import { TestedRows } from "./tested-rows.ts";
-import { unitsOf } from "./units.ts";
-import { groupByLabel, UsageTally } from "./usage.ts";
+import { coactivationSummary } from "./measures/coactivation.ts";
+import { hiddenRelation } from "./measures/hidden-states.ts";
+import { type GroupCounts, GroupTally } from "./measures/tallies/group-counts.ts";
+import { unitsOf } from "./measures/tallies/sample-counts.ts";
+import { TasteTally } from "./measures/token-preferences.ts";
+import { balanceOf, expertLoads } from "./measures/usage.ts";
+import type { RowContext } from "./rows/row-context.ts";
+import type { RowGroups } from "./rows/row-groups.ts";
+import { TestedRows } from "./rows/tested-rows.ts";
+import { layerChunks } from "./scan/layer-chunks.ts";
+import { SummaryTally } from "./statistics/moments.ts";
+import { type LayerTest, testLayer } from "./statistics/randomization/permutation-test.ts";
+import { type DivergenceTest, testRotations } from "./statistics/randomization/rotation-test.ts";
+import { rowEntropy, rowMargin } from "./statistics/row-entropy.ts";
 
 /** How the random parts of an analysis are made. */
 export interface TestSettings {

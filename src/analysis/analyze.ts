@@ -3,13 +3,13 @@ import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
 import { type AnalysisTask, analysisTasks, type TaskResult } from "./analysis-tasks.ts";
 import type { CaptureAnalysis } from "./capture-analysis.ts";
-import { routedLayers } from "./chosen.ts";
-import { completenessOf, labelSummaries } from "./completeness.ts";
-import { standOutExperts, withQValues } from "./group-usage.ts";
-import { runHere, runOnThreads } from "./run-tasks.ts";
-import { textStrips } from "./text-strips.ts";
-import { labelledSamples } from "./units.ts";
-import { checkPermutations } from "./usage-shift.ts";
+import { checkPermutations } from "./compare/usage-shift.ts";
+import { standOutExperts, withQValues } from "./measures/group-usage.ts";
+import { labelledSamples } from "./measures/tallies/sample-counts.ts";
+import { textStrips } from "./measures/texts.ts";
+import { completenessOf, labelSummaries } from "./rows/completeness.ts";
+import { routedLayers } from "./scan/chosen.ts";
+import { runHere, runOnThreads } from "./scan/threads.ts";
 
 export interface AnalyzeOptions {
   /** 0-based layers; negative ones count from the last. Default: all whose chosen experts are known. */

@@ -1,5 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
-import { chosenExperts, routedLayers } from "./chosen.ts";
+import { chosenExperts, routedLayers } from "./scan/chosen.ts";
 
 /** How often pairs of a layer's experts served the same row. */
 export interface Coactivation {

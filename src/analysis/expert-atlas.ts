@@ -1,6 +1,6 @@
 import type { CaptureAnalysis } from "./capture-analysis.ts";
 import type { GroupUsage } from "./layer-analysis.ts";
-import { principalPlane } from "./principal-plane.ts";
+import { principalPlane } from "./statistics/linear/principal-plane.ts";
 
 /** Experts as points in a plane. */
 export interface ExpertAtlas {

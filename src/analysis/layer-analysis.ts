@@ -1,4 +1,4 @@
-import type { LoadBalance } from "./balance.ts";
+import type { LoadBalance } from "./statistics/balance.ts";
 
 export interface LayerAnalysis {
   /** 0-based, dense layers counted. */

@@ -1,9 +1,9 @@
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
-import { benjaminiHochberg } from "./benjamini-hochberg.ts";
-import { routedLayers } from "./chosen.ts";
-import { type LayerTest, testLayer } from "./permutation-test.ts";
-import { labelledSamples, unitsOf } from "./units.ts";
+import { labelledSamples, unitsOf } from "./measures/tallies/sample-counts.ts";
+import { routedLayers } from "./scan/chosen.ts";
+import { benjaminiHochberg } from "./statistics/benjamini-hochberg.ts";
+import { type LayerTest, testLayer } from "./statistics/randomization/permutation-test.ts";
 
 export interface SpecializationOptions {
   /**

@@ -1,6 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
-import { type ChosenRows, chosenExperts, routedLayers } from "./chosen.ts";
-import { type ExpertUsage, groupByLabel, type LayerUsage, UsageTally, usageOf } from "./usage.ts";
+import { type ExpertUsage, groupByLabel, type LayerUsage, UsageTally, usageOf } from "./expert-usage.ts";
+import { type ChosenRows, chosenExperts, routedLayers } from "./scan/chosen.ts";
 
 /**
  * Usage as `expertUsage` counts it, of some rows only.

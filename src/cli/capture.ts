@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { expertUsage } from "../analysis/usage.ts";
+import { expertUsage } from "../analysis/expert-usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
@@ -9,20 +9,20 @@ import { given } from "../given.ts";
 import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { storedRun } from "../store/stored-run.ts";
-import { safeText } from "../view/safe-text.ts";
+import { safeText } from "../views/safe-text.ts";
+import { captureSummary } from "../views/terminal/capture-summary.ts";
+import { header } from "../views/terminal/header.ts";
+import { dim } from "../views/terminal/paint.ts";
+import { hasRouting, middleLayer, sampleStrips } from "../views/terminal/sample-strips.ts";
+import { clip } from "../views/terminal/text.ts";
+import { usageByLabel, usageMap } from "../views/terminal/usage-map.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
 import { captureReport } from "./report.ts";
 import { captureWithProgress, watched, withModel } from "./run-capture.ts";
-import { hasRouting, middleLayer, sampleStrips } from "./sample-strip.ts";
 import { UsageError } from "./usage-error.ts";
-import { captureSummary } from "./view/capture-summary.ts";
-import { header } from "./view/header.ts";
-import { dim } from "./view/paint.ts";
-import { clip } from "./view/text.ts";
-import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */
 export interface CaptureFlags extends PromptFlags, LoadFlags {

@@ -1,5 +1,5 @@
-import type { CaptureComparison } from "../analysis/compare.ts";
-import type { LabelComparison } from "../analysis/compare-labels.ts";
+import type { CaptureComparison } from "../analysis/compare/compare-captures.ts";
+import type { LabelComparison } from "../analysis/compare/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
 
 /**

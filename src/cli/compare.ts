@@ -1,18 +1,18 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { compareCaptures } from "../analysis/compare.ts";
-import { compareLabels } from "../analysis/compare-labels.ts";
+import { compareCaptures } from "../analysis/compare/compare-captures.ts";
+import { compareLabels } from "../analysis/compare/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { Prompt } from "../prompt.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { comparisonView } from "../views/terminal/comparison.ts";
+import { labelComparisonView } from "../views/terminal/label-comparison.ts";
 import type { CommandContext } from "./command.ts";
 import { comparisonReport, labelReport } from "./compare-report.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { flagsOfItsEngine, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
-import { comparisonView } from "./view/comparison.ts";
-import { labelComparisonView } from "./view/label-comparison.ts";
 
 /** The options of `moescope compare`, parsed. */
 export interface CompareFlags extends PromptFlags, LoadFlags {

@@ -1,22 +1,22 @@
 import { join } from "node:path";
+import { expertUsage } from "../analysis/expert-usage.ts";
 import { type Specialization, specialization } from "../analysis/specialization.ts";
 import { type StandOut, standOuts } from "../analysis/stand-outs.ts";
-import { expertUsage } from "../analysis/usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import { packageRoot } from "../package-root.ts";
 import { type Prompt, promptLabel } from "../prompt.ts";
+import { captureSummary } from "../views/terminal/capture-summary.ts";
+import { header } from "../views/terminal/header.ts";
+import { bold, dim } from "../views/terminal/paint.ts";
+import { stripTokens } from "../views/terminal/sample-strips.ts";
+import { standOutList } from "../views/terminal/specialized-experts.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
+import { tokenStrip } from "../views/terminal/token-strip.ts";
+import { usageByLabel } from "../views/terminal/usage-map.ts";
 import type { CommandContext } from "./command.ts";
 import { readPrompts } from "./prompt-files.ts";
 import { captureReport } from "./report.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
-import { stripTokens } from "./sample-strip.ts";
-import type { Terminal } from "./terminal.ts";
-import { captureSummary } from "./view/capture-summary.ts";
-import { header } from "./view/header.ts";
-import { bold, dim } from "./view/paint.ts";
-import { standOutList } from "./view/stand-outs.ts";
-import { tokenStrip } from "./view/token-strip.ts";
-import { usageByLabel } from "./view/usage-map.ts";
 
 /** Enough for a line of code or a sentence, and a strip of two lines. */
 const CONTINUATION = 16;

@@ -1,13 +1,13 @@
 import { ranges } from "../capture/plan.ts";
 import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
-import { bytes, count, percent } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { bytes, count, percent } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { bold, dim } from "../views/terminal/paint.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
+import { clip, padRight } from "../views/terminal/text.ts";
 import type { CommandContext } from "./command.ts";
 import { inspectTensors } from "./inspect-tensors.ts";
 import { resolving } from "./run-capture.ts";
-import type { Terminal } from "./terminal.ts";
-import { bold, dim } from "./view/paint.ts";
-import { clip, padRight } from "./view/text.ts";
 
 export interface InspectFlags {
   readonly json?: boolean | undefined;

@@ -1,12 +1,12 @@
 import { statSync } from "node:fs";
 import { advisePlacement } from "../advice/advise-placement.ts";
-import { type ExpertUsage, expertUsage } from "../analysis/usage.ts";
+import { type ExpertUsage, expertUsage } from "../analysis/expert-usage.ts";
 import { given } from "../given.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { placementView } from "../views/terminal/placement.ts";
 import type { CommandContext } from "./command.ts";
 import { readProfile } from "./profile.ts";
 import { resolving } from "./run-capture.ts";
-import { placementView } from "./view/placement.ts";
 
 /** The options of `moescope place`, parsed. */
 export interface PlaceFlags {

@@ -1,24 +1,24 @@
 import { readFile } from "node:fs/promises";
-import { RequestError } from "../errors.ts";
 import {
   formatProfile,
   mergeProfiles,
   type Profile,
   parseProfile,
   profileReducer,
-} from "../reducers/profile.ts";
+} from "../analysis/reducers/profile.ts";
+import { RequestError } from "../errors.ts";
 import { replaceFile } from "../store/atomic-file.ts";
-import { count } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { count } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { header } from "../views/terminal/header.ts";
+import { dim } from "../views/terminal/paint.ts";
+import { usageByLabel, usageMap } from "../views/terminal/usage-map.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
 import { watched, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
-import { header } from "./view/header.ts";
-import { dim } from "./view/paint.ts";
-import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope profile`, parsed. */
 export interface ProfileFlags extends PromptFlags, LoadFlags {

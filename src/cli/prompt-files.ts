@@ -2,8 +2,8 @@ import { createReadStream } from "node:fs";
 import { RequestError } from "../errors.ts";
 import type { Prompt } from "../prompt.ts";
 import { schema } from "../schema.ts";
-import { bytes } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { bytes } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
 
 /** Prompts and their tokens are held in memory for the whole run; a larger corpus is better run in parts. */
 const MAX_BYTES = 64e6;

@@ -1,7 +1,7 @@
 import { pruneCandidates } from "../advice/prune-candidates.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { pruneView } from "../views/terminal/prune-candidates.ts";
 import type { CommandContext } from "./command.ts";
-import { pruneView } from "./view/prune-candidates.ts";
 
 /** `moescope prune-candidates DIR`. */
 export async function prune(

@@ -1,8 +1,8 @@
-import { loadBalance } from "../analysis/balance.ts";
-import { type ExpertUsage, expertUsage, type UsageCounts } from "../analysis/usage.ts";
+import { type ExpertUsage, expertUsage, type UsageCounts } from "../analysis/expert-usage.ts";
+import { loadBalance } from "../analysis/statistics/balance.ts";
 import type { Capture } from "../capture/capture.ts";
 import { axesOf, streamSpec } from "../capture/streams.ts";
-import { hasRouting } from "./sample-strip.ts";
+import { hasRouting } from "../views/terminal/sample-strips.ts";
 
 /**
  * The facts of a capture as a plain object, for `--json`: what the views show, with every layer and token. The values

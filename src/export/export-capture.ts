@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { expertUsage } from "../analysis/usage.ts";
+import { expertUsage } from "../analysis/expert-usage.ts";
 import type { Capture } from "../capture/capture.ts";
 import { replaceFile, storageError } from "../store/atomic-file.ts";
 import { expertLoad } from "./expert-load.ts";

@@ -1,4 +1,4 @@
-import { chosenRows, routedLayers, rowChunks } from "../analysis/chosen.ts";
+import { chosenRows, routedLayers, rowChunks } from "../analysis/scan/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
 import type { NpyArray } from "./npy.ts";

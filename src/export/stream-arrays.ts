@@ -1,4 +1,4 @@
-import { rowChunks } from "../analysis/chosen.ts";
+import { rowChunks } from "../analysis/scan/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { type StreamName, streamSpec } from "../capture/streams.ts";
 import { RequestError } from "../errors.ts";

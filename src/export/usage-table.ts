@@ -1,5 +1,5 @@
-import type { ExpertUsage, UsageCounts } from "../analysis/usage.ts";
-import { wilsonInterval } from "../analysis/wilson.ts";
+import type { ExpertUsage, UsageCounts } from "../analysis/expert-usage.ts";
+import { wilsonInterval } from "../analysis/statistics/wilson.ts";
 
 /** Usage as a table, a line per layer, label and expert. */
 export interface UsageRow {

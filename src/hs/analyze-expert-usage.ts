@@ -1,4 +1,4 @@
-import { coefficientOfVariation } from "../analysis/balance.ts";
+import { coefficientOfVariation } from "../analysis/statistics/balance.ts";
 import { sliceRows, type Tensor } from "../capture/tensor.ts";
 import { RequestError } from "../errors.ts";
 import { softmax } from "../routing/softmax.ts";

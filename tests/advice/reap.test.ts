@@ -5,9 +5,9 @@ import { pruneCandidates } from "../../src/advice/prune-candidates.ts";
 import type { ReapScore } from "../../src/advice/reap.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { pruneView } from "../../src/cli/view/prune-candidates.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { pruneView } from "../../src/views/terminal/prune-candidates.ts";
 import { capturePath } from "../store/folder.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 

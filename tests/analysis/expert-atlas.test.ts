@@ -3,7 +3,7 @@ import { expect, inject, test } from "vitest";
 import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
 import { expertAtlas } from "../../src/analysis/expert-atlas.ts";
 import type { GroupUsage } from "../../src/analysis/layer-analysis.ts";
-import { principalPlane } from "../../src/analysis/principal-plane.ts";
+import { principalPlane } from "../../src/analysis/statistics/linear/principal-plane.ts";
 
 /** Deterministic numbers from 0 to 1. */
 const numbers = (seed: number) => () => {

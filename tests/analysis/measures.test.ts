@@ -1,16 +1,21 @@
 import { describe, expect, test } from "vitest";
-import { averageLinkage, cutTree, leafOrder, silhouette } from "../../src/analysis/clusters.ts";
-import { FrequentItems } from "../../src/analysis/frequent-items.ts";
-import { labelCounter } from "../../src/analysis/label-counts.ts";
-import { seededRandom, shuffle } from "../../src/analysis/random.ts";
-import { sparseProjection } from "../../src/analysis/random-projection.ts";
-import { RidgeSums } from "../../src/analysis/ridge.ts";
-import { testRotations } from "../../src/analysis/rotation-test.ts";
-import { Rotations, type SampleRows } from "../../src/analysis/rotations.ts";
-import { pathSegments } from "../../src/analysis/routing-paths.ts";
-import { SummaryTally } from "../../src/analysis/row-summary.ts";
-import { someSpans } from "../../src/analysis/sample-spans.ts";
-import { tokenClass } from "../../src/analysis/token-class.ts";
+import { pathSegments } from "../../src/analysis/measures/paths.ts";
+import { someSpans } from "../../src/analysis/rows/sample-spans.ts";
+import { tokenClass } from "../../src/analysis/rows/token-class.ts";
+import {
+  averageLinkage,
+  cutTree,
+  leafOrder,
+  silhouette,
+} from "../../src/analysis/statistics/average-linkage.ts";
+import { FrequentItems } from "../../src/analysis/statistics/frequent-items.ts";
+import { sparseProjection } from "../../src/analysis/statistics/linear/random-projection.ts";
+import { RidgeSums } from "../../src/analysis/statistics/linear/ridge.ts";
+import { SummaryTally } from "../../src/analysis/statistics/moments.ts";
+import { labelCounter } from "../../src/analysis/statistics/randomization/label-counts.ts";
+import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
+import { testRotations } from "../../src/analysis/statistics/randomization/rotation-test.ts";
+import { Rotations, type SampleRows } from "../../src/analysis/statistics/randomization/rotations.ts";
 import { error, reference } from "./reference.ts";
 
 describe("clusters", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { benjaminiHochberg } from "../../src/analysis/benjamini-hochberg.ts";
-import { seededRandom, shuffle } from "../../src/analysis/random.ts";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { standOuts } from "../../src/analysis/stand-outs.ts";
+import { benjaminiHochberg } from "../../src/analysis/statistics/benjamini-hochberg.ts";
+import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
 import { error, flat, reference } from "./reference.ts";
 import { captureOf } from "./synthetic.ts";
 

@@ -1,9 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { coefficientOfVariation, loadBalance, underusedExperts } from "../../src/analysis/balance.ts";
 import { coactivation } from "../../src/analysis/coactivation.ts";
-import { routingEntropy, routingMargin, rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
-import { wilsonInterval } from "../../src/analysis/wilson.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import {
+  coefficientOfVariation,
+  loadBalance,
+  underusedExperts,
+} from "../../src/analysis/statistics/balance.ts";
+import {
+  routingEntropy,
+  routingMargin,
+  rowEntropy,
+  rowMargin,
+} from "../../src/analysis/statistics/row-entropy.ts";
+import { wilsonInterval } from "../../src/analysis/statistics/wilson.ts";
 import { error, flat, float32, reference } from "./reference.ts";
 import { captureOf, SOFTMAX } from "./synthetic.ts";
 

@@ -5,8 +5,8 @@ import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { demoView } from "../../src/cli/demo.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
 import { LanguageModel } from "../../src/model.ts";
+import { displayWidth } from "../../src/views/terminal/text.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 

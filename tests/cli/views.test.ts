@@ -1,12 +1,12 @@
 import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
-import type { ExpertUsage } from "../../src/analysis/usage.ts";
-import type { ColourDepth, Terminal } from "../../src/cli/terminal.ts";
-import { header } from "../../src/cli/view/header.ts";
-import { standOutList } from "../../src/cli/view/stand-outs.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
-import { tokenStrip } from "../../src/cli/view/token-strip.ts";
-import { usageByLabel, usageMap } from "../../src/cli/view/usage-map.ts";
+import type { ExpertUsage } from "../../src/analysis/expert-usage.ts";
+import { header } from "../../src/views/terminal/header.ts";
+import { standOutList } from "../../src/views/terminal/specialized-experts.ts";
+import type { ColourDepth, Terminal } from "../../src/views/terminal/terminal.ts";
+import { displayWidth } from "../../src/views/terminal/text.ts";
+import { tokenStrip } from "../../src/views/terminal/token-strip.ts";
+import { usageByLabel, usageMap } from "../../src/views/terminal/usage-map.ts";
 import { modelInfo } from "./fake-engine.ts";
 
 const plain: Terminal = { width: 80, depth: "none" };

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { coactivation } from "../../src/analysis/coactivation.ts";
-import { routingEntropy } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import { coactivationReducer } from "../../src/analysis/reducers/coactivation.ts";
+import { combine } from "../../src/analysis/reducers/combine.ts";
+import { entropyReducer } from "../../src/analysis/reducers/entropy.ts";
+import type { Reducer } from "../../src/analysis/reducers/reducer.ts";
+import { usageReducer } from "../../src/analysis/reducers/usage.ts";
+import { routingEntropy } from "../../src/analysis/statistics/row-entropy.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import type { RowBatch } from "../../src/capture/rows.ts";
 import type { StreamName } from "../../src/capture/streams.ts";
-import { coactivationReducer } from "../../src/reducers/coactivation.ts";
-import { combine } from "../../src/reducers/combine.ts";
-import { entropyReducer } from "../../src/reducers/entropy.ts";
-import type { Reducer } from "../../src/reducers/reducer.ts";
-import { usageReducer } from "../../src/reducers/usage.ts";
 import { drive, type SyntheticRun, syntheticRun } from "../store/synthetic.ts";
 
 const all = () =>

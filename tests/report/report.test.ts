@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { reportHtml } from "../../src/report/report.ts";
-import { USAGE_TOP, viridis } from "../../src/view/colours.ts";
-import { percent, probability, times } from "../../src/view/numbers.ts";
+import { USAGE_TOP, viridis } from "../../src/views/colours.ts";
+import { reportHtml } from "../../src/views/html/report.ts";
+import { percent, probability, times } from "../../src/views/numbers.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 
 /** Random routing in two layers of four. */

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { chosenRows } from "../../src/analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import { chosenRows } from "../../src/analysis/scan/chosen.ts";
+import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import type { CaptureAnalysis, LayerAnalysis, MapFacts, Usage } from "../../src/server/api/analysis.ts";
 import type { CaptureDetails, CaptureList, RowColumns, Vocabulary } from "../../src/server/api/captures.ts";

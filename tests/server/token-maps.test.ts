@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { chosenRows } from "../../src/analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
+import { chosenRows } from "../../src/analysis/scan/chosen.ts";
+import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import type { Usage } from "../../src/server/api/analysis.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
 import { openCapture } from "../../src/store/folder-source.ts";

@@ -1,10 +1,10 @@
-import { loadBalance, underusedExperts } from "../../analysis/balance.ts";
 import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { layerCoactivation } from "../../analysis/coactivation.ts";
-import { compareCaptures } from "../../analysis/compare.ts";
+import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
 import { expertAtlas } from "../../analysis/expert-atlas.ts";
 import { expertSimilarity } from "../../analysis/expert-similarity.ts";
-import { type ExpertUsage, expertUsage } from "../../analysis/usage.ts";
+import { type ExpertUsage, expertUsage } from "../../analysis/expert-usage.ts";
+import { loadBalance, underusedExperts } from "../../analysis/statistics/balance.ts";
 import { usageOfRows } from "../../analysis/usage-of-rows.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";

@@ -15,7 +15,7 @@ import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
 import { go } from "../route.ts";
-import { Preferred, Tastes } from "./expert-tastes.tsx";
+import { Preferred, Tastes } from "./expert-token-preferences.tsx";
 import { ExpertsAlike } from "./experts-alike.tsx";
 
 const PARTNERS = 5;

@@ -1,0 +1,118 @@
+import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import type { ExpertUsage, UsageCounts } from "../../analysis/expert-usage.ts";
+import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import { safeText } from "../safe-text.ts";
+import { type CloseLayer, closeLayer } from "./close-layer.ts";
+import { companyView, flowView } from "./coactivation.ts";
+import { alignColumns } from "./columns.ts";
+import { completenessView } from "./completeness.ts";
+import { driftView } from "./drift.ts";
+import { entropyLines } from "./entropy-lines.ts";
+import { header } from "./header.ts";
+import { layerTable, probeTable } from "./layer-table.ts";
+import { dim } from "./paint.ts";
+import { standOutList } from "./specialized-experts.ts";
+import type { Terminal } from "./terminal.ts";
+import { clip, padRight } from "./text.ts";
+import { tasteList, tokenClassMap } from "./token-preferences.ts";
+import { underusedList } from "./underused.ts";
+import { usageByLabel, usageMap } from "./usage-map.ts";
+
+/** Stand-outs listed; `--json` has all. */
+const MAX_STAND_OUTS = 8;
+
+/** Everything an analysis found: the whole model first, then one layer closely. */
+export function analysisView(analysis: CaptureAnalysis, folder: string, terminal: Terminal): string[] {
+  const { layers } = analysis;
+  const chosen = closeLayer(layers);
+  const close = chosen?.layer;
+  const usage = usageOf(analysis);
+  const sections = [
+    header(analysis.model, analysis.engine.kind, terminal),
+    completenessView(analysis, terminal),
+    ...(close
+      ? [
+          usageMap(usage, terminal),
+          underusedList(analysis, terminal),
+          layerTable(analysis, terminal),
+          layers.length > 1 ? closeNote(chosen!, terminal) : [],
+          usageByLabel(usage, close.layer, terminal),
+          standOutList(spread(analysis.standOuts), analysis.fairShare, terminal),
+          tokenClassMap(analysis, close, terminal),
+          tasteList(close, terminal),
+          companyView(close, terminal),
+          flowView(analysis, terminal),
+          driftView(close, terminal),
+          probeTable(analysis, close, terminal),
+          entropyLines(analysis, terminal),
+        ]
+      : []),
+    nextSteps(layers, folder, terminal),
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .flatMap((lines, i) => (i === 0 ? lines : ["", ...lines]));
+}
+
+/** The strongest of each label first: else the label with the most extreme experts takes every line. */
+function spread(standOuts: CaptureAnalysis["standOuts"]): CaptureAnalysis["standOuts"] {
+  const seen = new Map<string, number>();
+  const ranked = standOuts.map((found) => {
+    const rank = seen.get(found.label) ?? 0;
+    seen.set(found.label, rank + 1);
+    return { found, rank };
+  });
+  return ranked
+    .sort((a, b) => a.rank - b.rank || b.found.timesFair - a.found.timesFair)
+    .slice(0, MAX_STAND_OUTS)
+    .map(({ found }) => found)
+    .sort((a, b) => b.timesFair - a.timesFair);
+}
+
+/** The counts as the usage maps take them. */
+function usageOf({ experts, topK, fairShare, layers }: CaptureAnalysis): ExpertUsage {
+  const counts = (rows: number, of: readonly number[]): UsageCounts => ({
+    rows,
+    counts: Float64Array.from(of),
+    weights: null,
+  });
+  return {
+    experts,
+    topK,
+    fairShare,
+    layers: new Map(
+      layers.map(({ layer, rows, experts: loads, byLabel }) => [
+        layer,
+        {
+          ...counts(
+            rows,
+            loads.map(({ count }) => count),
+          ),
+          byLabel: new Map(byLabel.map((of) => [of.label, counts(of.rows, of.counts)])),
+        },
+      ]),
+    ),
+  };
+}
+
+const closeNote = ({ layer, why }: CloseLayer, { depth }: Terminal) => [
+  dim(depth, `Closely: layer ${layer.layer}, ${why}`),
+];
+
+function nextSteps(layers: readonly LayerAnalysis[], folder: string, { width, depth }: Terminal): string[] {
+  const dir = safeText(folder);
+  const [first] = layers;
+  const steps = first
+    ? alignColumns(
+        [
+          layers.length > 1
+            ? [`moescope analyze ${dir} --layer ${first.layer}`, "another layer closely"]
+            : [`moescope analyze ${dir}`, "all layers"],
+          [`moescope report ${dir} -o report.html`, "a page to look at and share"],
+          [`moescope analyze ${dir} --json`, "everything, for programs"],
+        ],
+        [padRight, padRight],
+      )
+    : ["a dense model has no experts; capture a mixture-of-experts model"];
+  return steps.map((step, i) => dim(depth, clip(`${i === 0 ? "Next: " : "      "}${step}`.trimEnd(), width)));
+}

@@ -1,0 +1,127 @@
+import type { CaptureComparison } from "../../analysis/compare/compare-captures.ts";
+import type { FirstDisagreement } from "../../analysis/compare/compared-rows.ts";
+import { largestShifts } from "../../analysis/compare/usage-shift.ts";
+import type { Capture } from "../../capture/capture.ts";
+import { information, percent, plural } from "../numbers.ts";
+import { safeToken } from "../safe-text.ts";
+import { agreementTable } from "./agreement-table.ts";
+import { alignColumns } from "./columns.ts";
+import { header } from "./header.ts";
+import { bold, dim } from "./paint.ts";
+import { shiftList, shiftMap } from "./shifts.ts";
+import type { Terminal } from "./terminal.ts";
+import { clip, padLeft, padRight } from "./text.ts";
+
+/** Lines of the lists; `--json` has all. */
+const MAX_FIRST = 5;
+const MAX_MOVED = 8;
+const MAX_TOKEN = 20;
+
+/** A capture and what the user called it: two captures of one model have the same name. */
+export interface Side {
+  readonly reference: string;
+  readonly capture: Capture;
+}
+
+/** Two captures, row by row. */
+export function comparisonView(a: Side, b: Side, found: CaptureComparison, terminal: Terminal): string[] {
+  const { depth } = terminal;
+  return [
+    ...side("A", a, terminal),
+    ...side("B", b, terminal),
+    "",
+    ...whatWasCompared(found),
+    "",
+    ...agreementTable(found, terminal),
+    "",
+    ...firstList(found, terminal),
+    ...shiftMap(found.layers, terminal),
+    ...shiftList(largestShifts(found), evidence(found), terminal),
+    ...movedList(found, terminal),
+    dim(depth, "Next: add --json   every layer, expert and token"),
+  ];
+}
+
+function side(name: string, { reference, capture }: Side, terminal: Terminal): string[] {
+  const { model, engine } = capture;
+  const named = { ...model, name: `${reference}: ${model.name}` };
+  const lines = header(named, engine.kind, { ...terminal, width: terminal.width - 3 });
+  return lines.map((line, i) => `${i === 0 ? name : " "}  ${line}`);
+}
+
+/** How much was compared, and what was not. */
+function whatWasCompared({ rows, layers, onlyA, onlyB, parted, exact }: CaptureComparison): string[] {
+  const samples = new Set(rows.sample).size;
+  const alone = [
+    ...(onlyA > 0 ? [`${plural(onlyA, "token")} only in A`] : []),
+    ...(onlyB > 0 ? [`${plural(onlyB, "token")} only in B`] : []),
+  ];
+  return [
+    `Compared ${plural(rows.length, "token")} of ${plural(samples, "sample")} in ${plural(layers.size, "MoE layer")}`,
+    `${percent(exact)} of the tokens keep their experts in every layer`,
+    ...(alone.length > 0 ? [`Left out: ${alone.join(", ")}`] : []),
+    ...(parted.length > 0
+      ? [`Left out: what follows where ${plural(parted.length, "generated text")} part`]
+      : []),
+  ];
+}
+
+/** What the p-values rest on, said where they can hardly be small: with n samples none is below 2^(1 - n). */
+function evidence({ rows }: CaptureComparison): string | null {
+  const samples = new Set(rows.sample).size;
+  const least = 2 ** (1 - samples);
+  return least > 0.01
+    ? `${plural(samples, "sample")}: no p below ${Number(least.toPrecision(2))}; more texts can tell shifts from chance`
+    : null;
+}
+
+/** Samples that part at the same place (often their common first token) share a line, the most first. */
+function firstList({ firstDisagreements: found }: CaptureComparison, { width, depth }: Terminal): string[] {
+  if (found.length === 0) return [];
+  const places = new Map<string, FirstDisagreement[]>();
+  for (const first of found) {
+    const place = `${first.position} ${first.layer} ${first.tokenId}`;
+    places.set(place, [...(places.get(place) ?? []), first]);
+  }
+  const groups = [...places.values()].sort((a, b) => b.length - a.length);
+  const lines = alignColumns(
+    groups.slice(0, MAX_FIRST).map((group) => {
+      const { sample, position, layer, text } = group[0]!;
+      return [
+        group.length > 1 ? plural(group.length, "sample") : `sample ${sample}`,
+        `position ${position}`,
+        `layer ${layer}`,
+        clip(safeToken(text), MAX_TOKEN),
+      ];
+    }),
+    [padRight, padLeft, padLeft, padRight],
+  );
+  const rest = groups.length - lines.length;
+  return [
+    bold(depth, "Where samples take other experts first"),
+    ...lines.map((line) => clip(`  ${line}`.trimEnd(), width)),
+    ...(rest > 0 ? [dim(depth, `  … ${plural(rest, "more place")}`)] : []),
+    "",
+  ];
+}
+
+function movedList({ moved }: CaptureComparison, { width, depth }: Terminal): string[] {
+  if (moved.length === 0) return [];
+  const title =
+    moved[0]!.js === null
+      ? "Tokens that moved most, by experts kept"
+      : "Tokens that moved most, by mean Jensen-Shannon divergence (0 to 0.693 nats)";
+  const lines = alignColumns(
+    moved
+      .slice(0, MAX_MOVED)
+      .map(({ sample, position, text, js, overlap }) => [
+        `sample ${sample}`,
+        `position ${position}`,
+        clip(safeToken(text), MAX_TOKEN),
+        js === null ? "" : `${information(js)} nats`,
+        `${percent(overlap)} of experts kept`,
+      ]),
+    [padRight, padLeft, padRight, padLeft, padLeft],
+  );
+  return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width)), ""];
+}

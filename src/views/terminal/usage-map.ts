@@ -1,0 +1,64 @@
+import type { ExpertUsage, UsageCounts } from "../../analysis/expert-usage.ts";
+import { coefficientOfVariation } from "../../analysis/statistics/balance.ts";
+import { count, percent } from "../numbers.ts";
+import { safeText } from "../safe-text.ts";
+import { type HeatRow, heatTable } from "./heat-table.ts";
+import { type LayerGroup, layerGroups, mean } from "./layer-groups.ts";
+import { bold, dim } from "./paint.ts";
+import type { Terminal } from "./terminal.ts";
+import { USAGE_SCALE } from "./usage-scale.ts";
+
+/** Labels shown; the rest are in the capture. */
+const MAX_LABELS = 20;
+
+/** Layers by experts: how often each expert was chosen, against its fair share. */
+export function usageMap(usage: ExpertUsage, terminal: Terminal): string[] {
+  if (usage.layers.size === 0) return [];
+  const { groups, notes } = layerGroups(usage.layers);
+  const rows = groups.map(layerRow);
+  return [
+    bold(terminal.depth, `Expert usage against fair share (${percent(usage.fairShare)} of tokens)`),
+    ...heatTable({ scale: USAGE_SCALE, rows, columns: ["CV", "never"], notes }, terminal),
+  ];
+}
+
+/** Labels by experts in one layer: who serves which domain. Samples without a label are a row of their own. */
+export function usageByLabel(usage: ExpertUsage, layer: number, terminal: Terminal): string[] {
+  const labels = [...(usage.layers.get(layer)?.byLabel ?? [])].filter(([, { rows }]) => rows > 0);
+  if (labels.length === 0) return [];
+  const rows = labels.slice(0, MAX_LABELS).map(
+    ([label, of]): HeatRow => ({
+      name: label === null ? "(none)" : safeText(label),
+      values: againstFair(of),
+      figures: [variation(of), count(of.rows)],
+    }),
+  );
+  const hidden = labels.length - rows.length;
+  const title = `Usage by label in layer ${layer}, against fair share (${percent(usage.fairShare)} of tokens)`;
+  return [
+    bold(terminal.depth, title),
+    ...heatTable({ scale: USAGE_SCALE, rows, columns: ["CV", "tokens"], notes: [] }, terminal),
+    ...(hidden > 0 ? [dim(terminal.depth, `… ${hidden} more labels`)] : []),
+  ];
+}
+
+function layerRow({ name, members }: LayerGroup<UsageCounts>): HeatRow {
+  const each = members.map(againstFair);
+  const never = mean(members.map(({ counts }) => counts.filter((n) => n === 0).length));
+  return {
+    name,
+    values: each[0]!.map((_, expert) => mean(each.map((usage) => usage[expert]!))),
+    figures: [
+      mean(members.map(({ counts }) => coefficientOfVariation(counts))).toFixed(2),
+      count(Math.round(never)),
+    ],
+  };
+}
+
+/** Counts as multiples of what each expert would have if all were chosen equally often. */
+function againstFair({ counts }: UsageCounts): number[] {
+  const fair = mean([...counts]);
+  return Array.from(counts, (n) => (fair === 0 ? 0 : n / fair));
+}
+
+const variation = ({ counts }: UsageCounts) => coefficientOfVariation(counts).toFixed(2);
