@@ -1,4 +1,4 @@
-import { chosenRows, hasStream } from "../analysis/scan/chosen.ts";
+import { chosenRows, hasStream } from "../analysis/rows/chosen.ts";
 import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
 import type { Capture } from "../capture/capture.ts";
 

@@ -8,6 +8,7 @@ import {
 } from "../analysis/reducers/profile.ts";
 import { RequestError } from "../errors.ts";
 import { replaceFile } from "../store/atomic-file.ts";
+import { usageOf } from "../views/facts/usage.ts";
 import { count } from "../views/numbers.ts";
 import { safeText } from "../views/safe-text.ts";
 import { header } from "../views/terminal/header.ts";
@@ -83,16 +84,16 @@ export async function readProfile(path: string): Promise<Profile> {
 
 function printProfile({ model, engine, samples, results }: Profile, out: string | undefined, output: Output) {
   const { terminal, print } = output;
-  const { usage, entropy } = results;
-  const layers = [...usage.layers];
-  const [, first] = layers[0] ?? [];
+  const usage = usageOf(results.usage, { byLabel: true });
+  const { layers } = usage;
+  const [first] = layers;
   print(...header(model, engine.kind, terminal), "");
   print(`Profiled ${count(first?.rows ?? 0)} tokens of ${count(samples)} samples`, "");
   if (first) {
     print(...usageMap(usage, terminal), "");
-    const [middle] = layers[layers.length >> 1]!;
-    if (first.byLabel.size > 1) print(...usageByLabel(usage, middle, terminal), "");
-    const nats = [...entropy.values()].map(({ mean }) => mean);
+    const middle = layers[layers.length >> 1]!.layer;
+    if (first.byLabel!.length > 1) print(...usageByLabel(usage, middle, terminal), "");
+    const nats = Array.from(results.entropy.layers.values(), ({ mean }) => mean);
     const range = [Math.min(...nats), Math.max(...nats)].map((mean) => mean.toFixed(2)).join(" to ");
     print(`Routing entropy by layer: ${range} of at most ${Math.log(usage.experts).toFixed(2)} nats`, "");
   }

@@ -1,5 +1,5 @@
 import { valuesOf } from "../analysis/reducers/reducer.ts";
-import { chosenIn, type LayerValues } from "../analysis/scan/chosen.ts";
+import { chosenIn, type LayerValues } from "../analysis/rows/chosen.ts";
 import { rowEntropy } from "../analysis/statistics/row-entropy.ts";
 import { PHASES, type RowBatch } from "../capture/rows.ts";
 import type { RunHeader } from "../capture/sink.ts";

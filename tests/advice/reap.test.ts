@@ -7,6 +7,7 @@ import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { pruneFactsOf } from "../../src/views/facts/prune-candidates.ts";
 import { pruneView } from "../../src/views/terminal/prune-candidates.ts";
 import { capturePath } from "../store/folder.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
@@ -21,7 +22,7 @@ const PROMPTS = [
 ];
 
 const view = (capture: Capture, width = 80) =>
-  pruneView(capture, pruneCandidates(capture), 6, { width, depth: "none" });
+  pruneView(pruneFactsOf(capture, pruneCandidates(capture)), 6, { width, depth: "none" });
 
 describe("REAP scores", () => {
   it("are what numpy computes from the demo model's folder", async () => {

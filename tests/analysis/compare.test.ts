@@ -103,7 +103,7 @@ describe("compareCaptures", () => {
     expect(same).toMatchObject({
       onlyA: 0,
       onlyB: 0,
-      parted: [],
+      divergingTexts: [],
       exact: 1,
       firstDisagreements: [],
       moved: [],
@@ -189,7 +189,7 @@ describe("compareCaptures", () => {
     const right = routed("0003 00", { promptTokens, tokenIds: [1, 2, 3, 9, 1, 2] });
     expect(compareCaptures(left, right)).toMatchObject({
       rows: { length: 5 },
-      parted: [{ sample: 0, position: 3 }],
+      divergingTexts: [{ sample: 0, position: 3 }],
       onlyA: 0,
       exact: 1,
     });

@@ -1,9 +1,9 @@
 import type { Capture, Rows } from "../../capture/capture.ts";
 import { RequestError } from "../../errors.ts";
-import { CHUNK_ROWS } from "../scan/chosen.ts";
+import { CHUNK_ROWS } from "../rows/chosen.ts";
 
-/** A sample whose generated text took two ways: from this position on its rows have no counterpart. */
-export interface Parting {
+/** A sample whose generated texts differ: from this position on its rows have no counterpart. */
+export interface DivergingText {
   readonly sample: number;
   /** The first position with different tokens. */
   readonly position: number;
@@ -18,8 +18,8 @@ export interface Alignment {
   /** Rows of the first capture that the second has not, because it kept other rows or other samples. */
   readonly onlyA: number;
   readonly onlyB: number;
-  /** Where generated texts part. The rows behind count as neither pairs nor {@link onlyA} or {@link onlyB}. */
-  readonly parted: readonly Parting[];
+  /** Where generated texts diverge. The rows behind count as neither pairs nor {@link onlyA} or {@link onlyB}. */
+  readonly divergingTexts: readonly DivergingText[];
 }
 
 /**
@@ -33,7 +33,7 @@ export function alignRows(a: Capture, b: Capture): Alignment {
   checkPromptLengths(a, b);
   const most = Math.min(a.rows.length, b.rows.length);
   const pairs = { a: new Uint32Array(most), b: new Uint32Array(most) };
-  const parted: Parting[] = [];
+  const divergingTexts: DivergingText[] = [];
   let [count, onlyA, onlyB, i, j] = [0, 0, 0, 0, 0];
   while (i < a.rows.length || j < b.rows.length) {
     const order = compareRows(a.rows, i, b.rows, j);
@@ -45,7 +45,7 @@ export function alignRows(a: Capture, b: Capture): Alignment {
     } else {
       const [sample, position] = [a.rows.sample[i]!, a.rows.position[i]!];
       if (position < a.samples[sample]!.promptTokens) throw differentPrompts(a, b, sample, position);
-      parted.push({ sample, position });
+      divergingTexts.push({ sample, position });
       i = endOfSample(a.rows, i);
       j = endOfSample(b.rows, j);
       continue;
@@ -53,7 +53,7 @@ export function alignRows(a: Capture, b: Capture): Alignment {
     if (order <= 0) i++;
     if (order >= 0) j++;
   }
-  return { a: pairs.a.subarray(0, count), b: pairs.b.subarray(0, count), onlyA, onlyB, parted };
+  return { a: pairs.a.subarray(0, count), b: pairs.b.subarray(0, count), onlyA, onlyB, divergingTexts };
 }
 
 /** Pairs `[from, to)` and the rows of each capture that hold them. */

@@ -1,9 +1,13 @@
 import type { Capture } from "../../capture/capture.ts";
+import { checkCapture } from "../../capture/check-capture.ts";
+import { optionsReader, whole } from "../../core/options.ts";
 import { RequestError } from "../../errors.ts";
-import { routedLayers } from "../scan/chosen.ts";
+import { routedLayers } from "../rows/chosen.ts";
+import { columnsOf } from "../rows/row-columns.ts";
+import { readerOf } from "../rows/stream-reader.ts";
 import { signFlipTest } from "../statistics/randomization/sign-flip-test.ts";
-import { alignRows, type Parting } from "./alignment.ts";
-import { compareLayer } from "./compare-layer.ts";
+import { alignRows, type DivergingText } from "./alignment.ts";
+import { type ComparedSide, compareLayer } from "./compare-layer.ts";
 import {
   type ComparedRows,
   type FirstDisagreement,
@@ -12,7 +16,7 @@ import {
   mostMoved,
   NONE,
 } from "./compared-rows.ts";
-import { checkPermutations, type UsageShift, usageShifts } from "./usage-shift.ts";
+import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
 export interface CompareOptions {
   /**
@@ -25,6 +29,12 @@ export interface CompareOptions {
   /** Tokens listed in {@link CaptureComparison.moved}. Default 20. */
   readonly tokens?: number;
 }
+
+const readOptions = optionsReader<CompareOptions>("compareCaptures", {
+  permutations: whole(1),
+  seed: whole(0, 0xffffffff),
+  tokens: whole(0),
+});
 
 /** How two captures route the same rows in one layer. */
 export interface LayerComparison {
@@ -49,8 +59,8 @@ export interface CaptureComparison {
   /** Rows of A without a counterpart, because B kept other rows or samples. */
   readonly onlyA: number;
   readonly onlyB: number;
-  /** Where generated texts part; nothing behind is compared. */
-  readonly parted: readonly Parting[];
+  /** Where generated texts diverge; nothing behind is compared. */
+  readonly divergingTexts: readonly DivergingText[];
   /** By 0-based layer, those whose routing both captures have. */
   readonly layers: ReadonlyMap<number, LayerComparison>;
   /** Part of the rows with the same experts in every layer compared. */
@@ -70,19 +80,17 @@ export interface CaptureComparison {
  * thousand rows are in memory at a time, of the result some numbers a row.
  *
  * @throws RequestError `INVALID_ARGUMENT` when the prompts or their tokenisation differ, when the models have different
- *   numbers of layers or experts, and when there is no row or layer in common; `UNKNOWN_STREAM` when a capture has
+ *   numbers of layers or experts, when there is no row or layer in common, and for a wrong argument; `UNKNOWN_STREAM` when a capture has
  *   neither expert ids nor router logits.
  * @example
  * const comparison = compareCaptures(await openCapture("full"), await openCapture("q4"));
  * for (const [layer, { exact, kl }] of comparison.layers)
  *   console.log(`layer ${layer}: ${(100 * exact).toFixed(1)} % of tokens keep their experts, KL ${kl} nats`);
  */
-export function compareCaptures(
-  a: Capture,
-  b: Capture,
-  { permutations = 4999, seed = 0, tokens = 20 }: CompareOptions = {},
-): CaptureComparison {
-  checkPermutations(permutations);
+export function compareCaptures(a: Capture, b: Capture, options: CompareOptions = {}): CaptureComparison {
+  checkCapture("compareCaptures", "the first capture", a);
+  checkCapture("compareCaptures", "the second capture", b);
+  const { permutations = 4999, seed = 0, tokens = 20 } = readOptions(options);
   const { experts, topK } = sameShape(a, b);
   const layers = layersInCommon(a, b);
   const alignment = alignRows(a, b);
@@ -92,8 +100,9 @@ export function compareCaptures(
   const sharedOf = new Uint32Array(count);
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
+  const [sideA, sideB] = [sideOf(a), sideOf(b)];
   const sums = layers.map((layer) => {
-    const { differences, ...rest } = compareLayer(a, b, layer, alignment, (pair, shared, js) => {
+    const { differences, ...rest } = compareLayer(sideA, sideB, layer, alignment, (pair, shared, js) => {
       sharedOf[pair]! += shared;
       jsOf[pair]! += js;
       if (shared < topK && firstLayer[pair] === NONE) firstLayer[pair] = layer;
@@ -118,7 +127,7 @@ export function compareCaptures(
     rows,
     onlyA: alignment.onlyA,
     onlyB: alignment.onlyB,
-    parted: alignment.parted,
+    divergingTexts: alignment.divergingTexts,
     layers: new Map(
       sums.map(({ exact, shared, top1, divergence }, i) => [
         layers[i]!,
@@ -138,6 +147,12 @@ export function compareCaptures(
     moved: mostMoved(a, rows, tokens),
   };
 }
+
+const sideOf = (capture: Capture): ComparedSide => ({
+  moe: capture.model.moe!,
+  columns: columnsOf(capture),
+  reader: readerOf(capture),
+});
 
 /** The shape of both models' routing. */
 function sameShape(a: Capture, b: Capture): { experts: number; topK: number } {

@@ -1,9 +1,13 @@
 import type { Capture } from "../../capture/capture.ts";
+import { checkCapture } from "../../capture/check-capture.ts";
+import { argument, optionsReader, text, whole } from "../../core/options.ts";
 import { RequestError } from "../../errors.ts";
-import { labelledSamples, unitsOf } from "../measures/tallies/sample-counts.ts";
-import { routedLayers } from "../scan/chosen.ts";
+import { addSampleRows, sampleUnits, startSampleCounts } from "../measures/tallies/sample-counts.ts";
+import { routedLayers } from "../rows/chosen.ts";
+import { labelledSamples } from "../rows/label-groups.ts";
+import { talliedLayers } from "../scan/tallied-layers.ts";
 import { testLayer } from "../statistics/randomization/permutation-test.ts";
-import { checkPermutations, type UsageShift, usageShifts } from "./usage-shift.ts";
+import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
 /** How two labels use one layer. */
 export interface LayerLabelComparison {
@@ -25,12 +29,24 @@ export interface LabelComparison {
   readonly layers: ReadonlyMap<number, LayerLabelComparison>;
 }
 
+export interface CompareLabelsOptions {
+  /** Random permutations of the labels between samples. Default 4999: p-values down to 0.0002. */
+  readonly permutations?: number;
+  /** Same seed, same p-values. Default 0. */
+  readonly seed?: number;
+}
+
+const readOptions = optionsReader<CompareLabelsOptions>("compareLabels", {
+  permutations: whole(1),
+  seed: whole(0, 0xffffffff),
+});
+
 /**
  * Compare how the samples of two labels use the experts. Their rows are different tokens and cannot be paired, so this
  * compares usage alone; the p-values come from swapping labels between samples, as in {@link specialization}, and are
  * two-sided (mutual information of use and label).
  *
- * @throws RequestError `INVALID_ARGUMENT` when a label has no rows or both are the same.
+ * @throws RequestError `INVALID_ARGUMENT` when a label has no rows or both are the same, or for a wrong option.
  * @example
  * const shifts = largestShifts(compareLabels(capture, "math", "code"), { alpha: 0.05 });
  */
@@ -38,15 +54,20 @@ export function compareLabels(
   capture: Capture,
   labelA: string,
   labelB: string,
-  { permutations = 4999, seed = 0 }: { readonly permutations?: number; readonly seed?: number } = {},
+  options: CompareLabelsOptions = {},
 ): LabelComparison {
-  checkPermutations(permutations);
+  checkCapture("compareLabels", "capture", capture);
+  argument("compareLabels", "the first label", labelA, text);
+  argument("compareLabels", "the second label", labelB, text);
+  const { permutations = 4999, seed = 0 } = readOptions(options);
   const pair = pairOf(capture, labelA, labelB);
   const layers = routedLayers(capture);
   const experts = capture.model.moe?.experts ?? 0;
-  const tests = layers.map((layer) =>
-    testLayer(unitsOf(capture, layer, pair, "sample"), 2, experts, permutations, seed),
+  const counts = { start: startSampleCounts, take: addSampleRows };
+  const found = talliedLayers(capture, layers, counts, (state) =>
+    testLayer(sampleUnits(state, pair), 2, experts, permutations, seed),
   );
+  const tests = [...found.values()];
   const shifts = usageShifts(
     tests.map(({ counts, rows, experts: { pValues } }) => ({
       countsA: counts.subarray(0, experts),
@@ -80,7 +101,7 @@ export function compareLabels(
 
 /** By sample: 0 for the first label, 1 for the second, -1 for any other. */
 function pairOf(capture: Capture, labelA: string, labelB: string): Int32Array {
-  const { labels, labelOfSample } = labelledSamples(capture);
+  const { labels, labelOfSample } = labelledSamples(capture.samples, capture.rows.sample);
   const refuse = (message: string): never => {
     throw new RequestError("INVALID_ARGUMENT", message);
   };

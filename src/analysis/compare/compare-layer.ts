@@ -1,5 +1,8 @@
-import type { Capture } from "../../capture/capture.ts";
-import { type ChosenRows, chosenRows, hasStream } from "../scan/chosen.ts";
+import type { MoeInfo } from "../../engines/engine.ts";
+import { firstExpert, heaviestExpert } from "../rows/best-expert.ts";
+import { layerChunk } from "../rows/layer-chunk.ts";
+import type { RowColumns } from "../rows/row-columns.ts";
+import type { StreamReader } from "../rows/stream-reader.ts";
 import { type Divergence, divergence } from "../statistics/logit-divergence.ts";
 import type { PairedDifferences } from "../statistics/randomization/sign-flip-test.ts";
 import { sharedExperts } from "./agreement.ts";
@@ -25,26 +28,34 @@ export interface LayerSums {
 /** What a pair's routing of one layer is, told pair by pair; `js` is 0 without logits. */
 type PairVisitor = (pair: number, shared: number, js: number) => void;
 
-/** Compare one layer's routing over all pairs, reading a few thousand rows at a time. */
+/** A side of a comparison, ready to be read. */
+export interface ComparedSide {
+  readonly moe: MoeInfo;
+  readonly columns: RowColumns;
+  readonly reader: StreamReader;
+}
+
+/** Compare one layer's routing over all pairs, reading a few thousand rows at a time and each value once. */
 export function compareLayer(
-  a: Capture,
-  b: Capture,
+  a: ComparedSide,
+  b: ComparedSide,
   layer: number,
   alignment: Alignment,
   visit: PairVisitor,
 ): LayerSums {
-  const { experts, topK } = a.model.moe!;
-  const withLogits = [a, b].every((capture) => hasStream(capture, "router_logits", layer));
+  const { experts, topK } = a.moe;
+  const withLogits = [a, b].every(({ reader }) => reader.has("router_logits", layer));
   const usage = new SampleDifferences(experts);
   const total: Divergence = { kl: 0, js: 0 };
   const pair: Divergence = { kl: 0, js: 0 };
   let [exact, shared, top1] = [0, 0, 0];
   for (const { from, to, spanA, spanB } of pairChunks(alignment)) {
-    const [chosenA, chosenB] = [chosenRows(a, layer, ...spanA), chosenRows(b, layer, ...spanB)];
-    const [idsA, idsB] = [chosenA.ids, chosenB.ids];
-    const weighted = chosenA.weights !== null && chosenB.weights !== null;
-    const logitsA = withLogits ? a.routerLogits.rows(layer, ...spanA).data : null;
-    const logitsB = withLogits ? b.routerLogits.rows(layer, ...spanB).data : null;
+    const chunkA = layerChunk(a.reader, a.moe, a.columns, layer, ...spanA);
+    const chunkB = layerChunk(b.reader, b.moe, b.columns, layer, ...spanB);
+    const [idsA, idsB] = [chunkA.ids, chunkB.ids];
+    const [weightsA, weightsB] = [chunkA.weights, chunkB.weights];
+    const logitsA = withLogits ? chunkA.logits!.data : null;
+    const logitsB = withLogits ? chunkB.logits!.data : null;
     for (let i = from; i < to; i++) {
       const rowA = alignment.a[i]! - spanA[0];
       const rowB = alignment.b[i]! - spanB[0];
@@ -56,10 +67,11 @@ export function compareLayer(
       }
       shared += common;
       if (common === topK) exact++;
-      const bestA = weighted ? heaviest(chosenA, rowA * topK, topK) : idsA[rowA * topK];
-      const bestB = weighted ? heaviest(chosenB, rowB * topK, topK) : idsB[rowB * topK];
+      const weighted = weightsA && weightsB;
+      const bestA = weighted ? heaviestExpert(idsA, weightsA, rowA, topK) : firstExpert(idsA, rowA, topK);
+      const bestB = weighted ? heaviestExpert(idsB, weightsB, rowB, topK) : firstExpert(idsB, rowB, topK);
       if (bestA === bestB) top1++;
-      usage.enter(a.rows.sample[alignment.a[i]!]!);
+      usage.enter(a.columns.sample[alignment.a[i]!]!);
       for (let k = 0; k < topK; k++) usage.add(idsA[rowA * topK + k]!, idsB[rowB * topK + k]!);
       visit(i, common, pair.js);
     }
@@ -74,13 +86,6 @@ export function compareLayer(
     countsB,
     differences: usage.finish(),
   };
-}
-
-/** The expert with the greatest weight: engines need not rank the experts of a row (vLLM's grouped top-k does not). */
-function heaviest({ ids, weights }: ChosenRows, from: number, topK: number): number {
-  let best = from;
-  for (let i = from + 1; i < from + topK; i++) if (weights![i]! > weights![best]!) best = i;
-  return ids[best]!;
 }
 
 /** Counts use of experts on both sides, as a whole and as differences by sample; samples come in order. */

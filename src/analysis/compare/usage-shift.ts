@@ -1,4 +1,4 @@
-import { RequestError } from "../../errors.ts";
+import { argument, number, optionsReader, thing } from "../../core/options.ts";
 import { benjaminiHochberg } from "../statistics/benjamini-hochberg.ts";
 
 /** How an expert's use differs between A and B. */
@@ -43,31 +43,39 @@ export interface LayerShift extends UsageShift {
   readonly layer: number;
 }
 
+/** What {@link compareCaptures} and {@link compareLabels} have in common. */
+export interface ShiftsByLayer {
+  readonly layers: ReadonlyMap<number, { readonly experts: readonly UsageShift[] }>;
+}
+
+export interface LargestShiftsOptions {
+  /** Only shifts with a q-value of at most this, e.g. 0.05. Default 1: all that shifted. */
+  readonly alpha?: number;
+}
+
+const readOptions = optionsReader<LargestShiftsOptions>("largestShifts", {
+  alpha: number("from 0 to 1", (value) => value >= 0 && value <= 1),
+});
+
+const hasShifts = thing<ShiftsByLayer>(
+  "what compareCaptures or compareLabels gives",
+  (value) => (value as ShiftsByLayer).layers instanceof Map,
+);
+
 /**
  * The shifts of all layers, largest first.
  *
- * @param comparison what {@link compareCaptures} or {@link compareLabels} gave.
- * @param options.alpha only those with a q-value of at most this, e.g. 0.05. Default 1: all that shifted.
+ * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
  * @example
  * const { layer, expert, difference } = largestShifts(compareCaptures(full, quantised), { alpha: 0.05 })[0]!;
  */
-export function largestShifts(
-  { layers }: { readonly layers: ReadonlyMap<number, { readonly experts: readonly UsageShift[] }> },
-  { alpha = 1 }: { readonly alpha?: number } = {},
-): LayerShift[] {
+export function largestShifts(found: ShiftsByLayer, options: LargestShiftsOptions = {}): LayerShift[] {
+  const { layers } = argument("largestShifts", "the comparison", found, hasShifts);
+  const { alpha = 1 } = readOptions(options);
   return [...layers]
     .flatMap(([layer, { experts }]) => experts.map((shift) => ({ layer, ...shift })))
     .filter(({ difference, qValue }) => difference !== 0 && qValue <= alpha)
     .sort(
       (a, b) => Math.abs(b.difference) - Math.abs(a.difference) || a.layer - b.layer || a.expert - b.expert,
-    );
-}
-
-/** @throws RequestError `INVALID_ARGUMENT` unless it is a whole number from 1. */
-export function checkPermutations(permutations: number): void {
-  if (!(Number.isInteger(permutations) && permutations >= 1))
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `permutations must be a whole number from 1, got ${permutations}`,
     );
 }

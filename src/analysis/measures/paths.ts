@@ -1,7 +1,22 @@
-import type { Capture } from "../../capture/capture.ts";
-import type { RoutingPaths } from "../capture-analysis.ts";
-import { chosenRows, rowChunks } from "../scan/chosen.ts";
-import { FrequentItems } from "../statistics/frequent-items.ts";
+import { schema } from "../../schema.ts";
+import { addItem, candidates, type FrequentItems, startItems } from "../statistics/frequent-items.ts";
+import type { GroupMeasure, GroupRows } from "./measure.ts";
+
+/** Sequences of best experts through some neighbouring layers. */
+export interface RoutingPaths {
+  readonly layers: readonly number[];
+  readonly rows: number;
+  /** The most frequent, most first. */
+  readonly top: readonly {
+    readonly experts: readonly number[];
+    readonly count: number;
+    readonly share: number;
+    /** {@link share} over the product of each expert's own share: how much more than independent layers give. */
+    readonly lift: number;
+    /** The tokens that took it most often. */
+    readonly tokens: readonly { readonly text: string; readonly count: number }[];
+  }[];
+}
 
 /** Layers of a path: through more, hardly two tokens of a large model take the same. */
 const MAX_LAYERS = 6;
@@ -11,8 +26,124 @@ const MAX_TOKENS = 3;
 /** Paths counted at a time, about 4 MB: all that more than one row in 65 537 takes. */
 const CAPACITY = 0x10000;
 
+interface State {
+  readonly layers: readonly number[];
+  rows: number;
+  frequent: FrequentItems;
+  /** Exact counts of the candidates. */
+  counts: Map<number, number>;
+  /** By layer of the group, rows by best expert. */
+  readonly used: readonly Float64Array[];
+  /** Of the most frequent paths: rows by token id. */
+  tokens: Map<number, Map<number, number>>;
+}
+
+/** The most frequent sequences of best experts; candidates, their exact counts and their tokens take a pass each. */
+export const paths: GroupMeasure<"paths", readonly RoutingPaths[], State, RoutingPaths> = {
+  name: "paths",
+  scope: "layers",
+  cost: "count",
+  keeps: "best",
+  passes: 3,
+  groups: segments,
+  start: ({ experts }, layers) => ({
+    layers,
+    rows: 0,
+    frequent: startItems(),
+    counts: new Map(),
+    used: layers.map(() => new Float64Array(experts)),
+    tokens: new Map(),
+  }),
+
+  take(state, rows, { experts }, pass) {
+    const paths = pathsOf(rows, experts);
+    if (pass === 0) {
+      state.rows += rows.rows;
+      for (const path of paths) addItem(state.frequent, path, CAPACITY);
+    } else if (pass === 1) {
+      const { counts, used } = state;
+      for (const path of paths) {
+        const count = counts.get(path);
+        if (count !== undefined) counts.set(path, count + 1);
+        let rest = path;
+        for (const ofLayer of used) {
+          const next = Math.floor(rest / experts);
+          ofLayer[rest - next * experts]!++;
+          rest = next;
+        }
+      }
+    } else
+      paths.forEach((path, row) => {
+        const of = state.tokens.get(path);
+        const token = rows.tokenId[row]!;
+        of?.set(token, (of.get(token) ?? 0) + 1);
+      });
+  },
+
+  next(state, _, pass) {
+    if (pass === 1) {
+      state.counts = new Map(candidates(state.frequent).map((path) => [path, 0]));
+      state.frequent = startItems();
+    } else state.tokens = new Map(mostFrequent(state).map(([path]) => [path, new Map()]));
+  },
+
+  group(state, { experts, tokenText }) {
+    const { layers, rows, used, tokens } = state;
+    return {
+      layers,
+      rows,
+      top: mostFrequent(state).map(([path, count]) => {
+        const taken = expertsOf(path, layers.length, experts);
+        const independent = taken.reduce((product, expert, i) => (product * used[i]![expert]!) / rows, 1);
+        return {
+          experts: taken,
+          count,
+          share: count / rows,
+          lift: count / rows / independent,
+          tokens: [...tokens.get(path)!]
+            .sort(([a, n], [b, m]) => m - n || a - b)
+            .slice(0, MAX_TOKENS)
+            .map(([id, n]) => ({ text: tokenText(id), count: n })),
+        };
+      }),
+    };
+  },
+
+  gather: (parts) => parts,
+  schema: schema((z) => {
+    const count = z.int().nonnegative();
+    return z.array(
+      z.strictObject({
+        layers: z.array(count),
+        rows: count,
+        top: z.array(
+          z.strictObject({
+            experts: z.array(count).meta({ description: "the best expert of each layer" }),
+            count,
+            share: z.number(),
+            lift: z.number().meta({ description: "share / what independent layers give" }),
+            tokens: z.array(z.strictObject({ text: z.string(), count })),
+          }),
+        ),
+      }),
+    );
+  }),
+  words: {
+    title: "Paths",
+    text: "The sequences of best experts through neighbouring layers that most tokens take.",
+    uncertainty: "none",
+    terms: {
+      path: {
+        title: "Path",
+        text: "The best experts of some neighbouring layers for one token. Lift: how many times as many tokens take it as would if layers were independent.",
+        formula: "share of the path / product of its experts' shares",
+      },
+    },
+  },
+};
+
 /** Neighbouring layers in pieces of about equal length, as paths are followed through them. */
-export function pathSegments(layers: readonly number[], experts: number): number[][] {
+function segments(layers: readonly number[], experts: number): number[][] {
   // A path is one whole number to the base of the experts, and must stay exact.
   const most = Math.min(MAX_LAYERS, Math.floor(53 / Math.max(1, Math.log2(experts))));
   const pieces = Math.ceil(layers.length / most);
@@ -21,70 +152,18 @@ export function pathSegments(layers: readonly number[], experts: number): number
   ).filter(({ length }) => length > 1);
 }
 
-/** The sequences of best experts that most rows take through some layers. */
-export function routingPaths(capture: Capture, layers: readonly number[]): RoutingPaths {
-  const { experts } = capture.model.moe!;
-  const { length: rows, tokenId } = capture.rows;
-  const frequent = new FrequentItems(CAPACITY);
-  forEachPath(capture, layers, (path) => frequent.add(path));
-
-  const counts = new Map(frequent.candidates().map((path) => [path, 0]));
-  const used = layers.map(() => new Float64Array(experts));
-  forEachPath(capture, layers, (path) => {
-    const count = counts.get(path);
-    if (count !== undefined) counts.set(path, count + 1);
-    let rest = path;
-    for (const ofLayer of used) {
-      const next = Math.floor(rest / experts);
-      ofLayer[rest - next * experts]!++;
-      rest = next;
-    }
-  });
-  const top = [...counts].sort(([a, n], [b, m]) => m - n || a - b).slice(0, MAX_PATHS);
-
-  const tokens = new Map(top.map(([path]) => [path, new Map<number, number>()]));
-  forEachPath(capture, layers, (path, row) => {
-    const of = tokens.get(path);
-    of?.set(tokenId[row]!, (of.get(tokenId[row]!) ?? 0) + 1);
-  });
-  return {
-    layers,
-    rows,
-    top: top.map(([path, count]) => {
-      const taken = expertsOf(path, layers.length, experts);
-      const independent = taken.reduce((product, expert, i) => (product * used[i]![expert]!) / rows, 1);
-      return {
-        experts: taken,
-        count,
-        share: count / rows,
-        lift: count / rows / independent,
-        tokens: [...tokens.get(path)!]
-          .sort(([a, n], [b, m]) => m - n || a - b)
-          .slice(0, MAX_TOKENS)
-          .map(([id, n]) => ({ text: capture.tokenText(id), count: n })),
-      };
-    }),
-  };
-}
-
 /** Each row's best experts as one number, the first layer's in the lowest place. */
-function forEachPath(
-  capture: Capture,
-  layers: readonly number[],
-  visit: (path: number, row: number) => void,
-): void {
-  const { experts } = capture.model.moe!;
-  for (const [from, to] of rowChunks(capture.rows.length)) {
-    const paths = new Float64Array(to - from);
-    layers.forEach((layer, place) => {
-      const { ids } = chosenRows(capture, layer, from, to);
-      const topK = ids.length / paths.length;
-      const unit = experts ** place;
-      for (let row = 0; row < paths.length; row++) paths[row]! += ids[row * topK]! * unit;
-    });
-    for (let row = 0; row < paths.length; row++) visit(paths[row]!, from + row);
-  }
+function pathsOf({ rows, experts: best }: GroupRows, experts: number): Float64Array {
+  const paths = new Float64Array(rows);
+  best.forEach((ids, place) => {
+    const unit = experts ** place;
+    for (let row = 0; row < rows; row++) paths[row]! += ids[row]! * unit;
+  });
+  return paths;
 }
+
+const mostFrequent = ({ counts }: State) =>
+  [...counts].sort(([a, n], [b, m]) => m - n || a - b).slice(0, MAX_PATHS);
 
 function expertsOf(path: number, layers: number, experts: number): number[] {
   const taken: number[] = [];

@@ -1,5 +1,5 @@
 import { schema } from "../../schema.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "../measures/tallies/state-json.ts";
 import type { Reducer } from "./reducer.ts";
 
 /** The results by reducer; each reducer checks its own. */

@@ -3,15 +3,14 @@ import { RequestError } from "../../errors.ts";
 import { schema } from "../../schema.ts";
 import { modelRecord } from "../../store/manifest.ts";
 import type { ExpertUsage } from "../expert-usage.ts";
-import type { RowMean } from "../statistics/row-entropy.ts";
+import { parseJson } from "../measures/tallies/state-json.ts";
 import { combine } from "./combine.ts";
-import { entropyReducer } from "./entropy.ts";
-import { parseJson } from "./json.ts";
+import { type CorpusEntropy, entropyReducer } from "./entropy.ts";
 import type { Reducer } from "./reducer.ts";
 import { usageReducer } from "./usage.ts";
 
 /** Raised when a profile of this version can no longer be read by an older moescope. */
-const FORMAT = "moescope.profile/1";
+const FORMAT = "moescope.profile/2";
 
 const HEAD = schema((z) =>
   z.object({
@@ -25,10 +24,10 @@ const HEAD = schema((z) =>
 
 export interface ProfileResults {
   readonly usage: ExpertUsage;
-  readonly entropy: ReadonlyMap<number, RowMean>;
+  readonly entropy: CorpusEntropy;
 }
 
-/** What a corpus did with a model's experts. */
+/** What a corpus did with a model's experts: the states of measures, so that those of several machines merge. */
 export interface Profile {
   readonly model: ModelInfo;
   readonly engine: { readonly kind: string; readonly version: string };

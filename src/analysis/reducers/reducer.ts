@@ -1,9 +1,16 @@
+import type { z } from "zod";
 import type { RowBatch } from "../../capture/rows.ts";
 import type { RunHeader, Sink } from "../../capture/sink.ts";
 import type { StreamName, StreamType } from "../../capture/streams.ts";
 import type { TensorDataTypes } from "../../capture/tensor.ts";
+import type { MoeInfo } from "../../engines/engine.ts";
 import { RequestError } from "../../errors.ts";
-import type { LayerValues } from "../scan/chosen.ts";
+import { schema } from "../../schema.ts";
+import type { LayerNeed, RoutingShape, RunScope } from "../measures/measure.ts";
+import { parseJson, wholeNumber } from "../measures/tallies/state-json.ts";
+import type { LayerValues } from "../rows/chosen.ts";
+import { labelGroups } from "../rows/label-groups.ts";
+import { LayerChunk } from "../rows/layer-chunk.ts";
 
 /**
  * A sink that keeps a summary of the rows and not the rows: `llm.capture(prompts, { into: usageReducer() })` profiles
@@ -22,47 +29,119 @@ export interface Reducer<R> extends Sink<R> {
   fromJson(json: unknown): R;
 }
 
-/** Takes the rows of one layer. */
-interface LayerTally<L> {
-  add(values: LayerValues, batch: RowBatch): void;
-  result(): L;
+/** What was kept of a run, by key: a layer, or a group of layers. */
+export interface Reduced<S> extends RoutingShape {
+  readonly states: ReadonlyMap<string, S>;
 }
 
-/** What makes a reducer that looks at each layer by itself. */
-interface LayerReducerSpec<L, R> extends Pick<Reducer<R>, "merge" | "toJson" | "fromJson"> {
-  /** Layers that have one of these are reduced. */
-  readonly streams: readonly StreamName[];
-  /** What makes a tally for a layer of the run. */
-  readonly tallies: (header: RunHeader) => (layer: number) => LayerTally<L>;
-  readonly result: (layers: Map<number, L>, header: RunHeader) => R;
+/** What makes a reducer of a measure's tally. */
+export interface ReducerSpec<S, R> {
+  /** What is reduced, for messages. */
+  readonly what: string;
+  readonly needs: readonly LayerNeed[];
+  /** The keys of the states for the layers of a run. */
+  keys(layers: readonly number[], experts: number): string[];
+  start(scope: RunScope, key: string): S;
+  /** @param chunks of every layer of the run that has what is needed. */
+  take(state: S, key: string, chunks: ReadonlyMap<number, LayerChunk>, scope: RunScope): void;
+  merge(a: S, b: S): S;
+  toJson(state: S): unknown;
+  fromJson(shape: RoutingShape, key: string): z.ZodType<S>;
+  /** What is kept as it is told. */
+  publish(reduced: Reduced<S>): R;
+  /** ... and back. */
+  reduced(result: R): Reduced<S>;
 }
 
-export function layerReducer<L, R>(spec: LayerReducerSpec<L, R>): Reducer<R> {
-  let header: RunHeader;
-  let tallies: [layer: number, tally: LayerTally<L>][];
+/** Streams of which one is enough. */
+const streamsFor = (need: LayerNeed): readonly StreamName[] =>
+  need === "chosen" ? ["expert_ids", "router_logits"] : [need];
+
+export function reducerOf<S, R>(spec: ReducerSpec<S, R>): Reducer<R> {
+  let run: { header: RunHeader; scope: RunScope; layers: number[]; states: Map<string, S> };
   return {
-    merge: spec.merge,
-    toJson: spec.toJson,
-    fromJson: spec.fromJson,
-    open(opened) {
-      const having = opened.streams.filter(({ name }) => spec.streams.includes(name));
-      if (having.length === 0)
+    open(header) {
+      const { experts, topK } = header.model.moe ?? { experts: 0, topK: 0 };
+      const layers = layersWith(header, spec.needs);
+      if (layers === null)
         throw new RequestError(
           "UNKNOWN_STREAM",
-          `the reducer needs ${spec.streams.join(" or ")}; the run captures ` +
-            opened.streams.map(({ name }) => name).join(", "),
+          `the reducer needs ${spec.needs.map((need) => streamsFor(need).join(" or ")).join(" and ")}; the run captures ` +
+            header.streams.map(({ name }) => name).join(", "),
         );
-      header = opened;
-      const make = spec.tallies(opened);
-      const layers = [...new Set(having.flatMap((stream) => stream.layers))].sort((a, b) => a - b);
-      tallies = layers.map((layer) => [layer, make(layer)]);
+      const scope = { experts, topK, labels: labelGroups(header.samples) };
+      const keys = spec.keys(layers, experts);
+      run = { header, scope, layers, states: new Map(keys.map((key) => [key, spec.start(scope, key)])) };
     },
     write(batch) {
       if (batch.rows === 0) return;
-      for (const [layer, tally] of tallies) tally.add(valuesOf(batch, layer), batch);
+      const { header, scope, layers, states } = run;
+      const chunks = chunksOf(batch, layers, header.model.moe!);
+      for (const [key, state] of states) spec.take(state, key, chunks, scope);
     },
-    close: () => spec.result(new Map(tallies.map(([layer, tally]) => [layer, tally.result()])), header),
+    close: () => spec.publish({ ...shapeOf(run.scope), states: run.states }),
+    merge(a, b) {
+      const [left, right] = [spec.reduced(a), spec.reduced(b)];
+      if (left.experts !== right.experts)
+        throw new RequestError(
+          "INVALID_ARGUMENT",
+          `results of models with ${left.experts} and ${right.experts} experts cannot be merged: merge runs of one model`,
+        );
+      const states = new Map(left.states);
+      for (const [key, of] of right.states)
+        states.set(key, states.has(key) ? spec.merge(states.get(key)!, of) : of);
+      return spec.publish({ ...shapeOf(left), states });
+    },
+    toJson(result) {
+      const { states, ...shape } = spec.reduced(result);
+      return {
+        ...shapeOf(shape),
+        layers: [...states].map(([key, state]) => ({
+          layer: /^\d+$/.test(key) ? Number(key) : key,
+          ...(spec.toJson(state) as object),
+        })),
+      };
+    },
+    fromJson(json) {
+      const { layers, ...shape } = parseJson(HEAD(), json, spec.what);
+      const states = layers.map(({ layer, ...state }, i): [string, S] => [
+        String(layer),
+        parseJson(spec.fromJson(shape, String(layer)), state, `${spec.what} (layers.${i})`),
+      ]);
+      return spec.publish({ ...shape, states: new Map(states) });
+    },
   };
+}
+
+/** Expert ids are 16-bit. */
+const HEAD = schema((z) =>
+  z.object({
+    experts: wholeNumber().max(0x10000),
+    topK: wholeNumber(),
+    layers: z.array(z.looseObject({ layer: z.union([wholeNumber(), z.string().regex(/^\d+(-\d+)+$/)]) })),
+  }),
+);
+
+const shapeOf = ({ experts, topK }: RoutingShape): RoutingShape => ({ experts, topK });
+
+/** The layers of a run that have everything; `null` where the run captures no stream that tells one of it. */
+function layersWith({ streams }: RunHeader, needs: readonly LayerNeed[]): number[] | null {
+  const byNeed = needs.map((need) => streams.filter(({ name }) => streamsFor(need).includes(name)));
+  if (byNeed.some(({ length }) => length === 0)) return null;
+  const layers = byNeed.map((having) => new Set(having.flatMap((stream) => stream.layers)));
+  return [...layers[0]!].filter((layer) => layers.every((of) => of.has(layer))).sort((a, b) => a - b);
+}
+
+/** Reducers that share a batch (see `combine`) share what was computed of it. */
+const CHUNKS = new WeakMap<RowBatch, Map<number, LayerChunk>>();
+
+function chunksOf(batch: RowBatch, layers: readonly number[], moe: MoeInfo): ReadonlyMap<number, LayerChunk> {
+  const chunks = CHUNKS.get(batch) ?? new Map<number, LayerChunk>();
+  CHUNKS.set(batch, chunks);
+  for (const layer of layers)
+    if (!chunks.has(layer))
+      chunks.set(layer, new LayerChunk(moe, layer, 0, batch.rows, batch, valuesOf(batch, layer)));
+  return chunks;
 }
 
 /** A layer's values in a batch. */
@@ -70,22 +149,3 @@ export const valuesOf =
   (batch: RowBatch, layer: number): LayerValues =>
   <S extends StreamName>(stream: S) =>
     (batch.streams.get(stream)?.get(layer) ?? null) as TensorDataTypes[StreamType<S>] | null;
-
-/** Two maps by layer as one; a layer that both have is joined. */
-export function mergeLayers<K, L>(
-  a: ReadonlyMap<K, L>,
-  b: ReadonlyMap<K, L>,
-  join: (a: L, b: L) => L,
-): Map<K, L> {
-  const merged = new Map(a);
-  for (const [layer, of] of b) merged.set(layer, merged.has(layer) ? join(merged.get(layer)!, of) : of);
-  return merged;
-}
-
-export function assertSameExperts(a: number, b: number): void {
-  if (a !== b)
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `results of models with ${a} and ${b} experts cannot be merged: merge runs of one model`,
-    );
-}

@@ -1,6 +1,35 @@
 import type { Capture } from "../../capture/capture.ts";
 import { PHASES } from "../../capture/rows.ts";
-import type { Completeness, LabelSummary } from "../capture-analysis.ts";
+
+/** What was analysed, and what of the run is not in the capture. */
+export interface Completeness {
+  /** Whether the run came to its end. */
+  readonly complete: boolean;
+  /** Rows (tokens) analysed. */
+  readonly rows: number;
+  readonly promptRows: number;
+  readonly generatedRows: number;
+  /** Samples of the run, and those of them that have rows here. */
+  readonly samples: number;
+  readonly samplesWithRows: number;
+  /** Prompt tokens of those samples that have no row here (a selection, or an interrupted run). */
+  readonly promptTokensWithoutRow: number;
+  readonly missing: readonly {
+    readonly sample: number;
+    readonly from: number;
+    readonly to: number | null;
+    readonly why: string;
+  }[];
+  readonly streams: readonly { readonly name: string; readonly layers: readonly number[] }[];
+  /** MoE layers of the model that were not captured or not asked for. */
+  readonly layersWithoutRows: readonly number[];
+}
+
+export interface LabelSummary {
+  readonly label: string | null;
+  readonly samples: number;
+  readonly rows: number;
+}
 
 /**
  * What a capture holds of its run, and what it lacks.
@@ -27,7 +56,7 @@ export function completenessOf(capture: Capture, layers: readonly number[]): Com
   };
 }
 
-/** Samples and rows of each label; see {@link CaptureAnalysis.labels}. */
+/** Samples and rows of each label; see `CaptureAnalysis.labels`. */
 export function labelSummaries(capture: Capture): LabelSummary[] {
   const rowsOf = new Map<number, number>();
   for (const sample of capture.rows.sample) rowsOf.set(sample, (rowsOf.get(sample) ?? 0) + 1);

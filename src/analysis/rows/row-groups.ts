@@ -1,5 +1,5 @@
-import type { Capture } from "../../capture/capture.ts";
 import { PHASES } from "../../capture/rows.ts";
+import type { RowColumns } from "./row-columns.ts";
 import { tokenClass } from "./token-class.ts";
 
 /** The rows of a capture in groups; each row is in one. */
@@ -11,8 +11,10 @@ export interface RowGroups {
 }
 
 /** By {@link tokenClass}, the class with most rows first. */
-export function tokenClassGroups(capture: Capture): RowGroups {
-  const { sample, position, tokenId, length } = capture.rows;
+export function tokenClassGroups(
+  { sample, position, tokenId, length }: RowColumns,
+  tokenText: (tokenId: number) => string,
+): RowGroups {
   // The class depends on the token and the one before; there are far fewer such pairs than rows.
   const seen = new Map<number, Map<number, string>>();
   const classOf = (token: number, before: number) => {
@@ -20,7 +22,7 @@ export function tokenClassGroups(capture: Capture): RowGroups {
     seen.set(token, byBefore);
     let name = byBefore.get(before);
     if (name === undefined) {
-      name = tokenClass(capture.tokenText(token), before < 0 ? "" : capture.tokenText(before));
+      name = tokenClass(tokenText(token), before < 0 ? "" : tokenText(before));
       byBefore.set(before, name);
     }
     return name;
@@ -48,18 +50,15 @@ export function tokenClassGroups(capture: Capture): RowGroups {
  * By 0-based position in the sample: `0`, `1-3`, `4-15`, `16-63`, ... Position 0 is by itself, because a text's first
  * token draws attention and routing of its own; then each group reaches four times as far.
  */
-export function positionGroups({ rows: { position } }: Capture): RowGroups {
+export function positionGroups({ position }: RowColumns): RowGroups {
   const level = Uint8Array.from(position, (p) => (p === 0 ? 0 : 1 + Math.floor(Math.log2(p) / 2)));
   const from = (group: number) => (group === 0 ? 0 : 4 ** (group - 1));
   return compact(level, (group) => (group === 0 ? "0" : `${from(group)}-${from(group + 1) - 1}`));
 }
 
 /** `prompt` and `generated`. */
-export function phaseGroups({ rows: { phase } }: Capture): RowGroups {
-  return compact(
-    Uint8Array.from(phase, (name) => PHASES.indexOf(name)),
-    (group) => PHASES[group]!,
-  );
+export function phaseGroups({ phase }: RowColumns): RowGroups {
+  return compact(phase, (group) => PHASES[group]!);
 }
 
 /** Without the groups that have no rows. */

@@ -1,4 +1,4 @@
-import type { Capture } from "../../capture/capture.ts";
+import type { RowColumns } from "./row-columns.ts";
 
 /** The rows `[from, to)` of one sample, or the first of them. */
 export interface SampleSpan {
@@ -8,7 +8,7 @@ export interface SampleSpan {
 }
 
 /** The rows of each sample. */
-export function sampleSpans({ rows: { sample, length } }: Capture): SampleSpan[] {
+export function sampleSpans({ sample, length }: Pick<RowColumns, "sample" | "length">): SampleSpan[] {
   const spans: SampleSpan[] = [];
   for (let from = 0; from < length; ) {
     let to = from + 1;

@@ -1,4 +1,4 @@
-import type { Capture } from "../../capture/capture.ts";
+import type { RowColumns } from "./row-columns.ts";
 
 /** A type that occurs less often is not ranked: five rows are the least that tell a preference from chance. */
 const MIN_ROWS = 5;
@@ -15,7 +15,7 @@ export interface TokenTypes {
   readonly ofRow: Int16Array;
 }
 
-export function tokenTypes({ rows: { tokenId } }: Capture): TokenTypes {
+export function tokenTypes({ tokenId }: RowColumns): TokenTypes {
   const counts = new Map<number, number>();
   for (const id of tokenId) counts.set(id, (counts.get(id) ?? 0) + 1);
   const frequent = [...counts]

@@ -1,64 +1,72 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import type { Capture, CaptureOrigin } from "../../capture/capture.ts";
+import type { CaptureOrigin } from "../../capture/capture.ts";
 import { CaptureError, MoescopeError, RequestError } from "../../errors.ts";
 import { packageRoot } from "../../package-root.ts";
-import { type AnalysisTask, type TaskResult, taskRunner } from "../analysis-tasks.ts";
-import type { TestSettings } from "../analyze-layer.ts";
+import { talliesOf } from "../measures/registry.ts";
+import { runTask } from "./run-task.ts";
+import type { ScanWork } from "./scan-layer.ts";
+import type { ScanTask, Schedule } from "./schedule.ts";
+import { sharedData } from "./shared-data.ts";
 import type { FromWorker, ToWorker, WireError, WorkerStart } from "./worker-protocol.ts";
 
-export interface TaskOptions {
+export interface RunOptions {
   readonly signal: AbortSignal | undefined;
-  /** Called when a task has ended, with how many have. */
+  /** Called when a part has ended, with how many have. */
   readonly onDone: (done: number) => void;
 }
 
-/** Do tasks one after the other in this thread, which is busy for as long as a task takes. */
+/** Do the parts one after the other in this thread, which is busy for as long as a part takes. */
 export async function runHere(
-  capture: Capture,
-  tasks: readonly AnalysisTask[],
-  settings: TestSettings,
-  { signal, onDone }: TaskOptions,
-): Promise<TaskResult[]> {
-  const run = taskRunner(capture, settings);
-  const results: TaskResult[] = [];
-  for (const task of tasks) {
+  work: ScanWork,
+  schedule: Schedule,
+  { signal, onDone }: RunOptions,
+): Promise<void> {
+  for (let task = schedule.next(); task; task = schedule.next()) {
     // Lets an abort and whoever shows the progress come through.
     await setImmediate();
     signal?.throwIfAborted();
-    results.push(run(task));
-    onDone(results.length);
+    schedule.finish(task, runTask(work, task));
+    onDone(schedule.done);
   }
-  return results;
 }
 
 /**
- * Do tasks on several threads, each of which opens the capture's folder. An abort ends them at once.
- *
- * @returns the results in the order of the tasks.
+ * Do the parts on several threads. They read the folder's files and open nothing: what was read and computed of its rows
+ * here is shared with them. An abort ends them at once.
  */
 export async function runOnThreads(
+  work: ScanWork,
   origin: CaptureOrigin,
-  tasks: readonly AnalysisTask[],
-  settings: TestSettings,
+  schedule: Schedule,
   threads: number,
-  { signal, onDone }: TaskOptions,
-): Promise<TaskResult[]> {
+  { signal, onDone }: RunOptions,
+): Promise<void> {
   signal?.throwIfAborted();
-  const workers = Array.from({ length: Math.min(threads, tasks.length) }, () =>
-    startWorker(origin, settings),
-  );
-  const results = new Array<TaskResult>(tasks.length);
-  let next = 0;
-  let done = 0;
-  const each = workers.map(async (worker) => {
-    while (next < tasks.length) {
-      const index = next++;
-      results[index] = await ask(worker, { index, task: tasks[index]! });
-      onDone(++done);
-    }
+  const start = workerStart(work, origin);
+  const workers = Array.from({ length: Math.min(threads, schedule.total) }, () => startWorker(start));
+  // Whoever finds nothing to do waits for the end of a part: it may make another possible.
+  let ended = () => {};
+  let partEnded = new Promise<void>((resolve) => {
+    ended = resolve;
   });
+  const serve = async (worker: Worker) => {
+    while (schedule.done < schedule.total) {
+      const task = schedule.next();
+      if (!task) {
+        await partEnded;
+        continue;
+      }
+      schedule.finish(task, await ask(worker, task));
+      onDone(schedule.done);
+      ended();
+      partEnded = new Promise((resolve) => {
+        ended = resolve;
+      });
+    }
+  };
+  const each = workers.map(serve);
   let onAbort = () => {};
   const aborted = new Promise<never>((_, reject) => {
     onAbort = () => reject(signal!.reason);
@@ -68,22 +76,35 @@ export async function runOnThreads(
     await Promise.race([Promise.all(each), aborted]);
   } finally {
     signal?.removeEventListener("abort", onAbort);
-    for (const work of each) work.catch(() => {});
+    for (const served of each) served.catch(() => {});
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-  return results;
 }
 
-function startWorker(origin: CaptureOrigin, settings: TestSettings): Worker {
+function workerStart({ scope, columns, measures, ahead }: ScanWork, origin: CaptureOrigin): WorkerStart {
+  const { model, samples, settings } = scope;
+  return sharedData({
+    origin,
+    model,
+    samples,
+    settings,
+    columns,
+    tokens: new Map(Array.from(new Set(columns.tokenId), (id) => [id, scope.tokenText(id)])),
+    measures: measures.map(({ name }) => name),
+    ahead: talliesOf(measures).map((tally) => ahead.get(tally)),
+  });
+}
+
+function startWorker(workerData: WorkerStart): Worker {
   return new Worker(join(packageRoot, "dist", "analysis", "worker.js"), {
-    workerData: { origin, settings } satisfies WorkerStart,
+    workerData,
     name: "moescope analysis",
     // Flags of the host program (--eval, --input-type) are not for the worker.
     execArgv: [],
   });
 }
 
-function ask(worker: Worker, message: ToWorker): Promise<TaskResult> {
+function ask(worker: Worker, task: ScanTask): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
       worker.off("message", onMessage).off("error", onError).off("exit", onExit);
@@ -95,7 +116,7 @@ function ask(worker: Worker, message: ToWorker): Promise<TaskResult> {
     const onExit = (code: number) =>
       settle(() => reject(new Error(`a thread of the analysis ended with code ${code}`)));
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-    worker.postMessage(message);
+    worker.postMessage({ task } satisfies ToWorker);
   });
 }
 

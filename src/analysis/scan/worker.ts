@@ -1,28 +1,29 @@
-/** Entry of the threads that analyse a capture folder: each opens it and does the tasks it is sent. */
+/** Entry of the threads that scan a capture folder: each does the tasks it is sent, and opens nothing. */
 import { parentPort, workerData } from "node:worker_threads";
 import { MoescopeError } from "../../errors.ts";
-import { openCapture } from "../../store/folder-source.ts";
-import { taskRunner } from "../analysis-tasks.ts";
+import { allMeasures, talliesOf } from "../measures/registry.ts";
+import { originReader } from "./origin-reader.ts";
+import { runTask } from "./run-task.ts";
+import type { ScanWork } from "./scan-layer.ts";
+import { scanScope } from "./scope.ts";
 import type { FromWorker, ToWorker, WireError, WorkerStart } from "./worker-protocol.ts";
 
-const { origin, settings } = workerData as WorkerStart;
+const { origin, model, samples, settings, columns, tokens, measures, ahead } = workerData as WorkerStart;
+const chosen = allMeasures.filter(({ name }) => measures.includes(name));
+const work: ScanWork = {
+  measures: chosen,
+  scope: scanScope(model, samples, settings, (id) => tokens.get(id)!),
+  columns,
+  reader: originReader(origin),
+  ahead: new Map(talliesOf(chosen).map((tally, i) => [tally, ahead[i]])),
+};
 const port = parentPort!;
 
-async function open() {
-  const capture = await openCapture(origin.folder);
-  return taskRunner(origin.samples ? capture.only(origin.samples) : capture, settings);
-}
-
-const running = open();
-// Reported with the first task; a rejection nobody waits for would end the thread without a word.
-running.catch(() => {});
-
-port.on("message", async ({ index, task }: ToWorker) => {
+port.on("message", ({ task }: ToWorker) => {
   try {
-    const run = await running;
-    port.postMessage({ index, result: run(task) } satisfies FromWorker);
+    port.postMessage({ result: runTask(work, task) } satisfies FromWorker);
   } catch (error) {
-    port.postMessage({ index, error: toWire(error) } satisfies FromWorker);
+    port.postMessage({ error: toWire(error) } satisfies FromWorker);
   }
 });
 

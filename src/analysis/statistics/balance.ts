@@ -1,6 +1,3 @@
-import type { UsageCounts } from "../expert-usage.ts";
-import { wilsonInterval } from "./wilson.ts";
-
 /** How evenly a layer's experts are used. */
 export interface LoadBalance {
   /** Coefficient of variation; 0 is even. See {@link coefficientOfVariation}. */
@@ -58,52 +55,6 @@ export function normalizedEntropy(usage: ArrayLike<number>): number {
     0,
   );
   return sum === 0 ? Number.NaN : entropy / Math.log(values.length);
-}
-
-export interface UnderusedOptions {
-  /** An expert is underused below this part of the fair share. Default 0.5, EasySteer's rule. */
-  readonly threshold?: number;
-  /** Confidence of the intervals. Default 0.95. */
-  readonly confidence?: number;
-}
-
-export interface UnderusedExpert {
-  readonly expert: number;
-  /** Rows that used it. */
-  readonly count: number;
-  /** Part of the rows that used it; 0 for a dead expert. */
-  readonly share: number;
-  /** Where the share lies beyond these rows, with the given confidence. */
-  readonly interval: readonly [low: number, high: number];
-  /**
-   * Whether the rows suffice to say so: the whole interval lies below the threshold. A small capture leaves experts
-   * unused by chance.
-   */
-  readonly certain: boolean;
-}
-
-/**
- * The experts of a layer that serve less than `threshold` times their fair share, least used first. Experts with
- * `count` 0 are dead: nothing chose them.
- *
- * The interval (Wilson score) takes rows as independent. Tokens of one text resemble each other, so it is narrower
- * than it should be: capture many different texts before calling an expert dead.
- *
- * @example
- * const dead = underusedExperts(usage.layers.get(3)!).filter(({ count, certain }) => count === 0 && certain);
- */
-export function underusedExperts(
-  { rows, counts }: Pick<UsageCounts, "rows" | "counts">,
-  { threshold = 0.5, confidence = 0.95 }: UnderusedOptions = {},
-): UnderusedExpert[] {
-  if (rows === 0) return [];
-  const limit = (threshold * total(Array.from(counts))) / rows / counts.length;
-  return Array.from(counts, (count, expert) => {
-    const interval = wilsonInterval(count, rows, confidence);
-    return { expert, count, share: count / rows, interval, certain: interval[1] < limit };
-  })
-    .filter(({ share }) => share < limit)
-    .sort((a, b) => a.count - b.count || a.expert - b.expert);
 }
 
 const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);

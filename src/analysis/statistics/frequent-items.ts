@@ -4,26 +4,19 @@
  *
  * Source: Misra and Gries, "Finding repeated elements" (Sci. Comput. Program. 2, 1982).
  */
-export class FrequentItems {
-  readonly #capacity: number;
-  readonly #counts = new Map<number, number>();
+export type FrequentItems = Map<number, number>;
 
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
+export const startItems = (): FrequentItems => new Map();
 
-  add(item: number): void {
-    const count = this.#counts.get(item);
-    if (count !== undefined) this.#counts.set(item, count + 1);
-    else if (this.#counts.size < this.#capacity) this.#counts.set(item, 1);
-    // Each sweep takes off `capacity` earlier additions, so that an addition costs little on average.
-    else
-      for (const [held, n] of this.#counts)
-        if (n === 1) this.#counts.delete(held);
-        else this.#counts.set(held, n - 1);
-  }
-
-  candidates(): number[] {
-    return [...this.#counts.keys()];
-  }
+export function addItem(items: FrequentItems, item: number, capacity: number): void {
+  const count = items.get(item);
+  if (count !== undefined) items.set(item, count + 1);
+  else if (items.size < capacity) items.set(item, 1);
+  // Each sweep takes off `capacity` earlier additions, so that an addition costs little on average.
+  else
+    for (const [held, n] of items)
+      if (n === 1) items.delete(held);
+      else items.set(held, n - 1);
 }
+
+export const candidates = (items: FrequentItems): number[] => [...items.keys()];

@@ -1,7 +1,5 @@
-import type { Capture } from "../../capture/capture.ts";
 import type { Tensor } from "../../capture/tensor.ts";
 import { EXP_REACH, expWithinReach, fastExp } from "../../routing/exp.ts";
-import { chosenExperts, rowChunks } from "../scan/chosen.ts";
 
 /**
  * Routing entropy of each row in nats: -sum p ln p with p = softmax of the logits. From 0 (one expert gets
@@ -97,69 +95,4 @@ export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<numb
     margins[row] = lowest - highest;
   }
   return margins;
-}
-
-/**
- * Mean routing entropy per layer in nats; see {@link rowEntropy}. A capture is read in chunks of rows.
- *
- * @param source a capture with `router_logits`, or such logits as `hs.getMoeRouterLogits` gives them.
- * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits.
- * @example
- * for (const [layer, nats] of routingEntropy(capture)) console.log(`layer ${layer}: ${nats.toFixed(3)} nats`);
- */
-export function routingEntropy(
-  source: Pick<Capture, "rows" | "routerLogits"> | ReadonlyMap<number, Tensor<"float32">>,
-): Map<number, number> {
-  if (isMap(source))
-    return new Map([...source].map(([layer, logits]) => [layer, mean([rowEntropy(logits)])]));
-  const { routerLogits, rows } = source;
-  const chunks = function* (layer: number) {
-    for (const [from, to] of rowChunks(rows.length)) yield rowEntropy(routerLogits.rows(layer, from, to));
-  };
-  return new Map([...routerLogits.keys()].map((layer) => [layer, mean(chunks(layer))]));
-}
-
-/**
- * Mean margin per layer in logits; see {@link rowMargin}. The chosen experts are the captured ones, else those that
- * the model's gating rule picks.
- *
- * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits.
- */
-export function routingMargin(capture: Capture): Map<number, number> {
-  const { routerLogits } = capture;
-  const chunks = function* (layer: number) {
-    for (const { from, rows, ids } of chosenExperts(capture, layer))
-      yield rowMargin(routerLogits.rows(layer, from, from + rows), ids);
-  };
-  return new Map([...routerLogits.keys()].map((layer) => [layer, mean(chunks(layer))]));
-}
-
-const isMap = (source: object): source is ReadonlyMap<number, Tensor<"float32">> =>
-  !("routerLogits" in source);
-
-function mean(chunks: Iterable<Float64Array>): number {
-  const tally = new MeanTally();
-  for (const chunk of chunks) tally.add(chunk);
-  return tally.result().mean;
-}
-
-/** Something of each row, on average. */
-export interface RowMean {
-  readonly rows: number;
-  /** NaN when there are no rows. */
-  readonly mean: number;
-}
-
-export class MeanTally {
-  #sum = 0;
-  #rows = 0;
-
-  add(values: Float64Array): void {
-    for (const value of values) this.#sum += value;
-    this.#rows += values.length;
-  }
-
-  result(): RowMean {
-    return { rows: this.#rows, mean: this.#sum / this.#rows };
-  }
 }

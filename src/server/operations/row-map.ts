@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { chosenRows, hasStream, routedLayers } from "../../analysis/scan/chosen.ts";
+import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { RequestError } from "../../errors.ts";

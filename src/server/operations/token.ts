@@ -1,4 +1,4 @@
-import { chosenRows, hasStream, routedLayers } from "../../analysis/scan/chosen.ts";
+import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
 import { PHASES } from "../../capture/rows.ts";
 import { RequestError } from "../../errors.ts";

@@ -1,5 +1,4 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { inColumn, probability } from "../numbers.ts";
 import { bar } from "./bar.ts";
 import { type Html, html } from "./html.ts";

@@ -1,6 +1,6 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { CoactivationPair, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { CoactivationPair } from "../../analysis/measures/coactivation.ts";
 import { diverging } from "../colours.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { count, information, percent, times } from "../numbers.ts";
 import { safeToken } from "../safe-text.ts";
 import { heatMap, legend } from "./heat-map.ts";
@@ -9,16 +9,16 @@ import { type Html, html } from "./html.ts";
 /** Maps of pairs; with 128 experts one takes 45 KB. */
 const MAX_MAPS = 6;
 const MAX_PAIRS = 5;
-/** Attraction at the ends of the colours: four times as often, or a quarter. */
+/** Relative lift at the ends of the colours: four times as often, or a quarter. */
 const TOP = 4;
 const MAX_PATHS = 10;
 
 /** Experts that serve the same tokens, within a layer and from layer to layer. */
-export function company(analysis: CaptureAnalysis): Html {
-  const layers = analysis.layers.filter(({ coactivation }) => coactivation !== null);
+export function coactivation(analysis: CaptureAnalysis): Html {
+  const layers = analysis.layers.filter((layer) => layer.coactivation !== null);
   const step = Math.max(1, Math.ceil(layers.length / MAX_MAPS));
   const shown = layers.filter((_, i) => i % step === 0);
-  return html`<h2 id="company">Who works with whom</h2>
+  return html`<h2 id="coactivation">Experts that serve the same tokens</h2>
 ${
   layers.length > 0 &&
   html`<p>How often two experts serve the same token, against any two experts of the layer. Experts are in the order of their clusters, so that groups are blocks on the diagonal.</p>
@@ -38,20 +38,20 @@ ${flows(analysis)}`;
 }
 
 function pairs({ layer, coactivation }: LayerAnalysis): Html {
-  const { order, attraction, together, apart, clusters, silhouette } = coactivation!;
+  const { order, relativeLift, together, apart, clusters, silhouette } = coactivation!;
   return html`<div><h3>Layer ${layer}</h3>
 ${
-  attraction &&
+  relativeLift &&
   heatMap({
-    label: `Attraction of the experts of layer ${layer}, in the order of their clusters`,
+    label: `Co-activation of the experts of layer ${layer}, in the order of their clusters`,
     rows: order.map((expert) => `E${expert}`),
     columns: order.map((expert) => `${expert}`),
     axis: "expert",
     columnWord: "with expert",
-    value: (row, column) => (row === column ? null : attraction[order[row]!]![order[column]!]!),
+    value: (row, column) => (row === column ? null : relativeLift[order[row]!]![order[column]!]!),
     position: (value) => (Math.log(Math.max(value, 1e-9)) / Math.log(TOP) + 1) / 2,
     palette: (position) => diverging(2 * position - 1),
-    unit: "attraction",
+    unit: "lift",
     rowHeight: 18,
   })
 }
@@ -66,7 +66,7 @@ ${
 const list = (of: readonly CoactivationPair[]) =>
   of
     .slice(0, MAX_PAIRS)
-    .map(({ a, b, attraction }) => `E${a} E${b} ${attraction === 0 ? "never" : times(attraction)}`)
+    .map(({ a, b, relativeLift }) => `E${a} E${b} ${relativeLift === 0 ? "never" : times(relativeLift)}`)
     .join(", ");
 
 function flows({ flows, paths }: CaptureAnalysis): Html {

@@ -1,6 +1,6 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { DriftGroup, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { DriftGroup } from "../../analysis/measures/tallies/drift.ts";
 import { viridis } from "../colours.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { count, information, percent } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { heatMap, legend } from "./heat-map.ts";

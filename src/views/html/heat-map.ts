@@ -18,7 +18,7 @@ export interface HeatMap {
   readonly position: (value: number) => number;
   readonly palette: (position: number) => Rgb;
   /** How the script words a value; see `script.ts`. */
-  readonly unit: "share" | "attraction" | "divergence";
+  readonly unit: "share" | "lift" | "divergence";
   /** Divides a share for "times fair". */
   readonly fairShare?: number;
   /** Cells with a cross: dead experts. */
@@ -40,7 +40,7 @@ const MAX_SMALL_COLUMN_LABELS = 12;
 /** Marks are drawn where a cell is large enough to show one. */
 const MAX_MARKED_COLUMNS = 64;
 /** Values as 16-bit numbers in multiples of this; see `script.ts`. */
-const VALUE_STEP = { share: 1 / 65534, attraction: 1 / 1000, divergence: 1 / 65534 } as const;
+const VALUE_STEP = { share: 1 / 65534, lift: 1 / 1000, divergence: 1 / 65534 } as const;
 /** Stands for no value. */
 const NO_VALUE = 65535;
 

@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { ranges } from "../../capture/plan.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { bytes, count, percent, plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { type Html, html } from "./html.ts";
@@ -17,7 +17,7 @@ export function facts({
   layers,
   labels,
 }: CaptureAnalysis): Html {
-  const dead = layers.flatMap(({ experts }) => experts.filter(({ state }) => state === "dead")).length;
+  const dead = layers.flatMap(({ usage }) => usage.experts.filter(({ state }) => state === "dead")).length;
   const entries: [string, string][] = [
     ["tokens", count(completeness.rows)],
     ["texts", count(completeness.samplesWithRows)],

@@ -26,7 +26,7 @@ export const SCRIPT = `"use strict";
   const number = (value) => String(Number(value.toPrecision(3)));
   const words = {
     share: (value, fair) => number(value / 65534 * 100) + " % of its tokens, " + number(value / 65534 / fair) + " \\u00d7 fair share",
-    attraction: (value) => number(value / 1000) + " \\u00d7 as often together as any two",
+    lift: (value) => number(value / 1000) + " \\u00d7 as often together as any two",
     divergence: (value) => number(value / 65534) + " nats beyond chance",
   };
   for (const map of document.querySelectorAll(".map")) {

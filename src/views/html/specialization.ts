@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { USAGE_TOP, viridis } from "../colours.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { count, percent, plural, probability, times } from "../numbers.ts";
 import { heatMap } from "./heat-map.ts";
 import { type Html, html } from "./html.ts";
@@ -28,11 +28,11 @@ export function specialization(analysis: CaptureAnalysis): Html {
 ${usageLegend()}
 <div class="maps">${shown.map(({ label }) => labelMap(analysis, label!))}</div>
 ${hidden > 0 && html`<p class="soft">Maps of ${plural(hidden, "more label")} are left out.</p>`}
-${standOutTable(analysis)}`;
+${specializedTable(analysis)}`;
 }
 
 function labelMap({ layers, experts, fairShare }: CaptureAnalysis, label: string): Html {
-  const usage = layers.map(({ byLabel }) => byLabel.find((of) => of.label === label)!);
+  const usage = layers.map((layer) => layer.usage.byLabel.find((of) => of.label === label)!);
   const tests = layers.map(({ specialization }) => ({
     specialization,
     group: specialization?.groups.indexOf(label) ?? -1,
@@ -62,14 +62,14 @@ function labelMap({ layers, experts, fairShare }: CaptureAnalysis, label: string
   })}</div>`;
 }
 
-function standOutTable({ standOuts, labels, fairShare }: CaptureAnalysis): Html {
-  if (standOuts.length === 0)
-    return html`<p>No expert stands out: what differs between the labels may be chance. More texts of each label can tell.</p>`;
+function specializedTable({ specializedExperts, labels, fairShare }: CaptureAnalysis): Html {
+  if (specializedExperts.length === 0)
+    return html`<p>No expert is specialized: what differs between the labels may be chance. More texts of each label can tell.</p>`;
   const rows = labels.flatMap(({ label }) =>
-    standOuts.filter((found) => found.label === label).slice(0, PER_LABEL),
+    specializedExperts.filter((found) => found.label === label).slice(0, PER_LABEL),
   );
-  return html`<h3>Experts that stand out</h3>
-<p>${plural(standOuts.length, "combination")} of expert and label ${standOuts.length === 1 ? "is" : "are"} beyond chance; the ${PER_LABEL} farthest above the fair share of ${percent(fairShare)} for each label:</p>
+  return html`<h3>Specialized experts</h3>
+<p>${plural(specializedExperts.length, "combination")} of expert and label ${specializedExperts.length === 1 ? "is" : "are"} beyond chance; the ${PER_LABEL} farthest above the fair share of ${percent(fairShare)} for each label:</p>
 <div class="scroll"><table><thead><tr><th>label</th><th>expert</th><th class="n">of the label's tokens</th><th class="n">times fair</th><th class="n">tokens</th><th>p</th><th>q</th></tr></thead><tbody>
 ${rows.map(
   (of) =>

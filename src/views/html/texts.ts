@@ -1,5 +1,6 @@
-import type { CaptureAnalysis, TextStrip } from "../../analysis/capture-analysis.ts";
+import type { TextStrip } from "../../analysis/measures/texts.ts";
 import { hex, viridis } from "../colours.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { plural } from "../numbers.ts";
 import { safeToken } from "../safe-text.ts";
 import { legend } from "./heat-map.ts";

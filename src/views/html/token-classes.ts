@@ -1,6 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
 import { USAGE_TOP, viridis } from "../colours.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { information, percent, plural, probability } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { heatMap } from "./heat-map.ts";

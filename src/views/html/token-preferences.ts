@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { ExpertTaste, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { TokenPreferences } from "../../analysis/measures/token-preferences.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { percent, plural, times } from "../numbers.ts";
 import { safeText, safeToken } from "../safe-text.ts";
 import { type Html, html } from "./html.ts";
@@ -14,27 +14,27 @@ const MAX_CONTEXTS = 2;
 /** Characters of a context on each side of its token. */
 const CONTEXT = 32;
 
-/** What each expert likes: a fold per layer. */
-export function tastes({ layers, experts }: CaptureAnalysis): Html {
+/** Which tokens each expert prefers: a fold per layer. */
+export function tokenPreferences({ layers, experts }: CaptureAnalysis): Html {
   const shown = spread(layers, Math.max(1, Math.floor(MAX_EXPERTS / Math.max(1, experts))));
   const hidden = layers.length - shown.length;
-  return html`<h2 id="tokens">What the experts like</h2>
+  return html`<h2 id="tokens">Token preferences</h2>
 <p>Tokens that an expert serves far more often than others do, and where it took most weight. Spaces are shown as ·, line ends as ↵.</p>
-${shown.map(layerTastes)}
+${shown.map(layerPreferences)}
 ${hidden > 0 && html`<p class="soft">${plural(hidden, "more layer")} left out to keep this file small; <code>moescope analyze DIR --json</code> has all.</p>`}`;
 }
 
-function layerTastes({ layer, tastes, experts }: LayerAnalysis, index: number): Html {
-  const open = index === 0 && experts.length <= MAX_OPEN;
+function layerPreferences({ layer, tokenPreferences, usage }: LayerAnalysis, index: number): Html {
+  const open = index === 0 && usage.experts.length <= MAX_OPEN;
   return html`<details${open ? html` open` : ""}><summary>Layer ${layer}</summary><div class="scroll"><table class="stack"><thead><tr><th>expert</th><th class="n">share</th><th>tokens, by lift</th><th>heaviest, in context</th></tr></thead><tbody>
-${tastes.map(
-  (taste) =>
-    html`<tr><th scope="row">E${taste.expert}</th><td class="n">${percent(experts[taste.expert]!.share)}</td><td class="wide">${tokens(taste)}</td><td class="wide">${contexts(taste)}</td></tr>`,
+${tokenPreferences.map(
+  (of) =>
+    html`<tr><th scope="row">E${of.expert}</th><td class="n">${percent(usage.experts[of.expert]!.share)}</td><td class="wide">${tokens(of)}</td><td class="wide">${contexts(of)}</td></tr>`,
 )}
 </tbody></table></div></details>`;
 }
 
-const tokens = ({ byLift }: ExpertTaste) =>
+const tokens = ({ byLift }: TokenPreferences) =>
   byLift
     .slice(0, MAX_TOKENS)
     .map(
@@ -42,7 +42,7 @@ const tokens = ({ byLift }: ExpertTaste) =>
         html`<span class="tok" title="${`${count} of its ${of} occurrences, ${times(lift)} as often as other tokens`}">${safeToken(text)}</span> `,
     );
 
-const contexts = ({ byWeight }: ExpertTaste) =>
+const contexts = ({ byWeight }: TokenPreferences) =>
   byWeight
     .slice(0, MAX_CONTEXTS)
     .map(

@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { USAGE_TOP, viridis } from "../colours.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { count, percent, plural, times } from "../numbers.ts";
 import { heatMap, legend } from "./heat-map.ts";
 import { type Html, html } from "./html.ts";
@@ -29,31 +29,31 @@ ${heatMap({
   rows: layers.map(({ layer }) => `layer ${layer}`),
   columns: names,
   axis: "expert",
-  value: (row, column) => layers[row]!.experts[column]!.share,
+  value: (row, column) => layers[row]!.usage.experts[column]!.share,
   position: (share) => share / fairShare / USAGE_TOP,
   palette: viridis,
   unit: "share",
   fairShare,
-  crossed: (row, column) => layers[row]!.experts[column]!.count === 0,
+  crossed: (row, column) => layers[row]!.usage.experts[column]!.count === 0,
 })}
 ${underused(layers)}`;
 }
 
 function underused(layers: CaptureAnalysis["layers"]): Html {
   const found = layers
-    .flatMap(({ layer, experts }) => experts.map((expert) => ({ layer, ...expert })))
+    .flatMap(({ layer, usage }) => usage.experts.map((expert) => ({ layer, ...expert })))
     .filter(({ state }) => state !== "used")
     .sort((a, b) => a.timesFair - b.timesFair);
   if (found.length === 0) return html`<p>No expert serves less than half its fair share.</p>`;
-  const certain = found.filter((of) => of.certain).length;
+  const significant = found.filter((of) => of.significant).length;
   const rest = found.length - MAX_UNDERUSED;
-  return html`<p>${plural(found.length, "expert")} below half the fair share; for ${count(certain)} of them the tokens suffice to say so.</p>
-<details><summary>Underused experts</summary><div class="scroll"><table><thead><tr><th>expert</th><th class="n">tokens</th><th class="n">share</th><th class="n">times fair</th><th>95 % interval</th><th>certain</th></tr></thead><tbody>
+  return html`<p>${plural(found.length, "expert")} below half the fair share; for ${count(significant)} of them the tokens suffice to say so.</p>
+<details><summary>Underused experts</summary><div class="scroll"><table><thead><tr><th>expert</th><th class="n">tokens</th><th class="n">share</th><th class="n">times fair</th><th>95 % interval</th><th>beyond chance</th></tr></thead><tbody>
 ${found
   .slice(0, MAX_UNDERUSED)
   .map(
     (of) =>
-      html`<tr><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${count(of.count)}</td><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td>${of.interval.map(percent).join(" to ")}</td><td>${of.certain ? "yes" : "too few tokens"}</td></tr>`,
+      html`<tr><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${count(of.count)}</td><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td>${of.interval.map(percent).join(" to ")}</td><td>${of.significant ? "yes" : "too few tokens"}</td></tr>`,
   )}
 </tbody></table></div>${rest > 0 && html`<p class="soft">… and ${count(rest)} more.</p>`}</details>`;
 }

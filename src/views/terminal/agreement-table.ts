@@ -1,5 +1,5 @@
-import type { CaptureComparison, LayerComparison } from "../../analysis/compare/compare-captures.ts";
 import { viridis } from "../colours.ts";
+import type { ComparisonFacts } from "../facts/comparison.ts";
 import { information, percent } from "../numbers.ts";
 import { bar } from "./bar.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
@@ -10,13 +10,13 @@ import { displayWidth, padLeft, padRight } from "./text.ts";
 const HEADINGS = ["", "exact", "overlap", "top-1", "KL, nats", "first"];
 
 /** Layer by layer how many tokens keep their experts, with a bar from 0 to 100 %. */
-export function agreementTable({ layers, rows }: CaptureComparison, { width, depth }: Terminal): string[] {
+export function agreementTable({ layers, rows }: ComparisonFacts, { width, depth }: Terminal): string[] {
   const { groups, notes } = layerGroups(layers);
   const lines = groups.map(({ name, members }) => {
-    const part = (of: (layer: LayerComparison) => number) => mean(members.map(of));
+    const part = (of: (layer: ComparisonFacts["layers"][number]) => number) => mean(members.map(of));
     const kl = members.map((layer) => layer.kl).filter((value) => value !== null);
     const exact = part((layer) => layer.exact);
-    const first = part((layer) => layer.firstToDiffer) / rows.length;
+    const first = part((layer) => layer.firstToDiffer) / rows;
     const overlap = part((layer) => layer.overlap);
     const top1 = part((layer) => layer.top1);
     const nats = kl.length === 0 ? "no logits" : information(mean(kl));

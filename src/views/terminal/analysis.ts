@@ -1,25 +1,24 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { ExpertUsage, UsageCounts } from "../../analysis/expert-usage.ts";
-import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { safeText } from "../safe-text.ts";
 import { type CloseLayer, closeLayer } from "./close-layer.ts";
-import { companyView, flowView } from "./coactivation.ts";
+import { coactivationView, flowView } from "./coactivation.ts";
 import { alignColumns } from "./columns.ts";
 import { completenessView } from "./completeness.ts";
 import { driftView } from "./drift.ts";
 import { entropyLines } from "./entropy-lines.ts";
 import { header } from "./header.ts";
 import { layerTable, probeTable } from "./layer-table.ts";
+import { otherMeasures } from "./other-measures.ts";
 import { dim } from "./paint.ts";
-import { standOutList } from "./specialized-experts.ts";
+import { specializedExpertList } from "./specialized-experts.ts";
 import type { Terminal } from "./terminal.ts";
 import { clip, padRight } from "./text.ts";
-import { tasteList, tokenClassMap } from "./token-preferences.ts";
+import { tokenClassMap, tokenPreferenceList } from "./token-preferences.ts";
 import { underusedList } from "./underused.ts";
-import { usageByLabel, usageMap } from "./usage-map.ts";
+import { type UsageCounted, usageByLabel, usageMap } from "./usage-map.ts";
 
-/** Stand-outs listed; `--json` has all. */
-const MAX_STAND_OUTS = 8;
+/** Specialized experts listed; `--json` has all. */
+const MAX_SPECIALIZED = 8;
 
 /** Everything an analysis found: the whole model first, then one layer closely. */
 export function analysisView(analysis: CaptureAnalysis, folder: string, terminal: Terminal): string[] {
@@ -37,14 +36,15 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           layerTable(analysis, terminal),
           layers.length > 1 ? closeNote(chosen!, terminal) : [],
           usageByLabel(usage, close.layer, terminal),
-          standOutList(spread(analysis.standOuts), analysis.fairShare, terminal),
+          specializedExpertList(spread(analysis.specializedExperts), analysis.fairShare, terminal),
           tokenClassMap(analysis, close, terminal),
-          tasteList(close, terminal),
-          companyView(close, terminal),
+          tokenPreferenceList(close, terminal),
+          coactivationView(close, terminal),
           flowView(analysis, terminal),
           driftView(close, terminal),
           probeTable(analysis, close, terminal),
           entropyLines(analysis, terminal),
+          otherMeasures(analysis, terminal),
         ]
       : []),
     nextSteps(layers, folder, terminal),
@@ -55,45 +55,29 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
 }
 
 /** The strongest of each label first: else the label with the most extreme experts takes every line. */
-function spread(standOuts: CaptureAnalysis["standOuts"]): CaptureAnalysis["standOuts"] {
+function spread(all: CaptureAnalysis["specializedExperts"]): CaptureAnalysis["specializedExperts"] {
   const seen = new Map<string, number>();
-  const ranked = standOuts.map((found) => {
+  const ranked = all.map((found) => {
     const rank = seen.get(found.label) ?? 0;
     seen.set(found.label, rank + 1);
     return { found, rank };
   });
   return ranked
     .sort((a, b) => a.rank - b.rank || b.found.timesFair - a.found.timesFair)
-    .slice(0, MAX_STAND_OUTS)
+    .slice(0, MAX_SPECIALIZED)
     .map(({ found }) => found)
     .sort((a, b) => b.timesFair - a.timesFair);
 }
 
 /** The counts as the usage maps take them. */
-function usageOf({ experts, topK, fairShare, layers }: CaptureAnalysis): ExpertUsage {
-  const counts = (rows: number, of: readonly number[]): UsageCounts => ({
-    rows,
-    counts: Float64Array.from(of),
-    weights: null,
-  });
-  return {
-    experts,
-    topK,
-    fairShare,
-    layers: new Map(
-      layers.map(({ layer, rows, experts: loads, byLabel }) => [
-        layer,
-        {
-          ...counts(
-            rows,
-            loads.map(({ count }) => count),
-          ),
-          byLabel: new Map(byLabel.map((of) => [of.label, counts(of.rows, of.counts)])),
-        },
-      ]),
-    ),
-  };
-}
+const usageOf = ({ fairShare, layers }: CaptureAnalysis): UsageCounted => ({
+  fairShare,
+  layers: layers.map(({ layer, usage: { experts, byLabel } }) => ({
+    layer,
+    counts: experts.map(({ count }) => count),
+    byLabel,
+  })),
+});
 
 const closeNote = ({ layer, why }: CloseLayer, { depth }: Terminal) => [
   dim(depth, `Closely: layer ${layer.layer}, ${why}`),

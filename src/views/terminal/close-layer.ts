@@ -1,4 +1,5 @@
-import type { GroupUsage, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { GroupUsage } from "../../analysis/measures/tallies/group-usage.ts";
+import type { LayerAnalysis } from "../facts/analysis.ts";
 
 /** The layer that is shown closely, and what makes it telling. */
 export interface CloseLayer {

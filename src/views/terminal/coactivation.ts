@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { CoactivationPair, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { CoactivationPair } from "../../analysis/measures/coactivation.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { count, percent, times } from "../numbers.ts";
 import { safeToken } from "../safe-text.ts";
 import { alignColumns } from "./columns.ts";
@@ -15,11 +15,14 @@ const MAX_TOKEN = 12;
 const NO_STRUCTURE = 0.25;
 
 /** Which experts of a layer serve the same tokens. */
-export function companyView({ layer, coactivation }: LayerAnalysis, { width, depth }: Terminal): string[] {
+export function coactivationView(
+  { layer, coactivation }: LayerAnalysis,
+  { width, depth }: Terminal,
+): string[] {
   if (!coactivation) return [];
   const { together, apart, clusters, silhouette } = coactivation;
-  const pair = ({ a, b, attraction, count: n }: CoactivationPair | undefined = NOBODY) =>
-    n < 0 ? ["", "", ""] : [`E${a} E${b}`, times(attraction), `${count(n)} tokens`];
+  const pair = ({ a, b, relativeLift, count: n }: CoactivationPair | undefined = NO_PAIR) =>
+    n < 0 ? ["", "", ""] : [`E${a} E${b}`, times(relativeLift), `${count(n)} tokens`];
   const lines = alignColumns(
     Array.from({ length: Math.min(MAX_PAIRS, Math.max(together.length, apart.length)) }, (_, i) => [
       ...pair(together[i]),
@@ -40,7 +43,7 @@ export function companyView({ layer, coactivation }: LayerAnalysis, { width, dep
   ];
 }
 
-const NOBODY: CoactivationPair = { a: 0, b: 0, count: -1, lift: 0, attraction: 0 };
+const NO_PAIR: CoactivationPair = { a: 0, b: 0, count: -1, lift: 0, relativeLift: 0 };
 
 /** How routing goes on from layer to layer. */
 export function flowView({ flows, paths }: CaptureAnalysis, { width, depth }: Terminal): string[] {

@@ -1,7 +1,4 @@
-import type { CaptureComparison } from "../../analysis/compare/compare-captures.ts";
-import type { FirstDisagreement } from "../../analysis/compare/compared-rows.ts";
-import { largestShifts } from "../../analysis/compare/usage-shift.ts";
-import type { Capture } from "../../capture/capture.ts";
+import type { ComparisonFacts } from "../facts/comparison.ts";
 import { information, percent, plural } from "../numbers.ts";
 import { safeToken } from "../safe-text.ts";
 import { agreementTable } from "./agreement-table.ts";
@@ -17,58 +14,60 @@ const MAX_FIRST = 5;
 const MAX_MOVED = 8;
 const MAX_TOKEN = 20;
 
-/** A capture and what the user called it: two captures of one model have the same name. */
-export interface Side {
-  readonly reference: string;
-  readonly capture: Capture;
-}
-
-/** Two captures, row by row. */
-export function comparisonView(a: Side, b: Side, found: CaptureComparison, terminal: Terminal): string[] {
+/** Two captures, row by row. `names`: what the user called them, as two captures of one model have the same name. */
+export function comparisonView(
+  facts: ComparisonFacts,
+  names: readonly [a: string, b: string],
+  terminal: Terminal,
+): string[] {
   const { depth } = terminal;
+  const { layers } = facts;
   return [
-    ...side("A", a, terminal),
-    ...side("B", b, terminal),
+    ...side("A", names[0], facts.a, terminal),
+    ...side("B", names[1], facts.b, terminal),
     "",
-    ...whatWasCompared(found),
+    ...whatWasCompared(facts),
     "",
-    ...agreementTable(found, terminal),
+    ...agreementTable(facts, terminal),
     "",
-    ...firstList(found, terminal),
-    ...shiftMap(found.layers, terminal),
-    ...shiftList(largestShifts(found), evidence(found), terminal),
-    ...movedList(found, terminal),
+    ...firstList(facts, terminal),
+    ...shiftMap(layers, terminal),
+    ...shiftList(layers, evidence(facts), terminal),
+    ...movedList(facts, terminal),
     dim(depth, "Next: add --json   every layer, expert and token"),
   ];
 }
 
-function side(name: string, { reference, capture }: Side, terminal: Terminal): string[] {
-  const { model, engine } = capture;
-  const named = { ...model, name: `${reference}: ${model.name}` };
+function side(
+  letter: string,
+  name: string,
+  { model, engine }: ComparisonFacts["a"],
+  terminal: Terminal,
+): string[] {
+  const named = { ...model, name: `${name}: ${model.name}` };
   const lines = header(named, engine.kind, { ...terminal, width: terminal.width - 3 });
-  return lines.map((line, i) => `${i === 0 ? name : " "}  ${line}`);
+  return lines.map((line, i) => `${i === 0 ? letter : " "}  ${line}`);
 }
 
 /** How much was compared, and what was not. */
-function whatWasCompared({ rows, layers, onlyA, onlyB, parted, exact }: CaptureComparison): string[] {
-  const samples = new Set(rows.sample).size;
+function whatWasCompared(facts: ComparisonFacts): string[] {
+  const { rows, samples, layers, onlyA, onlyB, divergingTexts, exact } = facts;
   const alone = [
     ...(onlyA > 0 ? [`${plural(onlyA, "token")} only in A`] : []),
     ...(onlyB > 0 ? [`${plural(onlyB, "token")} only in B`] : []),
   ];
   return [
-    `Compared ${plural(rows.length, "token")} of ${plural(samples, "sample")} in ${plural(layers.size, "MoE layer")}`,
+    `Compared ${plural(rows, "token")} of ${plural(samples, "sample")} in ${plural(layers.length, "MoE layer")}`,
     `${percent(exact)} of the tokens keep their experts in every layer`,
     ...(alone.length > 0 ? [`Left out: ${alone.join(", ")}`] : []),
-    ...(parted.length > 0
-      ? [`Left out: what follows where ${plural(parted.length, "generated text")} part`]
+    ...(divergingTexts.length > 0
+      ? [`Left out: what follows where ${plural(divergingTexts.length, "generated text")} diverge`]
       : []),
   ];
 }
 
 /** What the p-values rest on, said where they can hardly be small: with n samples none is below 2^(1 - n). */
-function evidence({ rows }: CaptureComparison): string | null {
-  const samples = new Set(rows.sample).size;
+function evidence({ samples }: ComparisonFacts): string | null {
   const least = 2 ** (1 - samples);
   return least > 0.01
     ? `${plural(samples, "sample")}: no p below ${Number(least.toPrecision(2))}; more texts can tell shifts from chance`
@@ -76,9 +75,9 @@ function evidence({ rows }: CaptureComparison): string | null {
 }
 
 /** Samples that part at the same place (often their common first token) share a line, the most first. */
-function firstList({ firstDisagreements: found }: CaptureComparison, { width, depth }: Terminal): string[] {
+function firstList({ firstDisagreements: found }: ComparisonFacts, { width, depth }: Terminal): string[] {
   if (found.length === 0) return [];
-  const places = new Map<string, FirstDisagreement[]>();
+  const places = new Map<string, ComparisonFacts["firstDisagreements"]>();
   for (const first of found) {
     const place = `${first.position} ${first.layer} ${first.tokenId}`;
     places.set(place, [...(places.get(place) ?? []), first]);
@@ -105,7 +104,7 @@ function firstList({ firstDisagreements: found }: CaptureComparison, { width, de
   ];
 }
 
-function movedList({ moved }: CaptureComparison, { width, depth }: Terminal): string[] {
+function movedList({ moved }: ComparisonFacts, { width, depth }: Terminal): string[] {
   if (moved.length === 0) return [];
   const title =
     moved[0]!.js === null

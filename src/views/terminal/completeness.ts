@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
 import { ranges } from "../../capture/plan.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { count, plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { bold, dim } from "./paint.ts";

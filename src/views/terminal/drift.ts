@@ -1,4 +1,5 @@
-import type { Drift, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { Drift } from "../../analysis/measures/tallies/drift.ts";
+import type { LayerAnalysis } from "../facts/analysis.ts";
 import { information, plural, probability } from "../numbers.ts";
 import { alignColumns } from "./columns.ts";
 import { bold, dim } from "./paint.ts";

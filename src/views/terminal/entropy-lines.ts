@@ -1,5 +1,6 @@
-import type { CaptureAnalysis, TextStrip } from "../../analysis/capture-analysis.ts";
+import type { TextStrip } from "../../analysis/measures/texts.ts";
 import { viridis } from "../colours.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { safeText } from "../safe-text.ts";
 import { mean } from "./layer-groups.ts";
 import { bold, dim, foreground } from "./paint.ts";

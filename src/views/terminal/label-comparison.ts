@@ -1,6 +1,4 @@
-import type { LabelComparison } from "../../analysis/compare/compare-labels.ts";
-import { largestShifts } from "../../analysis/compare/usage-shift.ts";
-import type { Capture } from "../../capture/capture.ts";
+import type { LabelComparisonFacts } from "../facts/label-comparison.ts";
 import { inColumn, plural, probability } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { alignColumns } from "./columns.ts";
@@ -15,9 +13,9 @@ import { clip, padLeft, padRight } from "./text.ts";
 const FEW_SAMPLES = 4;
 
 /** Two labels of one capture. */
-export function labelComparisonView(capture: Capture, found: LabelComparison, terminal: Terminal): string[] {
+export function labelComparisonView(facts: LabelComparisonFacts, terminal: Terminal): string[] {
   const { width, depth } = terminal;
-  const { labels, samples, rows, layers } = found;
+  const { capture, labels, samples, rows, layers } = facts;
   const side = (name: string, i: 0 | 1) =>
     `${name}  ${safeText(labels[i])}: ${plural(rows[i], "token")} of ${plural(samples[i], "sample")}`;
   const few = Math.min(...samples) < FEW_SAMPLES;
@@ -31,7 +29,7 @@ export function labelComparisonView(capture: Capture, found: LabelComparison, te
     "",
     ...shiftMap(layers, terminal),
     ...shiftList(
-      largestShifts(found),
+      layers,
       few ? "few samples: more texts of each label can tell shifts from chance" : null,
       terminal,
     ),
@@ -40,7 +38,7 @@ export function labelComparisonView(capture: Capture, found: LabelComparison, te
 }
 
 /** How much a layer's choices tell of the label, beside what chance would. */
-function informationTable(layers: LabelComparison["layers"], { depth }: Terminal): string[] {
+function informationTable(layers: LabelComparisonFacts["layers"], { depth }: Terminal): string[] {
   const { groups, notes } = layerGroups(layers);
   const lines = alignColumns(
     groups.map(({ name, members }) => [

@@ -8,15 +8,16 @@ export interface LayerGroup<T> {
 }
 
 /** One line a layer, or the same number of layers a line where that would be too many; `notes` says so. */
-export function layerGroups<T>(layers: ReadonlyMap<number, T>): {
+export function layerGroups<T extends { readonly layer: number }>(
+  all: readonly T[],
+): {
   groups: LayerGroup<T>[];
   notes: string[];
 } {
-  const all = [...layers];
   const perRow = Math.ceil(all.length / MAX_ROWS);
   const groups = Array.from({ length: Math.ceil(all.length / perRow) }, (_, i) => {
     const members = all.slice(i * perRow, (i + 1) * perRow);
-    return { name: `L${members[0]![0]}`, members: members.map(([, member]) => member) };
+    return { name: `L${members[0]!.layer}`, members };
   });
   return { groups, notes: perRow > 1 ? [`each row: the mean of ${perRow} layers, named by the first`] : [] };
 }

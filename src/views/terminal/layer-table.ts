@@ -1,5 +1,4 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { inColumn } from "../numbers.ts";
 import { layerGroups, mean } from "./layer-groups.ts";
 import { bold, dim } from "./paint.ts";
@@ -15,8 +14,8 @@ interface Column {
 
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
 
-/** Pairs of experts with the most alike states. */
-const MAX_ALIKE = 3;
+/** Pairs of experts with the most similar states. */
+const MAX_SIMILAR = 3;
 
 const oneDecimal = (share: number) => `${(100 * share).toFixed(1)} %`;
 
@@ -57,27 +56,27 @@ export function layerTable({ layers, experts }: CaptureAnalysis, { depth }: Term
 
 /**
  * How much of each layer's choice a linear classifier reads from the state of the layer before, and which experts of
- * one layer get the most alike states.
+ * one layer get the most similar states.
  */
 export function probeTable(
   { layers }: CaptureAnalysis,
   close: LayerAnalysis,
   { depth, width }: Terminal,
 ): string[] {
-  const probed = layers.filter(({ hidden }) => hidden?.probe);
+  const probed = layers.filter(({ hiddenStates }) => hiddenStates?.probe);
   const [first] = probed;
-  const alike = (close.hidden?.alike ?? [])
-    .slice(0, MAX_ALIKE)
+  const similarPairs = (close.hiddenStates?.mostSimilar ?? [])
+    .slice(0, MAX_SIMILAR)
     .map(({ a, b, cosine }) => `E${a} E${b} ${cosine.toFixed(2)}`);
   const similar =
-    alike.length === 0
+    similarPairs.length === 0
       ? []
-      : [clip(`  states most alike in L${close.layer} (cosine): ${alike.join(" · ")}`, width)];
+      : [clip(`  states most similar in L${close.layer} (cosine): ${similarPairs.join(" · ")}`, width)];
   if (!first)
     return similar.length === 0
       ? []
       : [bold(depth, "Hidden state of the layer before, by the expert that serves it"), ...similar];
-  const probe = ({ hidden }: LayerAnalysis) => hidden!.probe!;
+  const probe = ({ hiddenStates }: LayerAnalysis) => hiddenStates!.probe!;
   return [
     bold(depth, "Best expert read from the hidden state of the layer before"),
     ...table(
@@ -99,7 +98,7 @@ function table(
   columns: readonly Column[],
   depth: Terminal["depth"],
 ): string[] {
-  const { groups, notes } = layerGroups(new Map(layers.map((layer) => [layer.layer, layer])));
+  const { groups, notes } = layerGroups(layers);
   const cells = groups.map(({ members }) =>
     columns.map(({ value, show }) => {
       const values = members.map(value).filter((of) => of !== null);

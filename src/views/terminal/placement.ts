@@ -1,6 +1,5 @@
-import type { ModelPlacement } from "../../advice/advise-placement.ts";
-import type { ExpertPlacement } from "../../advice/placement.ts";
 import { ranges } from "../../capture/plan.ts";
+import type { PlacementFacts } from "../facts/placement.ts";
 import { count, memory, percent } from "../numbers.ts";
 import { alignColumns } from "./columns.ts";
 import { header } from "./header.ts";
@@ -9,7 +8,7 @@ import type { Terminal } from "./terminal.ts";
 import { padLeft, padRight, wrap } from "./text.ts";
 
 /** Where a model's experts go, why, and what that is worth. */
-export function placementView(advice: ModelPlacement, terminal: Terminal): string[] {
+export function placementView(advice: PlacementFacts, terminal: Terminal): string[] {
   const { depth, width } = terminal;
   const { lastLayers, bestFit } = advice;
   return [
@@ -24,7 +23,7 @@ export function placementView(advice: ModelPlacement, terminal: Terminal): strin
   ];
 }
 
-function budget({ budget, contextSize, gpuLayers, model }: ModelPlacement, { depth }: Terminal): string[] {
+function budget({ budget, contextSize, gpuLayers, model }: PlacementFacts, { depth }: Terminal): string[] {
   const all = gpuLayers === null;
   const rows = [
     [
@@ -42,7 +41,7 @@ function budget({ budget, contextSize, gpuLayers, model }: ModelPlacement, { dep
   ];
 }
 
-function headline({ onGpu }: ExpertPlacement, { model, gpuLayers }: ModelPlacement): string {
+function headline({ onGpu }: PlacementFacts["lastLayers"], { model, gpuLayers }: PlacementFacts): string {
   const all = model.moe!.layers.length;
   if (gpuLayers !== null) return "The GPU cannot hold even what every token needs: all experts to the CPU";
   if (onGpu.length === all) return "Everything fits: all experts on the GPU";
@@ -52,8 +51,8 @@ function headline({ onGpu }: ExpertPlacement, { model, gpuLayers }: ModelPlaceme
 
 function placement(
   title: string,
-  { onGpu, bytes, choiceShare, trafficShare, arguments: args }: ExpertPlacement,
-  { contextSize }: ModelPlacement,
+  { onGpu, bytes, choiceShare, trafficShare, arguments: args }: PlacementFacts["lastLayers"],
+  { contextSize }: PlacementFacts,
   { depth }: Terminal,
 ): string[] {
   const quoted = args.map((arg) => (/[^\w.:=/-]/.test(arg) ? `"${arg}"` : arg));
@@ -66,7 +65,7 @@ function placement(
 }
 
 /** What the advice cannot do. */
-function remarks({ sameSize, bestFit, lastLayers, singleExperts, rows, model }: ModelPlacement): string[] {
+function remarks({ sameSize, bestFit, lastLayers, singleExperts, rows, model }: PlacementFacts): string[] {
   const { topK, experts } = model.moe!;
   const partly = lastLayers.onGpu.length < model.moe!.layers.length;
   return [
@@ -78,7 +77,7 @@ function remarks({ sameSize, bestFit, lastLayers, singleExperts, rows, model }: 
             ? "only how well layers of different sizes fill the memory makes a difference."
             : "layers differ in size here, but no other choice fills the memory noticeably better."
       }`,
-    ...(partly && rows > 0 && singleExperts > lastLayers.trafficShare
+    ...(partly && singleExperts !== null && singleExperts > lastLayers.trafficShare
       ? [
           `Measured on ${count(rows)} tokens: the busiest single experts in the same memory would serve ` +
             `${percent(singleExperts)}. llama.cpp cannot place single experts, a layer's are one tensor.`,

@@ -1,6 +1,4 @@
-import type { PruneCandidate, PruneCandidates } from "../../advice/prune-candidates.ts";
-import type { ReapScore } from "../../advice/reap.ts";
-import type { Capture } from "../../capture/capture.ts";
+import type { PruneFacts } from "../facts/prune-candidates.ts";
 import { count, percent, plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { header } from "./header.ts";
@@ -8,6 +6,7 @@ import { bold, dim } from "./paint.ts";
 import type { Terminal } from "./terminal.ts";
 import { clip, displayWidth, padLeft, padRight, wrap } from "./text.ts";
 
+type PruneCandidate = PruneFacts["experts"][number];
 type Column = readonly [heading: string, cell: (of: PruneCandidate) => string];
 
 const NAME: Column = ["", ({ layer, expert }) => `L${layer} E${expert}`];
@@ -31,8 +30,7 @@ const NEED: Column = [
 
 /** The experts that carry least, the least first. */
 export function pruneView(
-  capture: Capture,
-  { experts, rows, samples, evenShare, weighted, score }: PruneCandidates,
+  { model, engine, experts, rows, samples, evenShare, weighted, score }: PruneFacts,
   limit: number,
   terminal: Terminal,
 ): string[] {
@@ -59,7 +57,7 @@ export function pruneView(
   const rest = experts.length - shown.length;
   const even = `(even: ${percent(evenShare)} of a layer's)`;
   return [
-    ...header(capture.model, capture.engine.kind, terminal),
+    ...header(model, engine.kind, terminal),
     "",
     bold(
       depth,
@@ -96,7 +94,7 @@ const CAPTURE_OUTPUTS =
 const figure = (relative: number) => relative.toFixed(2);
 
 /** The interval on the scale of `relative`. */
-function intervalOf({ score, relative, interval }: ReapScore): string {
+function intervalOf({ score, relative, interval }: NonNullable<PruneCandidate["reap"]>): string {
   if (interval === null) return "too few texts";
   return interval.map((end) => figure((end / score) * relative)).join(" to ");
 }

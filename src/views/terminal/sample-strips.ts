@@ -1,4 +1,4 @@
-import { chosenExperts, routedLayers } from "../../analysis/scan/chosen.ts";
+import { chosenExperts, hasRouting, routedLayers } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
@@ -18,9 +18,6 @@ export function middleLayer(capture: Capture): number | undefined {
   const layers = hasRouting(capture) ? routedLayers(capture) : [];
   return layers[Math.floor(layers.length / 2)];
 }
-
-export const hasRouting = ({ streams }: Capture): boolean =>
-  streams.includes("expert_ids") || streams.includes("router_logits");
 
 /** The first samples as token strips with the experts of one layer, as many as fit in some lines. */
 export function sampleStrips(capture: Capture, layer: number, terminal: Terminal): string[] {

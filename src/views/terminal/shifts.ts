@@ -1,4 +1,4 @@
-import type { LayerShift, UsageShift } from "../../analysis/compare/usage-shift.ts";
+import { largestShifts, type UsageShift } from "../../analysis/compare/usage-shift.ts";
 import { diverging } from "../colours.ts";
 import { percent, points, probability } from "../numbers.ts";
 import { alignColumns } from "./columns.ts";
@@ -14,11 +14,14 @@ const MAX_SHIFTS = 8;
 /** Expected part of false ones among the shifts that are marked. */
 const ALPHA = 0.05;
 
+/** The shifts of a layer, in facts of either comparison. */
+interface LayerShifts {
+  readonly layer: number;
+  readonly experts: readonly UsageShift[];
+}
+
 /** Layers by experts: by how many tokens of a hundred each expert's use differs. */
-export function shiftMap(
-  layers: ReadonlyMap<number, { readonly experts: readonly UsageShift[] }>,
-  terminal: Terminal,
-): string[] {
+export function shiftMap(layers: readonly LayerShifts[], terminal: Terminal): string[] {
   const { groups, notes } = layerGroups(layers);
   const rows = groups.map(({ name, members }) => ({
     name,
@@ -42,14 +45,15 @@ export function shiftMap(
  * @param evidence what the p-values rest on, where that is little.
  */
 export function shiftList(
-  found: readonly LayerShift[],
+  layers: readonly LayerShifts[],
   evidence: string | null,
   { width, depth }: Terminal,
 ): string[] {
+  const found = largestShifts({ layers: new Map(layers.map((of) => [of.layer, of])) });
   const title = bold(depth, "Experts whose use shifted most, from A to B");
   if (found.length === 0) return [title, "  none: every expert serves as many tokens", ""];
-  const certain = found.filter(({ qValue }) => qValue <= ALPHA);
-  const shown = [...certain, ...found.filter(({ qValue }) => qValue > ALPHA)].slice(0, MAX_SHIFTS);
+  const significant = found.filter(({ qValue }) => qValue <= ALPHA);
+  const shown = [...significant, ...found.filter(({ qValue }) => qValue > ALPHA)].slice(0, MAX_SHIFTS);
   const most = Math.max(...shown.map(({ difference }) => Math.abs(difference)));
   const lines = alignColumns(
     shown.map(({ layer, expert, shareA, shareB, difference, pValue, qValue }) => [
@@ -61,9 +65,9 @@ export function shiftList(
     [padRight, padRight, padLeft, padRight],
   );
   const note =
-    certain.length === 0
+    significant.length === 0
       ? "none is beyond chance (false discovery rate 5 %)"
-      : `* ${certain.length} of ${found.length} shifts are beyond chance (false discovery rate 5 %)`;
+      : `* ${significant.length} of ${found.length} shifts are beyond chance (false discovery rate 5 %)`;
   return [
     title,
     ...lines.map((line, i) => {

@@ -1,4 +1,4 @@
-import type { StandOut } from "../../analysis/stand-outs.ts";
+import type { SpecializedExpert } from "../../analysis/measures/specialized-experts.ts";
 import { percent, probability, times } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
 import { alignColumns } from "./columns.ts";
@@ -7,8 +7,8 @@ import type { Terminal } from "./terminal.ts";
 import { clip, padLeft, padRight } from "./text.ts";
 
 /** Experts that serve one label far more than their fair share, one a line; `found` in the order to show. */
-export function standOutList(
-  found: readonly StandOut[],
+export function specializedExpertList(
+  found: readonly SpecializedExpert[],
   fairShare: number,
   { width, depth }: Terminal,
 ): string[] {
@@ -23,6 +23,6 @@ export function standOutList(
     ]),
     [padRight, padRight, padLeft, padLeft, padRight],
   );
-  const title = `Experts that stand out (fair share ${percent(fairShare)})`;
+  const title = `Specialized experts (fair share ${percent(fairShare)})`;
   return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width))];
 }

@@ -1,6 +1,6 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { ExpertTaste, LayerAnalysis } from "../../analysis/layer-analysis.ts";
+import type { TokenPreferences } from "../../analysis/measures/token-preferences.ts";
 import { coefficientOfVariation } from "../../analysis/statistics/balance.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../facts/analysis.ts";
 import { count } from "../numbers.ts";
 import { safeToken } from "../safe-text.ts";
 import { heatTable } from "./heat-table.ts";
@@ -9,7 +9,7 @@ import type { Terminal } from "./terminal.ts";
 import { clip, displayWidth, padRight } from "./text.ts";
 import { USAGE_SCALE } from "./usage-scale.ts";
 
-/** Experts listed: those whose taste is clearest. */
+/** Experts listed: those whose preferences are clearest. */
 const MAX_EXPERTS = 16;
 /** Columns of the tokens an expert serves; the example takes the rest. */
 const TOKENS_WIDTH = 36;
@@ -37,9 +37,12 @@ export function tokenClassMap(
   ];
 }
 
-/** What the experts of a layer like: tokens they serve far more than others, and the one they weigh most. */
-export function tasteList({ layer, tastes }: LayerAnalysis, { width, depth }: Terminal): string[] {
-  const having = tastes.filter(({ byLift, byWeight }) => byLift.length + byWeight.length > 0);
+/** Which tokens the experts of a layer prefer: those they serve far more than others, and the one they weigh most. */
+export function tokenPreferenceList(
+  { layer, tokenPreferences }: LayerAnalysis,
+  { width, depth }: Terminal,
+): string[] {
+  const having = tokenPreferences.filter(({ byLift, byWeight }) => byLift.length + byWeight.length > 0);
   if (having.length === 0) return [];
   const clearest = [...having].sort((a, b) => clarity(b) - clarity(a)).slice(0, MAX_EXPERTS);
   const shown = clearest.sort((a, b) => a.expert - b.expert);
@@ -52,7 +55,7 @@ export function tasteList({ layer, tastes }: LayerAnalysis, { width, depth }: Te
   });
   const rest = having.length - shown.length;
   return [
-    bold(depth, `What the experts of layer ${layer} like`),
+    bold(depth, `Tokens that the experts of layer ${layer} prefer`),
     dim(
       depth,
       `  ${padRight("", 5)}${padRight("tokens, by lift", TOKENS_WIDTH)}  heaviest weight, in context`,
@@ -62,7 +65,7 @@ export function tasteList({ layer, tastes }: LayerAnalysis, { width, depth }: Te
   ];
 }
 
-const clarity = ({ byLift }: ExpertTaste) => byLift[0]?.certainLift ?? 0;
+const clarity = ({ byLift }: TokenPreferences) => byLift[0]?.liftLow ?? 0;
 
 /** As many tokens as fit, two columns apart. */
 function fitting(texts: readonly string[]): string {
@@ -77,7 +80,7 @@ function fitting(texts: readonly string[]): string {
 
 /** The token in brackets with as much of the text around it as there is room for, more of it before. */
 function example(
-  { before, text, after }: ExpertTaste["byWeight"][number],
+  { before, text, after }: TokenPreferences["byWeight"][number],
   room: number,
   depth: Terminal["depth"],
 ): string {

@@ -1,5 +1,5 @@
-import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
-import type { ExpertLoad } from "../../analysis/layer-analysis.ts";
+import type { ExpertLoad } from "../../analysis/measures/usage.ts";
+import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { count, percent, plural, times } from "../numbers.ts";
 import { alignColumns } from "./columns.ts";
 import { bold, dim } from "./paint.ts";
@@ -8,15 +8,17 @@ import { padLeft, padRight } from "./text.ts";
 
 const MAX_LINES = 6;
 
-/** Experts below half their fair share, with how sure that is; those that are certain come first. */
+/** Experts below half their fair share, with how sure that is; those for which the tokens suffice come first. */
 export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }: Terminal): string[] {
-  const found = layers.flatMap(({ layer, experts }) =>
-    experts.filter(({ state }) => state !== "used").map((expert) => ({ layer, ...expert })),
+  const found = layers.flatMap(({ layer, usage }) =>
+    usage.experts.filter(({ state }) => state !== "used").map((expert) => ({ layer, ...expert })),
   );
   const dead = found.filter(({ state }) => state === "dead").length;
   const title = bold(depth, `Underused experts (below half the fair share of ${percent(fairShare)})`);
   if (found.length === 0) return [title, "  none"];
-  const order = [...found].sort((a, b) => +b.certain - +a.certain || a.share - b.share || a.layer - b.layer);
+  const order = [...found].sort(
+    (a, b) => +b.significant - +a.significant || a.share - b.share || a.layer - b.layer,
+  );
   const lines = alignColumns(
     order
       .slice(0, MAX_LINES)
@@ -25,11 +27,11 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
         expert.state === "dead" ? "never used" : `${count(expert.count)} tokens, ${percent(expert.share)}`,
         times(expert.timesFair),
         `95 %: ${interval(expert)}`,
-        expert.certain ? "" : "unsure",
+        expert.significant ? "" : "unsure",
       ]),
     [padRight, padRight, padLeft, padRight, padRight],
   );
-  const certain = found.filter((expert) => expert.certain).length;
+  const sure = found.filter((expert) => expert.significant).length;
   const rest = found.length - Math.min(MAX_LINES, found.length);
   return [
     title,
@@ -37,7 +39,7 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
     dim(
       depth,
       `  ${plural(found.length, "expert")}, ${dead} never used` +
-        (certain < found.length ? `; ${found.length - certain} unsure: too few tokens` : "") +
+        (sure < found.length ? `; ${found.length - sure} unsure: too few tokens` : "") +
         (rest > 0 ? `; ${rest} not listed` : ""),
     ),
   ];

@@ -1,4 +1,3 @@
-import type { ExpertUsage, UsageCounts } from "../../analysis/expert-usage.ts";
 import { coefficientOfVariation } from "../../analysis/statistics/balance.ts";
 import { count, percent } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
@@ -11,9 +10,28 @@ import { USAGE_SCALE } from "./usage-scale.ts";
 /** Labels shown; the rest are in the capture. */
 const MAX_LABELS = 20;
 
+/** What the maps show of `UsageFacts` and of an analysis. */
+export interface UsageCounted {
+  readonly fairShare: number;
+  readonly layers: readonly {
+    readonly layer: number;
+    /** By expert. */
+    readonly counts: readonly number[];
+    readonly byLabel: readonly LabelCounted[] | null;
+  }[];
+}
+
+interface LabelCounted {
+  readonly label: string | null;
+  readonly rows: number;
+  readonly counts: readonly number[];
+}
+
+type Counted = Pick<LabelCounted, "counts">;
+
 /** Layers by experts: how often each expert was chosen, against its fair share. */
-export function usageMap(usage: ExpertUsage, terminal: Terminal): string[] {
-  if (usage.layers.size === 0) return [];
+export function usageMap(usage: UsageCounted, terminal: Terminal): string[] {
+  if (usage.layers.length === 0) return [];
   const { groups, notes } = layerGroups(usage.layers);
   const rows = groups.map(layerRow);
   return [
@@ -23,12 +41,13 @@ export function usageMap(usage: ExpertUsage, terminal: Terminal): string[] {
 }
 
 /** Labels by experts in one layer: who serves which domain. Samples without a label are a row of their own. */
-export function usageByLabel(usage: ExpertUsage, layer: number, terminal: Terminal): string[] {
-  const labels = [...(usage.layers.get(layer)?.byLabel ?? [])].filter(([, { rows }]) => rows > 0);
+export function usageByLabel(usage: UsageCounted, layer: number, terminal: Terminal): string[] {
+  const found = usage.layers.find((of) => of.layer === layer);
+  const labels = (found?.byLabel ?? []).filter(({ rows }) => rows > 0);
   if (labels.length === 0) return [];
   const rows = labels.slice(0, MAX_LABELS).map(
-    ([label, of]): HeatRow => ({
-      name: label === null ? "(none)" : safeText(label),
+    (of): HeatRow => ({
+      name: of.label === null ? "(none)" : safeText(of.label),
       values: againstFair(of),
       figures: [variation(of), count(of.rows)],
     }),
@@ -42,7 +61,7 @@ export function usageByLabel(usage: ExpertUsage, layer: number, terminal: Termin
   ];
 }
 
-function layerRow({ name, members }: LayerGroup<UsageCounts>): HeatRow {
+function layerRow({ name, members }: LayerGroup<Counted>): HeatRow {
   const each = members.map(againstFair);
   const never = mean(members.map(({ counts }) => counts.filter((n) => n === 0).length));
   return {
@@ -56,9 +75,9 @@ function layerRow({ name, members }: LayerGroup<UsageCounts>): HeatRow {
 }
 
 /** Counts as multiples of what each expert would have if all were chosen equally often. */
-function againstFair({ counts }: UsageCounts): number[] {
-  const fair = mean([...counts]);
+function againstFair({ counts }: Counted): number[] {
+  const fair = mean(counts);
   return Array.from(counts, (n) => (fair === 0 ? 0 : n / fair));
 }
 
-const variation = ({ counts }: UsageCounts) => coefficientOfVariation(counts).toFixed(2);
+const variation = ({ counts }: Counted) => coefficientOfVariation(counts).toFixed(2);

@@ -1,4 +1,4 @@
-import type { ExpertTaste } from "../../../src/analysis/layer-analysis.ts";
+import type { TokenPreferences } from "../../../src/analysis/measures/token-preferences.ts";
 import type { ViewProps } from "../app.tsx";
 import { amount, count } from "../parts/numbers.ts";
 import { Term } from "../parts/term.tsx";
@@ -6,26 +6,26 @@ import { TokenText } from "../parts/token-text.tsx";
 import { go } from "../route.ts";
 
 /** The tokens it gave most weight, in context. */
-export function Tastes({
+export function HeaviestTokens({
   capture,
   layer,
-  taste,
-}: ViewProps & { readonly layer: number; readonly taste: ExpertTaste | undefined }) {
-  if (!taste || (taste.byWeight.length === 0 && taste.byLift.length === 0))
+  of,
+}: ViewProps & { readonly layer: number; readonly of: TokenPreferences | undefined }) {
+  if (!of || (of.byWeight.length === 0 && of.byLift.length === 0))
     return (
       <div class="card">
         <h2>Top tokens</h2>
         <p class="muted">It served no token of this capture.</p>
       </div>
     );
-  if (taste.byWeight.length === 0) return null;
+  if (of.byWeight.length === 0) return null;
   return (
     <div class="card">
       <h2>
         Tokens it gave most <Term name="weight">weight</Term>, in context
       </h2>
       <ol class="contexts">
-        {taste.byWeight.map(({ sample, position, text, before, after, label, weight }) => (
+        {of.byWeight.map(({ sample, position, text, before, after, label, weight }) => (
           <li key={`${sample}/${position}`}>
             <button
               type="button"
@@ -60,8 +60,8 @@ export function Tastes({
 }
 
 /** Tokens that it serves more often than other experts do. */
-export function Preferred({ taste }: { readonly taste: ExpertTaste | undefined }) {
-  if (!taste || taste.byLift.length === 0) return null;
+export function PreferredTokens({ of }: { readonly of: TokenPreferences | undefined }) {
+  if (!of || of.byLift.length === 0) return null;
   return (
     <div class="card">
       <h2>Tokens it prefers</h2>
@@ -71,18 +71,18 @@ export function Preferred({ taste }: { readonly taste: ExpertTaste | undefined }
             <th>Token</th>
             <th class="number">served</th>
             <th class="number">
-              <Term name="lift">lift</Term>
+              <Term name="tokenLift">lift</Term>
             </th>
           </tr>
         </thead>
         <tbody>
-          {taste.byLift.map(({ tokenId, text, count: served, of, lift }) => (
+          {of.byLift.map(({ tokenId, text, count: served, of: rows, lift }) => (
             <tr key={tokenId}>
               <td class="mono">
                 <TokenText text={text} />
               </td>
               <td class="number">
-                {count(served)} of {count(of)}
+                {count(served)} of {count(rows)}
               </td>
               <td class="number">{amount(lift)}</td>
             </tr>

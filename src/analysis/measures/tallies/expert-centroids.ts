@@ -1,4 +1,10 @@
-import type { HiddenRelation } from "../../layer-analysis.ts";
+/** How similar the states are that the experts of a layer serve. */
+export interface CentroidSimilarity {
+  /** `[expert][expert]`: cosine of the experts' mean states, the mean of all rows taken off; 3 digits. */
+  readonly similarity: readonly (readonly (number | null)[])[] | null;
+  /** Experts whose tokens have the most similar states. */
+  readonly mostSimilar: readonly { readonly a: number; readonly b: number; readonly cosine: number }[];
+}
 
 const MAX_PAIRS = 20;
 /** As for the co-activation: beyond this the whole matrix is left out. */
@@ -32,7 +38,7 @@ export class ExpertCentroids {
   }
 
   /** Cosines of the centroids, the mean of all rows taken off: states share one large direction, which says nothing. */
-  result(): Pick<HiddenRelation, "similarity" | "alike"> {
+  result(): CentroidSimilarity {
     const [experts, width] = [this.#experts, this.#width];
     const centred = this.#sums.map(
       (sum, at) => sum / this.#rows[Math.floor(at / width)]! - this.#mean[at % width]! / this.#total,
@@ -59,7 +65,7 @@ export class ExpertCentroids {
       }
     return {
       similarity: experts <= MAX_MATRIX ? matrix : null,
-      alike: pairs.sort((x, y) => y.cosine - x.cosine).slice(0, MAX_PAIRS),
+      mostSimilar: pairs.sort((x, y) => y.cosine - x.cosine).slice(0, MAX_PAIRS),
     };
   }
 }

@@ -1,6 +1,6 @@
+import type { LayerChunk } from "../../rows/layer-chunk.ts";
 import type { RowGroups } from "../../rows/row-groups.ts";
-import type { LayerChunk } from "../../scan/layer-chunks.ts";
-import { SummaryTally } from "../../statistics/moments.ts";
+import { addValue, type Moments, noMoments } from "../../statistics/moments.ts";
 
 /** What the rows of each group did in one layer. */
 export interface GroupCounts {
@@ -13,40 +13,39 @@ export interface GroupCounts {
   readonly entropy: readonly (number | null)[];
 }
 
-/** Counts usage and entropy by group. */
-export class GroupTally {
-  readonly #groups: RowGroups;
-  readonly #experts: number;
-  readonly #rows: Float64Array;
-  readonly #counts: Float64Array;
-  readonly #entropy: SummaryTally[];
+/** Usage and entropy by group, while they are counted. */
+export interface GroupTally {
+  readonly rows: Float64Array;
+  readonly counts: Float64Array;
+  readonly entropy: readonly Moments[];
+}
 
-  constructor(groups: RowGroups, experts: number) {
-    const { length } = groups.names;
-    this.#groups = groups;
-    this.#experts = experts;
-    this.#rows = new Float64Array(length);
-    this.#counts = new Float64Array(length * experts);
-    this.#entropy = Array.from({ length }, () => new SummaryTally());
-  }
+export const startGroups = ({ names }: RowGroups, experts: number): GroupTally => ({
+  rows: new Float64Array(names.length),
+  counts: new Float64Array(names.length * experts),
+  entropy: names.map(noMoments),
+});
 
-  /** @param entropy of each row of the chunk. */
-  add({ from, rows, ids, topK }: LayerChunk, entropy: Float64Array | null): void {
-    for (let row = 0; row < rows; row++) {
-      const group = this.#groups.ofRow[from + row]!;
-      this.#rows[group]!++;
-      const base = group * this.#experts;
-      for (let i = row * topK; i < (row + 1) * topK; i++) this.#counts[base + ids[i]!]!++;
-      if (entropy) this.#entropy[group]!.add(entropy[row]!);
-    }
-  }
-
-  result(): GroupCounts {
-    return {
-      names: this.#groups.names,
-      rows: this.#rows,
-      counts: this.#counts,
-      entropy: this.#entropy.map(({ mean }) => mean),
-    };
+export function addGroupRows(
+  state: GroupTally,
+  { ofRow }: RowGroups,
+  chunk: LayerChunk,
+  experts: number,
+): void {
+  const { rows, counts } = state;
+  const { from, ids, topK, entropy } = chunk;
+  for (let row = 0; row < chunk.rows; row++) {
+    const group = ofRow[from + row]!;
+    rows[group]!++;
+    const base = group * experts;
+    for (let i = row * topK; i < (row + 1) * topK; i++) counts[base + ids[i]!]!++;
+    if (entropy) addValue(state.entropy[group]!, entropy[row]!);
   }
 }
+
+export const groupCounts = ({ names }: RowGroups, { rows, counts, entropy }: GroupTally): GroupCounts => ({
+  names,
+  rows,
+  counts,
+  entropy: entropy.map(({ finite, mean }) => (finite === 0 ? null : mean)),
+});

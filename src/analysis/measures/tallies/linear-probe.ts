@@ -1,7 +1,22 @@
-import type { LinearProbe } from "../../layer-analysis.ts";
 import { sparseProjection } from "../../statistics/linear/random-projection.ts";
 import { RidgeSums } from "../../statistics/linear/ridge.ts";
 import { wilsonInterval } from "../../statistics/wilson.ts";
+
+/** A linear classifier of the best expert, tried on samples that it was not fitted on. */
+export interface LinearProbe {
+  /** Part of the held-out rows whose best expert it names. */
+  readonly accuracy: number;
+  /** 95 % Wilson interval of it; rows taken as independent. */
+  readonly interval: readonly [low: number, high: number];
+  /** The same for always naming the most frequent expert. */
+  readonly chance: number;
+  /** The same for naming the expert that the token's type most often had, whatever the context. */
+  readonly tokenAccuracy: number;
+  readonly fittedRows: number;
+  readonly testedRows: number;
+  /** Numbers per state that the classifier saw: random projections beyond 512. */
+  readonly dimensions: number;
+}
 
 /** Dimensions of the classifier's features: fitting takes time with their square and memory of 2 MB. */
 const MAX_DIMENSIONS = 512;
@@ -9,7 +24,7 @@ const MAX_DIMENSIONS = 512;
 const ALPHA = 1;
 
 /** Fits a linear classifier of the best expert on states, and counts how often it is right on others. */
-export class LinearProbeTally {
+export class ProbeFit {
   readonly #features: Float64Array;
   readonly #project: (state: Float32Array, out: Float64Array) => void;
   readonly #sums: RidgeSums;

@@ -1,4 +1,4 @@
-import type { Units } from "../../measures/tallies/sample-counts.ts";
+import type { Units } from "./units.ts";
 
 /** Whole numbers up to 2^53 are exact in a double. */
 const EXACT_BITS = 53;

@@ -1,7 +1,7 @@
-import type { Units } from "../../measures/tallies/sample-counts.ts";
 import { choiceInformation, expertInformation } from "../mutual-information.ts";
 import { labelCounter } from "./label-counts.ts";
 import { seededRandom, shuffle } from "./random.ts";
+import type { Units } from "./units.ts";
 
 /** A statistic, what permutations gave on average, and how often they gave as much. */
 export interface Tested {

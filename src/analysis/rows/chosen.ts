@@ -76,6 +76,10 @@ export function chosenRows(capture: Capture, layer: number, from: number, to: nu
   return { from, rows: to - from, ...chosenIn(capture.model.moe!, layer, values) };
 }
 
+/** Whether a capture tells which experts were chosen, in some layer or other. */
+export const hasRouting = ({ streams }: Pick<Capture, "streams">): boolean =>
+  streams.includes("expert_ids") || streams.includes("router_logits");
+
 export const hasStream = (capture: Capture, stream: StreamName, layer: number) =>
   capture.streams.includes(stream) && capture.stream(stream).has(layer);
 
