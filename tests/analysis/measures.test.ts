@@ -11,7 +11,7 @@ import {
 import { addItem, candidates, startItems } from "../../src/analysis/statistics/frequent-items.ts";
 import { sparseProjection } from "../../src/analysis/statistics/linear/random-projection.ts";
 import { RidgeSums } from "../../src/analysis/statistics/linear/ridge.ts";
-import { addValue, mergeMoments, noMoments, summaryOf } from "../../src/analysis/statistics/moments.ts";
+import { addValues, mergeMoments, noMoments, summaryOf } from "../../src/analysis/statistics/moments.ts";
 import { labelCounter } from "../../src/analysis/statistics/randomization/label-counts.ts";
 import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
 import { testRotations } from "../../src/analysis/statistics/randomization/rotation-test.ts";
@@ -264,7 +264,7 @@ test("a sparse random projection keeps distances", () => {
 test("summary of rows leaves out what is not finite, and parts merge to the whole", () => {
   const moments = (values: readonly number[]) => {
     const made = noMoments();
-    for (const value of values) addValue(made, value);
+    addValues(made, Float64Array.from(values), 0, values.length);
     return made;
   };
   const all = moments([1, 2, 4, Infinity, Number.NaN]);

@@ -79,7 +79,7 @@ describe.skipIf("missing" in found)(
           "classes",
           "drift",
           "texts",
-          "company",
+          "coactivation",
           "hidden",
           "words",
         ].map((id) => `#${id}`),

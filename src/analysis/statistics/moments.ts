@@ -31,17 +31,31 @@ export const noMoments = (): Moments => ({
   max: -Infinity,
 });
 
-/** Welford's update, which does not cancel (Technometrics 4, 1962). */
-export function addValue(to: Moments, value: number): void {
-  to.rows++;
-  to.sum += value;
-  if (!Number.isFinite(value)) return;
-  to.finite++;
-  const before = value - to.mean;
-  to.mean += before / to.finite;
-  to.squares += before * (value - to.mean);
-  if (value < to.min) to.min = value;
-  if (value > to.max) to.max = value;
+/**
+ * Add the numbers of rows `[from, to)`, one after the other, by Welford's update, which does not cancel (Technometrics
+ * 4, 1962).
+ */
+export function addValues(moments: Moments, values: Float64Array, from: number, to: number): void {
+  // In local variables, which stay in registers.
+  let { sum, finite, mean, squares, min, max } = moments;
+  for (let row = from; row < to; row++) {
+    const value = values[row]!;
+    sum += value;
+    if (!Number.isFinite(value)) continue;
+    finite++;
+    const before = value - mean;
+    mean += before / finite;
+    squares += before * (value - mean);
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  moments.rows += to - from;
+  moments.sum = sum;
+  moments.finite = finite;
+  moments.mean = mean;
+  moments.squares = squares;
+  moments.min = min;
+  moments.max = max;
 }
 
 /** Both parts together: Chan, Golub and LeVeque, "Updating formulae" (COMPSTAT 1982). */

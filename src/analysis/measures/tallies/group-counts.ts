@@ -1,6 +1,6 @@
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
 import type { RowGroups } from "../../rows/row-groups.ts";
-import { addValue, type Moments, noMoments } from "../../statistics/moments.ts";
+import { addValues, type Moments, noMoments } from "../../statistics/moments.ts";
 
 /** What the rows of each group did in one layer. */
 export interface GroupCounts {
@@ -39,7 +39,7 @@ export function addGroupRows(
     rows[group]!++;
     const base = group * experts;
     for (let i = row * topK; i < (row + 1) * topK; i++) counts[base + ids[i]!]!++;
-    if (entropy) addValue(state.entropy[group]!, entropy[row]!);
+    if (entropy) addValues(state.entropy[group]!, entropy, row, row + 1);
   }
 }
 

@@ -1,7 +1,7 @@
 import { schema } from "../../../schema.ts";
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
 import {
-  addValue,
+  addValues,
   type Moments,
   mergeMoments,
   momentsFromJson,
@@ -34,10 +34,12 @@ export function rowMoments(
     start: ({ labels: { names } }) => ({ all: noMoments(), labels: names, byLabel: names.map(noMoments) }),
     take({ all, byLabel }, chunk, { labels }) {
       const values = valuesOf(chunk);
-      for (let row = 0; row < chunk.rows; row++) {
-        const value = values[row]!;
-        addValue(all, value);
-        addValue(byLabel[labels.ofSample[chunk.sample[row]!]!]!, value);
+      const { sample, rows } = chunk;
+      addValues(all, values, 0, rows);
+      // Rows of a sample mostly come together.
+      for (let from = 0, to = 0; from < rows; from = to) {
+        while (to < rows && sample[to] === sample[from]) to++;
+        addValues(byLabel[labels.ofSample[sample[from]!]!]!, values, from, to);
       }
     },
     merge(a, b) {
