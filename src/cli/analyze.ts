@@ -1,6 +1,6 @@
 import { analyzeCapture } from "../analysis/analyze.ts";
 import { openCapture } from "../store/folder-source.ts";
-import { analysisView } from "../views/terminal/analysis.ts";
+import { analysisView } from "../views/terminal/analysis/analysis.ts";
 import type { CommandContext } from "./command.ts";
 
 /** The options of `moescope analyze`, parsed. */

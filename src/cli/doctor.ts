@@ -7,9 +7,9 @@ import { memoryLimit } from "../memory-limit.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
 import { bytes } from "../views/numbers.ts";
 import { safeText } from "../views/safe-text.ts";
-import { bold, dim } from "../views/terminal/paint.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
+import { padRight, wrap } from "../views/terminal/parts/text.ts";
 import type { Terminal } from "../views/terminal/terminal.ts";
-import { padRight, wrap } from "../views/terminal/text.ts";
 import type { CommandContext } from "./command.ts";
 
 /** A real capture, from the bundled model. */

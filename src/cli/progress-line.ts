@@ -1,8 +1,8 @@
 import { viridis } from "../views/colours.ts";
 import { bytes, count, duration } from "../views/numbers.ts";
-import { dim, foreground } from "../views/terminal/paint.ts";
+import { dim, foreground } from "../views/terminal/parts/paint.ts";
+import { clip } from "../views/terminal/parts/text.ts";
 import type { Terminal } from "../views/terminal/terminal.ts";
-import { clip } from "../views/terminal/text.ts";
 import type { WritableOutput } from "./output.ts";
 
 /** Work that ends sooner shows nothing: a bar that flashes by only disturbs. */

@@ -4,7 +4,7 @@ import { openCapture } from "../store/folder-source.ts";
 import { reportHtml } from "../views/html/report.ts";
 import { bytes } from "../views/numbers.ts";
 import { safeText } from "../views/safe-text.ts";
-import { dim } from "../views/terminal/paint.ts";
+import { dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
 
 /** The options of `moescope report`, parsed. */

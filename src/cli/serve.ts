@@ -6,7 +6,7 @@ import type { LanguageModel } from "../model.ts";
 import { packageRoot } from "../package-root.ts";
 import { isLoopback } from "../server/guard.ts";
 import { type RunningServer, startServer } from "../server/serve.ts";
-import { bold, dim } from "../views/terminal/paint.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { openBrowser } from "./open-browser.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { displayWidth } from "../../src/views/terminal/text.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 

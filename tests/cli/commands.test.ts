@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { demoView } from "../../src/cli/demo.ts";
 import { LanguageModel } from "../../src/model.ts";
-import { displayWidth } from "../../src/views/terminal/text.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 

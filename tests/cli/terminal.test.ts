@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { viridis } from "../../src/views/colours.ts";
-import { foreground, nearest256 } from "../../src/views/terminal/paint.ts";
+import { foreground, nearest256 } from "../../src/views/terminal/parts/paint.ts";
 import { terminalOf } from "../../src/views/terminal/terminal.ts";
 
 const depth = (isTTY: boolean, env: NodeJS.ProcessEnv) => terminalOf({ isTTY }, env).depth;

@@ -1,11 +1,11 @@
 import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
-import { header } from "../../src/views/terminal/header.ts";
-import { specializedExpertList } from "../../src/views/terminal/specialized-experts.ts";
+import { header } from "../../src/views/terminal/parts/header.ts";
+import { specializedExpertList } from "../../src/views/terminal/parts/specialized-experts.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
+import { tokenStrip } from "../../src/views/terminal/parts/token-strip.ts";
+import { type UsageCounted, usageByLabel, usageMap } from "../../src/views/terminal/parts/usage-map.ts";
 import type { ColourDepth, Terminal } from "../../src/views/terminal/terminal.ts";
-import { displayWidth } from "../../src/views/terminal/text.ts";
-import { tokenStrip } from "../../src/views/terminal/token-strip.ts";
-import { type UsageCounted, usageByLabel, usageMap } from "../../src/views/terminal/usage-map.ts";
 import { modelInfo } from "./fake-engine.ts";
 
 const plain: Terminal = { width: 80, depth: "none" };

@@ -5,21 +5,21 @@ import { argument, optionsReader, text, thing } from "../../core/options.ts";
 import { packageVersion } from "../../package-root.ts";
 import type { CaptureAnalysis } from "../facts/analysis.ts";
 import { safeText } from "../safe-text.ts";
-import { balance } from "./balance.ts";
-import { coactivation } from "./coactivation.ts";
-import { drift } from "./drift.ts";
-import { hiddenStates } from "./hidden-states.ts";
-import { type Html, html, trusted } from "./html.ts";
-import { otherMeasures } from "./other-measures.ts";
-import { completeness, facts, subtitle } from "./overview.ts";
-import { SCRIPT } from "./script.ts";
-import { specialization } from "./specialization.ts";
-import { STYLE } from "./style.ts";
-import { texts } from "./texts.ts";
-import { tokenClasses } from "./token-classes.ts";
-import { tokenPreferences } from "./token-preferences.ts";
-import { usage } from "./usage.ts";
-import { words } from "./words.ts";
+import { type Html, html, trusted } from "./parts/html.ts";
+import { SCRIPT } from "./parts/script.ts";
+import { STYLE } from "./parts/style.ts";
+import { balance } from "./sections/balance.ts";
+import { coactivation } from "./sections/coactivation.ts";
+import { drift } from "./sections/drift.ts";
+import { hiddenStates } from "./sections/hidden-states.ts";
+import { otherMeasures } from "./sections/other-measures.ts";
+import { completeness, facts, subtitle } from "./sections/overview.ts";
+import { specialization } from "./sections/specialization.ts";
+import { texts } from "./sections/texts.ts";
+import { tokenClasses } from "./sections/token-classes.ts";
+import { tokenPreferences } from "./sections/token-preferences.ts";
+import { usage } from "./sections/usage.ts";
+import { words } from "./sections/words.ts";
 
 export interface ReportOptions {
   /** Default: the model's name. */

@@ -1,11 +1,11 @@
 import { ranges } from "../../capture/plan.ts";
 import type { PlacementFacts } from "../facts/placement.ts";
 import { count, memory, percent } from "../numbers.ts";
-import { alignColumns } from "./columns.ts";
-import { header } from "./header.ts";
-import { bold, dim } from "./paint.ts";
+import { alignColumns } from "./parts/columns.ts";
+import { header } from "./parts/header.ts";
+import { bold, dim } from "./parts/paint.ts";
+import { padLeft, padRight, wrap } from "./parts/text.ts";
 import type { Terminal } from "./terminal.ts";
-import { padLeft, padRight, wrap } from "./text.ts";
 
 /** Where a model's experts go, why, and what that is worth. */
 export function placementView(advice: PlacementFacts, terminal: Terminal): string[] {

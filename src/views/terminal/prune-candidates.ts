@@ -1,10 +1,10 @@
 import type { PruneFacts } from "../facts/prune-candidates.ts";
 import { count, percent, plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
-import { header } from "./header.ts";
-import { bold, dim } from "./paint.ts";
+import { header } from "./parts/header.ts";
+import { bold, dim } from "./parts/paint.ts";
+import { clip, displayWidth, padLeft, padRight, wrap } from "./parts/text.ts";
 import type { Terminal } from "./terminal.ts";
-import { clip, displayWidth, padLeft, padRight, wrap } from "./text.ts";
 
 type PruneCandidate = PruneFacts["experts"][number];
 type Column = readonly [heading: string, cell: (of: PruneCandidate) => string];

@@ -2,10 +2,10 @@ import { chosenExperts, hasRouting, routedLayers } from "../../analysis/rows/cho
 import type { Capture } from "../../capture/capture.ts";
 import { plural } from "../numbers.ts";
 import { safeText } from "../safe-text.ts";
-import { bold, dim } from "./paint.ts";
+import { bold, dim } from "./parts/paint.ts";
+import { clip } from "./parts/text.ts";
+import { type StripToken, tokenStrip } from "./parts/token-strip.ts";
 import type { Terminal } from "./terminal.ts";
-import { clip } from "./text.ts";
-import { type StripToken, tokenStrip } from "./token-strip.ts";
 
 /** Lines all strips together may take, and the least one needs to be worth its heading. */
 const MAX_LINES = 24;

@@ -20,7 +20,7 @@ import { hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
 import { Flow } from "./flow.tsx";
 
-/** Attraction is shown as a power of two: from a quarter to four times the usual pair. */
+/** Relative lift is shown as a power of two: from a quarter to four times the usual pair. */
 const LOG_TOP = 2;
 const PAIRS = 6;
 
