@@ -5,7 +5,7 @@ import { abortSignal, callback, list, oneOf, optionsReader, text, whole } from "
 import { RequestError } from "../errors.ts";
 import { ANALYSIS_FORMAT, type CaptureAnalysis } from "./capture-analysis.ts";
 import type { Cost, Measure, ScanSettings } from "./measures/measure.ts";
-import { allMeasures, type MeasureName } from "./measures/registry.ts";
+import { allMeasures, type MeasureName, withSources } from "./measures/registry.ts";
 import { routedLayers } from "./rows/chosen.ts";
 import { completenessOf, labelSummaries } from "./rows/completeness.ts";
 import { type ScanProgress, scanCapture } from "./scan/scan-capture.ts";
@@ -45,9 +45,7 @@ const MAX_ROTATIONS = 999;
 const WORTH_THREADS: Record<Cost, number> = { count: 2_000_000, test: 100_000, read: 100_000 };
 
 const readOptions = optionsReader<AnalyzeOptions>("analyzeCapture", {
-  measures: list((value, name) =>
-    oneOf(allMeasures.map((measure) => measure.name as MeasureName))(value, name),
-  ),
+  measures: list(oneOf(allMeasures.map(({ name }) => name as MeasureName))),
   layers: list(whole(-0x7fffffff, 0x7fffffff)),
   labels: list(text),
   permutations: whole(1),
@@ -83,7 +81,7 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
   const subject = given.labels ? withLabels(capture, given.labels) : capture;
   const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
   const layers = capture.model.moe ? chooseLayers(subject, given.layers) : [];
-  const measures = chooseMeasures(given.measures);
+  const measures = allMeasures.filter(({ name }) => given.measures?.includes(name as MeasureName) ?? true);
   const { signal, onProgress, threads = threadsFor(subject, layers, measures) } = given;
   const found = await scanCapture(subject, layers, measures, settings, { threads, signal, onProgress });
   return {
@@ -102,13 +100,8 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
   } as unknown as CaptureAnalysis<M>;
 }
 
-/** Those asked for, with the measures that they follow from. */
-function chooseMeasures(names: readonly string[] | undefined): readonly Measure[] {
-  return names ? allMeasures.filter(({ name }) => names.includes(name)) : allMeasures;
-}
-
 function threadsFor({ rows }: Capture, layers: readonly number[], measures: readonly Measure[]): number {
-  const worth = Math.min(...measures.map(({ cost }) => WORTH_THREADS[cost]));
+  const worth = Math.min(...withSources(measures).map(({ cost }) => WORTH_THREADS[cost]));
   return rows.length * layers.length < worth ? 1 : availableParallelism();
 }
 

@@ -100,6 +100,23 @@ describe("reducers", () => {
     );
   });
 
+  test("take a batch that is filled again", async () => {
+    const once = syntheticRun({ lengths: [12], streams: ["router_logits"] });
+    const [batch] = once.batches;
+    const logits = batch!.streams.get("router_logits") as ReadonlyMap<number, Float32Array>;
+    const [one, two] = [all(), all()];
+    for (const reducer of [one, two]) await reducer.open(once.header);
+    for (const turn of [0, 1]) {
+      if (turn === 1) for (const data of logits.values()) data.reverse();
+      await one.write(batch!);
+      const streams = new Map([
+        ["router_logits" as const, new Map([...logits].map(([l, d]) => [l, d.slice()]))],
+      ]);
+      await two.write({ ...batch!, streams });
+    }
+    expect(await one.close({ finished: [] })).toEqual(await two.close({ finished: [] }));
+  });
+
   test("come back from JSON as they were", async () => {
     const result = await drive(run, all());
     const text = JSON.stringify(all().toJson(result));

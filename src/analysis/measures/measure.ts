@@ -17,8 +17,8 @@ import type { StreamReader } from "../rows/stream-reader.ts";
  * - {@link GroupMeasure}: looks at the same rows of several layers, once or several times;
  * - {@link DerivedMeasure}: follows from the results of others.
  *
- * A scan passes over each layer once and feeds every tally of it. Tallies and what is found in a layer cross threads,
- * so both are plain data: numbers, text, arrays and typed arrays, no instances of classes.
+ * A scan passes over each layer once and feeds every tally of it. What is found in a layer crosses threads, and what a
+ * tally keeps is stored and merged: both are plain data (numbers, text, arrays, typed arrays), no instances of classes.
  */
 export type Measure = LayerMeasure | CaptureMeasure | GroupMeasure | DerivedMeasure;
 

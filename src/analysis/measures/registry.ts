@@ -28,6 +28,12 @@ export type CaptureResults = {
   >;
 };
 
+/** Some measures with those they follow from. */
+export function withSources(asked: readonly Measure[]): readonly Measure[] {
+  const sources = asked.flatMap((measure) => (measure.scope === "derived" ? measure.from : []));
+  return allMeasures.filter((measure) => asked.includes(measure) || sources.includes(measure.name));
+}
+
 /** The tallies of some measures, each once. */
 export function talliesOf(of: readonly Measure[]): (Tally | StreamTally)[] {
   return [

@@ -1,6 +1,6 @@
 import { schema } from "../../schema.ts";
 import { parseJson } from "../measures/tallies/state-json.ts";
-import type { Reducer } from "./reducer.ts";
+import { type Reducer, sharedBatch } from "./reducer.ts";
 
 /** The results by reducer; each reducer checks its own. */
 const PARTS = schema((z) => z.record(z.string(), z.unknown()));
@@ -23,7 +23,8 @@ export function combine<R extends object>(reducers: Reducers<R>): Reducer<R> {
       for (const name of names) await reducers[name].open(header);
     },
     async write(batch) {
-      for (const name of names) await reducers[name].write(batch);
+      const shared = sharedBatch(batch);
+      for (const name of names) await reducers[name].write(shared);
     },
     async close(end) {
       const results: Partial<R> = {};

@@ -132,12 +132,20 @@ function layersWith({ streams }: RunHeader, needs: readonly LayerNeed[]): number
   return [...layers[0]!].filter((layer) => layers.every((of) => of.has(layer))).sort((a, b) => a - b);
 }
 
-/** Reducers that share a batch (see `combine`) share what was computed of it. */
+/** By batch that several reducers get, what was computed of its layers. */
 const CHUNKS = new WeakMap<RowBatch, Map<number, LayerChunk>>();
+
+/**
+ * The batch for several reducers, who share what is computed of it. A new object: an engine may fill the same one again.
+ */
+export function sharedBatch(batch: RowBatch): RowBatch {
+  const shared: RowBatch = Object.create(batch);
+  CHUNKS.set(shared, new Map());
+  return shared;
+}
 
 function chunksOf(batch: RowBatch, layers: readonly number[], moe: MoeInfo): ReadonlyMap<number, LayerChunk> {
   const chunks = CHUNKS.get(batch) ?? new Map<number, LayerChunk>();
-  CHUNKS.set(batch, chunks);
   for (const layer of layers)
     if (!chunks.has(layer))
       chunks.set(layer, new LayerChunk(moe, layer, 0, batch.rows, batch, valuesOf(batch, layer)));

@@ -1,6 +1,6 @@
 import type { Capture } from "../../capture/capture.ts";
 import type { DerivedInput, Measure, ScanScope, ScanSettings } from "../measures/measure.ts";
-import { allMeasures } from "../measures/registry.ts";
+import { withSources } from "../measures/registry.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";
 import { type IdColumn, prepared, type ScanWork } from "./scan-layer.ts";
@@ -58,12 +58,6 @@ export async function scanCapture(
   if (onThreads) await runOnThreads(work, origin, schedule, threads, { signal, onDone });
   else await runHere(work, schedule, { signal, onDone });
   return findings(asked, measures, layers, schedule.results(), work);
-}
-
-/** Some measures with those they follow from. */
-function withSources(asked: readonly Measure[]): readonly Measure[] {
-  const sources = asked.flatMap((measure) => (measure.scope === "derived" ? measure.from : []));
-  return allMeasures.filter((measure) => asked.includes(measure) || sources.includes(measure.name));
 }
 
 /** Room for the experts of a layer's rows: a byte each where that is enough. */
