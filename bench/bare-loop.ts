@@ -23,7 +23,16 @@ export class BareLoop {
       gpu,
       gpuLibraries: findGpuLibraries(gpu),
       placement: { gpuLayers: null, overrides: [] },
-      layers: 0, // only runs with rows ask for it
+      shape: { layers: 0, width: 0, moeLayers: [] }, // only runs with rows ask for it
+      purpose: {
+        task: "generate",
+        pooling: null,
+        normalize: null,
+        filePooling: null,
+        fileCausal: null,
+        classifier: false,
+        encoder: false,
+      },
       contextSize,
       parallel: 1,
       batchSize: 512,

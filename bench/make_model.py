@@ -1,7 +1,8 @@
-"""Write a random-weight MoE model of about 330 MB for the benchmarks: 24 MoE layers, 32 experts, top-4, f16.
+"""Write a random-weight MoE model for the benchmarks; by default 24 MoE layers, 32 experts, top-4, f16, about 330 MB.
 
     pip install gguf==0.19.0 numpy
     python bench/make_model.py bench/model.gguf
+    python bench/make_model.py bench/deep.gguf --layers 48 --experts 128 --top-k 8 --hidden 64 --width 32    # 103 MB
 
 The architecture is Qwen3-MoE; the tokenizer is the demo model's. Speed does not depend on the values of the weights,
 but routers get enough spread that all experts are used.
@@ -13,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFReader, GGUFWriter, GGUFValueType
 
-LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM = 24, 512, 8, 2, 64
-EXPERTS, TOP_K, WIDTH = 32, 4, 128
+HEADS, KV_HEADS, HEAD_DIM = 8, 2, 64
 DEMO = Path(__file__).parent.parent / "models" / "demo" / "demo-moe.gguf"
 
 
@@ -30,21 +30,21 @@ def copy_tokenizer(writer: GGUFWriter) -> int:
     return len(reader.fields["tokenizer.ggml.tokens"].data)
 
 
-def main(path: str) -> None:
-    writer = GGUFWriter(path, "qwen3moe")
+def main(target: str, layers: int, hidden: int, experts: int, top_k: int, width: int) -> None:
+    writer = GGUFWriter(target, "qwen3moe")
     vocabulary = copy_tokenizer(writer)
     writer.add_name("moescope benchmark")
     writer.add_context_length(8192)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(WIDTH)
-    writer.add_expert_feed_forward_length(WIDTH)
+    writer.add_embedding_length(hidden)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(width)
+    writer.add_expert_feed_forward_length(width)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_key_length(HEAD_DIM)
     writer.add_value_length(HEAD_DIM)
-    writer.add_expert_count(EXPERTS)
-    writer.add_expert_used_count(TOP_K)
+    writer.add_expert_count(experts)
+    writer.add_expert_used_count(top_k)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_file_type(1)
@@ -57,22 +57,22 @@ def main(path: str) -> None:
     def norm(name: str, size: int) -> None:
         writer.add_tensor(name, np.ones(size, dtype=np.float32))
 
-    matrix("token_embd.weight", vocabulary, HIDDEN, spread=HIDDEN**0.5)
-    for layer in range(LAYERS):
+    matrix("token_embd.weight", vocabulary, hidden, spread=hidden**0.5)
+    for layer in range(layers):
         block = f"blk.{layer}."
-        norm(block + "attn_norm.weight", HIDDEN)
-        matrix(block + "attn_q.weight", HEADS * HEAD_DIM, HIDDEN)
-        matrix(block + "attn_k.weight", KV_HEADS * HEAD_DIM, HIDDEN)
-        matrix(block + "attn_v.weight", KV_HEADS * HEAD_DIM, HIDDEN)
-        matrix(block + "attn_output.weight", HIDDEN, HEADS * HEAD_DIM)
+        norm(block + "attn_norm.weight", hidden)
+        matrix(block + "attn_q.weight", HEADS * HEAD_DIM, hidden)
+        matrix(block + "attn_k.weight", KV_HEADS * HEAD_DIM, hidden)
+        matrix(block + "attn_v.weight", KV_HEADS * HEAD_DIM, hidden)
+        matrix(block + "attn_output.weight", hidden, HEADS * HEAD_DIM)
         norm(block + "attn_q_norm.weight", HEAD_DIM)
         norm(block + "attn_k_norm.weight", HEAD_DIM)
-        norm(block + "ffn_norm.weight", HIDDEN)
-        matrix(block + "ffn_gate_inp.weight", EXPERTS, HIDDEN, spread=3.0, dtype=np.float32)
-        matrix(block + "ffn_gate_exps.weight", EXPERTS, WIDTH, HIDDEN)
-        matrix(block + "ffn_up_exps.weight", EXPERTS, WIDTH, HIDDEN)
-        matrix(block + "ffn_down_exps.weight", EXPERTS, HIDDEN, WIDTH)
-    norm("output_norm.weight", HIDDEN)
+        norm(block + "ffn_norm.weight", hidden)
+        matrix(block + "ffn_gate_inp.weight", experts, hidden, spread=3.0, dtype=np.float32)
+        matrix(block + "ffn_gate_exps.weight", experts, width, hidden)
+        matrix(block + "ffn_up_exps.weight", experts, width, hidden)
+        matrix(block + "ffn_down_exps.weight", experts, hidden, width)
+    norm("output_norm.weight", hidden)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -80,5 +80,10 @@ def main(path: str) -> None:
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("target", help="the .gguf file to write, 341 MB")
-main(parser.parse_args().target)
+parser.add_argument("target", help="the .gguf file to write")
+parser.add_argument("--layers", type=int, default=24)
+parser.add_argument("--hidden", type=int, default=512, help="values of a hidden state")
+parser.add_argument("--experts", type=int, default=32)
+parser.add_argument("--top-k", type=int, default=4)
+parser.add_argument("--width", type=int, default=128, help="of an expert")
+main(**vars(parser.parse_args()))

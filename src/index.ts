@@ -113,6 +113,7 @@ export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
 export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
+export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./engines/embedding.ts";
 export type {
   EngineSettings,
   Finished,
@@ -123,9 +124,11 @@ export type {
   MoeInfo,
   Sampling,
 } from "./engines/engine.ts";
+export type { ModelFile } from "./engines/llama/gguf.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/placement.ts";
+export type { PromptFacts } from "./engines/llama/prompt-facts.ts";
 export type { Strategy } from "./engines/llama/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
 export type { ServerOptions } from "./engines/vllm/server-engine.ts";
@@ -166,7 +169,8 @@ export type {
   TokenEvent,
 } from "./model.ts";
 export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, MessagePart, MultiModalData, Prompt } from "./prompt.ts";
+export type { ChatMessage, MessagePart } from "./prompts/message.ts";
+export type { MultiModalData, Prompt, PromptObject } from "./prompts/prompt.ts";
 export type { Gating } from "./routing/gating.ts";
 export { type Routing, route } from "./routing/route.ts";
 export { softmax } from "./routing/softmax.ts";

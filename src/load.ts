@@ -1,9 +1,12 @@
-import type { Engine, ModelInfo } from "./engines/engine.ts";
+import type { Engine } from "./engines/engine.ts";
+import type { ModelFile } from "./engines/llama/gguf.ts";
 import type { LlamaOptions } from "./engines/llama/options.ts";
 import type { VllmOptions } from "./engines/vllm/options.ts";
 import type { ServerOptions } from "./engines/vllm/server-engine.ts";
 import { RequestError } from "./errors.ts";
 import type { LanguageModel } from "./model.ts";
+import { urlError } from "./models/reference.ts";
+import { urlAdvice } from "./models/reference-advice.ts";
 import { type DownloadProgress, resolveModel } from "./models/resolve.ts";
 
 /** How to get at a model that is not a local file. */
@@ -37,7 +40,7 @@ export type LoadOptions = LlamaLoadOptions | VllmLoadOptions | ServerLoadOptions
 /**
  * Load a model.
  *
- * @param reference the path of a `.gguf` file, or of any part of a split one; `hf:org/repo:Q4_K_M` or
+ * @param reference the path of a `.gguf` file (`~/` is the home folder), or of any part of a split one; `hf:org/repo:Q4_K_M` or
  * `hf:org/repo/file.gguf` on the Hugging Face Hub, downloaded into its standard cache; `ollama:name:tag` or
  * `lmstudio:publisher/model` from those programs' own folders. With `engine: "vllm"` what vLLM takes: `org/repo` or the
  * folder of a checkpoint. `http://host:8000`: a `vllm serve` with moescope's plugin.
@@ -58,6 +61,7 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
 
 async function loadEngine(reference: string, options: LoadOptions): Promise<Engine> {
   if (/^https?:\/\//i.test(reference)) {
+    if (urlAdvice(reference) !== null) throw urlError(reference);
     const { engine = "vllm", signal, apiKey, ...others } = options as ServerLoadOptions;
     const [unknown] = engine === "vllm" ? Object.keys(others) : ["engine"];
     if (unknown !== undefined)
@@ -67,6 +71,14 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
   }
   if (options.engine === "vllm") {
     const { engine: _, signal, ...vllm } = options as VllmLoadOptions;
+    const [, scheme, rest] = /^(hf|ollama|lmstudio):(.*)$/is.exec(reference) ?? [];
+    if (scheme !== undefined)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        scheme.toLowerCase() === "hf"
+          ? `vLLM takes a repository without hf:, as ${rest}; hf: is for GGUF files in llama.cpp`
+          : `${scheme}: names a GGUF file, which llama.cpp runs; leave out --engine vllm (engine: "vllm")`,
+      );
     const { VllmEngine } = await import("./engines/vllm/engine.ts");
     return VllmEngine.load(reference, vllm, signal);
   }
@@ -76,9 +88,16 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
       "INVALID_ARGUMENT",
       `unknown engine "${engine}"; the engines are llama.cpp and vllm`,
     );
-  const { path, source } = await resolveModel(reference, { signal, onProgress });
+  const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
+  tell(notes);
   const { LlamaEngine } = await import("./engines/llama/engine.ts");
   return LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) });
+}
+
+/** Warn of what belongs to a model where it lies, and is not used. */
+function tell(notes: readonly string[] = []): void {
+  for (const note of notes)
+    process.emitWarning(note, { type: "MoescopeWarning", code: "MODEL_PARTS_NOT_USED" });
 }
 
 /**
@@ -86,8 +105,9 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
  *
  * @throws ModelError as {@link load}.
  */
-export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelInfo> {
-  const { path, source } = await resolveModel(reference, options);
+export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelFile> {
+  const { path, source, notes } = await resolveModel(reference, options);
+  tell(notes);
   const { inspectFile } = await import("./engines/llama/gguf.ts");
   return inspectFile(path, source);
 }

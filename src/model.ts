@@ -5,10 +5,11 @@ import { type Plan, type PlanOptions, planFor, plannedStreams } from "./capture/
 import { PHASES, type Phase, type RowBatch } from "./capture/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "./capture/sink.ts";
 import { type StreamName, streamSpec } from "./capture/streams.ts";
+import type { EmbeddingInfo, Task } from "./engines/embedding.ts";
 import type { Engine, EngineRequest, Finished, GraphTensor, ModelInfo, RowShapes } from "./engines/engine.ts";
 import { RequestError } from "./errors.ts";
 import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
-import { encodePrompt, type Prompt, promptLabel } from "./prompt.ts";
+import { encodePrompt, type Prompt, promptLabel } from "./prompts/prompt.ts";
 import { FolderSink } from "./store/folder-sink.ts";
 import { openCapture } from "./store/folder-source.ts";
 import { ResumeSink } from "./store/resume-sink.ts";
@@ -64,6 +65,16 @@ export class LanguageModel implements AsyncDisposable {
 
   get engine(): { readonly kind: string; readonly version: string } {
     return { kind: this.#engine.kind, version: this.#engine.version };
+  }
+
+  /** What the model was loaded for; with `embed` nothing can be generated. */
+  get task(): Task {
+    return this.#engine.task ?? "generate";
+  }
+
+  /** How the `embedding` of an output is made; `null`: outputs have none. */
+  get embedding(): EmbeddingInfo | null {
+    return this.#engine.embedding ?? null;
   }
 
   /** GPUs that hold part of the model, e.g. `CUDA0 (NVIDIA H100)`; empty: the CPU alone. */
@@ -189,6 +200,7 @@ export class LanguageModel implements AsyncDisposable {
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
     const generation = checkGeneration(options);
+    if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
@@ -215,6 +227,18 @@ export class LanguageModel implements AsyncDisposable {
     return { samples, requests, plan };
   }
 
+  /** @throws RequestError `INVALID_ARGUMENT` with why the model cannot generate as it was loaded. */
+  #assertGenerates(): void {
+    if (this.task === "generate") return;
+    const { name } = this.info;
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      this.#engine.causal === false
+        ? `${name} cannot generate: its attention is not causal (each token sees those after it); leave maxTokens at 0, the prompt only`
+        : `${name} was loaded to make embeddings (task "embed") and does not generate; leave maxTokens at 0, or load it with task "generate"`,
+    );
+  }
+
   #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {
     const { maxTokens, sampling } = requests[0]!;
     return {
@@ -222,6 +246,7 @@ export class LanguageModel implements AsyncDisposable {
       model: this.info,
       streams: plan.streams,
       samples,
+      embedding: this.embedding,
       tokenText: (id) => this.#engine.tokenText(id),
       request: {
         prompts: requests.map(({ tokens }) => tokens),
@@ -275,7 +300,7 @@ export class LanguageModel implements AsyncDisposable {
       if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
       const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
       if (ended.length > 0) await sink.finish?.(ended);
-      finished.push(...ended);
+      finished.push(...ended.map(({ embedding: _, ...end }) => end));
       tokens += step.processed;
       options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
     }
@@ -304,11 +329,11 @@ export class LanguageModel implements AsyncDisposable {
     };
   }
 
-  /** What only the engine knows of the streams, if there is any such stream. */
+  /** What the engine has seen of the streams in the computation. */
   async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
+    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, signalOf(options));
     const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
     if (asked.length === 0) return new Map();
-    if (this.#engine.rowShapes) return this.#engine.rowShapes(asked, signalOf(options));
     throw new RequestError(
       "UNKNOWN_STREAM",
       `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,

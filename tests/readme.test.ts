@@ -27,6 +27,7 @@ const EXPECTED: readonly [first: string, output: RegExp][] = [
     "splitBySamples",
     /^most mathematical: \{ expert: \d+, difference: 0\.\d+ \} most code: \{ expert: \d+, difference: -0\.\d+ \}\n$/,
   ],
+  ['task: "embed"', /^\[ \d+, 16 \] \d+ \{ pooling: 'last', normalize: true \}\n$/],
   ["hs.softmax", /^(layer \d: entropy [0-2]\.\d\d of 2\.77 nats, unused: [\d ]*\n){6,}$/],
 ];
 

@@ -10,6 +10,9 @@ from .layout import TESTED
 from .model_info import model_info, stage_infos, streams_of
 from .tokens import Tokens
 
+#: Those that a chat template may name, as transformers calls them.
+SPECIAL_TOKENS = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+
 
 def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Tokens) -> dict[str, Any]:
     """config: vLLM's. answers: of `collective_rpc("moescope_info")`. Raises ENGINE_INCOMPATIBLE when nothing can be captured."""
@@ -23,6 +26,7 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
     if refusal:
         raise CaptureError("ENGINE_INCOMPATIBLE", refusal)
     template = getattr(tokens.tokenizer, "chat_template", None)
+    named = template if isinstance(template, dict) else {}
     return {
         "protocol": PROTOCOL,
         "plugin": __version__,
@@ -33,8 +37,9 @@ def introduction(config: Any, answers: list[dict[str, Any] | None], tokens: Toke
         "stages": len(stages),
         "streams": streams_of(config, stages),
         "refused": {stream: why for stage in stages for stream, why in stage["refused"].items()},
-        "chatTemplate": template if isinstance(template, str) else None,
-        "specialTokens": {"bos": tokens.special("bos"), "eos": tokens.special("eos")},
+        "chatTemplate": template if isinstance(template, str) else named.get("default"),
+        "namedTemplates": {name: text for name, text in named.items() if name != "default"},
+        "specialTokens": {name: tokens.special(name) for name in SPECIAL_TOKENS},
         "devices": [answer["device"] for answer in known if answer["device"]],
         "vision": bool(config.model_config.is_multimodal_model),
     }

@@ -171,10 +171,6 @@ class Worker:
 
             value = encode(self._engine, message)
             return {"value": value, "newTokens": tokens.new(value["tokens"])}
-        if kind == "chat":
-            generation = message.get("addGenerationPrompt", True)
-            text = tokens.tokenizer.apply_chat_template(message["messages"], tokenize=False, add_generation_prompt=generation)
-            return {"value": text, "newTokens": []}
         raise CaptureError("INVALID_ARGUMENT", f'unknown message "{kind}"')
 
     def _run(self, message: dict[str, Any]) -> None:

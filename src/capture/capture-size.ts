@@ -6,8 +6,8 @@ import { type StreamName, streamSpec } from "./streams.ts";
 /** At most so many rows and bytes a run brings: a sample may end before its `maxTokens`. */
 export interface CaptureSize {
   readonly rows: number;
-  /** Bytes of the values, by stream. */
-  readonly streams: ReadonlyMap<StreamName, number>;
+  /** Bytes of the values, by stream; of the pooled embeddings under `embeddings`. */
+  readonly parts: ReadonlyMap<StreamName | "embeddings", number>;
   readonly bytes: number;
 }
 
@@ -27,7 +27,7 @@ export interface Room {
  * @param samples the samples that are to run. Default: all.
  */
 export function captureSize(
-  { model, streams, request }: Pick<RunHeader, "model" | "streams" | "request">,
+  { model, streams, request, embedding }: Pick<RunHeader, "model" | "streams" | "request" | "embedding">,
   bytesOf: (stream: StreamName) => number,
   samples?: readonly number[],
 ): CaptureSize | null {
@@ -36,14 +36,15 @@ export function captureSize(
   const rows = prompts.reduce((sum, { length }) => sum + rowsOf(length, request), 0);
   const sizes: Record<string, number> = sizesOf(model);
   const product = (dims: readonly number[]) => dims.reduce((all, size) => all * size, 1);
-  const ofStream = new Map(
+  const parts = new Map<StreamName | "embeddings", number>(
     streams.map(({ name, layers, dims }) => {
       const width = product(streamSpec(name).axes.map((axis) => sizes[axis] ?? 0));
       const values = dims ? dims.reduce((sum, row) => sum + product(row), 0) : layers.length * width;
       return [name, rows * values * bytesOf(name)];
     }),
   );
-  return { rows, streams: ofStream, bytes: [...ofStream.values()].reduce((sum, bytes) => sum + bytes, 0) };
+  if (embedding) parts.set("embeddings", prompts.length * model.hiddenSize * Float32Array.BYTES_PER_ELEMENT);
+  return { rows, parts, bytes: [...parts.values()].reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /**
@@ -54,7 +55,7 @@ export function captureSize(
  */
 export function assertFits(size: CaptureSize | null, room: Room, factor = 1): void {
   if (!size || size.bytes * factor <= room.bytes) return;
-  const [largest, bytes] = [...size.streams].reduce((a, b) => (b[1] > a[1] ? b : a));
+  const [largest, bytes] = [...size.parts].reduce((a, b) => (b[1] > a[1] ? b : a));
   const less = ["layers", "select", ...(largest === "attention" ? ["attention.topKeys"] : [])].join(", ");
   throw new RequestError(
     "CAPTURE_TOO_LARGE",

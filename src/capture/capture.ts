@@ -1,3 +1,4 @@
+import type { EmbeddingInfo } from "../engines/embedding.ts";
 import type { Finished, ModelInfo } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
 import { LayerTensors } from "./layer-tensors.ts";
@@ -95,8 +96,10 @@ export class Capture {
   readonly engine: { readonly kind: string; readonly version: string };
   /** The prompts' labels and lengths, by sample index. */
   readonly samples: readonly SampleInfo[];
-  /** What was generated, by sample; samples that did not end are absent. */
+  /** What was generated, and pooled embeddings, by sample; samples that did not end are absent. */
   readonly outputs: readonly Finished[];
+  /** How the outputs' embeddings were made; `null`: there are none. */
+  readonly embedding: EmbeddingInfo | null;
   /** Whether the run came to its end. A folder whose writer was killed opens with `false`. */
   readonly complete: boolean;
   /** What is known of the rows that are not here. */
@@ -114,6 +117,7 @@ export class Capture {
     this.engine = source.header.engine;
     this.samples = source.header.samples;
     this.outputs = source.finished;
+    this.embedding = source.header.embedding ?? null;
     this.complete = source.complete;
     this.missing = source.missing;
   }

@@ -1,3 +1,4 @@
+import type { Finished } from "../engines/engine.ts";
 import { availableMemory } from "./available-memory.ts";
 import { Capture, type CaptureSource } from "./capture.ts";
 import { assertFits, captureSize } from "./capture-size.ts";
@@ -19,6 +20,7 @@ const COPIES = 2;
 export class MemorySink implements Sink<Capture> {
   #header!: RunHeader;
   readonly #batches: RowBatch[] = [];
+  readonly #embeddings = new Map<number, Float32Array>();
 
   open(header: RunHeader): void {
     const size = captureSize(header, (name) => TENSOR_ARRAYS[streamSpec(name).type].BYTES_PER_ELEMENT);
@@ -31,6 +33,10 @@ export class MemorySink implements Sink<Capture> {
     this.#batches.push(batch);
   }
 
+  finish(samples: readonly Finished[]): void {
+    for (const { sample, embedding } of samples) if (embedding) this.#embeddings.set(sample, embedding);
+  }
+
   close(end: RunEnd): Capture {
     const { streams, tokenText, ...header } = this.#header;
     const order = sortedOrder(this.#batches);
@@ -38,7 +44,11 @@ export class MemorySink implements Sink<Capture> {
     for (const { name, layers } of streams)
       values.set(name, new Map(layers.map((layer) => [layer, gather(this.#batches, order, name, layer)])));
     const labels = sortedLabels(this.#batches, order);
-    return new Capture(new MemorySource(header, labels, end.finished, streams, tokenText, values));
+    const finished = end.finished.map((output) => {
+      const embedding = this.#embeddings.get(output.sample);
+      return embedding ? { ...output, embedding } : output;
+    });
+    return new Capture(new MemorySource(header, labels, finished, streams, tokenText, values));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ModelInfo, RowShapes } from "../engines/engine.ts";
+import type { ModelInfo, RefusedLayer, RowShape, RowShapes } from "../engines/engine.ts";
 import { RequestError } from "../errors.ts";
 import { PHASES, type Phase } from "./rows.ts";
 import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
@@ -44,7 +44,7 @@ export interface PlannedStream {
 
 /** What is known of a run when it is planned, beside the model. */
 export interface PlanContext {
-  /** Layers and sizes of the streams that the model's description does not tell. */
+  /** Layers and sizes of the streams that the engine tells; of others the model's description does. */
   readonly shapes: RowShapes;
   /** Tokens of the longest sample, prompt and continuation: a row of attention has a weight for each. */
   readonly keys: number;
@@ -69,7 +69,8 @@ export interface Plan {
  * A dense model keeps its router streams with no layers: they come back as empty Maps. So do streams that no layer
  * has.
  *
- * @throws RequestError `UNKNOWN_STREAM`, `UNKNOWN_LAYER` or `INVALID_ARGUMENT`, naming what the model has.
+ * @throws RequestError `UNKNOWN_STREAM`, `UNKNOWN_LAYER` or `INVALID_ARGUMENT`, naming what the model has, or what of
+ * it cannot be shown to be the stream.
  */
 export function planFor(
   model: ModelInfo,
@@ -84,12 +85,14 @@ export function planFor(
   const streams = names.map((name) => {
     const { toldBy, routed, axes } = streamSpec(name);
     const shapes = context.shapes.get(name);
-    const having = toldBy === "engine" ? [...(shapes?.keys() ?? [])] : routed ? moeLayers : all;
+    const described = toldBy === "engine" ? [] : routed ? moeLayers : all;
+    const having = shapes ? [...shapes.keys()] : described;
     const layers = wanted ? having.filter((layer) => wanted.has(layer)) : [...having];
+    assertProven(name, layers, shapes);
     if (toldBy === "model" && axes.length === 1) return { name, layers };
     const sizes = { keys: Math.min(topKeys ?? Number.POSITIVE_INFINITY, context.keys), ...sizesOf(model) };
     const dims = layers.map((layer) =>
-      (shapes?.get(layer) ?? axes).map((size) =>
+      ((shapes?.get(layer) as RowShape | undefined) ?? axes).map((size) =>
         typeof size === "number" ? size : sizes[size as keyof typeof sizes],
       ),
     );
@@ -146,6 +149,32 @@ function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {
       `attention.topKeys must be a positive whole number, got ${topKeys}`,
     );
   return topKeys ?? null;
+}
+
+/** @throws RequestError `UNKNOWN_STREAM` if one of the layers is refused. */
+function assertProven(
+  name: StreamName,
+  layers: readonly number[],
+  shapes: ReadonlyMap<number, RowShape | RefusedLayer> | undefined,
+): void {
+  const refusedOf = (layer: number) => {
+    const shape = shapes?.get(layer);
+    return shape && "refused" in shape ? shape.refused : null;
+  };
+  const refused = layers.filter((layer) => refusedOf(layer) !== null);
+  if (refused.length === 0) return;
+  const reasons = [...new Set(refused.map(refusedOf))].map((reason) => {
+    const of = refused.filter((layer) => refusedOf(layer) === reason);
+    return `layer${of.length > 1 ? "s" : ""} ${ranges(of)}: ${reason}`;
+  });
+  const left = [...shapes!.keys()].filter((layer) => refusedOf(layer) === null);
+  throw new RequestError(
+    "UNKNOWN_STREAM",
+    `${name} cannot be captured here, as its values would not be certain. ${reasons.join("; ")}. ` +
+      (left.length > 0
+        ? `Name other layers (${ranges(left)} have it) or leave the stream out`
+        : "Leave the stream out"),
+  );
 }
 
 /** Which layers have the streams that the engine tells of. */

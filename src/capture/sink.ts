@@ -1,3 +1,4 @@
+import type { EmbeddingInfo } from "../engines/embedding.ts";
 import type { EngineSettings, Finished, MediaSpan, ModelInfo, Sampling } from "../engines/engine.ts";
 import type { Plan } from "./plan.ts";
 import type { RowBatch } from "./rows.ts";
@@ -30,6 +31,8 @@ export interface RunHeader {
   readonly model: ModelInfo;
   readonly streams: Plan["streams"];
   readonly samples: readonly SampleInfo[];
+  /** How the samples' pooled embeddings are made; `null` or absent: they have none. */
+  readonly embedding?: EmbeddingInfo | null;
   /** Text of any token that appears in a batch; see `Engine.tokenText`. */
   readonly tokenText: (tokenId: number) => string;
   /** Absent where rows do not come from an engine's run; such a capture cannot be resumed. */
@@ -38,7 +41,7 @@ export interface RunHeader {
 
 /** What a sink is told after the last row. */
 export interface RunEnd {
-  /** The samples that ended, in order of sample. */
+  /** The samples that ended, in order of sample; their embeddings came with `finish`. */
   readonly finished: readonly Finished[];
   /** What kept the run from its end (an abort, an engine's failure), if anything did. */
   readonly error?: unknown;
@@ -51,7 +54,10 @@ export interface RunEnd {
 export interface Sink<Result> {
   open(header: RunHeader): void | Promise<void>;
   write(batch: RowBatch): void | Promise<void>;
-  /** Samples have ended; all their rows were written before. For sinks that store or let go by sample. */
+  /**
+   * Samples have ended; all their rows were written before. For sinks that store or let go by sample, and the only place
+   * where a sample's pooled embedding is handed over: a run does not hold those of all samples.
+   */
   finish?(samples: readonly Finished[]): void | Promise<void>;
   close(end: RunEnd): Result | Promise<Result>;
 }

@@ -1,5 +1,6 @@
 import type { ModelInfo } from "../engines/engine.ts";
 import type { LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
+import type { ModelFile } from "../engines/llama/gguf.ts";
 import type { VllmDiagnosis } from "../engines/vllm/python.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel } from "../model.ts";
@@ -12,7 +13,7 @@ export interface CommandContext {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   load(reference: string, options: LoadOptions): Promise<LanguageModel>;
-  inspectModel(reference: string, options: ReferenceOptions): Promise<ModelInfo>;
+  inspectModel(reference: string, options: ReferenceOptions): Promise<ModelInfo & Partial<ModelFile>>;
   diagnose(): Promise<LlamaDiagnosis>;
   diagnoseVllm(): Promise<VllmDiagnosis>;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { compareCaptures } from "../analysis/compare/compare-captures.ts";
 import { compareLabels } from "../analysis/compare/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { comparisonOf } from "../views/facts/comparison.ts";
 import { labelComparisonOf } from "../views/facts/label-comparison.ts";

@@ -4,7 +4,7 @@ import { type Specialization, specialization } from "../analysis/specialization.
 import { specializedExperts } from "../analysis/specialized-experts.ts";
 import type { Capture } from "../capture/capture.ts";
 import { packageRoot } from "../package-root.ts";
-import { type Prompt, promptLabel } from "../prompt.ts";
+import { type Prompt, promptLabel } from "../prompts/prompt.ts";
 import { captureFactsOf } from "../views/facts/capture.ts";
 import { captureSummary } from "../views/terminal/capture-summary.ts";
 import { header } from "../views/terminal/parts/header.ts";

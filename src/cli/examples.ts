@@ -19,12 +19,16 @@ expert_outputs, shared_expert_output, hidden_states, attention, and
 activation:<name> for the tensors that inspect --tensors lists.
 
 TEXT and files can be combined. A .jsonl file has an object a line with prompt,
-token_ids or messages, and optionally a label; other files have a prompt a line.
+token_ids or messages, and optionally a label; a .json file may be a list of
+them; other files have a prompt a line. Chats may have tools, documents,
+chat_template_kwargs and continue_final_message beside their messages.
 
 Examples:
   moescope capture model.gguf "The sky is" --max-tokens 20
   moescope capture hf:org/repo:Q4_K_M "The sky is"      downloads it once
   moescope capture model.gguf --chat "Why is the sky blue?" --max-tokens 100
+  moescope capture model.gguf --chat "Hi" \\
+    --chat-template-kwargs '{"enable_thinking": false}'
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope capture model.gguf --token-ids ids.json --layers 0,2-5,-1 --json
   moescope capture model.gguf "def f(x):" --streams router_logits,hidden_states

@@ -1,5 +1,7 @@
 import { ranges } from "../capture/plan.ts";
 import type { ModelInfo, MoeInfo } from "../engines/engine.ts";
+import type { ModelFile } from "../engines/llama/gguf.ts";
+import type { PromptFacts } from "../engines/llama/prompt-facts.ts";
 import { bytes, count, percent } from "../views/numbers.ts";
 import { safeText } from "../views/safe-text.ts";
 import { bold, dim } from "../views/terminal/parts/paint.ts";
@@ -28,7 +30,7 @@ export async function inspect(
   else output.print(...inspectView(info, output.terminal));
 }
 
-export function inspectView(info: ModelInfo, { width, depth }: Terminal): string[] {
+export function inspectView(info: ModelInfo & Partial<ModelFile>, { width, depth }: Terminal): string[] {
   const facts = [
     ["file", safeText(info.source)],
     ["architecture", safeText(info.architecture)],
@@ -37,7 +39,9 @@ export function inspectView(info: ModelInfo, { width, depth }: Terminal): string
     ["hidden size", `${info.hiddenSize}`],
     ["vocabulary", `${info.vocabSize} tokens`],
     ["context", `${info.contextLength} tokens`],
+    ...(info.prompts ? promptLines(info.prompts) : []),
     ["parameters", count(info.parameters)],
+    ...(info.pooling ? [["embeddings", `pooling ${info.pooling}`] as const] : []),
     ["weights", `${bytes(info.bytes)}, mostly ${safeText(info.quantization)}`],
   ] as const;
   return [
@@ -51,6 +55,25 @@ export function inspectView(info: ModelInfo, { width, depth }: Terminal): string
         : "This model is dense: it has no router. Its hidden states can be captured.",
     ),
   ];
+}
+
+/** What a text and a chat become. */
+function promptLines(prompts: PromptFacts): [string, string][] {
+  const { chatTemplate, namedTemplates } = prompts;
+  const further = namedTemplates.length > 0 ? ` and ${namedTemplates.map(safeText).join(", ")}` : "";
+  return [
+    ["text prompts", textLine(prompts)],
+    ["chats", chatTemplate ? `through the file's template${further}` : "none: the file has no chat template"],
+  ];
+}
+
+function textLine({ tokenizer, textRefused, lacks, adds }: PromptFacts): string {
+  if (textRefused !== null) return "none: the file has no vocabulary; give token ids (--token-ids)";
+  if (tokenizer === null) return "by a tokenizer that llama.cpp does not know";
+  if (lacks !== null) return `${tokenizer}; hardly any: ${lacks}`;
+  if (adds.includes(null)) return `${tokenizer}, which lacks the token it adds: --no-special-tokens`;
+  const added = adds.map((text) => JSON.stringify(safeText(text!))).join(" and ");
+  return `${tokenizer}, adds ${added || "no special tokens"}`;
 }
 
 function layers({ layers: all, moe }: ModelInfo): string {

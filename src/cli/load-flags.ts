@@ -1,3 +1,4 @@
+import type { Pooling, Task } from "../engines/embedding.ts";
 import type { GpuChoice } from "../engines/llama/gpu.ts";
 import type { TensorOverride } from "../engines/llama/placement.ts";
 import { given } from "../given.ts";
@@ -22,6 +23,10 @@ export interface LoadFlags {
   readonly nCpuMoe?: number;
   readonly overrideTensor?: readonly TensorOverride[];
   readonly isolate?: boolean;
+  readonly task?: Task;
+  readonly pooling?: Pooling;
+  /** False where it was switched off. */
+  readonly normalize?: boolean;
 }
 
 /**
@@ -30,32 +35,38 @@ export interface LoadFlags {
  */
 export function loadOptionsOf(flags: LoadFlags, model: string): LoadOptions {
   if (/^https?:\/\//i.test(model)) {
-    refuse(flags, [...LLAMA_FLAGS, ...VLLM_FLAGS, "context"], "a server that is running");
+    refuse(flags, [...LLAMA_FLAGS, ...VLLM_FLAGS, "context", "task", "pooling"], "a server that is running");
     return given({ apiKey: flags.apiKey });
   }
+  const { task, pooling } = flags;
+  const purpose = given({ task, pooling, normalize: flags.normalize === false ? false : undefined });
   if (flags.engine === "vllm") {
     refuse(flags, [...LLAMA_FLAGS, "apiKey"], "vLLM");
     const { tensorParallelSize, pipelineParallelSize, dataParallelSize, context: maxModelLen } = flags;
     return {
       engine: "vllm",
+      ...purpose,
       ...given({ tensorParallelSize, pipelineParallelSize, dataParallelSize, maxModelLen }),
       ...Object.fromEntries(flags.engineArg ?? []),
     };
   }
   refuse(flags, [...VLLM_FLAGS, "apiKey"], "llama.cpp; add --engine vllm");
   const { context: contextSize, kvType, threads, gpu, gpuLayers, flashAttention } = flags;
-  return given({
-    contextSize,
-    kvType,
-    threads,
-    gpu,
-    gpuLayers,
-    cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
-    overrideTensors: flags.overrideTensor,
-    isolate: flags.isolate ? "process" : undefined,
-    // Left to llama.cpp unless it was switched off.
-    flashAttention: flashAttention ? undefined : false,
-  });
+  return {
+    ...purpose,
+    ...given({
+      contextSize,
+      kvType,
+      threads,
+      gpu,
+      gpuLayers,
+      cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
+      overrideTensors: flags.overrideTensor,
+      isolate: flags.isolate ? "process" : undefined,
+      // Left to llama.cpp unless it was switched off.
+      flashAttention: flashAttention ? undefined : false,
+    }),
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { RowSelection } from "../capture/plan.ts";
 import { PHASES, type Phase } from "../capture/rows.ts";
 import { parseStreams, type StreamName } from "../capture/streams.ts";
+import { parseJson } from "../jinja/parse-json.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** Longest range written as `a-b`. Every position is held in memory, and no capture runs with a longer context. */
@@ -49,6 +50,19 @@ function parsePositions(text: string): number[] {
 
 export function parseStreamList(text: string): StreamName[] {
   return parseStreams(text.split(",").map((name) => name.trim()));
+}
+
+/** A JSON object. */
+export function parseVariables(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch {
+    // Refused below.
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new UsageError(`${text} is no JSON object; write it as in '{"enable_thinking": false}'`);
 }
 
 /** `math,code`; a label may hold spaces, not commas. */

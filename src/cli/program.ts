@@ -35,8 +35,8 @@ import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
-  "topK topP minP stop flashAttention"
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
+  "topK topP minP stop flashAttention task pooling normalize"
 ).split(" ");
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */

@@ -5,7 +5,7 @@ import type { StartProgress } from "../engines/vllm/options.ts";
 import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel, RunOptions } from "../model.ts";
 import type { DownloadProgress } from "../models/resolve.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { safeText } from "../views/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 

@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
+import { POOLINGS, TASKS } from "../engines/embedding.ts";
 import { parseEngineArgument } from "./engine-argument.ts";
 import { append, appended, value } from "./option-parser.ts";
-import { parseWhole } from "./option-values.ts";
+import { parseVariables, parseWhole } from "./option-values.ts";
 import { parseGpu, parseOverride } from "./placement-values.ts";
 
 /** A model in a file, wherever it lies. */
@@ -13,9 +14,19 @@ export const MODEL = `${MODEL_FILE}; with --engine vllm org/repo or a folder; ht
 /** Where prompts come from, for commands that run them. */
 export const promptOptions = (command: Command): Command =>
   command
-    .option("--prompts <file>", "prompts from a .jsonl or text file, - for stdin; may repeat", append)
+    .option(
+      "--prompts <file>",
+      "prompts from a .jsonl file (prompt, token_ids or messages a line), or a text a line, - for stdin; may repeat",
+      append,
+    )
     .option("--token-ids <file>", "prompts as token ids: a JSON array of arrays")
-    .option("--chat", "each text is a user's message, put through the model's template");
+    .option("--chat", "each text is a user's message, put through the model's template")
+    .option(
+      "--chat-template-kwargs <json>",
+      'variables for the template of chats, e.g. {"enable_thinking": false}',
+      value(parseVariables),
+    )
+    .option("--no-special-tokens", "texts have their special tokens (BOS ...) already: add none");
 
 /** How a model is loaded, for commands that run one. */
 export const modelOptions = (command: Command): Command =>
@@ -26,6 +37,15 @@ export const modelOptions = (command: Command): Command =>
         "vllm",
       ]),
     )
+    .addOption(
+      new Option("--task <task>", "what the model is loaded for (default: what it was made for)").choices(
+        TASKS,
+      ),
+    )
+    .addOption(
+      new Option("--pooling <type>", "task embed: how a text's rows become one vector").choices(POOLINGS),
+    )
+    .option("--no-normalize", "task embed: do not scale embeddings to length 1")
     .option("--context <n>", "tokens of context", value(parseWhole(1)))
     .addOption(
       new Option("--kv-type <type>", "element type of the key-value cache").choices(["f32", "f16", "q8_0"]),

@@ -2,6 +2,7 @@ import type { Plan } from "../capture/plan.ts";
 import type { RowBatch } from "../capture/rows.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { Gating } from "../routing/gating.ts";
+import type { EmbeddingInfo, Pooling, Task } from "./embedding.ts";
 
 /** What is known of a model before it runs. */
 export interface ModelInfo {
@@ -22,6 +23,8 @@ export interface ModelInfo {
   readonly bytes: number;
   /** Most frequent tensor type, e.g. `Q4_K`. */
   readonly quantization: string;
+  /** How its description says that prompts become one vector; absent where it says nothing. */
+  readonly pooling?: Pooling | undefined;
   /** `null` for a dense model. */
   readonly moe: MoeInfo | null;
 }
@@ -90,6 +93,11 @@ export interface Finished {
   readonly tokens: Int32Array;
   readonly text: string;
   readonly reason: FinishReason;
+  /**
+   * The prompt's pooled embedding, as {@link Engine.embedding} says; its size is the model's own, mostly
+   * `hiddenSize`. Absent with task `generate`, or pooling `none`.
+   */
+  readonly embedding?: Float32Array;
 }
 
 /** What one step of the engine brought: rows, tokens drawn, samples that ended. */
@@ -103,11 +111,16 @@ export interface Step {
   readonly processed: number;
 }
 
-/**
- * Of streams, by layer the sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest
- * sample has tokens.
- */
-export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, readonly (number | "keys")[]>>;
+/** Sizes of the axes behind `rows`, slowest first. `keys`: as many as the run's longest sample has tokens. */
+export type RowShape = readonly (number | "keys")[];
+
+/** Why a stream is not captured from a layer: what the computation has there cannot be shown to be it. */
+export interface RefusedLayer {
+  readonly refused: string;
+}
+
+/** Of streams, by layer what a row is, or why there is none. Layers that do not have a stream are left out. */
+export type RowShapes = ReadonlyMap<StreamName, ReadonlyMap<number, RowShape | RefusedLayer>>;
 
 /** A tensor that a model's computation has in some of its layers. */
 export interface GraphTensor {
@@ -136,12 +149,20 @@ export interface Engine {
   readonly devices?: readonly string[];
   /** Longest sample (prompt and continuation), in tokens. */
   readonly contextSize: number;
+  /** What the model was loaded for. Absent: `generate`. With `embed`, requests have `maxTokens` 0. */
+  readonly task?: Task;
+  /** Whether each token sees only those before it. Absent: true. Without, nothing can be generated. */
+  readonly causal?: boolean;
+  /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
+  readonly embedding?: EmbeddingInfo | null;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */
   readonly chatTemplate: string | null;
-  /** Text of the special tokens a chat template may name. */
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  /** Further ones for a purpose, e.g. `tool_use`. */
+  readonly namedTemplates?: Readonly<Record<string, string>> | undefined;
+  /** Text of the special tokens a chat template may name: `bos`, `eos`, `unk`, `pad`, `sep`, `cls`, `mask`; those there are. */
+  readonly specialTokens: Readonly<Record<string, string>>;
 
   /** @param special whether special tokens are added and parsed, as the model's tokenizer is set up. */
   tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array>;
@@ -156,8 +177,9 @@ export interface Engine {
    */
   tokenText(tokenId: number): string;
   /**
-   * Layers and sizes of streams that the model's description does not tell; a stream that no layer has is a Map
-   * without layers. Absent: the engine has none of these streams.
+   * Layers and sizes of streams, as the engine has seen them in the model's computation; a stream that no layer has
+   * is a Map without layers. Streams that it leaves out are as the model's description tells. Absent: the engine has
+   * no streams that the description does not tell.
    *
    * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
    */

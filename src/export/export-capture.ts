@@ -7,7 +7,7 @@ import { argument, oneOf, text } from "../core/options.ts";
 import { replaceFile, storageError } from "../store/atomic-file.ts";
 import { expertLoad } from "./expert-load.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
-import { npyBytes } from "./npy.ts";
+import { type NpyArray, npyBytes } from "./npy.ts";
 import { routedExperts } from "./routed-experts.ts";
 import { streamArray } from "./stream-arrays.ts";
 import { usageCsv, usageParquet } from "./usage-table.ts";
@@ -19,7 +19,8 @@ import { usageCsv, usageParquet } from "./usage-table.ts";
  * - `expert-load`: JSON, see {@link expertLoad};
  * - `usage-csv`, `usage-parquet`: a line per layer, label and expert, see {@link UsageRow};
  * - `npy`: a folder with `<stream>.npy` of every stream, `[rows, layers, ...]`, the rows' labels as `sample.npy`,
- *   `position.npy` and `token_id.npy`, and `index.json` with the layers.
+ *   `position.npy` and `token_id.npy`, pooled embeddings as `embeddings.npy`, `[samples, values]`, and `index.json` with
+ *   the layers and the samples that have an embedding.
  *
  * @returns the paths written.
  * @throws RequestError when the capture lacks what the format needs, or for a wrong argument; CaptureError
@@ -66,10 +67,14 @@ function arraysOf(capture: Capture): Record<string, Iterable<Uint8Array>> {
     .filter((stream) => capture.stream(stream).size > 0)
     .map((stream) => streamArray(capture, stream));
   const labels = { sample: rows.sample, position: rows.position, token_id: rows.tokenId };
+  const embedded = capture.outputs.filter((output) => "embedding" in output);
   const index = {
     format: "moescope.npy/1",
     model: capture.model.name,
     streams: Object.fromEntries(streams.map(({ stream, layers, shape }) => [stream, { shape, layers }])),
+    ...(embedded.length > 0 && {
+      embeddings: { ...capture.embedding, samples: embedded.map(({ sample }) => sample) },
+    }),
   };
   return {
     ...Object.fromEntries(streams.map((array) => [`${array.stream}.npy`, npyBytes(array)])),
@@ -79,8 +84,18 @@ function arraysOf(capture: Capture): Record<string, Iterable<Uint8Array>> {
         npyBytes({ type: "<i4", shape: [rows.length], chunks: [data] }),
       ]),
     ),
+    ...(embedded.length > 0 && { "embeddings.npy": npyBytes(embeddingArray(embedded)) }),
     "index.json": [json(index)],
   };
+}
+
+/** `[samples, values]`; each is read when it is written. */
+function embeddingArray(outputs: Capture["outputs"]): NpyArray {
+  const size = outputs[0]!.embedding!.length;
+  const chunks = (function* () {
+    for (const output of outputs) yield output.embedding!;
+  })();
+  return { type: "<f4", shape: [outputs.length, size], chunks };
 }
 
 async function writeFile(path: string, chunks: Iterable<Uint8Array>): Promise<string[]> {

@@ -3,7 +3,7 @@ import type { Tensor } from "../capture/tensor.ts";
 import { flag, list, optionsReader, unchecked } from "../core/options.ts";
 import type { GenerateOptions } from "../generate-options.ts";
 import type { LanguageModel } from "../model.ts";
-import type { MultiModalData } from "../prompt.ts";
+import type { MultiModalData } from "../prompts/prompt.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;

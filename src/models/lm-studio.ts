@@ -49,14 +49,24 @@ export async function resolveLmStudioModel(
   folders: readonly string[],
 ): Promise<ResolvedModel> {
   const known = new Set<string>();
+  let otherFormat = false;
   for (const folder of folders) {
-    for (const [model, files] of groupByModel(await filesBelow(folder, DEPTH))) {
+    const all = await filesBelow(folder, DEPTH);
+    for (const [model, files] of groupByModel(all)) {
       known.add(model);
       if (model.toLowerCase() !== reference.model.toLowerCase()) continue;
       const file = pickModel(files, reference, `lmstudio:${model}`)[0]!;
       return { path: join(folder, model, file), source: `lmstudio:${model}/${file}` };
     }
+    const inside = `${reference.model.toLowerCase()}/`;
+    otherFormat ||= all.some((file) => file.toLowerCase().startsWith(inside) && /\.safetensors$/i.test(file));
   }
+  if (otherFormat)
+    throw new ModelError(
+      "MODEL_UNSUPPORTED",
+      `LM Studio has ${reference.model} as safetensors (for MLX), not as GGUF, which llama.cpp runs; download its GGUF, or ` +
+        "run the checkpoint with --engine vllm",
+    );
   throw new ModelError(
     "MODEL_NOT_FOUND",
     `LM Studio has no model ${reference.model} (looked in ${folders.join(", ")})` +

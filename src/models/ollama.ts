@@ -8,7 +8,19 @@ import type { ResolvedModel } from "./resolve.ts";
 
 /** Where Ollama's service keeps its models on Linux: it runs as a user of its own. */
 const SERVICE_FOLDER = "/usr/share/ollama/.ollama/models";
-const MODEL_LAYER = "application/vnd.ollama.image.model";
+/** Layers are named by a media type that begins so. */
+const LAYER = "application/vnd.ollama.image.";
+/** Layers that say nothing of what is computed. */
+const SILENT = new Set(["model", "license"]);
+/** What Ollama does with other layers, and what becomes of that here. */
+const NOT_APPLIED: Readonly<Record<string, string>> = {
+  template: "its template (chats go through the GGUF's own; Ollama's are Go templates, not Jinja)",
+  system: "its system prompt (put it into the messages)",
+  messages: "its first messages (put them into the messages)",
+  params: "its parameters (temperature, stop ...: set them here)",
+  prompt: "its prompt",
+  projector: "its projector (images do not go in)",
+};
 /** host/namespace/name/tag */
 const MANIFEST_DEPTH = 4;
 
@@ -23,6 +35,8 @@ const manifest = z.object({
   ),
 });
 
+type Layer = z.infer<typeof manifest>["layers"][number];
+
 /** The folders in which Ollama keeps models, in the order in which they are searched. */
 export function ollamaFolders(env: NodeJS.ProcessEnv, home: string): string[] {
   if (env.OLLAMA_MODELS) return [env.OLLAMA_MODELS];
@@ -32,10 +46,11 @@ export function ollamaFolders(env: NodeJS.ProcessEnv, home: string): string[] {
 
 /**
  * Find the GGUF of a model that Ollama has pulled: `manifests/<host>/<namespace>/<name>/<tag>` names the layers, and the
- * layer of type `application/vnd.ollama.image.model` is a GGUF file under `blobs/`.
+ * layer of type `application/vnd.ollama.image.model` is a GGUF file under `blobs/`. Layers that change what the model computes are
+ * refused; those that change prompts are named in the notes.
  *
  * @throws ModelError `MODEL_NOT_FOUND`, listing what Ollama has; `MODEL_INVALID` for a damaged manifest or blob;
- * `MODEL_UNSUPPORTED` for a model that is no GGUF.
+ * `MODEL_UNSUPPORTED` for a model that is no GGUF, is split, or has an adapter.
  */
 export async function resolveOllamaModel(
   reference: OllamaReference,
@@ -48,7 +63,10 @@ export async function resolveOllamaModel(
     const models = await filesBelow(join(folder, "manifests"), MANIFEST_DEPTH);
     // Ollama itself takes a model's name in any case.
     const found = models.find((model) => model.toLowerCase() === wanted.toLowerCase());
-    if (found) return { path: await modelBlob(folder, found), source: `ollama:${displayName(found)}` };
+    if (found) {
+      const { path, notes } = await modelBlob(folder, found);
+      return { path, source: `ollama:${displayName(found)}`, ...(notes.length > 0 && { notes }) };
+    }
     known.push(...models.filter((model) => model.split("/").length === MANIFEST_DEPTH).map(displayName));
   }
   throw new ModelError(
@@ -67,11 +85,11 @@ function displayName(path: string): string {
   return namespace === "library" ? `${name}:${tag}` : `${namespace}/${name}:${tag}`;
 }
 
-async function modelBlob(folder: string, model: string): Promise<string> {
+async function modelBlob(folder: string, model: string): Promise<{ path: string; notes: readonly string[] }> {
   const name = displayName(model);
   const again = `run "ollama pull ${name}" again`;
   const path = join(folder, "manifests", model);
-  const layer = await modelLayer(path).catch((cause) => {
+  const layers = await layersOf(path).catch((cause) => {
     throw new ModelError(
       "MODEL_INVALID",
       `cannot read Ollama's manifest ${path} (${cause.message}); ${again}`,
@@ -80,22 +98,47 @@ async function modelBlob(folder: string, model: string): Promise<string> {
       },
     );
   });
+  const blobOf = ({ digest }: Layer) => join(folder, "blobs", digest.replace(":", "-"));
+  const of = (kind: string) => layers.filter(({ mediaType }) => mediaType === LAYER + kind);
+  const [layer, ...further] = of("model");
   if (!layer)
     throw new ModelError(
       "MODEL_UNSUPPORTED",
       `Ollama's ${name} is not stored as GGUF; llama.cpp runs GGUF models only`,
     );
-  const blob = join(folder, "blobs", layer.digest.replace(":", "-"));
+  const [adapter] = of("adapter");
+  if (adapter)
+    throw new ModelError(
+      "MODEL_UNSUPPORTED",
+      `Ollama's ${name} is a base model with an adapter (${blobOf(adapter)}), which changes what it computes and cannot be ` +
+        "applied here; merge it into the model with llama.cpp's llama-export-lora and load that file",
+    );
+  if (further.length > 0)
+    throw new ModelError(
+      "MODEL_UNSUPPORTED",
+      `Ollama's ${name} is split into ${1 + further.length} files (${[layer, ...further].map(blobOf).join(", ")}); ` +
+        "llama.cpp finds parts by their names: link them to model-00001-of-" +
+        `${String(1 + further.length).padStart(5, "0")}.gguf and so on, or merge them with llama-gguf-split --merge`,
+    );
+  const blob = blobOf(layer);
   const size = await sizeOf(blob);
   if (size !== layer.size)
     throw new ModelError(
       "MODEL_INVALID",
       `Ollama's file of ${name}, ${blob}, ${size === null ? "is not there or may not be read" : `has ${size} bytes, not ${layer.size}`}; ${again}`,
     );
-  return blob;
+  return { path: blob, notes: notesOf(name, layers) };
 }
 
-async function modelLayer(path: string) {
-  const { layers } = manifest.parse(JSON.parse(await readFile(path, "utf8")));
-  return layers.find(({ mediaType }) => mediaType === MODEL_LAYER);
+/** What Ollama would do with the model and is not done here. */
+function notesOf(name: string, layers: readonly Layer[]): string[] {
+  const kinds = new Set(layers.map(({ mediaType }) => mediaType.replace(LAYER, "")));
+  const left = [...kinds].filter((kind) => !SILENT.has(kind));
+  if (left.length === 0) return [];
+  const words = left.map((kind) => NOT_APPLIED[kind] ?? `a layer of type ${JSON.stringify(kind)}`);
+  return [`of Ollama's ${name} the weights alone are used, not ${words.join(", nor ")}`];
+}
+
+async function layersOf(path: string): Promise<readonly Layer[]> {
+  return manifest.parse(JSON.parse(await readFile(path, "utf8"))).layers;
 }

@@ -1,5 +1,7 @@
+import { fileURLToPath } from "node:url";
 import { RequestError } from "../errors.ts";
 import { isInnerPath } from "./inner-path.ts";
+import { urlAdvice } from "./reference-advice.ts";
 
 /** Which GGUF of a repository or folder: a file by its name, a quantisation, or neither (then see `pickModel`). */
 export interface Choice {
@@ -47,7 +49,7 @@ export type ModelReference =
  *
  * | reference | model |
  * |---|---|
- * | `model.gguf`, `./dir/model.gguf`, `C:\models\m.gguf` | a local file |
+ * | `model.gguf`, `./dir/model.gguf`, `~/model.gguf`, `C:\models\m.gguf` | a local file |
  * | `hf:org/repo` | the only GGUF of a repository, or its Q4_K_M |
  * | `hf:org/repo:Q4_K_M` | a quantisation; all parts of a split one |
  * | `hf:org/repo/dir/file.gguf` | a file |
@@ -75,12 +77,24 @@ export function parseModelReference(reference: string): ModelReference {
       "INVALID_ARGUMENT",
       "the model reference is empty; give a .gguf file or hf:org/repo",
     );
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(reference))
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `${quote(reference)} is a URL; give a local .gguf file, or a repository of the Hub as hf:org/repo/file.gguf`,
-    );
+  if (/^file:/i.test(reference)) return { kind: "path", path: pathOfUrl(reference) };
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(reference)) throw urlError(reference);
   return { kind: "path", path: reference };
+}
+
+/** For a URL that is no server. */
+export function urlError(reference: string): RequestError {
+  const advice =
+    urlAdvice(reference) ?? "give a local .gguf file, or a repository of the Hub as hf:org/repo/file.gguf";
+  return new RequestError("INVALID_ARGUMENT", `${quote(reference)} is a URL; ${advice}`);
+}
+
+function pathOfUrl(reference: string): string {
+  try {
+    return fileURLToPath(reference);
+  } catch (cause) {
+    throw new RequestError("INVALID_ARGUMENT", `${quote(reference)} is no URL of a file here`, { cause });
+  }
 }
 
 /** One segment of a repository's, publisher's or model's name; never `.` or `..`. */

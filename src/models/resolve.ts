@@ -1,4 +1,8 @@
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
+import { join } from "node:path";
+import { ModelError } from "../errors.ts";
 import { parseModelReference } from "./reference.ts";
 
 /** How far a download is; bytes count all parts of a split model together, those already here included. */
@@ -27,11 +31,13 @@ export interface ResolvedModel {
   readonly path: string;
   /** A reference that names this very file, so it says what was chosen: `hf:org/repo/model-Q4_K_M.gguf`. */
   readonly source: string;
+  /** What belongs to the model where it lies, and is not used. */
+  readonly notes?: readonly string[];
 }
 
 /**
  * Find the local file of a model reference (see `parseModelReference`), downloading it when it is one of the Hugging
- * Face Hub that is not in the cache. A path is returned as it is; whether it leads to a model is for the engine to say.
+ * Face Hub that is not in the cache. Whether a path leads to a model is for the engine to say.
  *
  * @throws RequestError for a malformed reference; ModelError `MODEL_NOT_FOUND`, `MODEL_INVALID` or
  * `MODEL_DOWNLOAD_FAILED`, saying what to do; the signal's reason when it was aborted.
@@ -42,7 +48,7 @@ export async function resolveModel(reference: string, options: ResolveOptions = 
   // Loaded when needed: a local path should not wait for the hub's client.
   switch (parsed.kind) {
     case "path":
-      return { path: parsed.path, source: parsed.path };
+      return resolvePath(parsed.path, home);
     case "hf":
       return (await import("./hub.ts")).resolveHubModel(parsed, { ...options, env, home });
     case "ollama": {
@@ -54,4 +60,21 @@ export async function resolveModel(reference: string, options: ResolveOptions = 
       return resolveLmStudioModel(parsed, await lmStudioFolders(home));
     }
   }
+}
+
+/**
+ * A path as it is, `~` for the home folder replaced.
+ *
+ * @throws ModelError `MODEL_NOT_FOUND` where there is nothing, or a folder, and it can be said what was probably meant.
+ */
+async function resolvePath(given: string, home: string): Promise<ResolvedModel> {
+  const path = /^~[/\\]/.test(given) && !existsSync(given) ? join(home, given.slice(2)) : given;
+  const info = await stat(path).catch(() => null);
+  if (info === null || info.isDirectory()) {
+    // Loaded when needed: most references are right.
+    const { folderAdvice, missingFileAdvice } = await import("./reference-advice.ts");
+    const advice = info === null ? missingFileAdvice(given) : await folderAdvice(path);
+    if (advice !== null) throw new ModelError("MODEL_NOT_FOUND", `no model at ${path}: ${advice}`);
+  }
+  return { path, source: path };
 }

@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { MoescopeError } from "../errors.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
 import { type Explorer, serveExplorer } from "./explorer.ts";
 import { type Access, guard } from "./guard.ts";
@@ -14,6 +14,7 @@ import { json } from "./respond.ts";
 import { mount, type Route } from "./route.ts";
 import { analysisRoutes } from "./routes/analysis.ts";
 import { captureRoutes } from "./routes/captures.ts";
+import { embeddingRoutes } from "./routes/embeddings.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { openaiProblem, openaiRoutes } from "./routes/openai.ts";
 import { ServerError } from "./server-error.ts";
@@ -36,7 +37,13 @@ export interface AppParts {
 /** All routes of the API: what serves them, and what describes them. */
 export function apiRoutes(parts: AppParts): Route[] {
   const { library } = parts;
-  return [...captureRoutes(library), ...analysisRoutes(library), ...jobRoutes(parts), ...openaiRoutes(parts)];
+  return [
+    ...captureRoutes(library),
+    ...analysisRoutes(library),
+    ...jobRoutes(parts),
+    ...openaiRoutes(parts),
+    ...embeddingRoutes(parts),
+  ];
 }
 
 /** The server without its socket: takes requests, gives responses. */

@@ -14,6 +14,7 @@ export type JobEventName = keyof JobEvents;
 export type JobListener = <E extends JobEventName>(event: E, data: JobEvents[E]) => void | Promise<void>;
 
 export type RowListener = (batch: RowBatch) => void | Promise<void>;
+export type FinishListener = (samples: readonly Finished[]) => void;
 
 /** Progress is told at most this often (ms): nobody reads faster. */
 const PROGRESS_MS = 100;
@@ -99,7 +100,13 @@ export class Job {
   }
 
   /** Pass a run's rows on to where they are kept, telling about them. */
-  watch(kept: Sink<Capture>, onRows?: RowListener): Sink<readonly Finished[]> {
+  watch(
+    kept: Sink<Capture>,
+    {
+      onRows,
+      onFinished,
+    }: { onRows?: RowListener | undefined; onFinished?: FinishListener | undefined } = {},
+  ): Sink<readonly Finished[]> {
     let header!: RunHeader;
     return {
       open: async (opened) => {
@@ -125,7 +132,10 @@ export class Job {
           await setImmediate();
         }
       },
-      finish: (samples) => kept.finish?.(samples),
+      finish: (samples) => {
+        onFinished?.(samples);
+        return kept.finish?.(samples);
+      },
       close: async (end: RunEnd) => {
         await kept.close(end);
         return end.finished;

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Finished } from "../engines/engine.ts";
 import type { RunOptions } from "../model.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { FolderSink } from "../store/folder-sink.ts";
 import type { Job as JobFacts } from "./api/jobs.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
-import { Job, type JobListener, type RowListener } from "./job.ts";
+import { type FinishListener, Job, type JobListener, type RowListener } from "./job.ts";
 import type { LoadedModel } from "./models.ts";
 import type { Recordings } from "./recordings.ts";
 import { ServerError } from "./server-error.ts";
@@ -23,6 +23,8 @@ export interface JobWork {
   readonly owner?: JobListener;
   /** Gets the rows themselves; a promise holds the job back as well. */
   readonly onRows?: RowListener;
+  /** Gets samples as they end, with their embeddings. */
+  readonly onFinished?: FinishListener;
 }
 
 /** A job that has begun, and its end. */
@@ -103,7 +105,7 @@ export class Jobs {
 
   async #run(
     job: Job,
-    { kind, model, prompts, options, into, onRows }: JobWork,
+    { kind, model, prompts, options, into, onRows, onFinished }: JobWork,
   ): Promise<readonly Finished[]> {
     const folder = into ?? this.#recordings.folder(kind);
     try {
@@ -120,7 +122,7 @@ export class Jobs {
             onProgress: (progress) => job.progressed(progress),
             into: job.watch(
               new FolderSink(folder, into === undefined ? { shardBytes: RECORDING_SHARD } : {}),
-              onRows,
+              { onRows, onFinished },
             ),
           }),
       );

@@ -1,3 +1,4 @@
+import type { Task } from "../engines/embedding.ts";
 import type { LanguageModel } from "../model.ts";
 import type { ServedModel } from "./api/jobs.ts";
 import { EngineQueue } from "./engine-queue.ts";
@@ -26,6 +27,7 @@ export class Models {
       engine: { ...llm.engine },
       devices: [...llm.devices],
       contextSize: llm.contextSize,
+      task: llm.task,
       waiting: queue.length,
     }));
   }
@@ -45,8 +47,9 @@ export class Models {
     );
   }
 
-  /** For clients that name a model of somebody else: the one they name, else the first. */
-  any(id: string | undefined): LoadedModel {
-    return this.#models.find((model) => model.id === id) ?? this.get(undefined);
+  /** For clients that name a model of somebody else: the one they name, else the first that is loaded for the task. */
+  any(id: string | undefined, task: Task): LoadedModel {
+    const byName = this.#models.find((model) => model.id === id);
+    return byName ?? this.#models.find(({ llm }) => llm.task === task) ?? this.get(undefined);
   }
 }

@@ -9,7 +9,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import { RequestError } from "../errors.ts";
 import type { LanguageModel } from "../model.ts";
 import { packageRoot } from "../package-root.ts";
-import type { Prompt } from "../prompt.ts";
+import type { Prompt } from "../prompts/prompt.ts";
 import { createApp } from "./app.ts";
 import { type Root, versionOf } from "./capture-folders.ts";
 import { CaptureLibrary } from "./capture-library.ts";

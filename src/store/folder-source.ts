@@ -4,6 +4,7 @@ import type { RowLabels } from "../capture/rows.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
+import { withEmbeddings } from "./embeddings.ts";
 import { type FolderRows, readFolderRows } from "./folder-rows.ts";
 import { type FolderValues, folderDims, readFolder, type StreamShard } from "./folder-values.ts";
 import { type Manifest, readManifest, rowDims, storedStreams } from "./manifest.ts";
@@ -47,11 +48,17 @@ class FolderSource implements CaptureSource {
     { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
   ) {
-    const { engine, model, samples, streams, complete, missing } = manifest;
+    const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
     this.complete = complete;
     this.missing = missing;
-    this.header = { engine: { kind: engine.name, version: engine.version }, model, samples };
-    this.finished = mergeOutputs(outputs, manifest.outputs);
+    const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
+    this.header = {
+      engine: { kind: engine.name, version: engine.version },
+      model,
+      samples,
+      ...(embedding && { embedding }),
+    };
+    this.finished = withEmbeddings(mergeOutputs(outputs, manifest.outputs), folder, embeddings);
     const names = Object.keys(streams) as StreamName[];
     this.streams = names.map((name) => ({ name, layers: streams[name]!.layers }));
     this.tokenText = (id) => tokens.get(id) ?? `<token ${id}>`;

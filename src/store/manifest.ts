@@ -2,14 +2,15 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { axesOf, isStreamName, type StreamName, streamSpec } from "../capture/streams.ts";
 import type { TensorType } from "../capture/tensor.ts";
+import { POOLINGS } from "../engines/embedding.ts";
 import { CaptureError } from "../errors.ts";
 import { type Parsed, schema } from "../schema.ts";
+import { embeddingsRecord } from "./embeddings.ts";
+import { FORMAT } from "./format.ts";
 import { outputRecord } from "./output-record.ts";
 import { runRecord } from "./run-record.ts";
 import { DTYPES, type Dtype } from "./safetensors.ts";
 
-/** Raised when a folder of this version can no longer be read by an older moescope. */
-export const FORMAT = "moescope.capture/1";
 export const MANIFEST_FILE = "manifest.json";
 
 /** The pseudo-stream of the rows' labels: written and sharded like a stream, but no model output. */
@@ -54,6 +55,7 @@ export const modelRecord = schema((z) =>
     parameters: count(),
     bytes: count(),
     quantization: z.string(),
+    pooling: z.enum(POOLINGS).optional(),
     moe: moe().nullable(),
   }),
 );
@@ -147,6 +149,8 @@ const manifest = schema((z) =>
     ),
     /** What was generated, for the samples that ended; written when the run has ended. Until then see the shards. */
     outputs: z.array(outputRecord()),
+    /** Where the pooled embeddings of the samples are; absent where none are made. */
+    embeddings: embeddingsRecord().optional(),
     /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
     complete: z.boolean(),
     /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */

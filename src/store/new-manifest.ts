@@ -1,8 +1,10 @@
 import type { RunHeader } from "../capture/sink.ts";
 import { axesOf, streamSpec } from "../capture/streams.ts";
 import { packageVersion } from "../package-root.ts";
+import { newEmbeddings } from "./embeddings.ts";
 import type { FolderOptions } from "./folder-sink.ts";
-import { FORMAT, type Manifest, type StreamEntry } from "./manifest.ts";
+import { FORMAT } from "./format.ts";
+import type { Manifest, StreamEntry } from "./manifest.ts";
 import { recordOf } from "./run-record.ts";
 import type { Dtype } from "./safetensors.ts";
 
@@ -13,7 +15,7 @@ export function newManifest(
   header: RunHeader,
   { dtype, shardBytes, modelSha256 }: Required<FolderOptions> & { readonly modelSha256: string | null },
 ): Manifest {
-  const { engine, model, samples, request } = header;
+  const { engine, model, samples, request, embedding } = header;
   // One byte an id is enough for the models of up to 256 experts, which are nearly all.
   const ids = (model.moe?.experts ?? 0) <= 256 ? "U8" : "U16";
   const stored = { float32: FLOATS[dtype], uint16: ids, int32: "I32" } as const satisfies Record<
@@ -51,6 +53,7 @@ export function newManifest(
       ...(media && { media: media.map((span) => ({ ...span })) }),
     })),
     outputs: [],
+    ...(embedding && { embeddings: newEmbeddings(embedding) }),
     complete: false,
     missing: [],
   };

@@ -13,9 +13,12 @@ export const outputRecord = schema((z) =>
 
 export type OutputRecord = Parsed<typeof outputRecord>;
 
-export const recordOfOutput = ({ tokens, ...rest }: Finished): OutputRecord => ({
-  ...rest,
+/** An embedding is no part of it: see `embeddings.ts`. */
+export const recordOfOutput = ({ sample, tokens, text, reason }: Finished): OutputRecord => ({
+  sample,
   tokens: [...tokens],
+  text,
+  reason,
 });
 
 /** One for all samples that generated nothing: a typed array takes some 200 bytes, and a corpus has many samples. */

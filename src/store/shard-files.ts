@@ -2,7 +2,8 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { axesOf, type StreamName } from "../capture/streams.ts";
 import { replaceFile, storageError, type WriteBytes } from "./atomic-file.ts";
-import { FORMAT, MANIFEST_FILE, type Manifest, manifestBytes, ROWS } from "./manifest.ts";
+import { FORMAT } from "./format.ts";
+import { MANIFEST_FILE, type Manifest, manifestBytes, ROWS } from "./manifest.ts";
 import { safetensorsBytes, type TensorData } from "./safetensors.ts";
 
 /** Write the files of a shard. It counts once a manifest names it. */

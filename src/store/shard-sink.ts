@@ -30,8 +30,8 @@ export abstract class ShardSink implements Sink<Capture> {
     return this.#writer.write(batch);
   }
 
-  finish(samples: readonly Finished[]): void {
-    this.#writer.finish(samples);
+  finish(samples: readonly Finished[]): Promise<void> {
+    return this.#writer.finish(samples);
   }
 
   close(end: RunEnd): Promise<Capture> {

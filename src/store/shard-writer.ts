@@ -5,6 +5,7 @@ import type { RunEnd, RunHeader } from "../capture/sink.ts";
 import type { StreamName } from "../capture/streams.ts";
 import type { Finished } from "../engines/engine.ts";
 import type { WriteBytes } from "./atomic-file.ts";
+import { EmbeddingsWriter } from "./embeddings.ts";
 import type { FolderLock } from "./folder-lock.ts";
 import { readRowsOf } from "./folder-rows.ts";
 import { captureIn } from "./folder-source.ts";
@@ -50,6 +51,7 @@ export class ShardWriter {
   #nextNumber: number;
   /** Made with the first batch, which tells the widths. */
   #buffer: ShardBuffer | null = null;
+  readonly #embeddings: EmbeddingsWriter;
   /** Samples that ended since the last shard. */
   #ended: OutputRecord[] = [];
   /** What could not be written; nothing more is written after it. */
@@ -67,6 +69,7 @@ export class ShardWriter {
     this.#tokenText = tokenText;
     this.#progress = new SampleProgress(samples);
     this.#nextNumber = nextShardNumber(manifest.shards);
+    this.#embeddings = new EmbeddingsWriter(folder, manifest.embeddings, write);
     this.#rowsParquet = new RowsParquet(
       join(folder, ROWS_PARQUET),
       (id) => this.#tokens.get(id)!,
@@ -97,8 +100,12 @@ export class ShardWriter {
     }
   }
 
-  finish(samples: readonly Finished[]): void {
+  async finish(samples: readonly Finished[]): Promise<void> {
     this.#ended.push(...samples.map(recordOfOutput));
+    this.#embeddings.add(samples);
+    // Samples may have few rows or none: their embeddings must not pile up until a shard is full.
+    if (this.#embeddings.bytes > this.#shardBytes && !this.#failure)
+      await this.#guard(() => this.#embeddings.flush());
   }
 
   async close({ finished, error }: RunEnd): Promise<Capture> {
@@ -137,6 +144,7 @@ export class ShardWriter {
 
   async #flushRest(): Promise<void> {
     if (this.#buffer?.rows) await this.#flush(this.#buffer);
+    await this.#guard(() => this.#embeddings.flush());
     const whole = this.#manifest.rows > 0 && this.#rowsParquet.rows === this.#manifest.rows;
     if (!whole) await this.#guard(() => this.#growParquet());
   }
@@ -145,6 +153,8 @@ export class ShardWriter {
   #flush(buffer: ShardBuffer): Promise<void> {
     return this.#guard(async () => {
       const { labels, rows } = buffer;
+      // A sample that the shard says has ended must have its embedding.
+      await this.#embeddings.flush();
       const tokens = this.#newTokens(labels.tokenId);
       const tensors = new Map([[ROWS, rowTensors({ labels, tokens, outputs: this.#ended })]]);
       for (const stream of storedStreams(this.#manifest.streams)) tensors.set(stream, buffer.tensors(stream));

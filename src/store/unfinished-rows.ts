@@ -78,8 +78,11 @@ function pickRows<A extends DtypeArray>(data: A, kept: Uint32Array, width: numbe
 }
 
 /** Remove what a killed run left beside the files of the manifest: shards it did not come to name, files half written. */
-export async function removeStrays(folder: string, { shards }: Manifest): Promise<void> {
-  const named = new Set(shards.flatMap(({ files }) => Object.values(files)));
+export async function removeStrays(folder: string, { shards, embeddings }: Manifest): Promise<void> {
+  const named = new Set([
+    ...shards.flatMap(({ files }) => Object.values(files)),
+    ...(embeddings?.files ?? []),
+  ]);
   for (const file of await readdir(folder))
     if ((/-\d{5,}\.safetensors$/.test(file) && !named.has(file)) || /^\..*\.part$/.test(file))
       await rm(join(folder, file), { force: true });

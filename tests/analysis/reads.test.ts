@@ -109,6 +109,9 @@ describe("an analysis reads each value once", () => {
     expect(onThreads).toEqual(await analyzeCapture(capture, options));
     const two = { ...options, labels: ["label 0"] };
     expect(await analyzeCapture(stored, two)).toEqual(await analyzeCapture(capture, two));
+    // Samples of samples.
+    const some = (of: Capture) => of.only([1, 3, 4, 6, 8]).only([8, 3, 6, 1]);
+    expect(await analyzeCapture(some(stored), options)).toEqual(await analyzeCapture(some(capture), options));
   });
 });
 

@@ -44,7 +44,8 @@ export class FakeEngine implements Engine {
   readonly kind = "llama.cpp";
   readonly version = "fake";
   readonly contextSize = 4096;
-  readonly chatTemplate = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+  readonly chatTemplate: string =
+    "{{ prefix }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
   readonly specialTokens = { bos: "", eos: "" };
   readonly model: ModelInfo;
   readonly #disturbed: (token: number, layer: number) => boolean;

@@ -27,7 +27,7 @@ test("text: a prompt a line, blank lines skipped, any line ending, no byte order
 
 test("jsonl: prompt, token_ids or messages, with a label or without", async () => {
   const lines = [
-    { prompt: "a", label: "x", id: 7 },
+    { prompt: "a", label: "x" },
     { token_ids: [1, 2] },
     { messages: [{ role: "user", content: "hi" }], label: null },
   ];
@@ -44,6 +44,9 @@ test.each([
   ['{"prompt":"a","token_ids":[1]}', "needs only one of prompt, token_ids and messages"],
   ['{"prompt":3}', "prompt: Invalid input: expected string, received number"],
   ['{"messages":[{"role":"user"}]}', "messages.0.content: "],
+  ['{"text":"a"}', 'unknown field "text": rename it to prompt'],
+  ['{"prompt":"a","id":7}', 'unknown field "id": remove it'],
+  ['{"conversations":[{"from":"human","value":"x"}]}', "rename it to messages"],
   ['{"token_ids":[-1]}', "token_ids.0: "],
   ["[1]", "expected object"],
   ["{oops", "no valid JSON"],
@@ -53,6 +56,58 @@ test.each([
   expect(error).toMatchObject({ code: "INVALID_ARGUMENT" });
   expect(error.message).toContain(`${path}:3: `);
   expect(error.message).toContain(message);
+});
+
+test("jsonl: a chat with all that belongs to it; numbers stay what they are", async () => {
+  const line =
+    '{"messages": [{"role": "user", "content": "hi", "weight": 1.0}], "tools": [{"type": "function"}], ' +
+    '"chat_template_kwargs": {"enable_thinking": false}, "continue_final_message": true, "label": "x"}';
+  const [prompt] = (await readPrompts(await file("chat.jsonl", line), chunks())) as Record<string, unknown>[];
+  expect(prompt).toMatchObject({
+    tools: [{ type: "function" }],
+    chatTemplateKwargs: { enable_thinking: false },
+    continueFinalMessage: true,
+    label: "x",
+  });
+  expect((prompt!.messages as { weight: unknown }[])[0]!.weight).toBeInstanceOf(Number);
+});
+
+test("json: a list of objects and texts, an object, or an object a line", async () => {
+  const list = '\ufeff[\n  {"prompt": "a",\n   "label": "x"},\n  "b"\n]\n';
+  expect(await readPrompts(await file("list.json", list), chunks())).toEqual([
+    { prompt: "a", label: "x" },
+    "b",
+  ]);
+  expect(await readPrompts(await file("one.json", '{\n  "prompt": "a"\n}'), chunks())).toEqual([
+    { prompt: "a", label: null },
+  ]);
+  const lines = '{"prompt": "a"}\r\n\r\n{"prompt": "b"}\r\n';
+  expect(await readPrompts(await file("lines.json", lines), chunks())).toHaveLength(2);
+  for (const ids of ["[[1, 2]]", "[1, 2]"])
+    await expect(readPrompts(await file("ids.json", ids), chunks())).rejects.toThrow("--token-ids");
+  await expect(readPrompts(await file("bad.json", '["a", {"text": "b"}]'), chunks())).rejects.toThrow(
+    'bad.json[1]: unknown field "text": rename it to prompt',
+  );
+});
+
+test("lines may end as on an old Macintosh", async () => {
+  expect(await readPrompts(await file("mac.txt", "one\rtwo\r"), chunks())).toEqual(["one", "two"]);
+});
+
+test.each([
+  ["a.csv", "prompt,label\nhello,x\n", "comma-separated values"],
+  ["a.TSV", "prompt\tlabel\n", "tab-separated values"],
+  ["a.yaml", "- prompt: hello\n", "YAML"],
+  ["a.parquet", "PAR1....", "Parquet"],
+  ["a.jsonl", "PAR1....", "Parquet"],
+  ["a.txt", Buffer.from([0x1f, 0x8b, 8, 0]), "gzip"],
+  ["b.jsonl", Buffer.from("\ufeff{", "utf16le"), "UTF-16 text; save it as UTF-8"],
+  ["a.xlsx", "PK\x03\x04", "ZIP archive"],
+  ["a.gguf", "GGUF", "a model"],
+])("%s holds no prompts, and it is said what to make of it", async (name, content, words) => {
+  const error = await readPrompts(await file(name, content), chunks()).catch((e) => e);
+  expect(error).toMatchObject({ code: "INVALID_ARGUMENT" });
+  expect(error.message).toContain(words);
 });
 
 test("stdin is text, or JSON lines when it begins so", async () => {

@@ -5,7 +5,7 @@ import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import { load } from "../../src/load.ts";
 import type { CaptureOptions } from "../../src/model.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import type { Prompt } from "../../src/prompt.ts";
+import type { Prompt } from "../../src/prompts/prompt.ts";
 import { ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 
 /** A kind of GPU, and how far its values may be from the reference, which is computed in float32 on a CPU. */
@@ -103,6 +103,22 @@ describe.each(KINDS)("on $gpu", { timeout: 240_000 }, (kind) => {
       await llm.close();
     }
   }
+
+  it("an embedding model's rows and pooled embedding, alone and among others", async () => {
+    const name = "embeddings/nomic_bert_moe";
+    const reference = new Reference(name);
+    const tokens = [...reference.tokens];
+    const captured = await capture(name, [tokens.slice(0, 4), tokens], { normalize: false });
+    expect(captured.embedding).toEqual({ pooling: "mean", normalize: false });
+    const { routerLogits, hiddenStates } = captured.sample(1);
+    const near = (data: ArrayLike<number>, of: string, width: number) =>
+      expect(maxDifference(data, reference.get(of)), of).toBeLessThan(width);
+    for (const [layer, { data }] of hiddenStates)
+      near(data, `hidden_states.${layer}`, tolerance.hiddenStates);
+    for (const [layer, { data }] of routerLogits)
+      near(data, `router_logits.${layer}`, tolerance.routerLogits);
+    near(captured.outputs[1]!.embedding!, "pooled.mean", tolerance.hiddenStates);
+  });
 
   describe.each(some(["qwen3_moe", "deepseek_v2", "mixtral", "gpt_oss", "dbrx"], 2))("%s", (family) => {
     it("equals Hugging Face, and redirect and copy give the same bits", async () => {

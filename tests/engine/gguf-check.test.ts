@@ -10,15 +10,23 @@ const usual = {
   "attention.head_count": 16,
 };
 
-const tensors = [0, 1].map((layer) => ({
-  name: `blk.${layer}.attn_norm.weight`,
-  n_dims: 1,
-  shape: [2048n],
-  dtype: 0,
-  offset: 0n,
-}));
+const tensors = (layers: number) =>
+  Array.from({ length: layers }, (_, layer) => ({
+    name: `blk.${layer}.attn_norm.weight`,
+    n_dims: 1,
+    shape: [2048n],
+    dtype: 0,
+    offset: 0n,
+  }));
 
-const faultOf = (architecture: string, keys: Readonly<Record<string, unknown>>) =>
+/** sentence-transformers' linear layers behind the pooling. */
+const dense = (...[in2, out2, in3, out3]: number[]) => ({
+  dense_2_feat_in: in2,
+  dense_2_feat_out: out2,
+  ...(in3 !== undefined && { dense_3_feat_in: in3, dense_3_feat_out: out3 }),
+});
+
+const faultOf = (architecture: string, keys: Readonly<Record<string, unknown>>, layers = 2) =>
   metadataFault(
     {
       "general.architecture": architecture,
@@ -26,7 +34,7 @@ const faultOf = (architecture: string, keys: Readonly<Record<string, unknown>>) 
         Object.entries({ ...usual, ...keys }).map(([key, value]) => [`${architecture}.${key}`, value]),
       ),
     },
-    tensors,
+    tensors(layers),
   );
 
 /** As llama.cpp's converters (`conversion/*.py`) write latent attention beside recurrent layers, which have no heads. */
@@ -77,6 +85,40 @@ describe("a header that llama.cpp loads passes", () => {
     ["keys nobody knows", "llama", { "something.new": [1, 2], "something.else": "x" }],
   ])("%s", (_, architecture, keys) => {
     expect(faultOf(architecture, keys)).toBe(null);
+  });
+
+  test.each<[string, string, Record<string, unknown>]>([
+    ["layers behind the pooling", "gemma-embedding", { block_count: 6, ...dense(2048, 3072, 3072, 2048) }],
+    ["a layer of each kind", "modern-bert", { "attention.sliding_window": 8 }],
+    [
+      "kinds of layers that are listed",
+      "gemma-embedding",
+      { "attention.sliding_window_pattern": [true, false] },
+    ],
+    ["no window", "modern-bert", { "attention.sliding_window_pattern": 1 }],
+  ])("embeddings: %s", (_, architecture, keys) => {
+    expect(faultOf(architecture, keys, Number(keys.block_count ?? 2))).toBe(null);
+  });
+
+  test.each<[string, string, Record<string, unknown>, string]>([
+    ["a pooling that llama.cpp has not", "bert", { pooling_type: 5 }, "pooling_type is 5"],
+    [
+      "widths that do not meet",
+      "gemma3",
+      dense(2048, 3072, 2048, 2048),
+      "dense_3_feat_in is 2048 for vectors of 3072",
+    ],
+    ["a first width that is another", "gemma3", dense(512, 3072, 3072, 2048), "dense_2_feat_in is 512"],
+    ["vectors of another size at the end", "gemma3", dense(2048, 3072), "end at 3072 values, not 2048"],
+    ["windows in all layers", "gemma-embedding", {}, "none of its 2 layers"],
+    [
+      "no layer with a window",
+      "modern-bert",
+      { "attention.sliding_window": 8, "attention.sliding_window_pattern": 1 },
+      "each of its 2 layers",
+    ],
+  ])("embeddings: not %s", (_, architecture, keys, words) => {
+    expect(faultOf(architecture, keys)).toContain(words);
   });
 
   test("and one that would end the process does not", () => {

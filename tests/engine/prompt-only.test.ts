@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { planFor } from "../../src/capture/plan.ts";
 import { makeAbort } from "../../src/engines/llama/abort.ts";
 import { inspectFile } from "../../src/engines/llama/gguf.ts";
+import { modelShape } from "../../src/engines/llama/graph/model-shape.ts";
 import { findLibrary } from "../../src/engines/llama/library.ts";
 import { CONTROL } from "../../src/engines/llama/protocol.ts";
 import { run } from "../../src/engines/llama/run.ts";
@@ -51,9 +52,18 @@ it("leaves out what comes after the last captured tensor, and nothing where a to
       parallel: 1,
       batchSize: 16,
       threads: 1,
-      layers: model.layers,
+      shape: modelShape(model),
     },
     ...{ kvType: "f32", flashAttention: false, strategy: "redirect", abort: makeAbort() },
+    purpose: {
+      task: "generate",
+      pooling: null,
+      normalize: null,
+      filePooling: null,
+      fileCausal: null,
+      classifier: false,
+      encoder: false,
+    },
     control: new SharedArrayBuffer(CONTROL.bytes),
   });
   const setOp = vi.spyOn(TensorReader.prototype, "setOp");

@@ -21,6 +21,10 @@ const FAMILIES = [
   "granitemoe",
   "glm4_moe",
   "dbrx",
+  // Attention that goes both ways: no cache, windows and layers behind the pooling, an encoder with a decoder.
+  "embeddings/nomic_bert_moe",
+  "embeddings/gemma_embedding",
+  "embeddings/t5",
 ];
 const MUTANTS = 500;
 const TRUNCATIONS = 200;

@@ -36,6 +36,14 @@ test("a model by its name, quantisation or file", async () => {
   );
 });
 
+test("a model in another format is there all the same", async () => {
+  await add(".lmstudio/models/mlx/Model-4bit/model.safetensors");
+  await expect(resolve("lmstudio:mlx/Model-4bit")).rejects.toMatchObject({
+    code: "MODEL_UNSUPPORTED",
+    message: expect.stringContaining("as safetensors (for MLX)"),
+  });
+});
+
 test("a split model in a folder of its own", async () => {
   const first = await add(".lmstudio/models/pub/big/Q8_0/m-00001-of-00002.gguf");
   await expect(resolve("lmstudio:pub/big")).rejects.toThrow("lacks part 2 of 2");

@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { inspectFile } from "../../src/engines/llama/gguf.ts";
+import { inspectModel } from "../../src/load.ts";
 import { ollamaFolders, resolveOllamaModel } from "../../src/models/ollama.ts";
 import { type OllamaReference, parseModelReference } from "../../src/models/reference.ts";
 import { resolveModel } from "../../src/models/resolve.ts";
@@ -28,7 +29,11 @@ beforeEach(async () => {
 });
 
 /** As Ollama writes it. */
-async function writeManifest(name: string, layer: object = {}): Promise<void> {
+async function writeManifest(
+  name: string,
+  layer: object = {},
+  further: readonly string[] = [],
+): Promise<void> {
   const path = join(models, "manifests", name);
   await mkdir(dirname(path), { recursive: true });
   const config = { mediaType: "application/vnd.docker.container.image.v1+json", digest: "sha256:0", size: 1 };
@@ -43,7 +48,12 @@ async function writeManifest(name: string, layer: object = {}): Promise<void> {
     digest: `sha256:${"1".repeat(64)}`,
     size: 7,
   };
-  await writeFile(path, JSON.stringify({ schemaVersion: 2, config, layers: [license, model] }));
+  const others = further.map((kind) => ({
+    mediaType: `application/vnd.ollama.image.${kind}`,
+    digest: `sha256:${DIGEST}`,
+    size: SIZE,
+  }));
+  await writeFile(path, JSON.stringify({ schemaVersion: 2, config, layers: [license, model, ...others] }));
 }
 
 const resolve = (reference: string) =>
@@ -107,6 +117,54 @@ describe("damage", () => {
       mediaType: "application/vnd.ollama.image.tensor",
     });
     await expect(resolve("ollama:olmoe")).rejects.toMatchObject({ code: "MODEL_UNSUPPORTED" });
+  });
+});
+
+describe("layers besides the weights", () => {
+  const withLayers = (...layers: string[]) =>
+    writeManifest("registry.ollama.ai/library/more/latest", {}, layers).then(() => resolve("ollama:more"));
+
+  test("an adapter changes what is computed: refused", async () => {
+    const error = await withLayers("template", "adapter").catch((reason) => reason);
+    expect(error).toMatchObject({ code: "MODEL_UNSUPPORTED" });
+    expect(error.message).toContain(`an adapter (${blob()})`);
+  });
+
+  test("several parts cannot be found by their names: refused", async () => {
+    await expect(withLayers("model")).rejects.toMatchObject({
+      code: "MODEL_UNSUPPORTED",
+      message: expect.stringContaining("split into 2 files"),
+    });
+  });
+
+  test("what changes prompts is named", async () => {
+    const { notes } = await withLayers("template", "system", "params", "projector", "news");
+    expect(notes).toHaveLength(1);
+    for (const words of [
+      "its template",
+      "not Jinja",
+      "its system prompt",
+      "its parameters",
+      "its projector",
+      '"news"',
+    ])
+      expect(notes![0]).toContain(words);
+  });
+
+  test("and warned of where the model is read", async () => {
+    await withLayers("system");
+    vi.stubEnv("OLLAMA_MODELS", models);
+    const warnings = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    await inspectModel("ollama:more");
+    await inspectModel("ollama:olmoe");
+    expect(warnings.mock.calls).toEqual([
+      [
+        expect.stringContaining("its system prompt"),
+        { type: "MoescopeWarning", code: "MODEL_PARTS_NOT_USED" },
+      ],
+    ]);
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
   });
 });
 

@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import OpenAI, { BadRequestError } from "openai";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
+import { LanguageModel } from "../../src/model.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
 import type { JobList } from "../../src/server/api/jobs.ts";
+import { FakeEngine } from "../cli/fake-engine.ts";
 import { type Serving, serving, until } from "./serving.ts";
 
 const clientOf = ({ url }: Serving, apiKey = "none") =>
@@ -161,6 +162,146 @@ describe("an app that speaks OpenAI's API", () => {
     const { captures } = await server.json<CaptureList>("/api/captures");
     expect(captures.map(({ complete }) => complete).sort()).toEqual([false, true]);
   });
+});
+
+describe("a chat by the way of the API has the tokens that it has in the library", () => {
+  /** Shows what it is given. */
+  const TEMPLATE =
+    "{% for m in messages %}<{{ m.role }}{{ m.name }}>{{ m.content }}{{ m.reasoning_content }}" +
+    "{% for c in m.tool_calls %}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}" +
+    "{% if tools %}{{ tools|length }} tools{% endif %}{% if documents %}{{ documents[0].title }}{% endif %}" +
+    "{{ enable_thinking }}{{ reasoning_effort }}{% if add_generation_prompt %}>>{% endif %}";
+  class Showing extends FakeEngine {
+    override readonly chatTemplate = TEMPLATE;
+  }
+  const shown = async (body: object, path = "/v1/chat/completions") => {
+    const llm = new LanguageModel(new Showing());
+    const server = await serving({ models: new Map([["fake", llm]]) });
+    const response = await fetch(`${server.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "fake", max_tokens: 1, ...body }),
+    });
+    if (!response.ok)
+      return { error: ((await response.json()) as { error: { message: string } }).error.message };
+    const { captures } = await server.json<CaptureList>("/api/captures");
+    const rows = await server.json<{ text: string[] }>(`/api/captures/${captures[0]!.id}/rows`);
+    return { text: rows.text.join("") };
+  };
+  const user = { role: "user", content: "u" };
+
+  it.each<[string, object, string]>([
+    ["text", { messages: [user] }, "<user>u>>"],
+    [
+      "parts",
+      {
+        messages: [
+          {
+            role: "user",
+            content: [
+              { type: "text", text: "a" },
+              { type: "text", text: "b" },
+            ],
+          },
+        ],
+      },
+      "<user>ab>>",
+    ],
+    ["names and unknown fields", { messages: [{ ...user, name: "Ann", x: 1 }] }, "<userAnn>u>>"],
+    [
+      "a call and its answer",
+      {
+        messages: [
+          user,
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: "1", type: "function", function: { name: "f", arguments: '{"a":1}' } }],
+          },
+          { role: "tool", tool_call_id: "1", content: "42" },
+        ],
+        tools: [{ type: "function", function: { name: "f" } }],
+        tool_choice: "auto",
+      },
+      '<user>u<assistant>{"a": 1}<tool>421 tools>>',
+    ],
+    [
+      "reasoning",
+      { messages: [user, { role: "assistant", content: "c", reasoning: "r" }, user] },
+      "<user>u<assistant>cr<user>u>>",
+    ],
+    ["documents", { messages: [user], documents: [{ title: "T" }] }, "<user>uT>>"],
+    ["variables", { messages: [user], chat_template_kwargs: { enable_thinking: false } }, "<user>uFalse>>"],
+    ["an effort", { messages: [user], reasoning_effort: "high" }, "<user>uTruehigh>>"],
+    ["no answer begun", { messages: [user], add_generation_prompt: false }, "<user>u"],
+    [
+      "the last message going on",
+      { messages: [user, { role: "assistant", content: "so" }], continue_final_message: true },
+      "<user>u<assistant>so",
+    ],
+    ["a role of nobody's", { messages: [{ role: "critic", content: "c" }] }, "<critic>c>>"],
+  ])("%s", async (_, body, text) => {
+    expect(await shown(body)).toEqual({ text });
+  });
+
+  it.each<[string, object, string]>([
+    [
+      "images",
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "/etc/passwd" } }] }] },
+      "images do not go in here",
+    ],
+    ["another template", { messages: [user], chat_template: "x" }, "chat_template"],
+    ["a variable beside the messages", { messages: [user], enable_thinking: false }, "chat_template_kwargs"],
+    ["a call that must be", { messages: [user], tools: [{}], tool_choice: "required" }, "tool_choice"],
+    ["a message without content", { messages: [{ role: "user" }] }, "messages.0.content"],
+    [
+      "two ends",
+      { messages: [user], add_generation_prompt: true, continue_final_message: true },
+      "give one of them",
+    ],
+  ])("%s: refused", async (_, body, words) => {
+    expect((await shown(body)).error).toContain(words);
+  });
+
+  it("the server's own API takes the same", async () => {
+    const prompt = { messages: [user], tools: [{}], chatTemplateKwargs: { enable_thinking: true } };
+    const llm = new LanguageModel(new Showing());
+    const server = await serving({ models: new Map([["fake", llm]]) });
+    const post = (body: object) =>
+      fetch(`${server.url}/api/captures`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    const image = { role: "user", content: [{ type: "image_url", image_url: { url: "http://localhost/" } }] };
+    expect((await post({ prompts: [{ messages: [image] }] })).status).toBe(400);
+    expect((await post({ prompts: [prompt] })).status).toBe(202);
+    await until(async () =>
+      (await server.json<JobList>("/api/jobs")).jobs.every(({ state }) => state === "done"),
+    );
+    const { captures } = await server.json<CaptureList>("/api/captures");
+    const rows = await server.json<{ text: string[] }>(`/api/captures/${captures[0]!.id}/rows`);
+    expect(rows.text.join("")).toBe("<user>u1 toolsTrue>>");
+  });
+});
+
+it("texts that have their special tokens go in as they are", async () => {
+  const llm = await load(join(packageRoot, "models", "demo", "demo-moe.gguf"), { threads: 1 });
+  const warnings = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+  try {
+    const { client } = await (async () => {
+      const server = await serving({ models: new Map([["m", llm]]) });
+      return { client: clientOf(server) };
+    })();
+    const tokens = async (further: object) =>
+      (await client.completions.create({ model: "m", prompt: "<s>User: Hi", max_tokens: 1, ...further }))
+        .usage!.prompt_tokens;
+    expect(await tokens({ add_special_tokens: false })).toBe((await tokens({})) - 1);
+    expect(warnings).toHaveBeenCalledTimes(1);
+  } finally {
+    vi.restoreAllMocks();
+    await llm.close();
+  }
 });
 
 it("an API key is the token", async () => {

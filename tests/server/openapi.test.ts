@@ -3,9 +3,12 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import type { Hono } from "hono";
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
+import type { Step } from "../../src/engines/engine.ts";
+import { LanguageModel } from "../../src/model.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
 import { type AppParts, apiRoutes, createApp } from "../../src/server/app.ts";
 import { captureInto, type Serving, serving } from "./serving.ts";
+import { StepwiseEngine } from "./stepwise-engine.ts";
 
 interface Document {
   readonly openapi: string;
@@ -46,7 +49,8 @@ describe("the description of the API", () => {
   });
 
   it("says what the answers are", async () => {
-    const server = await serving();
+    const models = [new StepwiseEngine(), new EmbeddingEngine()].map((engine) => new LanguageModel(engine));
+    const server = await serving({ models: new Map(models.map((llm) => [llm.task, llm])) });
     await captureInto(join(server.folder, "a"));
     await captureInto(join(server.folder, "b"));
     const { captures } = await server.json<CaptureList>("/api/captures");
@@ -55,6 +59,7 @@ describe("the description of the API", () => {
     const { jobs } = await server.json<{ jobs: { id: string }[] }>("/api/jobs");
     const bodies: Record<string, object> = {
       "/v1/completions": { prompt: "a", max_tokens: 2 },
+      "/v1/embeddings": { input: "a" },
       "/v1/chat/completions": { messages: [{ role: "user", content: "a" }], max_tokens: 2 },
       "/api/captures": { prompts: [{ prompt: "a" }] },
     };
@@ -90,6 +95,22 @@ describe("the description of the API", () => {
     expect(strictly(job.responses[200]!.schema!, await server.json(`/api/jobs/${jobs[0]!.id}`))).toBeNull();
   });
 });
+
+/** Gives each prompt's length for an embedding. */
+class EmbeddingEngine extends StepwiseEngine {
+  readonly task = "embed";
+  readonly embedding = { pooling: "mean", normalize: false } as const;
+
+  override async *run(...args: Parameters<StepwiseEngine["run"]>): AsyncGenerator<Step> {
+    for await (const step of super.run(...args)) {
+      const finished = step.finished.map((end) => ({
+        ...end,
+        embedding: Float32Array.of(args[0][end.sample]!.tokens.length),
+      }));
+      yield { ...step, finished };
+    }
+  }
+}
 
 async function answer(
   { get, post }: Serving,

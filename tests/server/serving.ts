@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { LanguageModel } from "../../src/model.ts";
-import type { Prompt } from "../../src/prompt.ts";
+import type { Prompt } from "../../src/prompts/prompt.ts";
 import { type ServeOptions, startServer } from "../../src/server/serve.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";
 

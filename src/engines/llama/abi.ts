@@ -1,7 +1,7 @@
 import { EngineError } from "../../errors.ts";
 import { makeAbort, raiseAbort } from "./abort.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama } from "./bindings.ts";
-import { graphOf } from "./device-bindings.ts";
+import { graphOf, TENSOR_STEP } from "./device-bindings.ts";
 import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
 import { addressOf } from "./memory.ts";
 import { TensorReader } from "./tensor-reader.ts";
@@ -70,10 +70,21 @@ function checkTensorLayout(llama: Llama, must: (ok: boolean, what: string) => vo
     );
     llama.expandGraph(graph, view);
     for (const tensor of [root, view]) {
-      const nodes = graphOf(llama, llama.memory, tensor);
-      must(nodes?.length === 1 && nodes[0] === view, "ggml_object has another layout");
+      const graph = graphOf(llama, llama.memory, tensor);
+      must(
+        graph?.nodes.length === 1 && graph.nodes[0] === view && graph.from === root,
+        "ggml_object has another layout",
+      );
     }
   } finally {
     llama.ggmlFree(context);
+  }
+  // As llama.cpp makes its graphs: the tensors' memory is elsewhere.
+  const empty = llama.ggmlInit({ mem_size: 4 * TENSOR_STEP, mem_buffer: null, no_alloc: true });
+  try {
+    const [first, second] = [0, 1].map(() => llama.newTensor2d(empty, GGML_TYPE.F32, 1, 1));
+    must(second! - first! === TENSOR_STEP, "ggml_object has another size");
+  } finally {
+    llama.ggmlFree(empty);
   }
 }

@@ -27,6 +27,8 @@ export interface Limits {
   readonly parallel: number;
   /** Tokens the key-value cache holds, for all running samples together. */
   readonly contextSize: number;
+  /** A prompt goes in whole: one that is longer than a step has one of its own. */
+  readonly whole: boolean;
 }
 
 /**
@@ -57,8 +59,9 @@ export class Scheduler {
     for (const running of [...this.#running].sort(
       (a, b) => Number(waiting(a) > 1) - Number(waiting(b) > 1),
     )) {
-      const count = Math.min(waiting(running), room);
-      if (count === 0) continue;
+      const left = waiting(running);
+      const count = this.#limits.whole && chunks.length === 0 ? left : Math.min(left, room);
+      if (count <= 0 || (this.#limits.whole && count < left)) continue;
       chunks.push({ running, from: running.fed, count });
       running.fed += count;
       room -= count;

@@ -20,6 +20,8 @@ export const GGML_TYPE = { F32: 0, F16: 1, Q8_0: 8, I32: 26 } as const;
 /** `GGML_TENSOR_FLAG_OUTPUT`: kernels that fuse operations still write a tensor that carries it. */
 export const GGML_TENSOR_FLAG_OUTPUT = 2;
 export const FLASH_ATTENTION = { auto: -1, off: 0, on: 1 } as const;
+/** `llama_pooling_type`. */
+export const POOLING_TYPE = { none: 0, mean: 1, cls: 2, last: 3, rank: 4 } as const;
 
 /** What the eval callback is called with: `ask` true before, false after the tensor's computation. */
 type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
@@ -42,9 +44,11 @@ interface ContextParams {
   n_seq_max: number;
   n_threads: number;
   n_threads_batch: number;
+  pooling_type: number;
   flash_attn_type: number;
   type_k: number;
   type_v: number;
+  embeddings: boolean;
   kv_unified: boolean;
   cb_eval: Pointer | null;
   abort_callback: Pointer | null;
@@ -134,6 +138,17 @@ export interface NativeBatch {
 
 export type Llama = ReturnType<typeof bind>;
 
+/**
+ * The stack of a native call, in bytes: as much as koffi gives. The regular expressions that split text for most tokenizers
+ * call themselves for every letter of a word, and a word may be long.
+ */
+const STACK_BYTES = 16 << 20;
+try {
+  koffi.config({ sync_stack_size: STACK_BYTES });
+} catch {
+  // This thread has used koffi before. No thread that runs a model has.
+}
+
 /** Load the shared libraries into this thread. Throws what koffi throws; `openLlama` says it better. */
 export function bind(files: LibraryFiles) {
   const base = koffi.load(files.base, { global: true });
@@ -179,10 +194,6 @@ export function bind(files: LibraryFiles) {
     hasDecoder: lib.func("llama_model_has_decoder", "bool", ["void *"]) as (model: Pointer) => boolean,
     hasEncoder: lib.func("llama_model_has_encoder", "bool", ["void *"]) as (model: Pointer) => boolean,
     trainedContext: lib.func("llama_model_n_ctx_train", "int32_t", ["void *"]) as (model: Pointer) => number,
-    chatTemplate: lib.func("llama_model_chat_template", "const char *", ["void *", "const char *"]) as (
-      model: Pointer,
-      name: null,
-    ) => string | null,
 
     contextDefaults: lib.func("llama_context_default_params", ContextParamsT, []) as () => ContextParams,
     newContext: lib.func("llama_init_from_model", "void *", ["void *", ContextParamsT]) as (
@@ -191,6 +202,13 @@ export function bind(files: LibraryFiles) {
     ) => Pointer | null,
     freeContext: lib.func("llama_free", "void", ["void *"]) as (context: Pointer) => void,
     contextSize: lib.func("llama_n_ctx", "uint32_t", ["void *"]) as (context: Pointer) => number,
+    /**
+     * Which of several heads for multi-token prediction to run, where a context is made for those. Graphs of other
+     * contexts do not depend on it, but llama.cpp builds another when it has changed. `null` where it is not exported.
+     */
+    setNextHead: optional(() =>
+      lib.func("_Z28llama_set_nextn_layer_offsetP13llama_contexti", "void", ["void *", "int32_t"]),
+    ) as ((context: Pointer, head: number) => void) | null,
     setCausalAttention: lib.func("llama_set_causal_attn", "void", ["void *", "bool"]) as (
       context: Pointer,
       causal: boolean,
@@ -210,6 +228,19 @@ export function bind(files: LibraryFiles) {
       context: Pointer,
       batch: NativeBatch,
     ) => number,
+    encode: lib.func("llama_encode", "int32_t", ["void *", BatchT]) as (
+      context: Pointer,
+      batch: NativeBatch,
+    ) => number,
+    /** Of a sequence that was in the last step; `null` for others. */
+    pooledEmbedding: lib.func("llama_get_embeddings_seq", "void *", ["void *", "int32_t"]) as (
+      context: Pointer,
+      sequence: number,
+    ) => Pointer | null,
+    /** Values of a pooled embedding, or of a token's. */
+    embeddingSize: lib.func("llama_model_n_embd_out", "int32_t", ["void *"]) as (model: Pointer) => number,
+    /** Values of a classifier's output. */
+    classes: lib.func("llama_model_n_cls_out", "uint32_t", ["void *"]) as (model: Pointer) => number,
     logitsOf: lib.func("llama_get_logits_ith", "void *", ["void *", "int32_t"]) as (
       context: Pointer,
       index: number,
@@ -224,6 +255,9 @@ export function bind(files: LibraryFiles) {
     ) => boolean,
     bos: lib.func("llama_vocab_bos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
     eos: lib.func("llama_vocab_eos", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    sep: lib.func("llama_vocab_sep", "int32_t", ["void *"]) as (vocab: Pointer) => number,
+    addsBos: lib.func("llama_vocab_get_add_bos", "bool", ["void *"]) as (vocab: Pointer) => boolean,
+    addsEos: lib.func("llama_vocab_get_add_eos", "bool", ["void *"]) as (vocab: Pointer) => boolean,
     tokenize: lib.func("llama_tokenize", "int32_t", [
       "void *",
       "const void *",
@@ -294,6 +328,8 @@ export function bind(files: LibraryFiles) {
     ) => void,
     typeName: base.func("ggml_type_name", "const char *", ["int"]) as (type: number) => string,
     opName: base.func("ggml_op_name", "const char *", ["int"]) as (op: number) => string,
+    /** As {@link opName}, but unary and gated operations by their own names. */
+    opDescription: base.func("ggml_op_desc", "const char *", ["uint64_t"]) as (t: TensorPointer) => string,
     isEmpty: base.func("ggml_is_empty", "bool", ["void *"]) as (tensor: Pointer) => boolean,
     isEmptyAddress: base.symbol("ggml_is_empty") as Pointer,
     isScalar: base.func("ggml_is_scalar", "bool", ["void *"]) as (tensor: Pointer) => boolean,

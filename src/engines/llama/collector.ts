@@ -5,7 +5,7 @@ import { TENSOR_ARRAYS } from "../../capture/tensor.ts";
 import { EngineError } from "../../errors.ts";
 import { attentionRows, plainRows, type RowCopy, topAttentionRows, type Values } from "./row-copy.ts";
 import type { SelectedRow } from "./selection.ts";
-import type { Slot } from "./tap.ts";
+import type { Slot } from "./slot.ts";
 
 /** Rows of decode steps are gathered up to this many before they are sent: a message a step would cost more. */
 const GATHERED_ROWS = 64;
@@ -17,6 +17,8 @@ export interface CollectedStep {
   readonly selected: readonly SelectedRow[];
   readonly slots: readonly Slot[];
   readonly tokens: number;
+  /** Whether a row sees only the rows of its sample before it; else all of them, and they are all in the step. */
+  readonly causal: boolean;
   /** Per token of the step its index among the outputs, or -1. */
   readonly outputIndex: Int32Array;
   readonly outputs: number;
@@ -137,7 +139,7 @@ function slotOf(slots: readonly Slot[], stream: StreamName, layer: number): Slot
   if (slot) return slot;
   throw new EngineError(
     "ENGINE_FAILED",
-    `llama.cpp's graph of this architecture has no tensor for ${stream} in layer ${layer}; leave the stream or the layer out`,
+    `nothing was taken of ${stream} in layer ${layer}; please report this model`,
   );
 }
 

@@ -4,7 +4,7 @@
  */
 import type { LibraryHandle } from "koffi";
 import type { Pointer, TensorPointer } from "./bindings.ts";
-import { addressOf, type Memory } from "./memory.ts";
+import { addressOf, type Memory, toNumber } from "./memory.ts";
 
 /** Address of a `ggml_backend_buffer`, as a tensor struct holds it. */
 export type BufferPointer = number;
@@ -16,6 +16,7 @@ export const DEVICE_TYPE = ["cpu", "gpu", "igpu", "accel", "meta"] as const;
 
 /** `struct ggml_object`, the header before everything that lies in a `ggml_context`. */
 const OBJECT = { offset: 0, next: 16, type: 24, size: 32 } as const;
+const OBJECT_TYPE_TENSOR = 0;
 const OBJECT_TYPE_GRAPH = 1;
 
 /** Arrays given to native code are at least this large: smaller ones lie in V8's heap, which moves them. */
@@ -89,8 +90,21 @@ export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: Libra
   };
 }
 
+/** A graph where it lies. */
+export interface NativeGraph {
+  /** Addresses of its operations, in the order they are computed. */
+  readonly nodes: Float64Array;
+  /** The memory in which its tensors lie, one every {@link TENSOR_STEP} bytes from the first to the last operation. */
+  readonly memory: ArrayBuffer;
+  /** Address of that memory. */
+  readonly from: TensorPointer;
+}
+
+/** From one tensor in a context to the next, in bytes, where nothing but tensors is made: header and `ggml_tensor`. */
+export const TENSOR_STEP = 368;
+
 /**
- * All nodes of the graph a tensor belongs to, in the order they are computed.
+ * The graph a tensor belongs to.
  *
  * llama.cpp makes a context for each graph and the graph as the first object in it; every object's header tells how
  * far into the context's memory it lies. That leads from any tensor to its graph, without access to llama.cpp's own
@@ -98,16 +112,82 @@ export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: Libra
  *
  * @returns `null` when the context does not begin with a graph.
  */
-export function graphOf(
-  llama: DeviceBindings,
-  memory: Memory,
-  tensor: TensorPointer,
-): TensorPointer[] | null {
+export function graphOf(llama: DeviceBindings, memory: Memory, tensor: TensorPointer): NativeGraph | null {
   const first = tensor - memory.uint64(tensor - OBJECT.size + OBJECT.offset);
   if (memory.int32(first + OBJECT.type) !== OBJECT_TYPE_GRAPH) return null;
   const graph = first + OBJECT.size;
-  const nodes = llama.graphNodes(graph);
-  return Array.from({ length: llama.graphSize(graph) }, (_, i) => memory.uint64(nodes + 8 * i));
+  const count = llama.graphSize(graph);
+  const pointers = new Float64Array(memory.piece(llama.graphNodes(graph), 8 * Math.max(1, count)), 0, count);
+  const nodes = pointers.map(toNumber);
+  const from = memory.uint64(first + OBJECT.next) + OBJECT.size;
+  const last = pointers.reduce((a, b) => Math.max(a, b), 0);
+  return { nodes, from, memory: memory.piece(from, toNumber(last) + TENSOR_STEP - OBJECT.size - from) };
+}
+
+/**
+ * What ggml's scheduler copies between devices: by the copy that an operation reads, the tensor it is a copy of.
+ *
+ * In a graph that is spread over devices, operands that lie elsewhere are replaced by copies, and a copy does not know
+ * its original. But the scheduler makes them in a context of its own: first the copies, then in the same order for
+ * each a view on the original, so that it is kept until then. (Views of other kinds may lie between: they are passed
+ * over by name and shape.)
+ *
+ * @param copy one of the copies.
+ */
+export function copiedTensors(
+  memory: Memory,
+  copy: TensorPointer,
+  fields: CopyFields,
+): ReadonlyMap<TensorPointer, TensorPointer> {
+  const first = copy - memory.uint64(copy - OBJECT.size + OBJECT.offset);
+  const copies: TensorPointer[] = [];
+  const views: TensorPointer[] = [];
+  for (let object = first; object !== 0; object = memory.uint64(object + OBJECT.next)) {
+    if (memory.int32(object + OBJECT.type) !== OBJECT_TYPE_TENSOR) continue;
+    const tensor = object + OBJECT.size;
+    (fields.viewSource(tensor) === 0 ? copies : views).push(tensor);
+  }
+  const originals = new Map<TensorPointer, TensorPointer>();
+  let next = 0;
+  for (const view of views) {
+    const original = fields.source(view);
+    const at = copies.findIndex((copy, i) => i >= next && isCopyOf(copy, original, fields));
+    if (at === -1) continue;
+    originals.set(copies[at]!, original);
+    next = at + 1;
+    // Where steps overlap there is one for each that may be under way.
+    for (; next < copies.length && isNextCopy(copies[next - 1]!, copies[next]!, fields); next++)
+      originals.set(copies[next]!, original);
+  }
+  return originals;
+}
+
+interface CopyFields {
+  name(t: TensorPointer): string;
+  source(t: TensorPointer): TensorPointer;
+  viewSource(t: TensorPointer): TensorPointer;
+  ne(t: TensorPointer, axis: number): number;
+}
+
+/** `ggml_backend_sched_split_graph` names them `<backend>#<name>#<number>`, cut off where that is too long. */
+const COPY_NAME = /^[^#]+#(.*?)(?:#(\d*))?$/;
+
+/** Whether a leaf's name is that of a copy. */
+export const isCopyName = (name: string): boolean => name.includes("#");
+
+function isCopyOf(copy: TensorPointer, original: TensorPointer, fields: CopyFields): boolean {
+  const [, name] = COPY_NAME.exec(fields.name(copy)) ?? [];
+  return (
+    name !== undefined &&
+    fields.name(original).startsWith(name) &&
+    [0, 1, 2, 3].every((axis) => fields.ne(copy, axis) === fields.ne(original, axis))
+  );
+}
+
+function isNextCopy(copy: TensorPointer, next: TensorPointer, fields: CopyFields): boolean {
+  const [, name, number] = COPY_NAME.exec(fields.name(copy)) ?? [];
+  const [, nextName, nextNumber] = COPY_NAME.exec(fields.name(next)) ?? [];
+  return name === nextName && Number(nextNumber) === Number(number) + 1;
 }
 
 /** A NULL-terminated array of pointers for native code. Keep the array for as long as native code may read it. */

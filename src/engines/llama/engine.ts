@@ -1,25 +1,30 @@
 import type { Plan } from "../../capture/plan.ts";
-import type { StreamName } from "../../capture/streams.ts";
+import { activationOf, type StreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
+import type { EmbeddingInfo, Task } from "../embedding.ts";
 import type {
   Engine,
   EngineRequest,
   EngineSettings,
   GraphTensor,
   ModelInfo,
+  RefusedLayer,
+  RowShape,
   RowShapes,
   Step,
 } from "../engine.ts";
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
 import type { HostChannel, HostEnd } from "./channel.ts";
-import { modelInfo, readHeader } from "./gguf.ts";
+import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
+import { templatesOf } from "./gguf-templates.ts";
+import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import { crashed, fromWire, loadHost } from "./load-host.ts";
 import { hashOf } from "./model-hash.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./protocol.ts";
-import { rowShapes } from "./row-shapes.ts";
-import { needsAttentionSteps } from "./taps.ts";
+import { activationShapes } from "./row-shapes.ts";
+import { TextCheck } from "./text-check.ts";
 
 type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 
@@ -30,14 +35,21 @@ export class LlamaEngine implements Engine {
   readonly devices: readonly string[];
   readonly model: ModelInfo;
   readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates: Readonly<Record<string, string>>;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly #text: TextCheck;
   readonly #channel: HostChannel;
   readonly #pending = new Map<number, OnReply>();
   readonly #tokenText = new Map<number, string>();
-  /** What the graph has, by whether attention is computed in steps. */
-  readonly #graphs = new Map<boolean, readonly GraphTensor[]>();
+  /** What was asked of the graph, by what and whether attention is computed in steps. */
+  readonly #graphs = new Map<string, Reply>();
+  /** The streams in the graph as the model was loaded. */
+  readonly #streams: RowShapes;
   readonly #files: readonly string[];
   #hash: Promise<string | null> | null = null;
   #nextId = 0;
@@ -54,18 +66,26 @@ export class LlamaEngine implements Engine {
     channel: HostChannel,
     options: HostOptions,
     model: ModelInfo,
-    files: readonly string[],
+    { files, metadata }: GgufHeader,
     ready: Ready,
   ) {
     this.#channel = channel;
     this.#files = files;
+    this.#text = new TextCheck(metadata, model.name);
     this.version = ready.version;
     this.devices = ready.gpus.map(({ name, description }) => `${name} (${description})`);
     this.contextSize = ready.contextSize;
-    this.settings = settingsOf(options);
-    this.chatTemplate = ready.chatTemplate;
-    this.specialTokens = ready.specialTokens;
+    const { task, causal, embedding } = ready.purpose;
+    this.task = task;
+    this.causal = causal;
+    this.embedding = embedding;
+    this.settings = settingsOf(options, ready.purpose);
+    const { chatTemplate, namedTemplates, specialTokens } = templatesOf(metadata);
+    this.chatTemplate = chatTemplate;
+    this.namedTemplates = namedTemplates;
+    this.specialTokens = { ...specialTokens, ...ready.specialTokens };
     this.model = { ...model, vocabSize: ready.vocabSize };
+    this.#streams = ready.streams;
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.
     channel.unref();
@@ -87,7 +107,7 @@ export class LlamaEngine implements Engine {
     const host = hostOptions(header, model, options);
     signal?.throwIfAborted();
     const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
-    return new LlamaEngine(channel, host, model, header.files, ready);
+    return new LlamaEngine(channel, host, model, header, ready);
   }
 
   async tokenize(
@@ -95,6 +115,7 @@ export class LlamaEngine implements Engine {
     options: { addSpecial?: boolean; parseSpecial?: boolean } = {},
   ): Promise<Int32Array> {
     const { addSpecial = true, parseSpecial = true } = options;
+    this.#text.assert(text);
     return (await this.#ask({
       type: "tokenize",
       id: this.#nextId++,
@@ -121,26 +142,44 @@ export class LlamaEngine implements Engine {
     streams: readonly StreamName[],
     options: { signal?: AbortSignal } = {},
   ): Promise<RowShapes> {
-    return rowShapes(streams, await this.#graph(needsAttentionSteps(streams), options));
+    const attentionSteps = needsAttentionSteps(streams);
+    const shapes = new Map<StreamName, ReadonlyMap<number, RowShape | RefusedLayer>>();
+    for (const stream of streams) {
+      const activation = activationOf(stream);
+      if (activation === null)
+        shapes.set(stream, this.#streams.get(stream) ?? (await this.#stepwise(stream, options)));
+      else {
+        const tensors = await this.#graph("tensors", attentionSteps, options);
+        shapes.set(stream, activationShapes(activation, tensors as readonly GraphTensor[]));
+      }
+    }
+    return shapes;
   }
 
-  tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
-    return this.#graph(false, options);
+  /** Of a stream that is only there where attention is computed in steps. */
+  async #stepwise(stream: StreamName, options: { signal?: AbortSignal }) {
+    const streams = (await this.#graph("streams", true, options)) as RowShapes;
+    return streams.get(stream) ?? new Map();
+  }
+
+  async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
+    return (await this.#graph("tensors", false, options)) as readonly GraphTensor[];
   }
 
   async #graph(
+    type: "tensors" | "streams",
     attentionSteps: boolean,
     { signal }: { signal?: AbortSignal },
-  ): Promise<readonly GraphTensor[]> {
-    const known = this.#graphs.get(attentionSteps);
+  ): Promise<Reply> {
+    const key = `${type} ${attentionSteps}`;
+    const known = this.#graphs.get(key);
     if (known) return known;
     const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
-      const id = this.#nextId++;
-      const graph = (await this.#ask({ type: "tensors", id, attentionSteps })) as readonly GraphTensor[];
-      this.#graphs.set(attentionSteps, graph);
-      return graph;
+      const reply = await this.#ask({ type, id: this.#nextId++, attentionSteps });
+      this.#graphs.set(key, reply);
+      return reply;
     } finally {
       release();
     }
@@ -151,6 +190,7 @@ export class LlamaEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
+    this.#text.assertStops(requests);
     const release = await this.#turns.take();
     try {
       signal?.throwIfAborted();
@@ -219,7 +259,7 @@ export class LlamaEngine implements Engine {
     await this.#ended;
   }
 
-  #ask(message: Extract<ToHost, { type: "tokenize" | "detokenize" | "tensors" }>): Promise<Reply> {
+  #ask(message: Exclude<ToHost, { type: "run" | "close" }>): Promise<Reply> {
     this.#assertAlive();
     return new Promise((resolve, reject) => {
       this.#channel.ref();

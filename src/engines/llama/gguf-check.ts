@@ -1,5 +1,6 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
 import { attentionFault } from "./gguf-attention.ts";
+import { embeddingFault } from "./gguf-embedding.ts";
 import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
 
@@ -37,6 +38,7 @@ export function metadataFault(
     widthFault(of) ??
     attentionFault(of, tensors) ??
     expertFault(of) ??
+    embeddingFault(of, tensors) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
   );
@@ -51,7 +53,7 @@ function layerFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): st
     of.range(["nextn_predict_layers"], 0, blocks - 1) ??
     of.range(["leading_dense_block_count", "n_deepstack_layers"], 0, blocks);
   if (fault) return fault;
-  const indices = tensors.map(({ name }) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1));
+  const indices = tensors.map(({ name }) => Number(/^(?:enc\.)?blk\.(\d+)\./.exec(name)?.[1] ?? -1));
   const present = indices.reduce((max, index) => Math.max(max, index), -1) + 1;
   // Layers for multi-token prediction are counted, and left out of some files.
   if (present > blocks || present < blocks - (of.first("nextn_predict_layers") ?? 0))

@@ -3,9 +3,12 @@ import { basename, dirname, join } from "node:path";
 import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
 import { ModelError } from "../../errors.ts";
 import { gatingOf } from "../../routing/architectures.ts";
+import { POOLINGS } from "../embedding.ts";
 import type { ModelInfo, MoeInfo } from "../engine.ts";
+import { foreignFile, otherGguf } from "./file-kind.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { tensorFault } from "./gguf-tensors.ts";
+import { type PromptFacts, promptFacts } from "./prompt-facts.ts";
 
 /** Tensor data begins at a multiple of this, in bytes, unless `general.alignment` says otherwise. */
 const DEFAULT_ALIGNMENT = 32;
@@ -24,6 +27,11 @@ export interface GgufHeader {
   readonly bytes: number;
 }
 
+/** What a file says of its model. */
+export interface ModelFile extends ModelInfo {
+  readonly prompts: PromptFacts;
+}
+
 interface GgufPart {
   readonly tensors: readonly GGUFTensorInfo[];
   readonly dataOffset: bigint;
@@ -34,17 +42,32 @@ interface GgufPart {
  *
  * @throws ModelError `MODEL_NOT_FOUND` or `MODEL_INVALID`, saying what is wrong with which file.
  */
-export async function inspectFile(path: string, source = path): Promise<ModelInfo> {
-  return modelInfo(await readHeader(path), source);
+export async function inspectFile(path: string, source = path): Promise<ModelFile> {
+  const header = await readHeader(path);
+  const info = modelInfo(header, source);
+  return { ...info, prompts: promptFacts(header.metadata, info.name) };
 }
 
 /** Read and check the header of a GGUF file and of all its parts. */
 export async function readHeader(path: string): Promise<GgufHeader> {
   const files = partsOf(path);
   const parts = [];
-  for (const file of files) parts.push(await readPart(file, files.length));
+  for (const [i, file] of files.entries()) {
+    const part = await readPart(file, files.length);
+    const fault = splitFault(part.metadata, i, files);
+    if (fault) throw invalid(file, fault);
+    parts.push(part);
+  }
   const { metadata } = parts[0]!;
   const tensors = parts.flatMap((part) => part.tensors);
+  const other = otherGguf(metadata, tensors);
+  if (other) throw new ModelError("MODEL_UNSUPPORTED", `${files[0]} is no language model: ${other}`);
+  const total = metadata["split.tensors.count"];
+  if (files.length > 1 && typeof total === "number" && total !== tensors.length)
+    throw invalid(
+      files[0]!,
+      `its parts hold ${tensors.length} tensors together, and the first says ${total}`,
+    );
   const fault = metadataFault(metadata, tensors);
   if (fault) throw invalid(files[0]!, fault);
   return {
@@ -63,6 +86,27 @@ function partsOf(path: string): string[] {
   return Array.from({ length: Number(shard.total) }, (_, i) =>
     join(dirname(path), `${basename(shard.prefix)}-${String(i + 1).padStart(5, "0")}-of-${shard.total}.gguf`),
   );
+}
+
+/**
+ * What is wrong with a part of a split model, or `null`. llama.cpp finds the other parts by the name of the first, and
+ * trusts them.
+ */
+function splitFault(
+  metadata: Record<string, unknown>,
+  index: number,
+  files: readonly string[],
+): string | null {
+  const number = Number(metadata["split.no"] ?? 0);
+  const count = Number(metadata["split.count"] ?? 0);
+  if (count <= 1 && files.length === 1) return null;
+  const named = `-${String(number + 1).padStart(5, "0")}-of-${String(count).padStart(5, "0")}.gguf`;
+  if (files.length === 1)
+    return `it is part ${number + 1} of ${count} of a split model under another name: all parts must be named NAME${named} and lie side by side`;
+  if (metadata["split.count"] === undefined)
+    return `it says nothing of parts, and is named as one of ${files.length}`;
+  if (count !== files.length) return `it is one of ${count} parts, and is named as one of ${files.length}`;
+  return number === index ? null : `it is part ${number + 1}, and is named as part ${index + 1}`;
 }
 
 async function readPart(file: string, parts: number) {
@@ -105,10 +149,15 @@ async function checkStart(file: string, size: number): Promise<void> {
     if (start.toString("latin1", 0, 4) !== "GGUF")
       throw new ModelError(
         "MODEL_INVALID",
-        `${file} (${size} bytes) is not a GGUF file: it does not begin with "GGUF". Hugging Face checkpoints are ` +
-          "converted with llama.cpp's convert_hf_to_gguf.py",
+        `${file} (${size} bytes) is not a GGUF file: ${foreignFile(start)}`,
       );
     const version = start.readUInt32LE(4);
+    if (start.readUInt32BE(4) === 2 || start.readUInt32BE(4) === 3)
+      throw new ModelError(
+        "MODEL_UNSUPPORTED",
+        `${file} is a big-endian GGUF file, for machines as IBM's; llama.cpp reads little-endian ones here. Get that, or ` +
+          "convert it with gguf-py's gguf_convert_endian.py",
+      );
     if (version !== 2 && version !== 3)
       throw invalid(file, `it is GGUF version ${version}, llama.cpp reads 2 and 3 (little-endian)`);
     const needed =
@@ -139,6 +188,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
   const vocabulary = metadata["tokenizer.ggml.tokens"];
   // Extra layers for multi-token prediction are in the file but not in the graph.
   const layers = blocks - (number("nextn_predict_layers") ?? 0);
+  const pooling = number("pooling_type");
   return {
     name: String(metadata["general.name"] ?? basename(source, ".gguf")),
     source,
@@ -150,6 +200,7 @@ export function modelInfo({ metadata, tensors, bytes }: GgufHeader, source: stri
     parameters: tensors.reduce((sum, t) => sum + t.shape.reduce((product, n) => product * Number(n), 1), 0),
     bytes,
     quantization: mainType(tensors),
+    ...(pooling !== undefined && { pooling: POOLINGS[pooling]! }),
     moe: moeInfo(),
   };
 

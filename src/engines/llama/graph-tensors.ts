@@ -1,10 +1,10 @@
 import { activationStream, isStreamName } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import type { GraphTensor } from "../engine.ts";
-import type { Running } from "./batch.ts";
+import type { Graph } from "./graph/graph.ts";
 import { NativeTokens } from "./native-tokens.ts";
+import { SAMPLE } from "./probe-sample.ts";
 import type { Session } from "./session.ts";
-import type { GraphNode } from "./tap.ts";
 
 /** Tokens of the second step that is looked at; any number that is not 1 would do. */
 const TOKENS = 5;
@@ -35,10 +35,9 @@ export interface GraphTensors {
 export function graphTensors(session: Session, layers: number, batchSize: number): GraphTensors {
   const [one, several] = lookTwice(session, batchSize);
   const byName = new Map<string, Map<number, Found>>();
-  for (const [key, before] of one.nodes) {
-    const after = several.nodes.get(key);
-    const [, name = "", layer = ""] = /^(.+)-(\d+)$/.exec(key) ?? [];
-    if (!after || before.type !== after.type || Number(layer) >= layers) continue;
+  for (const [key, { name, layer, node: before }] of one.nodes) {
+    const after = several.nodes.get(key)?.node;
+    if (!after || before.type !== after.type || layer >= layers) continue;
     if (!isStreamName(activationStream(name))) continue;
     const shape = before.shape.map((size, axis) => {
       const next = after.shape[axis]!;
@@ -46,7 +45,7 @@ export function graphTensors(session: Session, layers: number, batchSize: number
       return size === next ? size : "varies";
     });
     const of = byName.get(name) ?? new Map<number, Found>();
-    byName.set(name, of.set(Number(layer), { type: before.type, shape }));
+    byName.set(name, of.set(layer, { type: before.type, shape }));
   }
   const entries = [...byName].flatMap(([name, of]) => grouped(name, of));
   return {
@@ -84,10 +83,43 @@ function grouped(name: string, of: ReadonlyMap<number, Found>): { entry: GraphTe
   return [...groups.values()];
 }
 
+interface Named {
+  /** As a user says it: with a number where the layer has several tensors of the name. */
+  readonly name: string;
+  readonly layer: number;
+  readonly node: { readonly type: string; readonly shape: readonly number[] };
+}
+
 interface Look {
   readonly tokens: number;
-  /** By name; of several with the same name the last. */
-  readonly nodes: ReadonlyMap<string, GraphNode>;
+  /** By name and layer. */
+  readonly nodes: ReadonlyMap<string, Named>;
+}
+
+/** llama.cpp's names of the tensors of layers. */
+const LAYER_TENSOR = /^(.+)-(\d+)$/;
+
+function namedNodes(graph: Graph, typeName: (type: number) => string): ReadonlyMap<string, Named> {
+  const byKey = new Map<string, Named[]>();
+  for (let i = 0; i < graph.nodeCount; i++) {
+    const { name: key, type, shape } = graph.at(i);
+    const [, name, layer] = LAYER_TENSOR.exec(key) ?? [];
+    if (name === undefined) continue;
+    const of = byKey.get(key) ?? [];
+    byKey.set(key, of);
+    of.push({ name, layer: Number(layer), node: { type: typeName(type), shape } });
+  }
+  return new Map(
+    [...byKey].flatMap(([key, of]) =>
+      of.length === 1
+        ? [[key, of[0]!] as const]
+        : of.map((named, i) => {
+            const name = `${named.name}.${i + 1}`;
+            // Told apart from a layer that has fewer.
+            return [`${name} of ${of.length}-${named.layer}`, { ...named, name }] as const;
+          }),
+    ),
+  );
 }
 
 function lookTwice(session: Session, batchSize: number): [Look, Look] {
@@ -102,13 +134,18 @@ function lookTwice(session: Session, batchSize: number): [Look, Look] {
       [chunk],
       Array.from({ length: count }, (_, i) => i),
     );
-    const nodes = session.tap.look();
+    let nodes: ReadonlyMap<string, Named> = new Map();
+    session.tap.look({
+      built: ({ taps }) => {
+        nodes = namedNodes(taps.graph, session.llama.typeName);
+      },
+    });
     session.invalidateGraph();
-    const code = session.llama.decode(session.context, tokens.batch);
+    const code = session.compute(tokens.batch);
     session.tap.settle(session.context);
     if (code !== 0)
       throw new EngineError("ENGINE_FAILED", `llama_decode failed with ${code} on an empty cache`);
-    return { tokens: count, nodes: new Map(nodes.map((node) => [node.name, node])) };
+    return { tokens: count, nodes };
   };
   try {
     const one = look(0, 1);
@@ -120,15 +157,3 @@ function lookTwice(session: Session, batchSize: number): [Look, Look] {
     session.llama.clearMemory(session.memory, false);
   }
 }
-
-/** A sample of tokens 0, which any model has. */
-const SAMPLE: Omit<Running, "tokens" | "length"> = {
-  sample: 0,
-  sequence: 0,
-  fed: 0,
-  request: {
-    tokens: new Int32Array(0),
-    maxTokens: 0,
-    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, stop: [], ignoreEos: true },
-  },
-};

@@ -4,6 +4,7 @@ import {
   CONTROL,
   type FromThread,
   type NewTokens,
+  type Reply,
   type ToHost,
   type WireError,
   type WorkerOptions,
@@ -58,23 +59,24 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
     } else answer(message);
   };
 
-  const answer = (message: Extract<ToHost, { type: "tokenize" | "detokenize" | "tensors" }>): void => {
+  const answer = (message: Exclude<ToHost, { type: "run" | "close" }>): void => {
     const { id } = message;
     try {
-      if (message.type === "tensors") {
-        session.computeAttention(message.attentionSteps);
-        send({ type: "reply", id, value: session.tensors().list, newTokens: [] });
+      if (message.type === "tokenize") {
+        const value = session.vocabulary.tokenize(message.text, message.addSpecial, message.parseSpecial);
+        send({ type: "reply", id, value, newTokens: newTokens(value) });
         return;
       }
-      if (message.type === "detokenize") {
-        send({ type: "reply", id, value: session.vocabulary.text(message.tokens), newTokens: [] });
-        return;
-      }
-      const value = session.vocabulary.tokenize(message.text, message.addSpecial, message.parseSpecial);
-      send({ type: "reply", id, value, newTokens: newTokens(value) });
+      send({ type: "reply", id, value: replyTo(message), newTokens: [] });
     } catch (error) {
       send({ type: "error", id, error: toWire(error) });
     }
+  };
+
+  const replyTo = (message: Extract<ToHost, { type: "detokenize" | "tensors" | "streams" }>): Reply => {
+    if (message.type === "detokenize") return session.vocabulary.text(message.tokens);
+    session.computeAttention(message.attentionSteps);
+    return message.type === "streams" ? session.streams() : session.tensors().list;
   };
 
   const runWaiting = (): void => {
@@ -100,7 +102,13 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
 
   const sendRun = ({ id, requests, plan }: Extract<ToHost, { type: "run" }>): void => {
     const aborted = () => Atomics.load(control, CONTROL.aborted) === 1;
-    const context = { session, layers: options.layers, batchSize: options.batchSize, aborted, newTokens };
+    const context = {
+      session,
+      layers: options.shape.layers,
+      batchSize: options.batchSize,
+      aborted,
+      newTokens,
+    };
     /** Sizes of the messages that have not been taken yet, oldest first. */
     const ahead: number[] = [];
     let posted = 0;
@@ -138,9 +146,10 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       gpus: session.gpus.map(({ name, description, type, memory }) => ({ name, description, type, memory })),
       // llama.cpp rounds up; what was asked for is what is promised.
       contextSize: Math.min(options.contextSize, session.contextSize),
-      chatTemplate: session.llama.chatTemplate(session.model, null),
       specialTokens: session.vocabulary.special(),
       vocabSize: session.vocabulary.size,
+      purpose: session.purpose,
+      streams: session.streams(),
     },
   });
 }

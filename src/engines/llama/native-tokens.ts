@@ -1,6 +1,7 @@
 import type { Chunk } from "./batch.ts";
 import type { NativeBatch } from "./bindings.ts";
 import { addressOf } from "./memory.ts";
+import type { StepRows } from "./row-order.ts";
 
 /** Arrays of a `llama_batch` must not lie on the JavaScript heap, where small arrays may move. */
 const MIN_BYTES = 128;
@@ -46,12 +47,10 @@ export class NativeTokens {
   }
 
   /**
-   * Lay out a step. Outputs are the rows to capture from the last layer and the last token of each sample that draws.
+   * Lay out a step. Outputs are the rows to capture from the last layer and the last token of each sample that draws; or
+   * all rows, as llama.cpp has it where it pools them.
    */
-  fill(
-    chunks: readonly Chunk[],
-    captured: readonly number[],
-  ): { tokens: number; outputs: number; outputIndex: Int32Array } {
+  fill(chunks: readonly Chunk[], captured: readonly number[] | "all"): StepRows {
     let n = 0;
     for (const { running, from, count } of chunks)
       for (let i = 0; i < count; i++, n++) {
@@ -61,11 +60,12 @@ export class NativeTokens {
         const last = from + i === running.length - 1;
         this.#output[n] = last && running.request.maxTokens > 0 ? 1 : 0;
       }
-    for (const token of captured) this.#output[token] = 1;
+    if (captured === "all") this.#output.fill(1, 0, n);
+    else for (const token of captured) this.#output[token] = 1;
     let outputs = 0;
     for (let i = 0; i < n; i++) this.#outputIndex[i] = this.#output[i] ? outputs++ : -1;
     this.batch.n_tokens = n;
     void this.#keep;
-    return { tokens: n, outputs, outputIndex: this.#outputIndex };
+    return { tokens: n, tokenIds: this.#token, outputs, outputIndex: this.#outputIndex };
   }
 }

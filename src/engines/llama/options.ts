@@ -1,24 +1,30 @@
 import { totalmem } from "node:os";
 import { EngineError, RequestError } from "../../errors.ts";
 import { memoryLimit } from "../../memory-limit.ts";
+import { POOLINGS, TASKS, type TaskOptions } from "../embedding.ts";
 import type { EngineSettings, ModelInfo } from "../engine.ts";
 import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
 import type { GgufHeader } from "./gguf.ts";
 import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
+import { modelShape } from "./graph/model-shape.ts";
 import { findLibrary } from "./library.ts";
 import type { Isolation } from "./load-host.ts";
 import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
 import type { HostOptions } from "./protocol.ts";
+import type { Purpose, PurposeRequest } from "./purpose.ts";
 import type { Strategy } from "./tap.ts";
 import { defaultThreads } from "./threads.ts";
 
 /** How to load a model into the embedded llama.cpp. */
-export interface LlamaOptions {
+export interface LlamaOptions extends TaskOptions {
   /** Tokens the key-value cache holds for all samples that run together; the longest sample. Default: 4096, or less if the model was trained for less. */
   readonly contextSize?: number;
-  /** Samples run together at most. Default 4. */
+  /** Samples run together at most. Default 4; always 1 where attention is not causal and values go through a GELU. */
   readonly parallel?: number;
-  /** Tokens a step holds at most (llama.cpp's ubatch). Default 512. */
+  /**
+   * Tokens a step holds at most (llama.cpp's ubatch). Default 512. A prompt that must run whole (attention that is not
+   * causal, all poolings but `last`) and is longer has a step of its own.
+   */
   readonly batchSize?: number;
   /** Threads that compute. Default: one a physical core, fewer for models below 16 MB a thread. */
   readonly threads?: number;
@@ -60,6 +66,7 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     options.contextSize ?? Math.min(4096, model.contextLength || 4096),
     1 << 30,
   );
+  checkPositions(header, contextSize);
   const batchSize = whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16);
   const kvType = options.kvType ?? "f16";
   const isolate = options.isolate ?? "thread";
@@ -89,8 +96,47 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
     kvType,
     flashAttention: options.flashAttention ?? "auto",
     strategy: options.strategy ?? "auto",
-    layers: model.layers,
+    shape: modelShape(model),
+    purpose: purposeRequest(header, model, options),
   };
+}
+
+function purposeRequest(
+  { tensors, metadata }: GgufHeader,
+  { architecture, pooling: filePooling }: ModelInfo,
+  { task, pooling, normalize }: LlamaOptions,
+): PurposeRequest {
+  const oneOf = <T extends string>(name: string, values: readonly T[], value: T | undefined): T | null => {
+    if (value === undefined || values.includes(value)) return value ?? null;
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${name} must be one of ${values.join(", ")}, got ${JSON.stringify(value)}`,
+    );
+  };
+  if (normalize !== undefined && typeof normalize !== "boolean")
+    throw new RequestError("INVALID_ARGUMENT", `normalize must be true or false, got ${normalize}`);
+  return {
+    task: oneOf("task", TASKS, task),
+    pooling: oneOf("pooling", POOLINGS, pooling),
+    normalize: normalize ?? null,
+    filePooling: filePooling ?? null,
+    fileCausal: (metadata[`${architecture}.attention.causal`] as boolean | undefined) ?? null,
+    // jina-reranker has one matrix, straight to the score.
+    classifier: tensors.some(
+      ({ name, shape }) => name === "cls.output.weight" || (name === "cls.weight" && Number(shape[1]) === 1),
+    ),
+    encoder: tensors.some(({ name }) => name.startsWith("enc.blk.")),
+  };
+}
+
+/** A position beyond the learned ones has no row: llama.cpp would end the process. */
+function checkPositions({ tensors }: GgufHeader, contextSize: number): void {
+  const learned = tensors.find(({ name }) => name === "position_embd.weight")?.shape[1];
+  if (learned === undefined || contextSize <= Number(learned)) return;
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `contextSize ${contextSize} is more than the ${learned} positions this model has learned; load it with at most that`,
+  );
 }
 
 /** A pattern that is none would be an exception in native code. */
@@ -108,15 +154,15 @@ function checkPattern({ pattern }: TensorOverride): void {
 }
 
 /** Threads and the way tensors leave the graph change no value. */
-export function settingsOf({
-  contextSize,
-  parallel,
-  batchSize,
-  kvType,
-  flashAttention,
-}: HostOptions): EngineSettings {
+export function settingsOf(
+  { contextSize, parallel, batchSize, kvType, flashAttention, purpose: asked }: HostOptions,
+  { task, embedding }: Purpose,
+): EngineSettings {
   const left = flashAttention === "auto" ? {} : { flashAttention };
-  return { contextSize, parallel, batchSize, kvType, ...left };
+  const embed = task === "embed" ? (embedding ?? { pooling: "none" }) : {};
+  // What generates by itself needs no word.
+  const named = task === "embed" || asked.task !== null ? { task } : {};
+  return { contextSize, parallel, batchSize, kvType, ...left, ...named, ...embed };
 }
 
 /** Refuse a cache that cannot exist: the operating system might promise the memory and kill the process later. */

@@ -1,11 +1,6 @@
 import type { TensorPointer } from "./bindings.ts";
 import type { TensorReader } from "./tensor-reader.ts";
 
-/** Name of the tensor with the model's output, the logits over the vocabulary. */
-export const OUTPUT = "result_output";
-/** Scalings and caps that may lie between the output and its matrix product. */
-const MAX_DEPTH = 4;
-
 /**
  * Leaves out the product with the output matrix in steps that draw no token.
  *
@@ -38,21 +33,10 @@ export class OutputHead {
     return changed ? this.#product : null;
   }
 
-  /** The output of a new graph was met. */
-  found(output: TensorPointer): void {
-    let t = output;
-    for (let depth = 0; depth < MAX_DEPTH && t !== 0; depth++, t = this.#tensors.source(t))
-      if (this.#isProduct(t)) {
-        this.#product = t;
-        this.#apply();
-        return;
-      }
-  }
-
-  /** A graph that is met again may hold the no-op made of it; a weight, the other tensor without an operation, has no operands. */
-  #isProduct(t: TensorPointer): boolean {
-    const op = this.#tensors.op(t);
-    return op === this.#ops.MUL_MAT || (op === this.#ops.NONE && this.#tensors.source(t) !== 0);
+  /** The product of a new graph, or of one that is met again with the no-op made of it. */
+  found(product: TensorPointer): void {
+    this.#product = product;
+    this.#apply();
   }
 
   #apply(): void {

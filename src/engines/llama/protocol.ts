@@ -1,12 +1,14 @@
 import type { Plan } from "../../capture/plan.ts";
 import type { RowBatch } from "../../capture/rows.ts";
 import type { ErrorCode } from "../../errors.ts";
-import type { EngineRequest, Finished, GraphTensor } from "../engine.ts";
+import type { EngineRequest, Finished, GraphTensor, RowShapes } from "../engine.ts";
 import type { HostEnd } from "./channel.ts";
 import type { Device } from "./devices.ts";
 import type { GpuChoice, GpuLibrary } from "./gpu.ts";
+import type { ModelShape } from "./graph/model-shape.ts";
 import type { LibraryFiles } from "./library.ts";
 import type { PlacementOptions } from "./placement.ts";
+import type { Purpose, PurposeRequest } from "./purpose.ts";
 import type { Strategy } from "./tap.ts";
 
 /** What a host is started with. */
@@ -25,8 +27,8 @@ export interface HostOptions {
   readonly kvType: "f32" | "f16" | "q8_0";
   readonly flashAttention: boolean | "auto";
   readonly strategy: Strategy;
-  /** Decoder layers of the model. */
-  readonly layers: number;
+  readonly shape: ModelShape;
+  readonly purpose: PurposeRequest;
 }
 
 /** What a model is opened with in a worker thread: memory that both threads share comes along. */
@@ -56,8 +58,8 @@ export type ToHost =
       readonly parseSpecial: boolean;
     }
   | { readonly type: "detokenize"; readonly id: number; readonly tokens: Int32Array }
-  /** Not during a run: graphs are built for it. */
-  | { readonly type: "tensors"; readonly id: number; readonly attentionSteps: boolean }
+  /** Not during a run: graphs are built for these. */
+  | { readonly type: "tensors" | "streams"; readonly id: number; readonly attentionSteps: boolean }
   | {
       readonly type: "run";
       readonly id: number;
@@ -98,9 +100,11 @@ export interface Ready {
   /** GPUs that hold part of the model. */
   readonly gpus: readonly Device[];
   readonly contextSize: number;
-  readonly chatTemplate: string | null;
   readonly specialTokens: { readonly bos: string; readonly eos: string };
   readonly vocabSize: number;
+  readonly purpose: Purpose;
+  /** The streams of the model's graph as it was loaded; see `stream-shapes.ts`. */
+  readonly streams: RowShapes;
 }
 
 export interface WireError {
@@ -110,8 +114,8 @@ export interface WireError {
   readonly stack: string | undefined;
 }
 
-/** To `tokenize`, `detokenize` and `tensors`. */
-export type Reply = Int32Array | string | readonly GraphTensor[];
+/** To `tokenize`, `detokenize`, `tensors` and `streams`. */
+export type Reply = Int32Array | string | readonly GraphTensor[] | RowShapes;
 
 export type FromHost =
   | { readonly type: "ready"; readonly ready: Ready }

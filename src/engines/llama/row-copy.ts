@@ -1,6 +1,6 @@
 import { EngineError } from "../../errors.ts";
 import type { CollectedStep } from "./collector.ts";
-import type { Slot } from "./tap.ts";
+import type { Slot } from "./slot.ts";
 
 export type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 
@@ -34,7 +34,7 @@ export function plainRows(width: number): RowCopy {
 
 /**
  * Attention weights `[heads, keys]` of each row. llama.cpp's rows are as long as the part of the cache in use, in
- * multiples of 256 cells; the run sees to it that cell i holds position i.
+ * multiples of 256 cells; the run sees to it that cell i holds position i. Without a cache they are as long as the step.
  */
 export function attentionRows([heads, keys]: readonly [number, number]): RowCopy {
   return (slot, step, out, at) => {
@@ -65,7 +65,7 @@ export function topAttentionRows(
   };
 }
 
-/** Calls back with where a row's keys begin, for each row and head; the keys after the row's own position left out. */
+/** Calls back with where a row's keys begin, for each row and head; the keys that the row does not see left out. */
 function forEachHead(
   slot: Slot,
   step: CollectedStep,
@@ -76,10 +76,11 @@ function forEachHead(
   if (headAxis!.size !== heads) throw unexpected(slot, step, `${heads} heads`);
   const rowOf = rowIndex(slot, step);
   step.selected.forEach(({ position }, row) => {
-    if (position >= keyAxis!.size) throw unexpected(slot, step, `more than ${position} keys`);
+    const keys = step.causal ? position + 1 : step.tokens;
+    if (keys > keyAxis!.size) throw unexpected(slot, step, `${keys} keys or more`);
     for (let head = 0; head < heads; head++) {
       const from = slot.start + rowOf(row) * slot.rowStride + head * headAxis!.stride;
-      visit(row, head, from, keyAxis!.stride, position + 1);
+      visit(row, head, from, keyAxis!.stride, keys);
     }
   });
 }
@@ -106,8 +107,8 @@ function largest(
 /** From a selected row's index to its row in the tensor. */
 function rowIndex(slot: Slot, step: CollectedStep): (i: number) => number {
   // In its last layer llama.cpp computes only the rows that are outputs.
-  const byOutput = slot.rows !== step.tokens;
-  if (byOutput && slot.rows !== step.outputs) throw unexpected(slot, step, "a row a token");
+  const byOutput = slot.rowsAre === null ? slot.rows !== step.tokens : slot.rowsAre === "outputs";
+  if (slot.rows !== (byOutput ? step.outputs : step.tokens)) throw unexpected(slot, step, "a row a token");
   return byOutput ? (i) => step.outputIndex[step.selected[i]!.token]! : (i) => step.selected[i]!.token;
 }
 

@@ -1,36 +1,42 @@
-import { activationOf, type NamedStream, type StreamName } from "../../capture/streams.ts";
 import { RequestError } from "../../errors.ts";
-import type { GraphTensor, RowShapes } from "../engine.ts";
-import { needsAttentionSteps, tensorsOf } from "./taps.ts";
-
-type LayerShapes = Map<number, readonly (number | "keys")[]>;
+import type { GraphTensor, RefusedLayer, RowShape } from "../engine.ts";
+import { tensorOf } from "./taps.ts";
 
 /**
- * Which layers have a stream, and how long its rows are, from what the graph has.
+ * Which layers have a tensor that a user named, and how long its rows are, from what the graph has.
  *
- * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
+ * @param activation with a number behind it (`Qcur.2`) where layers have several of the name.
+ * @throws RequestError `UNKNOWN_STREAM` for a tensor that is not there or cannot be captured.
  */
-export function rowShapes(streams: readonly StreamName[], graph: readonly GraphTensor[]): RowShapes {
-  return new Map(
-    streams.map((stream) => {
-      const tensor = activationOf(stream);
-      if (tensor !== null) return [stream, activationShapes(tensor, graph)];
-      const names = tensorsOf(stream as NamedStream);
-      const tensors = graph.filter(({ name }) => names.includes(name));
-      return [stream, layerShapes(tensors, needsAttentionSteps([stream]) ? headsAndKeys : rowOf)];
-    }),
-  );
-}
-
-function activationShapes(tensor: string, graph: readonly GraphTensor[]): LayerShapes {
-  const named = graph.filter(({ name }) => name === tensor);
+export function activationShapes(
+  activation: string,
+  graph: readonly GraphTensor[],
+): ReadonlyMap<number, RowShape | RefusedLayer> {
   const list = "(moescope inspect MODEL --tensors lists them)";
+  const named = graph.filter(({ name }) => name === activation);
+  const several = graph.filter(({ name }) => name !== activation && tensorOf(name).tensor === activation);
+  const which = [...new Set(several.map(({ name }) => name))];
   if (named.length === 0)
-    throw new RequestError("UNKNOWN_STREAM", `the model has no tensor "${tensor}" ${list}`);
+    throw new RequestError(
+      "UNKNOWN_STREAM",
+      which.length > 0
+        ? `layers have several tensors "${activation}": say which of them, ${which.join(" or ")} ${list}`
+        : `the model has no tensor "${activation}" ${list}`,
+    );
   const usable = named.filter(({ capturable }) => capturable);
   if (usable.length === 0)
-    throw new RequestError("UNKNOWN_STREAM", `"${tensor}" cannot be captured: ${whyNot(named[0]!)} ${list}`);
-  return layerShapes(usable, rowOf);
+    throw new RequestError(
+      "UNKNOWN_STREAM",
+      `"${activation}" cannot be captured: ${whyNot(named[0]!)} ${list}`,
+    );
+  const refused = {
+    refused: `it has several tensors of that name: say which of them, ${which.join(" or ")}`,
+  };
+  const shapes = new Map<number, RowShape | RefusedLayer>([
+    ...several.flatMap(({ layers }) => layers.map((layer) => [layer, refused] as const)),
+    ...usable.flatMap((tensor) => tensor.layers.map((layer) => [layer, rowOf(tensor)] as const)),
+  ]);
+  return new Map([...shapes].sort(([a], [b]) => a - b));
 }
 
 /** Why a tensor is no stream. */
@@ -41,21 +47,8 @@ export function whyNot({ name, type, shape }: GraphTensor): string {
   return `its values are ${type}`;
 }
 
-function layerShapes(
-  tensors: readonly GraphTensor[],
-  shapeOf: (tensor: GraphTensor) => readonly (number | "keys")[],
-): LayerShapes {
-  const shapes: LayerShapes = new Map();
-  for (const tensor of tensors) for (const layer of tensor.layers) shapes.set(layer, shapeOf(tensor));
-  return new Map([...shapes].sort(([a], [b]) => a - b));
-}
-
 /** A tensor of which every token is a single number has a row of one. */
 function rowOf({ shape }: GraphTensor): readonly number[] {
   const row = shape.filter((size) => typeof size === "number");
   return row.length > 0 ? row : [1];
 }
-
-/** `[heads, tokens, keys]`; a single head is not shown. */
-const headsAndKeys = ({ shape }: GraphTensor) =>
-  [shape.length < 3 ? 1 : (shape[0] as number), "keys"] as const;

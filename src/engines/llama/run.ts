@@ -1,15 +1,17 @@
 import type { Plan } from "../../capture/plan.ts";
 import { EngineError } from "../../errors.ts";
+import { normalized } from "../embedding.ts";
 import type { EngineRequest, Finished } from "../engine.ts";
 import { type Chunk, type Running, Scheduler } from "./batch.ts";
 import { RowCollector } from "./collector.ts";
 import { Generation } from "./generation.ts";
+import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import type { Steps } from "./protocol.ts";
 import { rowSelector } from "./selection.ts";
 import type { Session } from "./session.ts";
-import { stepTokens } from "./step-tokens.ts";
-import { needsAttentionSteps, needsOutputRows, targetsOf } from "./taps.ts";
+import { assertStepFits, stepTokens } from "./step-tokens.ts";
+import { needsOutputRows, targetsOf } from "./taps.ts";
 
 /**
  * Steps are sent this often (ms) where they are quicker, the first at once. Each message wakes the other thread, which
@@ -37,20 +39,26 @@ export function* run(
 ): Generator<Steps, void, void> {
   const { session } = context;
   const { llama } = session;
+  const { embedding, whole, causal } = session.purpose;
   const attention = needsAttentionSteps(plan.streams.map(({ name }) => name));
   session.computeAttention(attention);
-  const targets = targetsOf(plan, (tensor) => session.tensors().rowAxes.get(tensor) ?? 1);
+  if (whole) assertStepFits(plan, requests);
+  const targets = targetsOf(
+    plan,
+    (tensor, layer) => session.tensors().rowAxes.get(`${tensor}-${layer}`) ?? 1,
+  );
   const limits = {
     batchSize: Math.min(context.batchSize, stepTokens(plan, requests)),
     // One sample at a time in a cache that is empty before: cell i then holds position i.
     parallel: attention ? 1 : session.parallel,
     contextSize: session.contextSize,
+    whole,
   };
   const scheduler = new Scheduler(requests, limits);
   const collector = new RowCollector(plan);
   const selectRows = rowSelector(plan.select);
   const generations = new Map<Running, Generation>();
-  const tokens = new NativeTokens(context.batchSize, session.parallel);
+  const tokens = new NativeTokens(session.stepSize, session.parallel);
   const keepLast = needsOutputRows(plan, context.layers);
   let pending = emptySteps();
   let pendingSince = Number.NEGATIVE_INFINITY;
@@ -62,22 +70,24 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  const ended = session.capture(targets, { cut: requests.every(({ maxTokens }) => maxTokens === 0) });
+  const rowsOnly = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
+  const ended = session.capture(targets, { cut: rowsOnly });
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
-      const step = tokens.fill(chunks, capturedTokens);
+      const step = tokens.fill(chunks, embedding ? "all" : capturedTokens);
       if (context.aborted()) return;
       const draws = drawing(chunks);
+      session.tap.expect(step);
       session.tap.needOutput(session.context, draws.length > 0);
-      const code = llama.decode(session.context, tokens.batch);
+      const code = session.compute(tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);
       if (code !== 0) throw decodeError(code, chunks);
 
       if (!collector.fits(selected.length)) yield flush();
-      collector.add({ selected, slots, ...step });
+      collector.add({ selected, slots, causal, ...step });
       for (const { running, token } of draws) {
         const generation = generations.get(running) ?? new Generation(llama, session.vocabulary, running);
         generations.set(running, generation);
@@ -87,7 +97,7 @@ export function* run(
       }
       for (const { running } of chunks)
         if (running.request.maxTokens === 0 && running.fed === running.length)
-          end(running, { sample: running.sample, tokens: new Int32Array(0), text: "", reason: "length" });
+          end(running, promptEnd(running));
       pending.processed += step.tokens;
 
       const now = performance.now();
@@ -101,6 +111,13 @@ export function* run(
   } finally {
     for (const generation of generations.values()) generation.free();
     llama.clearMemory(session.memory, false);
+  }
+
+  function promptEnd({ sample, sequence }: Running): Finished {
+    const finished = { sample, tokens: new Int32Array(0), text: "", reason: "length" } as const;
+    if (embedding === null) return finished;
+    const values = session.embedding(sequence);
+    return { ...finished, embedding: embedding.normalize ? normalized(values) : values };
   }
 
   function end(running: Running, finished: Finished): void {

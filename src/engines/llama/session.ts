@@ -1,14 +1,30 @@
 import { EngineError, ModelError, RequestError } from "../../errors.ts";
-import { FLASH_ATTENTION, GGML_TYPE, type Llama, type Pointer } from "./bindings.ts";
+import type { RowShapes } from "../engine.ts";
+import {
+  FLASH_ATTENTION,
+  GGML_TYPE,
+  type Llama,
+  type NativeBatch,
+  POOLING_TYPE,
+  type Pointer,
+} from "./bindings.ts";
+import { type ComputeStep, computeStepOf } from "./compute-step.ts";
+import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
 import { type Device, loadGpus, type NativeDevice } from "./devices.ts";
+import { firstLook, PROBE_TOKENS } from "./first-look.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
+import type { KnownGraph } from "./graph/known-graphs.ts";
 import { type GraphTensors, graphTensors } from "./graph-tensors.ts";
-import { addressOf } from "./memory.ts";
+import { loadModel, ON_GPU, reason } from "./load-model.ts";
+import { lookAtStep } from "./look-at-step.ts";
+import { addressOf, floatsAt } from "./memory.ts";
 import { openLlama } from "./open-llama.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import type { WorkerOptions } from "./protocol.ts";
+import { likelyPurpose, type Purpose, purposeOf } from "./purpose.ts";
+import { streamShapes } from "./stream-shapes.ts";
 import { Tap } from "./tap.ts";
-import type { TapTarget } from "./taps.ts";
+import type { Targets } from "./taps.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** `ggml_log_level`. */
@@ -19,6 +35,7 @@ interface LoadedModel {
   readonly model: Pointer;
   readonly gpus: readonly NativeDevice[];
   readonly placement: Placement;
+  readonly purpose: Purpose;
 }
 
 /** A model and its context in this thread, and the tap on its graphs. Owns all that is native. */
@@ -32,6 +49,7 @@ export class Session {
 
   readonly #loaded: LoadedModel;
   readonly #options: WorkerOptions;
+  readonly #compute: ComputeStep;
   #context: Pointer;
   /** Whether the context computes attention in steps though it was not loaded so. */
   #attentionSteps = false;
@@ -39,6 +57,10 @@ export class Session {
   #captured: string | null = null;
   /** By that, what its graph has. */
   readonly #tensors = new Map<boolean, GraphTensors>();
+  /** By that, the streams in its graph. */
+  readonly #streams = new Map<boolean, RowShapes>();
+  /** Graphs that llama.cpp was made to build. */
+  #graphs = 0;
 
   private constructor(llama: Llama, loaded: LoadedModel, options: WorkerOptions, context: Pointer, tap: Tap) {
     this.llama = llama;
@@ -46,7 +68,8 @@ export class Session {
     this.#options = options;
     this.#context = context;
     this.tap = tap;
-    this.parallel = parallelOf(llama, loaded, options);
+    this.#compute = computeStepOf(llama, loaded.model);
+    this.parallel = loaded.purpose.together ? sequencesOf(llama, loaded, options) : 1;
     this.vocabulary = new Vocabulary(llama, loaded.model);
     this.contextSize = llama.contextSize(context);
   }
@@ -61,6 +84,30 @@ export class Session {
 
   get model(): Pointer {
     return this.#loaded.model;
+  }
+
+  get purpose(): Purpose {
+    return this.#loaded.purpose;
+  }
+
+  /** Tokens a step may have. */
+  get stepSize(): number {
+    return stepSize(this.#loaded.purpose, this.#options);
+  }
+
+  /** Run a step; 0 is success. */
+  compute(batch: NativeBatch): number {
+    return this.#compute(this.#context, batch);
+  }
+
+  /** The pooled embedding of a sequence whose last tokens were in the step before, as llama.cpp made it. */
+  embedding(sequence: number): Float32Array {
+    const { llama, model, purpose } = this;
+    const address = llama.pooledEmbedding(this.#context, sequence);
+    if (address === null)
+      throw new EngineError("ENGINE_FAILED", `llama.cpp made no pooled embedding of sequence ${sequence}`);
+    const size = purpose.embedding?.pooling === "rank" ? llama.classes(model) : llama.embeddingSize(model);
+    return floatsAt(address, size);
   }
 
   /** GPUs that hold part of the model. */
@@ -85,7 +132,9 @@ export class Session {
       const placement = placementOf(llama, gpus, options.placement);
       const model = loadModel(llama, placement, options, errors);
       try {
-        return Session.#withContext(llama, { model, gpus, placement }, options, errors);
+        assertReadsText(llama, model, options);
+        const purpose = likelyPurpose(options.purpose);
+        return Session.#withContext(llama, { model, gpus, placement, purpose }, options, errors);
       } catch (error) {
         llama.freeModel(model);
         throw error;
@@ -93,15 +142,33 @@ export class Session {
     });
   }
 
-  static #withContext(llama: Llama, loaded: LoadedModel, options: WorkerOptions, errors: string[]): Session {
-    const { model } = loaded;
-    if (!llama.hasDecoder(model) || llama.hasEncoder(model) || llama.isDiffusion(model))
-      throw new ModelError("MODEL_UNSUPPORTED", `${options.path} is not a decoder-only language model`);
-    const tap = new Tap(llama, options.strategy);
+  /** With a context for what the model's graph shows it to be; mostly that is what its file says. */
+  static #withContext(llama: Llama, likely: LoadedModel, options: WorkerOptions, errors: string[]): Session {
+    const tap = new Tap(llama, options.strategy, options.shape);
+    const make = (loaded: LoadedModel) =>
+      makeContext(llama, loaded, options, tap, options.flashAttention, errors);
+    let context: Pointer | null = null;
     try {
-      const context = makeContext(llama, loaded, options, tap, options.flashAttention, errors);
-      return new Session(llama, loaded, options, context, tap);
+      context = make(likely);
+      let streams: RowShapes = new Map();
+      const built = ({ taps }: KnownGraph) => {
+        streams = streamShapes(taps, options.flashAttention === false);
+      };
+      const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context, built));
+      const loaded = { ...likely, purpose };
+      if (!sameContext(purpose, likely.purpose)) {
+        llama.freeContext(context);
+        context = null;
+        context = make(loaded);
+        tap.forgetGraphs();
+      }
+      const session = new Session(llama, loaded, options, context, tap);
+      session.#streams.set(false, streams);
+      // A step like the one that was looked at would use its graph again.
+      session.invalidateGraph();
+      return session;
     } catch (error) {
+      if (context !== null) llama.freeContext(context);
       tap.close();
       throw error;
     }
@@ -128,6 +195,7 @@ export class Session {
         makeContext(this.llama, this.#loaded, this.#options, this.tap, flash, errors);
       // Two at once might not fit.
       this.llama.freeContext(this.#context);
+      this.tap.forgetGraphs();
       try {
         this.#context = make(wanted ? false : flashAttention);
       } catch (error) {
@@ -142,11 +210,26 @@ export class Session {
   tensors(): GraphTensors {
     const found = this.#tensors.get(this.#attentionSteps);
     if (found) return found;
-    const { layers, batchSize } = this.#options;
+    const { shape, batchSize } = this.#options;
     this.#captured = null;
-    const tensors = graphTensors(this, layers, batchSize);
+    const tensors = graphTensors(this, shape.layers, batchSize);
     this.#tensors.set(this.#attentionSteps, tensors);
     return tensors;
+  }
+
+  /** The streams in the graph that is built at present, by layer: what a row is, or why they are refused. Call between runs. */
+  streams(): RowShapes {
+    const found = this.#streams.get(this.#attentionSteps);
+    if (found) return found;
+    this.#captured = null;
+    let streams: RowShapes = new Map();
+    lookAtStep(this, PROBE_TOKENS, {
+      built: ({ taps }) => {
+        streams = streamShapes(taps, true);
+      },
+    });
+    this.#streams.set(this.#attentionSteps, streams);
+    return streams;
   }
 
   /**
@@ -155,8 +238,8 @@ export class Session {
    *
    * @returns call it when the run has ended well: after another its graph cannot be trusted.
    */
-  capture(targets: ReadonlyMap<string, readonly TapTarget[]>, options: { cut: boolean }): () => void {
-    const wanted = JSON.stringify([options, ...targets]);
+  capture(targets: Targets, options: { cut: boolean }): () => void {
+    const wanted = JSON.stringify([options, targets]);
     if (wanted !== this.#captured) {
       this.tap.setTargets(targets, options);
       this.invalidateGraph();
@@ -167,10 +250,19 @@ export class Session {
     };
   }
 
-  /** Make llama.cpp build a new graph at the next step: toggling the attention type and back does just that. */
+  /**
+   * Make llama.cpp build a new graph at the next step: by changing something that no graph here depends on, or, where
+   * that cannot be changed, by toggling the attention type and back, after which llama.cpp also measures its memory anew.
+   */
   invalidateGraph(): void {
-    this.llama.setCausalAttention(this.context, false);
-    this.llama.setCausalAttention(this.context, true);
+    if (this.llama.setNextHead) {
+      this.#graphs++;
+      this.llama.setNextHead(this.context, this.#graphs);
+      return;
+    }
+    const { causal } = this.purpose;
+    this.llama.setCausalAttention(this.context, !causal);
+    this.llama.setCausalAttention(this.context, causal);
   }
 
   close(): void {
@@ -199,8 +291,22 @@ function withLog<R>(llama: Llama, work: (errors: string[]) => R): R {
 }
 
 /** Recurrent layers make llama.cpp reorder the tokens of a batch; one sequence at a time keeps them in order. */
-const parallelOf = (llama: Llama, { model }: LoadedModel, { parallel }: WorkerOptions) =>
+const sequencesOf = (llama: Llama, { model }: LoadedModel, { parallel }: WorkerOptions) =>
   llama.isHybrid(model) || llama.isRecurrent(model) ? 1 : parallel;
+
+/**
+ * An encoder with a decoder behind it (T5) runs its encoder. EAGLE-3 and DFlash have an encoder too, which reads what
+ * another model computed.
+ *
+ * @throws ModelError `MODEL_UNSUPPORTED`.
+ */
+function assertReadsText(llama: Llama, model: Pointer, { path, purpose }: WorkerOptions): void {
+  if (llama.hasEncoder(model) && !purpose.encoder)
+    throw new ModelError(
+      "MODEL_UNSUPPORTED",
+      `${path} drafts for another model, whose hidden states it reads: it cannot run on its own; load the other model`,
+    );
+}
 
 function makeContext(
   llama: Llama,
@@ -210,15 +316,16 @@ function makeContext(
   flash: boolean | "auto",
   errors: readonly string[],
 ): Pointer {
-  const { model, gpus } = loaded;
+  const { model, gpus, purpose } = loaded;
+  const sizes = contextSizes(purpose, sequencesOf(llama, loaded, options), options);
   const kvType = { f32: GGML_TYPE.F32, f16: GGML_TYPE.F16, q8_0: GGML_TYPE.Q8_0 }[options.kvType];
   const context = llama.newContext(model, {
     ...llama.contextDefaults(),
-    n_ctx: options.contextSize,
+    n_ctx: sizes.context,
     // One llama_decode is one ubatch: a reused graph writes every ubatch to the same place.
-    n_batch: options.batchSize,
-    n_ubatch: options.batchSize,
-    n_seq_max: parallelOf(llama, loaded, options),
+    n_batch: sizes.step,
+    n_ubatch: sizes.step,
+    n_seq_max: sizes.sequences,
     n_threads: options.threads,
     n_threads_batch: options.threads,
     flash_attn_type:
@@ -227,6 +334,7 @@ function makeContext(
     type_v: kvType,
     // One cache for all sequences: llama.cpp then keeps the order of the batch.
     kv_unified: true,
+    ...(purpose.embedding && { embeddings: true, pooling_type: POOLING_TYPE[purpose.embedding.pooling] }),
     cb_eval: tap.callback,
     abort_callback: llama.isEmptyAddress,
     abort_callback_data: addressOf(new Uint8Array(options.abort)),
@@ -237,33 +345,4 @@ function makeContext(
     `llama.cpp could not make a context of ${options.contextSize} tokens: ${reason(errors)}; try a smaller ` +
       `contextSize or batchSize, or kvType q8_0${gpus.length > 0 ? `, ${ON_GPU}` : ""}`,
   );
-}
-
-/** What helps when a GPU's memory is too small. */
-const ON_GPU = "fewer gpuLayers, cpuMoe, or gpu: false";
-
-/** @throws ModelError or EngineError with what llama.cpp said. */
-function loadModel(
-  llama: Llama,
-  { params }: Placement,
-  options: WorkerOptions,
-  errors: readonly string[],
-): Pointer {
-  const model = llama.loadModel(options.path, {
-    ...llama.modelDefaults(),
-    ...params,
-    // An abort ends the loading too: llama.cpp goes on while its progress callback says so.
-    progress_callback: llama.isScalarAddress,
-    progress_callback_user_data: addressOf(new Uint8Array(options.abort)),
-  });
-  if (model !== null) return model;
-  const why = `llama.cpp could not load ${options.path}: ${reason(errors)}`;
-  if (params.n_gpu_layers !== 0 && /alloc|memory/i.test(errors.join(" ")))
-    throw new EngineError("OUT_OF_MEMORY", `${why}; if the GPU's memory is too small, use ${ON_GPU}`);
-  throw new ModelError("MODEL_INVALID", why);
-}
-
-function reason(errors: readonly string[]): string {
-  const lines = errors.filter((line) => line.length > 0);
-  return lines.length > 0 ? lines.slice(0, 3).join("; ") : "it gave no reason";
 }

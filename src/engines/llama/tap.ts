@@ -1,17 +1,16 @@
-import { activationOf } from "../../capture/streams.ts";
 import { EngineError } from "../../errors.ts";
 import { Arena, hostBlock, type Region } from "./arena.ts";
-import {
-  GGML_TENSOR_FLAG_OUTPUT,
-  GGML_TYPE,
-  type Llama,
-  type Pointer,
-  type TensorPointer,
-} from "./bindings.ts";
+import { GGML_TENSOR_FLAG_OUTPUT, type Llama, type Pointer, type TensorPointer } from "./bindings.ts";
 import { DeviceArenas } from "./device-arena.ts";
 import { type BufferTypePointer, graphOf } from "./device-bindings.ts";
-import { OUTPUT, OutputHead } from "./output-head.ts";
-import type { TapTarget } from "./taps.ts";
+import { type Found, findTargets } from "./find-targets.ts";
+import { type Graph, NONE } from "./graph/graph.ts";
+import { type KnownGraph, KnownGraphs } from "./graph/known-graphs.ts";
+import type { ModelShape } from "./graph/model-shape.ts";
+import { OutputHead } from "./output-head.ts";
+import { checkRowOrder, type StepRows } from "./row-order.ts";
+import { type Slot, slotOf } from "./slot.ts";
+import { NO_TARGETS, type Targets } from "./taps.ts";
 import { TensorReader } from "./tensor-reader.ts";
 
 /**
@@ -21,30 +20,15 @@ import { TensorReader } from "./tensor-reader.ts";
  */
 export type Strategy = "auto" | "redirect" | "copy";
 
-/** Where the values of one (stream, layer) are after a step. Offsets and strides count 4-byte elements. */
-export interface Slot extends TapTarget {
-  readonly values: Float32Array | Int32Array;
-  readonly start: number;
-  readonly rows: number;
-  readonly rowStride: number;
-  /** The other axes, slowest first. */
-  readonly axes: readonly { readonly size: number; readonly stride: number }[];
-  /** Values of a row: the product of their sizes. */
-  readonly width: number;
-  /** Whether a row's values lie beside each other. */
-  readonly dense: boolean;
+/** Is told of a graph that is looked at instead of run. */
+export interface GraphWatcher {
+  /** The graph is built; its operations will be left out. */
+  built(known: KnownGraph): void;
+  /** An operation would be computed next: what its device needs for it is there, and nothing has overwritten it yet. */
+  reached?(node: TensorPointer): void;
 }
 
-/** A tensor of a graph; its sizes as ggml counts them, fastest axis first, always four. */
-export interface GraphNode {
-  readonly name: string;
-  readonly type: string;
-  readonly shape: readonly number[];
-}
-
-type Wanted = readonly [TensorPointer, TapTarget];
-
-const OPS = ["NONE", "MUL_MAT", "ADD", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"] as const;
+const OPS = ["NONE", "MUL_MAT"] as const;
 
 /**
  * Taps tensors of a running graph through llama.cpp's eval callback.
@@ -68,19 +52,22 @@ export class Tap {
   readonly #devices: DeviceArenas;
   readonly #cpu: BufferTypePointer;
   readonly #head: OutputHead;
-  #targets: ReadonlyMap<string, readonly TapTarget[]> = new Map();
+  readonly #known: KnownGraphs;
+  #targets: Targets = NO_TARGETS;
   /** Whether the graph ends at the last target. */
   #cut = false;
+  /** The tokens of the next step, and which of them are outputs. */
+  #step: StepRows | null = null;
   /** Tensors of the present graph that are copied once they are computed. */
-  readonly #copies = new Map<TensorPointer, TapTarget[]>();
-  /** Where the nodes of the next graph go that is only looked at. */
-  #looking: GraphNode[] | null = null;
+  readonly #copies = new Map<TensorPointer, Found[]>();
+  /** Looks at the next graph instead of running it. */
+  #watcher: GraphWatcher | null = null;
   #slots: Slot[] = [];
   /** Slots of a graph that is being computed; they replace `#slots` when it has run. */
   #found: Slot[] | null = null;
   #error: unknown = null;
 
-  constructor(llama: Llama, strategy: Strategy) {
+  constructor(llama: Llama, strategy: Strategy, shape: ModelShape) {
     this.#llama = llama;
     this.#tensors = new TensorReader(llama.memory);
     this.#strategy = strategy;
@@ -88,6 +75,7 @@ export class Tap {
     this.#cpu = llama.cpuBufferType();
     this.#ops = opCodes(llama, OPS);
     this.#head = new OutputHead(this.#tensors, this.#ops);
+    this.#known = new KnownGraphs(llama, shape);
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
   }
 
@@ -97,10 +85,10 @@ export class Tap {
    * @param cut nothing but the targets is needed: what the graph has after the last of them is left out. No token can be
    * drawn then, and later layers' caches stay empty.
    */
-  setTargets(targets: ReadonlyMap<string, readonly TapTarget[]>, { cut = false } = {}): void {
+  setTargets(targets: Targets, { cut = false } = {}): void {
     this.#targets = targets;
     this.#cut = cut;
-    this.#looking = null;
+    this.#watcher = null;
     this.#slots = [];
     // An aborted step leaves its graph unsettled, and its addresses may come again.
     this.#found = null;
@@ -111,13 +99,20 @@ export class Tap {
   /**
    * Look at the next graph instead of running it: all of its operations are left out. The caller makes llama.cpp
    * build a new graph before and after.
-   *
-   * @returns where its nodes will be, in the order of computation.
    */
-  look(): readonly GraphNode[] {
-    this.setTargets(new Map());
-    this.#looking = [];
-    return this.#looking;
+  look(watcher: GraphWatcher): void {
+    this.setTargets(NO_TARGETS);
+    this.#watcher = watcher;
+  }
+
+  /** Call before each step. */
+  expect(step: StepRows): void {
+    this.#step = step;
+  }
+
+  /** Call when the context is another: what is known of its graphs holds no more. */
+  forgetGraphs(): void {
+    this.#known.forget();
   }
 
   /**
@@ -166,6 +161,7 @@ export class Tap {
   #on(tensor: TensorPointer, ask: boolean): boolean {
     try {
       if (!this.#found) this.#startGraph(tensor);
+      if (ask) this.#watcher?.reached?.(tensor);
       if (ask) return this.#copies.has(tensor);
       this.#copy(tensor);
       return true;
@@ -186,81 +182,55 @@ export class Tap {
   #startGraph(first: TensorPointer): void {
     this.#found = [];
     this.#forgetGraph();
-    if (this.#targets.size === 0 && !this.#looking) return;
-    const nodes = graphOf(this.#llama, this.#llama.memory, first);
-    if (nodes?.[0] !== first)
+    const { proven, named } = this.#targets;
+    if (proven.length + named.length === 0 && !this.#watcher) return;
+    const native = graphOf(this.#llama, this.#llama.memory, first);
+    if (native?.nodes[0] !== first)
       throw new EngineError(
         "ENGINE_FAILED",
         "llama.cpp's graph does not look as expected; nothing is captured",
       );
-    if (this.#looking) {
-      for (const t of nodes) {
-        this.#looking.push(this.#node(t));
-        this.#tensors.setOp(t, this.#ops.NONE);
-      }
+    const known = this.#known.of(native);
+    const { graph } = known.taps;
+    if (this.#watcher) {
+      this.#watcher.built(known);
+      this.#leaveOut(graph, 0);
       return;
     }
-    const moved = new Map<TensorPointer, Region>();
-    const rewritten = this.#rewritten(nodes);
-    const wanted = this.#wanted(nodes);
-    if (this.#cut) this.#endAfter(wanted, nodes);
-    for (const [t, target] of wanted) {
-      const root = this.#tensors.viewSource(t) || t;
+    const wanted = findTargets(known.taps, this.#targets);
+    checkRowOrder(this.#llama, known.taps, this.#step!, wanted);
+    if (known.outputProduct !== NONE) this.#head.found(graph.parts.nodes[known.outputProduct]!);
+    if (this.#cut) this.#leaveOut(graph, Math.max(NONE, ...wanted.map(({ index }) => index)) + 1);
+    this.#take(wanted, known);
+  }
+
+  /** Leave out what is computed from an index on. */
+  #leaveOut({ parts: { nodes } }: Graph, from: number): void {
+    for (let i = from; i < nodes.length; i++) this.#tensors.setOp(nodes[i]!, this.#ops.NONE);
+  }
+
+  #take(wanted: readonly Found[], { taps: { graph }, rewritten }: KnownGraph): void {
+    const { nodes, viewOf } = graph.parts;
+    /** By index. */
+    const moved = new Map<number, Region>();
+    for (const found of wanted) {
+      const t = nodes[found.index]!;
+      const rootIndex = viewOf[found.index] === NONE ? found.index : viewOf[found.index]!;
+      const root = graph.at(rootIndex).address;
       // Kernels that fuse operations skip tensors nobody reads; the flag makes them write this one.
       this.#tensors.addFlag(root, GGML_TENSOR_FLAG_OUTPUT);
-      const region = rewritten.has(root) ? null : (moved.get(root) ?? this.#move(root));
+      const region = rewritten.has(rootIndex) ? null : (moved.get(rootIndex) ?? this.#move(root));
       if (region) {
-        moved.set(root, region);
+        moved.set(rootIndex, region);
         const offset = root === t ? 0 : this.#tensors.viewOffset(t) >> 2;
-        this.#found.push(this.#slot(t, target, region, region.start + offset));
-      } else this.#copies.set(t, [...(this.#copies.get(t) ?? []), target]);
+        this.#found!.push(slotOf(this.#tensors, t, found, region, region.start + offset));
+      } else this.#copies.set(t, [...(this.#copies.get(t) ?? []), found]);
     }
-    for (const t of nodes) {
-      const region = moved.get(this.#tensors.viewSource(t));
-      if (region) this.#point(t, region, this.#tensors.viewOffset(t));
+    if (moved.size === 0) return;
+    for (let i = 0; i < nodes.length; i++) {
+      const region = viewOf[i] === NONE ? undefined : moved.get(viewOf[i]!);
+      if (region) this.#point(nodes[i]!, region, this.#tensors.viewOffset(nodes[i]!));
     }
-  }
-
-  /** Leave out what is computed after the last of the wanted tensors. */
-  #endAfter(wanted: readonly Wanted[], nodes: readonly TensorPointer[]): void {
-    const last = new Set(wanted.map(([t]) => t));
-    for (let i = nodes.length - 1; i >= 0 && !last.has(nodes[i]!); i--)
-      this.#tensors.setOp(nodes[i]!, this.#ops.NONE);
-  }
-
-  /** Of several tensors for the same (stream, layer), the one computed last. */
-  #wanted(nodes: readonly TensorPointer[]): readonly Wanted[] {
-    const wanted = new Map<string, Wanted>();
-    for (const t of nodes) {
-      const name = this.#tensors.name(t);
-      if (name === OUTPUT) this.#head.found(t);
-      for (const target of this.#targets.get(name) ?? [])
-        if (!target.onlyIfRaw || this.#isRaw(t)) wanted.set(`${target.stream}-${target.layer}`, [t, target]);
-    }
-    return [...wanted.values()];
-  }
-
-  /**
-   * Roots that an operation writes to through a view: after the step they hold what that operation left, so they are
-   * copied in time whatever the strategy.
-   */
-  #rewritten(nodes: readonly TensorPointer[]): Set<TensorPointer> {
-    const { NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE } = this.#ops;
-    const views = new Set([NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE]);
-    const roots = nodes
-      .filter((t) => !views.has(this.#tensors.op(t)))
-      .map((t) => this.#tensors.viewSource(t));
-    return new Set(roots.filter((root) => root !== 0));
-  }
-
-  #node(t: TensorPointer): GraphNode {
-    const shape = [0, 1, 2, 3].map((axis) => this.#tensors.ne(t, axis));
-    return { name: this.#tensors.name(t), type: this.#llama.typeName(this.#tensors.type(t)), shape };
-  }
-
-  #isRaw(t: TensorPointer): boolean {
-    const op = this.#tensors.op(t);
-    return op === this.#ops.MUL_MAT || op === this.#ops.ADD;
   }
 
   /** @returns where the tensor lies from now on, or `null` if it is to be copied. */
@@ -297,40 +267,8 @@ export class Tap {
     const bytes = this.#llama.tensorBytes(t);
     const region = this.#arena.allocate(bytes)!;
     if (bytes > 0) this.#llama.readTensor(t, region.bytes, 0, bytes);
-    for (const target of this.#copies.get(t)!) this.#found!.push(this.#slot(t, target, region, region.start));
-  }
-
-  #slot(t: TensorPointer, target: TapTarget, region: Region, start: number): Slot {
-    const { rowAxis, stream } = target;
-    const type = this.#tensors.type(t);
-    const whole = type === GGML_TYPE.I32;
-    const expected = activationOf(stream) !== null || whole === (stream === "expert_ids");
-    if (!expected || (type !== GGML_TYPE.F32 && !whole))
-      throw new EngineError(
-        "ENGINE_FAILED",
-        `${this.#tensors.name(t)} has an unexpected type (${this.#llama.typeName(type)}); moescope cannot capture ` +
-          `${stream} from this model`,
-      );
-    const axes = [3, 2, 1, 0]
-      .filter((axis) => axis !== rowAxis)
-      .map((axis) => ({ size: this.#tensors.ne(t, axis), stride: this.#tensors.nb(t, axis) >> 2 }));
-    const { width, dense } = axes.reduceRight(
-      ({ width, dense }, { size, stride }) => ({
-        width: width * size,
-        dense: dense && (size === 1 || stride === width),
-      }),
-      { width: 1, dense: true },
-    );
-    return {
-      ...target,
-      values: whole ? region.ints : region.floats,
-      start,
-      rows: this.#tensors.ne(t, rowAxis),
-      rowStride: this.#tensors.nb(t, rowAxis) >> 2,
-      axes,
-      width,
-      dense,
-    };
+    for (const found of this.#copies.get(t)!)
+      this.#found!.push(slotOf(this.#tensors, t, found, region, region.start));
   }
 }
 

@@ -3,12 +3,13 @@ import type { BufferPointer } from "./device-bindings.ts";
 import type { Memory } from "./memory.ts";
 
 /** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */
-const TENSOR = {
+export const TENSOR = {
   type: 0,
   buffer: 8,
   ne: 16,
   nb: 48,
   op: 80,
+  opParams: 84,
   flags: 148,
   src: 152,
   viewSrc: 232,
@@ -47,9 +48,13 @@ export class TensorReader {
   setOp(t: TensorPointer, op: number): void {
     this.#memory.setInt32(t + TENSOR.op, op);
   }
-  /** First operand, or 0. */
-  source(t: TensorPointer): TensorPointer {
-    return this.#memory.uint64(t + TENSOR.src);
+  /** The first of `op_params`. */
+  parameter(t: TensorPointer): number {
+    return this.#memory.int32(t + TENSOR.opParams);
+  }
+  /** An operand, or 0. */
+  source(t: TensorPointer, index = 0): TensorPointer {
+    return this.#memory.uint64(t + TENSOR.src + 8 * index);
   }
   viewSource(t: TensorPointer): TensorPointer {
     return this.#memory.uint64(t + TENSOR.viewSrc);

@@ -40,7 +40,8 @@ export class VllmEngine implements Engine {
   readonly contextSize: number;
   readonly settings: EngineSettings;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
   readonly #worker: WorkerProcess;
   readonly #pending: Map<number, Reply>;
@@ -67,6 +68,7 @@ export class VllmEngine implements Engine {
     this.contextSize = ready.contextSize;
     this.settings = settings;
     this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
     // An idle engine does not keep the process alive.

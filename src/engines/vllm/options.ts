@@ -1,5 +1,6 @@
 import type { StreamName } from "../../capture/streams.ts";
 import { RequestError } from "../../errors.ts";
+import type { TaskOptions } from "../embedding.ts";
 import type { EngineSettings } from "../engine.ts";
 
 /** How far vLLM's start is. */
@@ -37,7 +38,7 @@ export interface EngineArguments {
 }
 
 /** How to start vLLM; what is not named here is an engine argument. */
-export interface VllmOptions extends EngineArguments {
+export interface VllmOptions extends EngineArguments, TaskOptions {
   /** A Python that has vLLM. Default: `MOESCOPE_PYTHON`, else what `moescope setup vllm` made. */
   readonly python?: string;
   /** The streams that may be asked for. Default all; hidden states cost a little when nobody asks. */

@@ -51,7 +51,8 @@ export const readyMessage = z.object({
     z.object({ layers: z.array(count), width: count }),
   ),
   chatTemplate: z.string().nullable(),
-  specialTokens: z.object({ bos: z.string(), eos: z.string() }),
+  namedTemplates: z.record(z.string(), z.string()).optional(),
+  specialTokens: z.record(z.string(), z.string()),
   devices: z.array(z.string()),
   vision: z.boolean(),
 });

@@ -73,7 +73,8 @@ export class VllmServerEngine implements Engine {
   readonly devices: readonly string[];
   readonly contextSize: number;
   readonly chatTemplate: string | null;
-  readonly specialTokens: { readonly bos: string; readonly eos: string };
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
   readonly encode?: Engine["encode"];
   readonly #client: ServerClient;
   /** What the server calls the model. */
@@ -93,6 +94,7 @@ export class VllmServerEngine implements Engine {
     this.devices = ready.devices;
     this.contextSize = ready.contextSize;
     this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
     this.specialTokens = ready.specialTokens;
     if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
   }

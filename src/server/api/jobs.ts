@@ -1,23 +1,14 @@
 import { z } from "zod";
+import { TASKS } from "../../engines/embedding.ts";
 import { FINISH_REASONS } from "../../engines/engine.ts";
 import { modelRecord } from "../../store/manifest.ts";
+import { prompt } from "./prompt.ts";
 import { phase, streamName } from "./values.ts";
 
 const count = z.int().nonnegative();
 
 /** Longest list of prompts in one request: more are better run by the command line. */
 const MAX_PROMPTS = 10_000;
-
-const message = z.object({ role: z.string(), content: z.string() });
-
-/** One prompt: text, token ids or a chat. */
-const prompt = z
-  .union([
-    z.strictObject({ prompt: z.string().min(1), label: z.string().max(200).nullish() }),
-    z.strictObject({ tokenIds: z.array(count).min(1), label: z.string().max(200).nullish() }),
-    z.strictObject({ messages: z.array(message).min(1), label: z.string().max(200).nullish() }),
-  ])
-  .meta({ id: "Prompt" });
 
 const sampling = {
   temperature: z.number().min(0).max(100).optional(),
@@ -32,7 +23,7 @@ export const generateRequest = z
   .strictObject({
     model: z.string().optional().meta({ description: "id of a model; default: the first" }),
     prompt,
-    maxTokens: count.default(64),
+    maxTokens: count.optional().meta({ description: "default: 64, or 0 where the model makes embeddings" }),
     ...sampling,
   })
   .meta({ id: "GenerateRequest" });
@@ -62,6 +53,7 @@ const model = z
     engine: z.object({ kind: z.string(), version: z.string() }),
     devices: z.array(z.string()),
     contextSize: count,
+    task: z.enum(TASKS).meta({ description: "with `embed`, nothing can be generated" }),
     waiting: count.meta({ description: "jobs in the engine's queue, the one that goes on included" }),
   })
   .meta({ id: "Model" });
@@ -70,7 +62,7 @@ export type ServedModel = z.infer<typeof model>;
 export const modelList = z.object({ models: z.array(model) });
 export type ModelList = z.infer<typeof modelList>;
 
-const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion"] as const;
+const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion", "embedding"] as const;
 const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
 
 /** One use of an engine, from its place in the queue to its end. */

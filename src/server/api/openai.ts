@@ -1,19 +1,7 @@
 import { z } from "zod";
+import { chatMessage, VLLM_CHAT } from "./prompt.ts";
 
 const count = z.int().nonnegative();
-
-/** Text, or parts of which all are text: images do not go into these models. */
-const content = z.union([
-  z.string(),
-  z
-    .array(z.object({ type: z.literal("text"), text: z.string() }))
-    .transform((parts) => parts.map(({ text }) => text).join("")),
-]);
-
-const message = z.object({
-  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
-  content: content.nullish().transform((text) => text ?? ""),
-});
 
 /** `null` stands for the default, as it does in OpenAI's API. */
 const optional = <S extends z.ZodType>(schema: S) => schema.nullish();
@@ -29,7 +17,6 @@ const UNSUPPORTED = {
   frequency_penalty: z.literal(0),
   presence_penalty: z.literal(0),
   logit_bias: z.record(z.string(), z.never()),
-  tools: z.array(z.never()).max(0),
   functions: z.array(z.never()).max(0),
   response_format: z.object({ type: z.literal("text") }),
   modalities: z.tuple([z.literal("text")]),
@@ -53,27 +40,78 @@ const shared = {
   ...unsupported,
 };
 
+/** What people write beside the messages; left out, the model would see another prompt. */
+const variable = z
+  .null({ error: "is a variable of the model's chat template: send it in chat_template_kwargs" })
+  .optional();
+
 export const chatRequest = z
   .looseObject({
     ...shared,
     max_completion_tokens: optional(z.int().min(1)),
-    messages: z.array(message).min(1),
+    messages: z.array(chatMessage).min(1),
+    ...VLLM_CHAT,
+    tool_choice: z
+      .enum(["none", "auto"])
+      .nullish()
+      .meta({ description: "an answer that is forced to call a tool is refused" }),
+    reasoning_effort: z.string().nullish().meta({ description: "a variable of the model's chat template" }),
+    chat_template: z
+      .null({ error: "cannot be set: chats go through the model's own template" })
+      .optional()
+      .meta({ description: "refused: chats go through the model's own template" }),
+    enable_thinking: variable,
+    thinking: variable,
   })
   .meta({ id: "ChatCompletionRequest" });
 export type ChatRequest = z.output<typeof chatRequest>;
 
+/** A text or several, as text or as token ids. */
+const texts = z.union([
+  z.string(),
+  z.array(z.string()).min(1),
+  z.array(count).min(1),
+  z.array(z.array(count).min(1)).min(1),
+]);
+
 export const completionRequest = z
   .looseObject({
     ...shared,
-    prompt: z.union([
-      z.string(),
-      z.array(z.string()).min(1),
-      z.array(count).min(1),
-      z.array(z.array(count).min(1)).min(1),
-    ]),
+    add_special_tokens: VLLM_CHAT.add_special_tokens,
+    prompt: texts,
   })
   .meta({ id: "CompletionRequest" });
 export type CompletionRequest = z.output<typeof completionRequest>;
+
+export const embeddingRequest = z
+  .looseObject({
+    add_special_tokens: VLLM_CHAT.add_special_tokens,
+    model: shared.model,
+    input: texts,
+    encoding_format: optional(z.enum(["float", "base64"])),
+    dimensions: optional(z.int().min(1)).meta({
+      description: "anything but the model's own number is refused",
+    }),
+  })
+  .meta({ id: "EmbeddingRequest" });
+export type EmbeddingRequest = z.output<typeof embeddingRequest>;
+
+export const embeddingList = z
+  .object({
+    object: z.literal("list"),
+    model: z.string(),
+    data: z.array(
+      z.object({
+        object: z.literal("embedding"),
+        index: count,
+        embedding: z
+          .union([z.array(z.number()), z.string()])
+          .meta({ description: "base64: 32-bit floats, little-endian" }),
+      }),
+    ),
+    usage: z.object({ prompt_tokens: count, total_tokens: count }),
+  })
+  .meta({ id: "EmbeddingList" });
 
 const usage = z.object({ prompt_tokens: count, completion_tokens: count, total_tokens: count });
 export type TokenUsage = z.infer<typeof usage>;

@@ -1,17 +1,20 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { given } from "../../given.ts";
-import type { Prompt } from "../../prompt.ts";
+import type { Prompt, PromptObject } from "../../prompts/prompt.ts";
 import { captureRequest, generateRequest, job, jobEvents, jobList, modelList } from "../api/jobs.ts";
 import { EventStream } from "../event-stream.ts";
 import type { JobListener } from "../job.ts";
 import type { Jobs } from "../jobs.ts";
 import type { Models } from "../models.ts";
+import { assertNoImages } from "../no-images.ts";
 import { json } from "../respond.ts";
 import { type Route, route } from "../route.ts";
 import { ServerError } from "../server-error.ts";
 
 const tag = "models";
+/** Tokens to generate where a request names no number. */
+const DEFAULT_TOKENS = 64;
 const params = z.object({ id: z.uuid() });
 const EVENTS = {
   200: {
@@ -52,13 +55,15 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: generateRequest,
         responses: EVENTS,
       },
-      ({ body: { model, prompt, ...options }, c }) => {
+      ({ body: { model: id, prompt, ...options }, c }) => {
         const stream = new EventStream(c);
+        const model = models.get(id);
+        const maxTokens = model.llm.task === "generate" ? DEFAULT_TOKENS : 0;
         const { job, finished } = jobs.start({
           kind: "generate",
-          model: models.get(model),
+          model,
           prompts: [promptOf(prompt)],
-          options: given(options),
+          options: { maxTokens, ...given(options) },
           owner: (event, data) => stream.send(data, event),
         });
         stream.signal.addEventListener("abort", () => job.cancel(), { once: true });
@@ -182,10 +187,11 @@ function tellLive(stream: EventStream): JobListener {
   };
 }
 
-const promptOf = ({ label, ...prompt }: z.output<typeof generateRequest>["prompt"]): Prompt => ({
-  ...prompt,
-  label: label ?? null,
-});
+function promptOf({ label, ...prompt }: z.output<typeof generateRequest>["prompt"]): Prompt {
+  const given = { ...prompt, label: label ?? null } as PromptObject;
+  if (given.messages) assertNoImages(given.messages);
+  return given;
+}
 
 /** `2026-11-23-16-04-05-123`: sorts by time, and no two are alike. */
 const timeName = () => new Date().toISOString().replace(/[T:.]/g, "-").replace("Z", "");

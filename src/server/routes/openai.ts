@@ -2,7 +2,8 @@ import type { Context } from "hono";
 import type { Finished } from "../../engines/engine.ts";
 import { RequestError } from "../../errors.ts";
 import { given } from "../../given.ts";
-import type { ChatMessage, Prompt } from "../../prompt.ts";
+import type { ChatMessage } from "../../prompts/message.ts";
+import type { Prompt } from "../../prompts/prompt.ts";
 import {
   type ChatRequest,
   type CompletionRequest,
@@ -17,6 +18,7 @@ import {
 import { EventStream } from "../event-stream.ts";
 import type { Jobs } from "../jobs.ts";
 import type { LoadedModel, Models } from "../models.ts";
+import { assertNoImages } from "../no-images.ts";
 import { describe } from "../problem.ts";
 import { json } from "../respond.ts";
 import { type Route, route } from "../route.ts";
@@ -66,9 +68,16 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         responses: answered("the answer", chatCompletion),
       },
       ({ body, c }) => {
-        const messages: ChatMessage[] = body.messages;
         const limit = body.max_completion_tokens ?? body.max_tokens ?? null;
-        return complete(c, jobs, models.any(body.model ?? undefined), body, [messages], limit, CHAT);
+        return complete(
+          c,
+          jobs,
+          models.any(body.model ?? undefined, "generate"),
+          body,
+          [chatOf(body)],
+          limit,
+          CHAT,
+        );
       },
     ),
     route(
@@ -82,9 +91,9 @@ export function openaiRoutes({ jobs, models }: OpenAIParts): Route[] {
         responses: answered("the continuations", completion),
       },
       ({ body, c }) => {
-        const model = models.any(body.model ?? undefined);
+        const model = models.any(body.model ?? undefined, "generate");
         const limit = body.max_tokens ?? COMPLETION_TOKENS;
-        return complete(c, jobs, model, body, promptsOf(body.prompt), limit, COMPLETION);
+        return complete(c, jobs, model, body, promptsOf(body), limit, COMPLETION);
       },
     ),
   ];
@@ -136,6 +145,11 @@ async function complete(
   shape: Shape,
 ): Promise<Response> {
   const { llm } = model;
+  if (llm.task !== "generate")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
+    );
   const encoded = await Promise.all(prompts.map((prompt) => llm.encode(prompt)));
   const longest = Math.max(...encoded.map(({ length }) => length));
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
@@ -224,9 +238,34 @@ async function complete(
 
 const finishReason = (reason: Finished["reason"]) => (reason === "length" ? "length" : "stop");
 
-function promptsOf(prompt: CompletionRequest["prompt"]): Prompt[] {
-  if (typeof prompt === "string") return [prompt];
-  return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as (string | number[])[]);
+export function promptsOf({
+  prompt,
+  add_special_tokens,
+}: Pick<CompletionRequest, "prompt" | "add_special_tokens">): Prompt[] {
+  const text = (each: string): Prompt => ({ prompt: each, addSpecial: add_special_tokens ?? null });
+  if (typeof prompt === "string") return [text(prompt)];
+  if (typeof prompt[0] === "number") return [prompt as number[]];
+  return (prompt as (string | number[])[]).map((each) => (typeof each === "string" ? text(each) : each));
+}
+
+/** A request's chat with all that its template may read. */
+function chatOf(body: ChatRequest): Prompt {
+  const { reasoning_effort: effort, chat_template_kwargs: variables } = body;
+  const messages = body.messages as ChatMessage[];
+  assertNoImages(messages);
+  return {
+    messages,
+    tools: body.tools ?? null,
+    documents: body.documents ?? null,
+    // As vLLM: who asks for an effort wants the model to think, unless it is none.
+    chatTemplateKwargs: {
+      ...(effort != null && { reasoning_effort: effort, enable_thinking: effort !== "none" }),
+      ...variables,
+    },
+    addGenerationPrompt: body.add_generation_prompt ?? null,
+    continueFinalMessage: body.continue_final_message ?? null,
+    addSpecial: body.add_special_tokens ?? null,
+  };
 }
 
 /** A failure as OpenAI's clients read it. */

@@ -20,7 +20,14 @@ const sample = schema((z) => {
       text: z.array(z.string()),
       phase: z.array(z.enum(["prompt", "generated"])),
     }),
-    output: z.strictObject({ text: z.string(), tokens: z.array(z.int()), reason: z.string() }).nullable(),
+    output: z
+      .strictObject({
+        text: z.string(),
+        tokens: z.array(z.int()),
+        reason: z.string(),
+        embedding: z.array(z.number()).optional().meta({ description: "the prompt's, pooled" }),
+      })
+      .nullable(),
   });
 });
 
@@ -41,6 +48,15 @@ export const captureFacts = schema((z) => {
         layers: z.array(count),
       }),
     ),
+    embedding: z
+      .strictObject({
+        pooling: z.string(),
+        normalize: z.boolean(),
+        samples: count.meta({ description: "that have one" }),
+        size: count.meta({ description: "values of one" }),
+      })
+      .nullable()
+      .meta({ description: "of the outputs' embeddings; null: there are none" }),
     samples: z.array(sample()).nullable().meta({ description: "token by token; null where it is left out" }),
     usage: usageFacts().nullable().meta({ description: "null for a capture without routing" }),
   });
@@ -56,6 +72,7 @@ export function captureFactsOf(capture: Capture, { samples }: { readonly samples
     engine: { kind: capture.engine.kind, version: capture.engine.version },
     rows: capture.rows.length,
     streams: capture.streams.map((name) => streamOf(capture, name)),
+    embedding: embeddingOf(capture),
     samples: samples ? capture.samples.map((_, index) => sampleOf(capture, index, outputs.get(index))) : null,
     usage: hasRouting(capture) ? usageOf(expertUsage(capture), { byLabel: true }) : null,
   };
@@ -89,6 +106,20 @@ function sampleOf(
       text: rows.text,
       phase: rows.phase,
     },
-    output: output ? { text: output.text, tokens: [...output.tokens], reason: output.reason } : null,
+    output: output ? outputOf(output) : null,
   };
+}
+
+const outputOf = ({ text, tokens, reason, embedding }: Capture["outputs"][number]) => ({
+  text,
+  tokens: [...tokens],
+  reason,
+  ...(embedding && { embedding: [...embedding] }),
+});
+
+function embeddingOf({ embedding, outputs }: Capture): CaptureFacts["embedding"] {
+  const size = outputs[0]?.embedding?.length;
+  if (!embedding || size === undefined) return null;
+  const { pooling, normalize } = embedding;
+  return { pooling, normalize, samples: outputs.length, size };
 }

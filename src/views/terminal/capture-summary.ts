@@ -5,10 +5,10 @@ import type { CaptureFacts } from "../facts/capture.ts";
 /** Layer lines shown before the middle is left out: a 61-layer model says the same thing 61 times. */
 const MAX_LINES = 8;
 
-type Facts = Pick<CaptureFacts, "rows" | "streams">;
+type Facts = Pick<CaptureFacts, "rows" | "streams" | "embedding">;
 
-/** What was captured: EasySteer's list of MoE layers, then a line for each other stream. */
-export function captureSummary({ rows, streams }: Facts): string[] {
+/** What was captured: EasySteer's list of MoE layers, then a line for each other stream, and for embeddings. */
+export function captureSummary({ rows, streams, embedding }: Facts): string[] {
   const logits = streams.find(({ name }) => name === "router_logits");
   return [
     ...(logits ? routerLogitsLines(logits) : [`Captured ${rows} tokens:`]),
@@ -19,7 +19,13 @@ export function captureSummary({ rows, streams }: Facts): string[] {
         const where = layers.length > 0 ? `layers ${ranges(layers)}` : "no layer";
         return `  ${name}: ${rows} tokens${sizes.join("")}, ${where}`;
       }),
+    ...(embedding ? [embeddingLine(embedding)] : []),
   ];
+}
+
+function embeddingLine({ pooling, normalize, samples, size }: NonNullable<Facts["embedding"]>): string {
+  const scaled = normalize ? ", scaled to length 1" : "";
+  return `  embeddings: ${samples} samples × ${size}, pooling ${pooling}${scaled}`;
 }
 
 function routerLogitsLines({ dims, layers }: Facts["streams"][number]): string[] {

@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { load } from "../../../src/load.ts";
 import { packageRoot } from "../../../src/package-root.ts";
 import { demoCheckpoint } from "./checkpoints.ts";
 
@@ -38,6 +39,33 @@ describe.skipIf("missing" in vllm)("llama.cpp against vLLM, by moescope compare"
   it("two models", async () => {
     const args = ["compare", gguf, checkpoint, ...prompts, ...inVllm, ...inLlama, "--json"];
     expectTheSame(JSON.parse(await moescope(...args)));
+  });
+
+  it("chats have the tokens that transformers gives them, as in llama.cpp", async () => {
+    const read = (name: string) => JSON.parse(readFileSync(join(packageRoot, "tests", name), "utf8"));
+    const expected: Record<string, number[] | null> = read("prompts/demo-chats.json");
+    const { shapes, tools } = read("jinja/shapes.json");
+    const { python } = vllm as { python: string };
+    const options = { dtype: "float32", enforceEager: true, maxModelLen: 512, gpuMemoryUtilization: 0.08 };
+    const llm = await load(checkpoint, { engine: "vllm", python, ...options });
+    try {
+      for (const shape of shapes) {
+        if (expected[shape.name] === null) continue;
+        const tokens = await llm.encode({
+          messages: shape.messages,
+          tools: shape.tools === "tools" ? tools : (shape.tools ?? null),
+          documents: shape.documents ?? null,
+          chatTemplateKwargs: shape.kwargs ?? null,
+          addGenerationPrompt: shape.add_generation_prompt ?? null,
+          continueFinalMessage: shape.continue_final_message ?? null,
+        });
+        expect([...tokens], shape.name).toEqual(expected[shape.name]);
+      }
+      const bare = await llm.encode({ prompt: "<s>User: Hi", addSpecial: false });
+      expect((await llm.encode("<s>User: Hi")).length).toBe(bare.length + 1);
+    } finally {
+      await llm.close();
+    }
   });
 
   async function moescope(...args: string[]): Promise<string> {

@@ -28,10 +28,12 @@ export function Composer({
   const [temperature, setTemperature] = useState(0);
   const [model, setModel] = useState(models[0]!.id);
   const busy = liveBusy.value;
+  const { info, engine, task } = models.find(({ id }) => id === model)!;
+  const generates = task === "generate";
   const send = async () => {
     if (text === "") return;
     show({ prompt: text });
-    const input = { model, prompt: text, maxTokens, temperature, messages: null };
+    const input = { model, prompt: text, maxTokens: generates ? maxTokens : 0, temperature, messages: null };
     if (!chat) await generate(input);
     else {
       messages.value = [...messages.peek(), { role: "user", content: text }];
@@ -42,7 +44,6 @@ export function Composer({
     // The run is a capture now.
     void loadCaptureList();
   };
-  const { info, engine } = models.find(({ id }) => id === model)!;
   return (
     <form
       class="composer"
@@ -84,7 +85,7 @@ export function Composer({
           </button>
         ) : (
           <button type="submit" class="primary" title="ctrl + enter">
-            {chat ? "Send" : "Continue the text"}
+            {chat ? "Send" : generates ? "Continue the text" : "Run the text"}
           </button>
         )}
         <label class="inline">
@@ -102,6 +103,10 @@ export function Composer({
           tokens
           <input
             type="number"
+            disabled={!generates}
+            title={
+              generates ? undefined : "This model makes embeddings: it runs the text and does not continue it"
+            }
             min={1}
             max={4096}
             value={maxTokens}

@@ -1,0 +1,17 @@
+import type { ModelInfo } from "../../engine.ts";
+
+/** What the model's file says that its graph is held against. */
+export interface ModelShape {
+  /** Layers of the model; those for multi-token prediction not counted. */
+  readonly layers: number;
+  /** Values of a hidden state. */
+  readonly width: number;
+  /** Layers that have a router. */
+  readonly moeLayers: readonly number[];
+}
+
+export const modelShape = ({ layers, hiddenSize, moe }: ModelInfo): ModelShape => ({
+  layers,
+  width: hiddenSize,
+  moeLayers: moe?.layers ?? [],
+});
