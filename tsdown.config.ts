@@ -5,7 +5,7 @@ export default defineConfig({
   entry: {
     index: "src/index.ts",
     "cli/main": "src/cli/main.ts",
-    "analysis/worker": "src/analysis/worker.ts",
+    "analysis/worker": "src/analysis/scan/worker.ts",
     "engines/llama/worker": "src/engines/llama/worker.ts",
     "engines/llama/relay": "src/engines/llama/relay.ts",
     "server/worker": "src/server/worker.ts",

@@ -2,54 +2,80 @@ export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./a
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
-export type { Parting } from "./analysis/alignment.ts";
 export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
-export {
-  coefficientOfVariation,
-  type LoadBalance,
-  loadBalance,
-  maxViolation,
-  normalizedEntropy,
-  type UnderusedExpert,
-  type UnderusedOptions,
-  underusedExperts,
-} from "./analysis/balance.ts";
-export type {
-  CaptureAnalysis,
-  Completeness,
-  FlowEdge,
-  LabelSummary,
-  LayerFlow,
-  RoutingPaths,
-  StandOutExpert,
-  TextStrip,
-} from "./analysis/capture-analysis.ts";
-export { type Coactivation, coactivation } from "./analysis/coactivation.ts";
+export type { AnalysisHead, CaptureAnalysis, LayerAnalysis } from "./analysis/capture-analysis.ts";
+export { coactivation } from "./analysis/coactivation.ts";
+export type { DivergingText } from "./analysis/compare/alignment.ts";
 export {
   type CaptureComparison,
   type CompareOptions,
   compareCaptures,
   type LayerComparison,
-} from "./analysis/compare.ts";
-export { compareLabels, type LabelComparison, type LayerLabelComparison } from "./analysis/compare-labels.ts";
-export type { ComparedRows, FirstDisagreement, MovedToken, TokenPlace } from "./analysis/compared-rows.ts";
-export { type RowMean, routingEntropy, routingMargin, rowEntropy, rowMargin } from "./analysis/entropy.ts";
+} from "./analysis/compare/compare-captures.ts";
+export {
+  type CompareLabelsOptions,
+  compareLabels,
+  type LabelComparison,
+  type LayerLabelComparison,
+} from "./analysis/compare/compare-labels.ts";
 export type {
-  CoactivationPair,
-  CoactivationSummary,
-  Drift,
-  DriftGroup,
-  ExpertLoad,
-  ExpertTaste,
-  GroupUsage,
-  HiddenRelation,
-  LabelUsage,
-  LayerAnalysis,
-  LinearProbe,
-  RowSummary,
+  ComparedRows,
+  FirstDisagreement,
+  MovedToken,
+  TokenPlace,
+} from "./analysis/compare/compared-rows.ts";
+export {
+  type LargestShiftsOptions,
+  type LayerShift,
+  largestShifts,
+  type ShiftsByLayer,
+  type UsageShift,
+} from "./analysis/compare/usage-shift.ts";
+export { type ExpertUsage, expertUsage, type LayerUsage } from "./analysis/expert-usage.ts";
+export type { LabelBalance, LayerBalance } from "./analysis/measures/balance.ts";
+export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/coactivation.ts";
+export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
+export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
+export type {
+  Cost,
+  Measure,
+  RoutingShape,
+  ScanSettings,
+  StreamGroupMeasure,
+  StreamMeasure,
+  Term,
+  Words,
+} from "./analysis/measures/measure.ts";
+export type { RoutingPaths } from "./analysis/measures/paths.ts";
+export {
+  type CaptureResults,
+  type LayerResults,
+  type MeasureName,
+  measures,
+} from "./analysis/measures/registry.ts";
+export type { SpecializedExpert } from "./analysis/measures/specialized-experts.ts";
+export type { Drift, DriftGroup } from "./analysis/measures/tallies/drift.ts";
+export type { CentroidSimilarity } from "./analysis/measures/tallies/expert-centroids.ts";
+export type { UsageCounts } from "./analysis/measures/tallies/expert-counts.ts";
+export type { GroupUsage } from "./analysis/measures/tallies/group-usage.ts";
+export type { LinearProbe } from "./analysis/measures/tallies/linear-probe.ts";
+export type { Coactivation } from "./analysis/measures/tallies/pair-counts.ts";
+export type { MomentsByLabel, SummaryByLabel } from "./analysis/measures/tallies/row-moments.ts";
+export type { TextStrip } from "./analysis/measures/texts.ts";
+export type {
   TokenInContext,
   TokenPreference,
-} from "./analysis/layer-analysis.ts";
+  TokenPreferences,
+} from "./analysis/measures/token-preferences.ts";
+export type { ExpertLoad, LabelUsage, LayerLoad } from "./analysis/measures/usage.ts";
+export { type CorpusCoactivation, coactivationReducer } from "./analysis/reducers/coactivation.ts";
+export { combine } from "./analysis/reducers/combine.ts";
+export { type CorpusEntropy, type CorpusMean, entropyReducer } from "./analysis/reducers/entropy.ts";
+export { type ReducedMeasure, reducer } from "./analysis/reducers/measure-reducer.ts";
+export type { Reducer } from "./analysis/reducers/reducer.ts";
+export { usageReducer } from "./analysis/reducers/usage.ts";
+export { type RowMean, routingEntropy, routingMargin } from "./analysis/row-means.ts";
+export type { Completeness, LabelSummary } from "./analysis/rows/completeness.ts";
 export {
   type ExpertSpecialization,
   type LabelShare,
@@ -58,14 +84,27 @@ export {
   type SpecializationOptions,
   specialization,
 } from "./analysis/specialization.ts";
-export { type StandOut, standOuts } from "./analysis/stand-outs.ts";
-export { type ExpertUsage, expertUsage, type LayerUsage, type UsageCounts } from "./analysis/usage.ts";
-export { type LayerShift, largestShifts, type UsageShift } from "./analysis/usage-shift.ts";
+export { type SpecializedExpertsOptions, specializedExperts } from "./analysis/specialized-experts.ts";
+export {
+  coefficientOfVariation,
+  type LoadBalance,
+  loadBalance,
+  maxViolation,
+  normalizedEntropy,
+} from "./analysis/statistics/balance.ts";
+export type { Moments, RowSummary } from "./analysis/statistics/moments.ts";
+export { rowEntropy, rowMargin } from "./analysis/statistics/row-entropy.ts";
+export {
+  type UnderusedExpert,
+  type UnderusedOptions,
+  underusedExperts,
+} from "./analysis/underused-experts.ts";
 export {
   Capture,
   type CaptureOrigin,
   type CaptureSource,
   type MissingRows,
+  type RowSpan,
   type Rows,
 } from "./capture/capture.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
@@ -133,12 +172,6 @@ export type {
 export type { DownloadProgress } from "./models/resolve.ts";
 export type { ChatMessage, MessagePart } from "./prompts/message.ts";
 export type { MultiModalData, Prompt, PromptObject } from "./prompts/prompt.ts";
-export { coactivationReducer } from "./reducers/coactivation.ts";
-export { combine } from "./reducers/combine.ts";
-export { entropyReducer } from "./reducers/entropy.ts";
-export type { Reducer } from "./reducers/reducer.ts";
-export { usageReducer } from "./reducers/usage.ts";
-export { type ReportOptions, reportHtml } from "./report/report.ts";
 export type { Gating } from "./routing/gating.ts";
 export { moeLayer } from "./routing/moe-layer.ts";
 export { type Routing, route } from "./routing/route.ts";
@@ -147,3 +180,4 @@ export { type TopK, topk } from "./routing/topk.ts";
 export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
 export { openCapture } from "./store/folder-source.ts";
 export { type StoredRun, storedRun } from "./store/stored-run.ts";
+export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -1,4 +1,15 @@
-import type { ExpertUsage } from "../analysis/usage.ts";
+import { checkUsage } from "../analysis/check-usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
+import {
+  abortSignal,
+  argument,
+  callback,
+  number,
+  oneOf,
+  optionsReader,
+  text,
+  whole,
+} from "../core/options.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 import type { CacheType } from "../engines/llama/cache-size.ts";
 import { ModelError, RequestError } from "../errors.ts";
@@ -17,6 +28,19 @@ export interface PlacementOptions extends ReferenceOptions {
   readonly batchSize?: number;
 }
 
+const readOptions = optionsReader<PlacementOptions>(
+  "advisePlacement",
+  {
+    vram: number("of bytes from 0, as in 12 * 2 ** 30", (bytes) => bytes >= 0),
+    contextSize: whole(1, 1 << 30),
+    kvType: oneOf(["f32", "f16", "q8_0"]),
+    batchSize: whole(1, 1 << 16),
+    signal: abortSignal,
+    onProgress: callback,
+  },
+  ["vram"],
+);
+
 export interface ModelPlacement extends PlacementAdvice {
   readonly model: ModelInfo;
   readonly contextSize: number;
@@ -28,7 +52,8 @@ export interface ModelPlacement extends PlacementAdvice {
  *
  * @param reference as for `load`.
  * @param usage of the same model: `expertUsage(capture)`, or a usage reducer's.
- * @throws ModelError when there is no such model or it has no experts; RequestError when the usage is another model's.
+ * @throws ModelError when there is no such model or it has no experts; RequestError when the usage is another
+ *   model's, and for a wrong argument.
  * @example
  * const usage = expertUsage(await openCapture("run1"));
  * const { lastLayers } = await advisePlacement("model.gguf", usage, { vram: 12 * 2 ** 30 });
@@ -37,8 +62,11 @@ export interface ModelPlacement extends PlacementAdvice {
 export async function advisePlacement(
   reference: string,
   usage: ExpertUsage,
-  { vram, contextSize, kvType = "f16", batchSize = 512, ...reach }: PlacementOptions,
+  options: PlacementOptions,
 ): Promise<ModelPlacement> {
+  argument("advisePlacement", "the model", reference, text);
+  checkUsage("advisePlacement", usage);
+  const { vram, contextSize, kvType = "f16", batchSize = 512, ...reach } = readOptions(options);
   const { path, source } = await resolveModel(reference, reach);
   // Loaded when needed: importing the library should be quick.
   const { modelInfo, readHeader } = await import("../engines/llama/gguf.ts");

@@ -1,4 +1,4 @@
-import type { ExpertUsage } from "../analysis/usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
 
 /**
  * Part of the experts' bytes read that `budget` bytes could serve with the experts that are chosen most often in them:

@@ -1,4 +1,4 @@
-import type { ExpertUsage } from "../analysis/usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
 import { EXPERTS } from "../engines/llama/expert-tensors.ts";
 import type { Footprint } from "../engines/llama/footprint.ts";
 import { hottestShare } from "./hottest-share.ts";

@@ -1,8 +1,9 @@
-import { chosenExperts, routedLayers } from "../analysis/chosen.ts";
-import { wilsonInterval } from "../analysis/wilson.ts";
+import { chosenExperts, routedLayers } from "../analysis/rows/chosen.ts";
+import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
+import { wilsonInterval } from "../analysis/statistics/wilson.ts";
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../errors.ts";
-import { jackknifeHalfWidth } from "./jackknife.ts";
 import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
 type Interval = readonly [low: number, high: number];
@@ -57,9 +58,10 @@ const CONFIDENCE = 0.95;
  * Intervals are the delete-one jackknife over samples, because tokens of one text resemble each other. Holds some
  * numbers per sample and expert of one layer, and 8 MB of outputs.
  *
- * @throws RequestError `INVALID_ARGUMENT` when there are no rows; `UNKNOWN_STREAM` without routing.
+ * @throws RequestError `INVALID_ARGUMENT` for what is no capture and when there are no rows; `UNKNOWN_STREAM` without routing.
  */
 export function pruneCandidates(capture: Capture): PruneCandidates {
+  checkCapture("pruneCandidates", "the capture", capture);
   const layers = routedLayers(capture);
   if (capture.rows.length === 0 || layers.length === 0)
     throw new RequestError("INVALID_ARGUMENT", "this capture has no rows with routing to rank experts by");

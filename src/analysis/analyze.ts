@@ -1,17 +1,18 @@
 import { availableParallelism } from "node:os";
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
+import { abortSignal, callback, list, oneOf, optionsReader, text, whole } from "../core/options.ts";
 import { RequestError } from "../errors.ts";
-import { type AnalysisTask, analysisTasks, type TaskResult } from "./analysis-tasks.ts";
-import type { CaptureAnalysis } from "./capture-analysis.ts";
-import { routedLayers } from "./chosen.ts";
-import { completenessOf, labelSummaries } from "./completeness.ts";
-import { standOutExperts, withQValues } from "./group-usage.ts";
-import { runHere, runOnThreads } from "./run-tasks.ts";
-import { textStrips } from "./text-strips.ts";
-import { labelledSamples } from "./units.ts";
-import { checkPermutations } from "./usage-shift.ts";
+import { ANALYSIS_FORMAT, type CaptureAnalysis } from "./capture-analysis.ts";
+import type { Cost, Measure, ScanSettings } from "./measures/measure.ts";
+import { allMeasures, type MeasureName, withSources } from "./measures/registry.ts";
+import { routedLayers } from "./rows/chosen.ts";
+import { completenessOf, labelSummaries } from "./rows/completeness.ts";
+import { type ScanProgress, scanCapture } from "./scan/scan-capture.ts";
 
-export interface AnalyzeOptions {
+export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
+  /** Which measures, by name; what none of them needs is not read. Default: all. */
+  readonly measures?: readonly M[];
   /** 0-based layers; negative ones count from the last. Default: all whose chosen experts are known. */
   readonly layers?: readonly number[];
   /** Only samples with one of these labels. Default: all samples. */
@@ -22,7 +23,7 @@ export interface AnalyzeOptions {
   readonly permutations?: number;
   /** Same seed, same numbers. Default 0. */
   readonly seed?: number;
-  /** Samples in {@link CaptureAnalysis.texts}. Default 8. */
+  /** Samples in `texts`. Default 8. */
   readonly texts?: number;
   /**
    * Threads to work on. Default: one a core for a folder, where the work is worth it. A capture in memory is always
@@ -35,87 +36,74 @@ export interface AnalyzeOptions {
   readonly onProgress?: (progress: AnalyzeProgress) => void;
 }
 
-export interface AnalyzeProgress {
-  /** Parts that are done, of so many; about one per layer takes long. */
-  readonly done: number;
-  readonly total: number;
-}
+/** Parts that are done, of so many; about one per layer takes long. */
+export type AnalyzeProgress = ScanProgress;
 
 /** Each counts some thousand rows again, where a permutation of labels counts samples. */
 const MAX_ROTATIONS = 999;
-/** Below this many rows times layers a thread costs more to start than it saves; a second's work or two. */
-const WORTH_THREADS = 100_000;
+/** Below this many rows times layers a thread costs more to start than it saves: a second's work or two. */
+const WORTH_THREADS: Record<Cost, number> = { count: 2_000_000, test: 100_000, read: 100_000 };
+
+const readOptions = optionsReader<AnalyzeOptions>("analyzeCapture", {
+  measures: list(oneOf(allMeasures.map(({ name }) => name as MeasureName))),
+  layers: list(whole(-0x7fffffff, 0x7fffffff)),
+  labels: list(text),
+  permutations: whole(1),
+  seed: whole(0, 0xffffffff),
+  texts: whole(0),
+  threads: whole(1),
+  signal: abortSignal,
+  onProgress: callback,
+});
 
 /**
- * Find everything there is to see in a capture: usage and balance per layer, what experts specialise in and like, which
- * of them work together, how routing flows from layer to layer and changes along the text. Definitions and sources:
- * docs/analysis.md.
+ * Find what there is to see in a capture: usage and balance per layer, what experts specialise in and prefer, which of
+ * them serve the same tokens, how routing flows from layer to layer and changes along the text. The measures are those
+ * of the registry; definitions and sources: docs/analysis.md.
  *
- * Of each layer a few thousand rows are in memory at a time, besides counts per expert; a capture folder of any size
- * is analysed on all cores.
+ * Each value is read once, for all measures. Of each layer a few thousand rows are in memory at a time, besides counts
+ * per expert and some tens of bytes a row; a capture folder of any size is analysed on all cores.
  *
  * @throws RequestError `UNKNOWN_LAYER` for a layer whose chosen experts are not in the capture, `UNKNOWN_STREAM` when
- *   it has neither expert ids nor router logits, `INVALID_ARGUMENT` for an unknown label or an option out of range.
+ *   it has neither expert ids nor router logits, `INVALID_ARGUMENT` for an unknown label or option, or one out of range.
  * @example
- * const { layers, standOuts } = await analyzeCapture(await openCapture("run1"));
- * console.log(layers[0]?.balance?.cv, standOuts[0]);
+ * const { layers, specializedExperts } = await analyzeCapture(await openCapture("run1"));
+ * console.log(layers[0]?.balance?.cv, specializedExperts[0]);
  */
-export async function analyzeCapture(
+export async function analyzeCapture<M extends MeasureName = MeasureName>(
   capture: Capture,
-  {
-    layers,
-    labels,
-    permutations = 4999,
-    seed = 0,
-    texts = 8,
-    threads,
-    signal,
-    onProgress,
-  }: AnalyzeOptions = {},
-): Promise<CaptureAnalysis> {
-  checkPermutations(permutations);
-  checkThreads(threads);
-  const subject = labels ? withLabels(capture, labels) : capture;
+  options: AnalyzeOptions<M> = {},
+): Promise<CaptureAnalysis<M>> {
+  checkCapture("analyzeCapture", "capture", capture);
+  const given = readOptions(options);
+  const { permutations = 4999, seed = 0, texts = 8 } = given;
+  const settings = { permutations, rotations: Math.min(permutations, MAX_ROTATIONS), seed, texts };
+  const subject = given.labels ? withLabels(capture, given.labels) : capture;
   const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
-  const fairShare = experts === 0 ? 0 : topK / experts;
-  const analysed = capture.model.moe ? chooseLayers(subject, layers) : [];
-  const settings = { permutations, rotations: Math.min(permutations, MAX_ROTATIONS), seed };
-  const tasks = analysisTasks(analysed, experts);
-  const results = await run(subject, tasks, threads ?? threadsFor(subject, analysed.length));
-  const found = <K extends TaskResult["kind"]>(kind: K) =>
-    results.flatMap((result) =>
-      result.kind === kind ? [result.found as Extract<TaskResult, { kind: K }>["found"]] : [],
-    );
-  const done = withQValues(found("layer"), labelledSamples(subject).labels);
+  const layers = capture.model.moe ? chooseLayers(subject, given.layers) : [];
+  const measures = allMeasures.filter(({ name }) => given.measures?.includes(name as MeasureName) ?? true);
+  const { signal, onProgress, threads = threadsFor(subject, layers, measures) } = given;
+  const found = await scanCapture(subject, layers, measures, settings, { threads, signal, onProgress });
   return {
-    format: "moescope.analysis/1",
+    format: ANALYSIS_FORMAT,
     model: capture.model,
     engine: capture.engine,
     experts,
     topK,
-    fairShare,
-    completeness: completenessOf(subject, analysed),
+    fairShare: experts === 0 ? 0 : topK / experts,
+    completeness: completenessOf(subject, layers),
     labels: labelSummaries(subject),
-    layers: done,
-    standOuts: standOutExperts(done, fairShare),
-    flows: found("flow"),
-    paths: found("paths"),
-    texts: analysed.length === 0 ? [] : textStrips(subject, analysed, texts),
-    settings,
-  };
-
-  function run(of: Capture, all: readonly AnalysisTask[], workers: number): Promise<TaskResult[]> {
-    const onDone = (count: number) => onProgress?.({ done: count, total: all.length });
-    onDone(0);
-    const options = { signal, onDone };
-    return of.origin && workers > 1
-      ? runOnThreads(of.origin, all, settings, workers, options)
-      : runHere(of, all, settings, options);
-  }
+    settings: settings satisfies ScanSettings,
+    layers: found.layers.map(({ layer, results }) => ({ layer, rows: subject.rows.length, ...results })),
+    ...found.results,
+    // The registry's types say which result stands under which name.
+  } as unknown as CaptureAnalysis<M>;
 }
 
-const threadsFor = ({ rows }: Capture, layers: number) =>
-  rows.length * layers < WORTH_THREADS ? 1 : availableParallelism();
+function threadsFor({ rows }: Capture, layers: readonly number[], measures: readonly Measure[]): number {
+  const worth = Math.min(...withSources(measures).map(({ cost }) => WORTH_THREADS[cost]));
+  return rows.length * layers.length < worth ? 1 : availableParallelism();
+}
 
 function withLabels(capture: Capture, labels: readonly string[]): Capture {
   const having = new Set(capture.samples.map(({ label }) => label));
@@ -144,9 +132,4 @@ function chooseLayers(capture: Capture, wanted: readonly number[] | undefined): 
         `the capture does not tell which experts layer ${layer} chose; it does for ${having.join(", ")}`,
       );
   return having.filter((layer) => resolved.includes(layer));
-}
-
-function checkThreads(threads: number | undefined): void {
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1))
-    throw new RequestError("INVALID_ARGUMENT", `threads must be a whole number from 1, got ${threads}`);
 }

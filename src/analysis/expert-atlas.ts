@@ -1,6 +1,6 @@
 import type { CaptureAnalysis } from "./capture-analysis.ts";
-import type { GroupUsage } from "./layer-analysis.ts";
-import { principalPlane } from "./principal-plane.ts";
+import type { GroupUsage } from "./measures/tallies/group-usage.ts";
+import { principalPlane } from "./statistics/linear/principal-plane.ts";
 
 /** Experts as points in a plane. */
 export interface ExpertAtlas {
@@ -27,7 +27,7 @@ export interface AtlasPoint {
   readonly group: number;
   readonly part: number;
   /** Whether it serves that group more than chance explains: q <= 0.05. */
-  readonly certain: boolean;
+  readonly significant: boolean;
 }
 
 const ALPHA = 0.05;
@@ -39,7 +39,11 @@ const ALPHA = 0.05;
  * The plane is that of the first two principal components of the mixes' square roots, whose distance is Hellinger's
  * (Legendre and Gallagher, Oecologia 129, 2001).
  */
-export function expertAtlas({ layers, experts, fairShare }: CaptureAnalysis): ExpertAtlas {
+export function expertAtlas({
+  layers,
+  experts,
+  fairShare,
+}: CaptureAnalysis<"specialization" | "tokenClasses" | "usage">): ExpertAtlas {
   const byLabel = layers.every(({ specialization }) => specialization !== null);
   const usageOf = (layer: (typeof layers)[number]) => (byLabel ? layer.specialization : layer.tokenClasses);
   const groups = layers[0] ? (usageOf(layers[0])?.groups ?? []) : [];
@@ -60,10 +64,10 @@ export function expertAtlas({ layers, experts, fairShare }: CaptureAnalysis): Ex
       found.push({
         layer: layer.layer,
         expert,
-        timesFair: fairShare === 0 ? 0 : layer.experts[expert]!.share / fairShare,
+        timesFair: fairShare === 0 ? 0 : layer.usage.experts[expert]!.share / fairShare,
         group,
         part: mix[group]!,
-        certain: usage.shares.qValues[group]![expert]! <= ALPHA,
+        significant: usage.shares.qValues[group]![expert]! <= ALPHA,
       });
     }
   }

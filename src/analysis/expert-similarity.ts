@@ -1,5 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
-import { chosenExperts, routedLayers } from "./chosen.ts";
+import { chosenExperts, routedLayers } from "./rows/chosen.ts";
 
 /** How far the experts of all layers serve the tokens that one expert serves. */
 export interface ExpertSimilarity {

@@ -1,9 +1,15 @@
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
+import { oneOf, optionsReader, whole } from "../core/options.ts";
 import { RequestError } from "../errors.ts";
-import { benjaminiHochberg } from "./benjamini-hochberg.ts";
-import { routedLayers } from "./chosen.ts";
-import { type LayerTest, testLayer } from "./permutation-test.ts";
-import { labelledSamples, unitsOf } from "./units.ts";
+import { rowUnits, unitsOfRows } from "./measures/tallies/row-units.ts";
+import { addSampleRows, sampleUnits, startSampleCounts } from "./measures/tallies/sample-counts.ts";
+import { routedLayers } from "./rows/chosen.ts";
+import { labelledSamples } from "./rows/label-groups.ts";
+import { talliedLayers } from "./scan/tallied-layers.ts";
+import { benjaminiHochberg } from "./statistics/benjamini-hochberg.ts";
+import { type LayerTest, testLayer } from "./statistics/randomization/permutation-test.ts";
+import type { Units } from "./statistics/randomization/units.ts";
 
 export interface SpecializationOptions {
   /**
@@ -64,6 +70,12 @@ export interface Specialization {
   readonly layers: ReadonlyMap<number, LayerSpecialization>;
 }
 
+const readOptions = optionsReader<SpecializationOptions>("specialization", {
+  unit: oneOf(["sample", "row"]),
+  permutations: whole(1),
+  seed: whole(0, 0xffffffff),
+});
+
 /**
  * Which experts serve which label, and whether that is more than chance.
  *
@@ -73,7 +85,7 @@ export interface Specialization {
  *
  * Time grows with permutations x layers x (samples + labels) x experts used; one layer is in memory at a time.
  *
- * @throws RequestError `INVALID_ARGUMENT` when fewer than two labels have rows.
+ * @throws RequestError `INVALID_ARGUMENT` when fewer than two labels have rows, or for a wrong option.
  * @example
  * const capture = await llm.capture([
  *   { prompt: "2 + 2 = 4", label: "math" },
@@ -81,17 +93,11 @@ export interface Specialization {
  * ]);
  * const { mutualInformation, qValue } = specialization(capture).layers.get(3)!.experts[2]!;
  */
-export function specialization(
-  capture: Capture,
-  { unit = "sample", permutations = 4999, seed = 0 }: SpecializationOptions = {},
-): Specialization {
-  if (!(Number.isInteger(permutations) && permutations >= 1))
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `permutations must be a whole number from 1, got ${permutations}`,
-    );
+export function specialization(capture: Capture, options: SpecializationOptions = {}): Specialization {
+  checkCapture("specialization", "capture", capture);
+  const { unit = "sample", permutations = 4999, seed = 0 } = readOptions(options);
   const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
-  const { labels, labelOfSample } = labelledSamples(capture);
+  const { labels, labelOfSample } = labelledSamples(capture.samples, capture.rows.sample);
   const layers = routedLayers(capture);
   if (layers.length > 0 && labels.length < 2)
     throw new RequestError(
@@ -99,11 +105,19 @@ export function specialization(
       `specialization compares labels, and the rows of this capture have ${labels.length}; give prompts as ` +
         "{ prompt, label } with at least two labels",
     );
-  const tests = layers.map((layer) =>
-    testLayer(unitsOf(capture, layer, labelOfSample, unit), labels.length, experts, permutations, seed),
-  );
-  return { labels, fairShare: experts === 0 ? 0 : topK / experts, layers: assemble(layers, labels, tests) };
+  const test = (units: Units) => testLayer(units, labels.length, experts, permutations, seed);
+  const tests =
+    unit === "sample"
+      ? talliedLayers(capture, layers, sampleCounts, (counts) => test(sampleUnits(counts, labelOfSample)))
+      : talliedLayers(capture, layers, rowUnits(labelOfSample), (rows) => test(unitsOfRows(rows)));
+  return {
+    labels,
+    fairShare: experts === 0 ? 0 : topK / experts,
+    layers: assemble(layers, labels, [...tests.values()]),
+  };
 }
+
+const sampleCounts = { start: startSampleCounts, take: addSampleRows };
 
 /** Tests by layer as a reader wants them: by expert and label, with q-values over everything that was tested. */
 function assemble(layers: readonly number[], labels: readonly string[], tests: readonly LayerTest[]) {

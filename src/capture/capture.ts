@@ -28,10 +28,20 @@ export interface CaptureSource {
   dims(stream: StreamName, layer: number): readonly number[];
 }
 
-/** A capture folder, and the samples of it that were selected; `null`: all. */
+/** A capture folder, and the samples of it that were selected; `null`: all. Plain data: it crosses threads. */
 export interface CaptureOrigin {
   readonly folder: string;
   readonly samples: readonly number[] | null;
+  /** What reads the folder's values without opening it again; only whoever made it looks inside. */
+  readonly values: object;
+  /** The rows of {@link samples} among the folder's, in order; `null`: all. */
+  readonly spans: readonly RowSpan[] | null;
+}
+
+/** Rows `[from, to)`. */
+export interface RowSpan {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Rows that a run did not bring to its end: positions `[from, to)` of a sample; `to` is `null` where it is not known. */

@@ -1,7 +1,7 @@
 import { analyzeCapture } from "../analysis/analyze.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { analysisView } from "../views/terminal/analysis/analysis.ts";
 import type { CommandContext } from "./command.ts";
-import { analysisView } from "./view/analysis.ts";
 
 /** The options of `moescope analyze`, parsed. */
 export interface AnalyzeFlags {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { expertUsage } from "../analysis/usage.ts";
+import { hasRouting } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { RowSelection } from "../capture/plan.ts";
 import type { StreamName } from "../capture/streams.ts";
@@ -9,20 +9,20 @@ import { given } from "../given.ts";
 import { type FolderOptions, FolderSink } from "../store/folder-sink.ts";
 import { openCapture } from "../store/folder-source.ts";
 import { storedRun } from "../store/stored-run.ts";
-import { safeText } from "../view/safe-text.ts";
+import { type CaptureFacts, captureFactsOf } from "../views/facts/capture.ts";
+import { safeText } from "../views/safe-text.ts";
+import { captureSummary } from "../views/terminal/capture-summary.ts";
+import { header } from "../views/terminal/parts/header.ts";
+import { dim } from "../views/terminal/parts/paint.ts";
+import { clip } from "../views/terminal/parts/text.ts";
+import { usageByLabel, usageMap } from "../views/terminal/parts/usage-map.ts";
+import { middleLayer, sampleStrips } from "../views/terminal/sample-strips.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
-import { captureReport } from "./report.ts";
 import { captureWithProgress, watched, withModel } from "./run-capture.ts";
-import { hasRouting, middleLayer, sampleStrips } from "./sample-strip.ts";
 import { UsageError } from "./usage-error.ts";
-import { captureSummary } from "./view/capture-summary.ts";
-import { header } from "./view/header.ts";
-import { dim } from "./view/paint.ts";
-import { clip } from "./view/text.ts";
-import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope capture`, parsed. */
 export interface CaptureFlags extends PromptFlags, LoadFlags {
@@ -124,18 +124,24 @@ function showCapture(
   { json }: CaptureFlags,
   output: Output,
 ): void {
-  if (json) output.print(JSON.stringify({ ...captureReport(captured), out: out ?? null }));
-  else printCapture(captured, out, output);
+  const facts = captureFactsOf(captured, { samples: json === true });
+  if (json) output.print(JSON.stringify({ ...facts, out: out ?? null }));
+  else printCapture(captured, facts, out, output);
 }
 
-function printCapture(captured: Capture, out: string | undefined, { terminal, print }: Output): void {
+function printCapture(
+  captured: Capture,
+  facts: CaptureFacts,
+  out: string | undefined,
+  { terminal, print }: Output,
+): void {
   const { depth, width } = terminal;
+  const { usage } = facts;
   print(...header(captured.model, captured.engine.kind, terminal), "");
-  print(...captureSummary(captured), "");
+  print(...captureSummary(facts), "");
   const layer = middleLayer(captured);
-  if (captured.rows.length > 0 && layer !== undefined) {
+  if (usage && captured.rows.length > 0 && layer !== undefined) {
     print(...sampleStrips(captured, layer, terminal), "");
-    const usage = expertUsage(captured);
     print(...usageMap(usage, terminal), "");
     const labels = new Set(captured.samples.map(({ label }) => label));
     if (labels.size > 1) print(...usageByLabel(usage, layer, terminal), "");

@@ -1,18 +1,19 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { compareCaptures } from "../analysis/compare.ts";
-import { compareLabels } from "../analysis/compare-labels.ts";
+import { compareCaptures } from "../analysis/compare/compare-captures.ts";
+import { compareLabels } from "../analysis/compare/compare-labels.ts";
 import type { Capture } from "../capture/capture.ts";
 import type { Prompt } from "../prompts/prompt.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { comparisonOf } from "../views/facts/comparison.ts";
+import { labelComparisonOf } from "../views/facts/label-comparison.ts";
+import { comparisonView } from "../views/terminal/compare/comparison.ts";
+import { labelComparisonView } from "../views/terminal/compare/label-comparison.ts";
 import type { CommandContext } from "./command.ts";
-import { comparisonReport, labelReport } from "./compare-report.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { flagsOfItsEngine, type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
-import { comparisonView } from "./view/comparison.ts";
-import { labelComparisonView } from "./view/label-comparison.ts";
 
 /** The options of `moescope compare`, parsed. */
 export interface CompareFlags extends PromptFlags, LoadFlags {
@@ -35,22 +36,17 @@ export async function compare(
         "--labels compares two labels of one capture: leave out B, give texts by --prompts",
       );
     const [capture] = await captures([a], texts, flags, context);
-    const found = compareLabels(capture!, ...flags.labels);
-    if (flags.json) print(JSON.stringify(labelReport(capture!, found)));
-    else print(...labelComparisonView(capture!, found, terminal));
+    const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels));
+    if (flags.json) print(JSON.stringify(facts));
+    else print(...labelComparisonView(facts, terminal));
     return;
   }
   if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
   const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
   const found = compareCaptures(left, right);
-  if (flags.json) print(JSON.stringify(comparisonReport(left, right, found)));
-  else {
-    const sides = [
-      { reference: a, capture: left },
-      { reference: b, capture: right },
-    ] as const;
-    print(...comparisonView(...sides, found, terminal));
-  }
+  const facts = comparisonOf(left, right, found, { tokens: flags.json === true });
+  if (flags.json) print(JSON.stringify(facts));
+  else print(...comparisonView(facts, [a, b], terminal));
 }
 
 /** Capture folders are opened; models run the same prompts one after the other, so that only one is in memory. */

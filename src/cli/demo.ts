@@ -1,27 +1,27 @@
 import { join } from "node:path";
+import type { SpecializedExpert } from "../analysis/measures/specialized-experts.ts";
 import { type Specialization, specialization } from "../analysis/specialization.ts";
-import { type StandOut, standOuts } from "../analysis/stand-outs.ts";
-import { expertUsage } from "../analysis/usage.ts";
+import { specializedExperts } from "../analysis/specialized-experts.ts";
 import type { Capture } from "../capture/capture.ts";
 import { packageRoot } from "../package-root.ts";
 import { type Prompt, promptLabel } from "../prompts/prompt.ts";
+import { captureFactsOf } from "../views/facts/capture.ts";
+import { captureSummary } from "../views/terminal/capture-summary.ts";
+import { header } from "../views/terminal/parts/header.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
+import { specializedExpertList } from "../views/terminal/parts/specialized-experts.ts";
+import { tokenStrip } from "../views/terminal/parts/token-strip.ts";
+import { usageByLabel } from "../views/terminal/parts/usage-map.ts";
+import { stripTokens } from "../views/terminal/sample-strips.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
 import type { CommandContext } from "./command.ts";
 import { readPrompts } from "./prompt-files.ts";
-import { captureReport } from "./report.ts";
 import { captureWithProgress, withModel } from "./run-capture.ts";
-import { stripTokens } from "./sample-strip.ts";
-import type { Terminal } from "./terminal.ts";
-import { captureSummary } from "./view/capture-summary.ts";
-import { header } from "./view/header.ts";
-import { bold, dim } from "./view/paint.ts";
-import { standOutList } from "./view/stand-outs.ts";
-import { tokenStrip } from "./view/token-strip.ts";
-import { usageByLabel } from "./view/usage-map.ts";
 
 /** Enough for a line of code or a sentence, and a strip of two lines. */
 const CONTINUATION = 16;
-/** Stand-outs listed, and of those at most one a label, so that every domain has its turn. */
-const MAX_STAND_OUTS = 7;
+/** Specialized experts listed, and of those at most one a label, so that every domain has its turn. */
+const MAX_SPECIALIZED = 7;
 
 /** `moescope demo`: the bundled model on texts of each domain. */
 export async function demo({ json }: { readonly json?: boolean }, context: CommandContext): Promise<void> {
@@ -36,9 +36,9 @@ export async function demo({ json }: { readonly json?: boolean }, context: Comma
     if (json)
       output.print(
         JSON.stringify({
-          ...captureReport(capture),
-          standOuts: standOuts(found),
-          continuation: captureReport(written).samples[0],
+          ...captureFactsOf(capture, { samples: true }),
+          specializedExperts: specializedExperts(found),
+          continuation: captureFactsOf(written, { samples: true }).samples![0],
         }),
       );
     else output.print(...demoView(capture, written, found, output.terminal));
@@ -53,14 +53,15 @@ export function demoView(
 ): string[] {
   const { depth } = terminal;
   const layer = mostSpecialized(found);
+  const facts = captureFactsOf(capture, { samples: false });
   return [
     ...header(capture.model, capture.engine.kind, terminal),
     "",
-    ...captureSummary(capture),
+    ...captureSummary(facts),
     "",
-    ...usageByLabel(expertUsage(capture), layer, terminal),
+    ...usageByLabel(facts.usage!, layer, terminal),
     "",
-    ...standOutList(onePerLabel(standOuts(found)), found.fairShare, terminal),
+    ...specializedExpertList(onePerLabel(specializedExperts(found)), found.fairShare, terminal),
     "",
     bold(depth, `One text and its continuation (after ▸), with the experts of layer ${layer}`),
     ...tokenStrip(lastTokens(written, layer), 9, terminal),
@@ -80,9 +81,9 @@ function mostSpecialized({ layers }: Specialization): number {
   return information.reduce((best, next) => (next[1] > best[1] ? next : best))[0];
 }
 
-function onePerLabel(found: readonly StandOut[]): StandOut[] {
+function onePerLabel(found: readonly SpecializedExpert[]): SpecializedExpert[] {
   const labels = new Set<string>();
-  return found.filter(({ label }) => !labels.has(label) && labels.add(label)).slice(0, MAX_STAND_OUTS);
+  return found.filter(({ label }) => !labels.has(label) && labels.add(label)).slice(0, MAX_SPECIALIZED);
 }
 
 /** The end of the prompt and all that was generated. */

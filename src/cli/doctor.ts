@@ -5,12 +5,12 @@ import type { GpuDiagnosis, LlamaDiagnosis } from "../engines/llama/diagnosis.ts
 import type { VllmDiagnosis } from "../engines/vllm/python.ts";
 import { memoryLimit } from "../memory-limit.ts";
 import { packageRoot, packageVersion } from "../package-root.ts";
-import { bytes } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { bytes } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
+import { padRight, wrap } from "../views/terminal/parts/text.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
 import type { CommandContext } from "./command.ts";
-import type { Terminal } from "./terminal.ts";
-import { bold, dim } from "./view/paint.ts";
-import { padRight, wrap } from "./view/text.ts";
 
 /** A real capture, from the bundled model. */
 interface SelfTest {

@@ -1,7 +1,7 @@
 import { exportCapture } from "../export/export-capture.ts";
 import type { ExportFormat } from "../export/formats.ts";
 import { openCapture } from "../store/folder-source.ts";
-import { safeText } from "../view/safe-text.ts";
+import { safeText } from "../views/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 
 /** `moescope export DIR --format FORMAT -o PATH`. */

@@ -1,13 +1,13 @@
 import { ranges } from "../capture/plan.ts";
 import type { GraphTensor } from "../engines/engine.ts";
 import { whyNot } from "../engines/llama/row-shapes.ts";
-import { safeText } from "../view/safe-text.ts";
+import { safeText } from "../views/safe-text.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
+import { clip, padRight } from "../views/terminal/parts/text.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
 import type { CommandContext } from "./command.ts";
 import type { InspectFlags } from "./inspect.ts";
 import { withModel } from "./run-capture.ts";
-import type { Terminal } from "./terminal.ts";
-import { bold, dim } from "./view/paint.ts";
-import { clip, padRight } from "./view/text.ts";
 
 /** Tokens of context: the graph is the same for any, and this takes little memory. */
 const CONTEXT = 512;

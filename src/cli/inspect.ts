@@ -4,14 +4,14 @@ import type { ModelFile } from "../engines/llama/gguf.ts";
 import type { PromptFacts } from "../engines/llama/prompt-facts.ts";
 import { moeLayer } from "../routing/moe-layer.ts";
 import { ruleWords } from "../routing/rule-words.ts";
-import { bytes, count, percent } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { bytes, count, percent } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
+import { clip, padRight } from "../views/terminal/parts/text.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
 import type { CommandContext } from "./command.ts";
 import { inspectTensors } from "./inspect-tensors.ts";
 import { resolving } from "./run-capture.ts";
-import type { Terminal } from "./terminal.ts";
-import { bold, dim } from "./view/paint.ts";
-import { clip, padRight } from "./view/text.ts";
 
 export interface InspectFlags {
   readonly json?: boolean | undefined;

@@ -1,5 +1,5 @@
+import { type OutputStream, type Terminal, terminalOf } from "../views/terminal/terminal.ts";
 import { type ProgressLine, progressLine } from "./progress-line.ts";
-import { type OutputStream, type Terminal, terminalOf } from "./terminal.ts";
 
 export interface WritableOutput extends OutputStream {
   write(text: string): unknown;

@@ -1,12 +1,13 @@
 import { statSync } from "node:fs";
 import { advisePlacement } from "../advice/advise-placement.ts";
-import { type ExpertUsage, expertUsage } from "../analysis/usage.ts";
+import { type ExpertUsage, expertUsage } from "../analysis/expert-usage.ts";
 import { given } from "../given.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { placementOf } from "../views/facts/placement.ts";
+import { placementView } from "../views/terminal/placement.ts";
 import type { CommandContext } from "./command.ts";
 import { readProfile } from "./profile.ts";
 import { resolving } from "./run-capture.ts";
-import { placementView } from "./view/placement.ts";
 
 /** The options of `moescope place`, parsed. */
 export interface PlaceFlags {
@@ -27,8 +28,9 @@ export async function place(model: string, flags: PlaceFlags, context: CommandCo
     advisePlacement(model, usage, { vram, ...given({ contextSize, kvType, batchSize }), ...reach }),
   );
   const { output } = context;
-  if (flags.json) output.print(JSON.stringify({ format: "moescope.placement/1", ...advice }));
-  else output.print(...placementView(advice, output.terminal));
+  const facts = placementOf(advice);
+  if (flags.json) output.print(JSON.stringify(facts));
+  else output.print(...placementView(facts, output.terminal));
 }
 
 /** From a capture folder or the JSON of `moescope profile`. */

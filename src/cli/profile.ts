@@ -1,24 +1,25 @@
 import { readFile } from "node:fs/promises";
-import { RequestError } from "../errors.ts";
 import {
   formatProfile,
   mergeProfiles,
   type Profile,
   parseProfile,
   profileReducer,
-} from "../reducers/profile.ts";
+} from "../analysis/reducers/profile.ts";
+import { RequestError } from "../errors.ts";
 import { replaceFile } from "../store/atomic-file.ts";
-import { count } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { usageOf } from "../views/facts/usage.ts";
+import { count } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { header } from "../views/terminal/parts/header.ts";
+import { dim } from "../views/terminal/parts/paint.ts";
+import { usageByLabel, usageMap } from "../views/terminal/parts/usage-map.ts";
 import type { CommandContext } from "./command.ts";
 import { gatherPrompts, type PromptFlags } from "./gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import type { Output } from "./output.ts";
 import { watched, withModel } from "./run-capture.ts";
 import { UsageError } from "./usage-error.ts";
-import { header } from "./view/header.ts";
-import { dim } from "./view/paint.ts";
-import { usageByLabel, usageMap } from "./view/usage-map.ts";
 
 /** The options of `moescope profile`, parsed. */
 export interface ProfileFlags extends PromptFlags, LoadFlags {
@@ -83,16 +84,16 @@ export async function readProfile(path: string): Promise<Profile> {
 
 function printProfile({ model, engine, samples, results }: Profile, out: string | undefined, output: Output) {
   const { terminal, print } = output;
-  const { usage, entropy } = results;
-  const layers = [...usage.layers];
-  const [, first] = layers[0] ?? [];
+  const usage = usageOf(results.usage, { byLabel: true });
+  const { layers } = usage;
+  const [first] = layers;
   print(...header(model, engine.kind, terminal), "");
   print(`Profiled ${count(first?.rows ?? 0)} tokens of ${count(samples)} samples`, "");
   if (first) {
     print(...usageMap(usage, terminal), "");
-    const [middle] = layers[layers.length >> 1]!;
-    if (first.byLabel.size > 1) print(...usageByLabel(usage, middle, terminal), "");
-    const nats = [...entropy.values()].map(({ mean }) => mean);
+    const middle = layers[layers.length >> 1]!.layer;
+    if (first.byLabel!.length > 1) print(...usageByLabel(usage, middle, terminal), "");
+    const nats = Array.from(results.entropy.layers.values(), ({ mean }) => mean);
     const range = [Math.min(...nats), Math.max(...nats)].map((mean) => mean.toFixed(2)).join(" to ");
     print(`Routing entropy by layer: ${range} of at most ${Math.log(usage.experts).toFixed(2)} nats`, "");
   }

@@ -176,7 +176,7 @@ function runCommand(name: string): Command {
 
 function analyzeCommand(context: CommandContext): Command {
   return new Command("analyze")
-    .description("what a capture shows: usage, balance, specialization, what experts like")
+    .description("what a capture shows: usage, balance, specialization, token preferences")
     .argument("<dir>", "a capture folder")
     .option("--label <name>", "only samples with this label; may repeat", append)
     .option("--layer <list>", "only these layers, e.g. 3 or 0,2-5,-1", value(parseLayers))

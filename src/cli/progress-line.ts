@@ -1,9 +1,9 @@
-import { viridis } from "../view/colours.ts";
-import { bytes, count, duration } from "../view/numbers.ts";
+import { viridis } from "../views/colours.ts";
+import { bytes, count, duration } from "../views/numbers.ts";
+import { dim, foreground } from "../views/terminal/parts/paint.ts";
+import { clip } from "../views/terminal/parts/text.ts";
+import type { Terminal } from "../views/terminal/terminal.ts";
 import type { WritableOutput } from "./output.ts";
-import type { Terminal } from "./terminal.ts";
-import { dim, foreground } from "./view/paint.ts";
-import { clip } from "./view/text.ts";
 
 /** Work that ends sooner shows nothing: a bar that flashes by only disturbs. */
 const DELAY_MS = 500;

@@ -5,8 +5,8 @@ import { parseJson } from "../jinja/parse-json.ts";
 import type { Prompt } from "../prompts/prompt.ts";
 import { readPromptObject } from "../prompts/read-prompt.ts";
 import { schema } from "../schema.ts";
-import { bytes } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { bytes } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
 import { dataFormat } from "./data-formats.ts";
 
 /** Prompts and their tokens are held in memory for the whole run; a larger corpus is better run in parts. */

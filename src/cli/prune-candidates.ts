@@ -1,7 +1,8 @@
 import { pruneCandidates } from "../advice/prune-candidates.ts";
 import { openCapture } from "../store/folder-source.ts";
+import { pruneFactsOf } from "../views/facts/prune-candidates.ts";
+import { pruneView } from "../views/terminal/prune-candidates.ts";
 import type { CommandContext } from "./command.ts";
-import { pruneView } from "./view/prune-candidates.ts";
 
 /** `moescope prune-candidates DIR`. */
 export async function prune(
@@ -10,8 +11,7 @@ export async function prune(
   { output }: CommandContext,
 ): Promise<void> {
   const capture = await openCapture(folder);
-  const found = pruneCandidates(capture);
-  if (json)
-    output.print(JSON.stringify({ format: "moescope.prune-candidates/1", model: capture.model, ...found }));
-  else output.print(...pruneView(capture, found, limit, output.terminal));
+  const facts = pruneFactsOf(capture, pruneCandidates(capture));
+  if (json) output.print(JSON.stringify(facts));
+  else output.print(...pruneView(facts, limit, output.terminal));
 }

@@ -1,11 +1,11 @@
 import { analyzeCapture } from "../analysis/analyze.ts";
-import { reportHtml } from "../report/report.ts";
 import { replaceFile } from "../store/atomic-file.ts";
 import { openCapture } from "../store/folder-source.ts";
-import { bytes } from "../view/numbers.ts";
-import { safeText } from "../view/safe-text.ts";
+import { reportHtml } from "../views/html/report.ts";
+import { bytes } from "../views/numbers.ts";
+import { safeText } from "../views/safe-text.ts";
+import { dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
-import { dim } from "./view/paint.ts";
 
 /** The options of `moescope report`, parsed. */
 export interface ReportFlags {

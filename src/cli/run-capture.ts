@@ -6,7 +6,7 @@ import type { LoadOptions, ReferenceOptions } from "../load.ts";
 import type { LanguageModel, RunOptions } from "../model.ts";
 import type { DownloadProgress } from "../models/resolve.ts";
 import type { Prompt } from "../prompts/prompt.ts";
-import { safeText } from "../view/safe-text.ts";
+import { safeText } from "../views/safe-text.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */

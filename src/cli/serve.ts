@@ -6,12 +6,12 @@ import type { LanguageModel } from "../model.ts";
 import { packageRoot } from "../package-root.ts";
 import { isLoopback } from "../server/guard.ts";
 import { type RunningServer, startServer } from "../server/serve.ts";
+import { bold, dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
 import { type LoadFlags, loadOptionsOf } from "./load-flags.ts";
 import { openBrowser } from "./open-browser.ts";
 import { readPrompts } from "./prompt-files.ts";
 import { loadWithProgress } from "./run-capture.ts";
-import { bold, dim } from "./view/paint.ts";
 
 /** The options of `moescope serve`, parsed. */
 export interface ServeFlags extends LoadFlags {

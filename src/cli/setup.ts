@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { type Build, interpreterOf, VLLM_VERSION } from "../engines/vllm/python.ts";
 import { planSetup, runSetup, type SetupPlan } from "../engines/vllm/setup.ts";
-import { bytes } from "../view/numbers.ts";
+import { bytes } from "../views/numbers.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./usage-error.ts";
 

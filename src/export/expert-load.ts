@@ -1,4 +1,5 @@
-import type { ExpertUsage } from "../analysis/usage.ts";
+import { checkUsage } from "../analysis/check-usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
 import type { ModelInfo } from "../engines/engine.ts";
 
 export interface ExpertLoadTable {
@@ -18,6 +19,7 @@ export interface ExpertLoadTable {
  * `eplb.rebalance_experts` when the rows of dense layers are left out.
  */
 export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): ExpertLoadTable {
+  checkUsage("expertLoad", usage);
   const counted = [...usage.layers.values()].map(({ rows }) => rows);
   return {
     format: "moescope.expert-load/1",

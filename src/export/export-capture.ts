@@ -1,10 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { expertUsage } from "../analysis/usage.ts";
+import { expertUsage } from "../analysis/expert-usage.ts";
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
+import { argument, oneOf, text } from "../core/options.ts";
 import { replaceFile, storageError } from "../store/atomic-file.ts";
 import { expertLoad } from "./expert-load.ts";
-import type { ExportFormat } from "./formats.ts";
+import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
 import { type NpyArray, npyBytes } from "./npy.ts";
 import { routedExperts } from "./routed-experts.ts";
 import { streamArray } from "./stream-arrays.ts";
@@ -21,9 +23,13 @@ import { usageCsv, usageParquet } from "./usage-table.ts";
  *   the layers and the samples that have an embedding.
  *
  * @returns the paths written.
- * @throws RequestError when the capture lacks what the format needs; CaptureError `STORAGE_FAILED`.
+ * @throws RequestError when the capture lacks what the format needs, or for a wrong argument; CaptureError
+ *   `STORAGE_FAILED`.
  */
 export async function exportCapture(capture: Capture, format: ExportFormat, to: string): Promise<string[]> {
+  checkCapture("exportCapture", "the capture", capture);
+  argument("exportCapture", "the format", format, oneOf(EXPORT_FORMATS));
+  argument("exportCapture", "the path", to, text);
   switch (format) {
     case "routed-experts": {
       const { array, samples, moeLayers, experts } = routedExperts(capture);

@@ -1,5 +1,6 @@
-import { chosenRows, routedLayers, rowChunks } from "../analysis/chosen.ts";
+import { chosenRows, routedLayers, rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../errors.ts";
 import { moeLayer } from "../routing/moe-layer.ts";
 import type { NpyArray } from "./npy.ts";
@@ -34,6 +35,7 @@ export interface RoutedExperts {
  * cannot be replayed.
  */
 export function routedExperts(capture: Capture): RoutedExperts {
+  checkCapture("routedExperts", "the capture", capture);
   const { model, rows } = capture;
   const { experts, topK } = model.moe ?? { experts: 0, topK: 0 };
   const moeLayers = routedLayers(capture);

@@ -1,5 +1,6 @@
-import { rowChunks } from "../analysis/chosen.ts";
+import { rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
+import { checkCapture } from "../capture/check-capture.ts";
 import { type StreamName, streamSpec } from "../capture/streams.ts";
 import { RequestError } from "../errors.ts";
 import type { NpyArray, NpyType } from "./npy.ts";
@@ -22,6 +23,7 @@ export interface StreamArray extends NpyArray {
  * does not have it.
  */
 export function streamArray(capture: Capture, stream: StreamName): StreamArray {
+  checkCapture("streamArray", "the capture", capture);
   const tensors = capture.stream(stream);
   const layers = [...tensors.keys()];
   const widths = new Set(layers.map((layer) => tensors.width(layer)));

@@ -1,5 +1,7 @@
-import type { ExpertUsage, UsageCounts } from "../analysis/usage.ts";
-import { wilsonInterval } from "../analysis/wilson.ts";
+import { checkUsage } from "../analysis/check-usage.ts";
+import type { ExpertUsage } from "../analysis/expert-usage.ts";
+import type { UsageCounts } from "../analysis/measures/tallies/expert-counts.ts";
+import { wilsonInterval } from "../analysis/statistics/wilson.ts";
 
 /** Usage as a table, a line per layer, label and expert. */
 export interface UsageRow {
@@ -20,7 +22,11 @@ export interface UsageRow {
   readonly weight: number | null;
 }
 
-export function* usageTable({ layers }: ExpertUsage): Generator<UsageRow> {
+export function usageTable(usage: ExpertUsage): Generator<UsageRow> {
+  return rowsOfUsage(checkUsage("usageTable", usage));
+}
+
+function* rowsOfUsage({ layers }: ExpertUsage): Generator<UsageRow> {
   for (const [layer, { byLabel, ...all }] of layers) {
     yield* rowsOf(layer, null, true, all);
     for (const [label, counts] of byLabel) yield* rowsOf(layer, label, false, counts);

@@ -1,5 +1,6 @@
-import { coefficientOfVariation } from "../analysis/balance.ts";
+import { coefficientOfVariation } from "../analysis/statistics/balance.ts";
 import { sliceRows, type Tensor } from "../capture/tensor.ts";
+import { argument, flag, optionsReader, thing, unchecked } from "../core/options.ts";
 import { RequestError } from "../errors.ts";
 import { softmax } from "../routing/softmax.ts";
 import { topk } from "../routing/topk.ts";
@@ -15,6 +16,27 @@ export interface AnalyzeExpertUsageOptions {
   /** Divide the counts by the number of tokens: how often a token used the expert. Default `false`. */
   readonly normalize?: boolean;
 }
+
+const readOptions = optionsReader<AnalyzeExpertUsageOptions>("hs.analyzeExpertUsage", {
+  // The number of experts is the upper limit; `topk` knows it.
+  topK: unchecked,
+  tokenRange(value, name) {
+    if (Array.isArray(value) && value.length <= 2 && value.every(isBound))
+      return [value[0] ?? null, value[1] ?? null];
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${name} must be [start, end], whole numbers or null, got ${JSON.stringify(value)}`,
+    );
+  },
+  normalize: flag,
+});
+
+const isBound = (bound: unknown) => bound === null || Number.isInteger(bound);
+
+const isMap = thing<ReadonlyMap<number, Tensor<"float32">>>(
+  "router logits by layer, as hs.getMoeRouterLogits gives them",
+  (value) => typeof (value as Map<unknown, unknown>).entries === "function",
+);
 
 /** Everything by 0-based layer. */
 export interface ExpertUsageAnalysis {
@@ -35,15 +57,18 @@ export interface ExpertUsageAnalysis {
  * The rule is always top-k of the softmax, whatever the model's own is. For the experts that the model really used,
  * capture `expert_ids` and call `expertUsage`.
  *
- * @throws RequestError `INVALID_ARGUMENT` unless topK is a whole number from 1 to the number of experts.
+ * @throws RequestError `INVALID_ARGUMENT` unless topK is a whole number from 1 to the number of experts, and for an
+ *   unknown option.
  * @example
  * const { expertUsageCounts, loadBalance } = hs.analyzeExpertUsage(routerLogits, { topK: 2 });
  * for (const [layer, counts] of expertUsageCounts) console.log(layer, counts, loadBalance.get(layer));
  */
 export function analyzeExpertUsage(
   routerLogits: ReadonlyMap<number, Tensor<"float32">>,
-  { topK = 2, tokenRange, normalize = false }: AnalyzeExpertUsageOptions = {},
+  options: AnalyzeExpertUsageOptions = {},
 ): ExpertUsageAnalysis {
+  argument("hs.analyzeExpertUsage", "the first argument", routerLogits, isMap);
+  const { topK = 2, tokenRange, normalize = false } = readOptions(options);
   const analysis = {
     expertUsageCounts: new Map<number, number[]>(),
     loadBalance: new Map<number, number>(),
@@ -70,9 +95,6 @@ export function analyzeExpertUsage(
 
 function resolveRange(range: AnalyzeExpertUsageOptions["tokenRange"], rows: number): [number, number] {
   const [start, end] = range ?? [null, null];
-  for (const bound of [start, end])
-    if (bound !== null && !Number.isInteger(bound))
-      throw new RequestError("INVALID_ARGUMENT", `tokenRange holds whole numbers or null, got ${bound}`);
   const clamp = (bound: number) => Math.min(Math.max(bound < 0 ? rows + bound : bound, 0), rows);
   const from = clamp(start ?? 0);
   return [from, Math.max(from, clamp(end ?? rows))];

@@ -1,5 +1,11 @@
 import type { Tensor } from "../capture/tensor.ts";
-import { type CapturingModel, mapsBySample, type Outputs, type SplitOptions } from "./router-logits.ts";
+import {
+  type CapturingModel,
+  mapsBySample,
+  type Outputs,
+  readSplit,
+  type SplitOptions,
+} from "./router-logits.ts";
 
 /** 0-based layer -> the residual stream after it, `[tokens, hiddenSize]`. */
 export type HiddenStates = Map<number, Tensor<"float32">>;
@@ -19,8 +25,8 @@ export async function getAllHiddenStates<Split extends boolean = true>(
   texts: readonly string[],
   options: SplitOptions<Split> = {},
 ): Promise<[Split extends true ? HiddenStates[] : HiddenStates, Outputs]> {
+  const { splitBySamples = true } = readSplit("hs.getAllHiddenStates", options);
   const capture = await llm.capture(texts, { streams: ["hidden_states"] });
-  const result =
-    (options.splitBySamples ?? true) ? mapsBySample(capture, "hidden_states") : new Map(capture.hiddenStates);
+  const result = splitBySamples ? mapsBySample(capture, "hidden_states") : new Map(capture.hiddenStates);
   return [result as Split extends true ? HiddenStates[] : HiddenStates, capture.outputs];
 }

@@ -1,5 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
 import type { Tensor } from "../capture/tensor.ts";
+import { flag, list, optionsReader, unchecked } from "../core/options.ts";
 import type { GenerateOptions } from "../generate-options.ts";
 import type { LanguageModel } from "../model.ts";
 import type { MultiModalData } from "../prompts/prompt.ts";
@@ -32,6 +33,28 @@ export interface RouterLogitsGenerateOptions<Split extends boolean>
   readonly maxTokens?: number;
 }
 
+/** @param call whose options they are. */
+export const readSplit = <Split extends boolean>(call: string, options: unknown): SplitOptions<Split> =>
+  optionsReader<{ splitBySamples?: boolean }>(call, { splitBySamples: flag })(options) as SplitOptions<Split>;
+
+/** How to generate, `capture` checks. */
+const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
+  "hs.getMoeRouterLogitsGenerate",
+  {
+    prompts: list<string | MultiModalPrompt>(unchecked),
+    splitBySamples: flag,
+    maxTokens: unchecked,
+    temperature: unchecked,
+    topK: unchecked,
+    topP: unchecked,
+    minP: unchecked,
+    seed: unchecked,
+    stop: unchecked,
+    ignoreEos: unchecked,
+  },
+  ["prompts"],
+);
+
 /** A Map over all samples, or one per sample. */
 type MapOrMaps<Split extends boolean> = Split extends true ? RouterLogits[] : RouterLogits;
 
@@ -51,8 +74,9 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
   texts: readonly string[],
   options: SplitOptions<Split> = {},
 ): Promise<[MapOrMaps<Split>, Outputs]> {
+  const { splitBySamples } = readSplit<Split>("hs.getMoeRouterLogits", options);
   const capture = await llm.capture(texts, { streams: ["router_logits"] });
-  return [mapOrMaps(capture, options.splitBySamples), capture.outputs];
+  return [mapOrMaps(capture, splitBySamples), capture.outputs];
 }
 
 /**
@@ -69,7 +93,12 @@ export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
   llm: CapturingModel,
   options: RouterLogitsGenerateOptions<Split>,
 ): Promise<[MapOrMaps<Split>, Outputs]> {
-  const { prompts, splitBySamples, maxTokens = 1, ...sampling } = options;
+  const {
+    prompts,
+    splitBySamples,
+    maxTokens = 1,
+    ...sampling
+  } = readGenerate(options) as RouterLogitsGenerateOptions<Split>;
   const capture = await llm.capture(prompts, {
     ...sampling,
     maxTokens,

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { safeText } from "../view/safe-text.ts";
+import { safeText } from "../views/safe-text.ts";
 
 const HUB_HOSTS = /^(?:www\.)?(?:huggingface\.co|hf\.co)$/i;
 

@@ -21,7 +21,7 @@ const LIST_MS = 500;
  * seconds, and is what people look at while the analysis runs.
  */
 const HEAVY: ReadonlySet<QuestionName> = new Set([
-  "attraction",
+  "coactivation",
   "analysis",
   "analysisLayer",
   "atlas",

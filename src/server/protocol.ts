@@ -32,7 +32,7 @@ export interface Questions {
   };
   usage: { readonly capture: FoundCapture; readonly filter: RowFilter };
   balance: { readonly capture: FoundCapture; readonly filter: RowFilter };
-  attraction: { readonly capture: FoundCapture; readonly layer: number };
+  coactivation: { readonly capture: FoundCapture; readonly layer: number };
   similarity: { readonly capture: FoundCapture; readonly layer: number; readonly expert: number };
   analysis: { readonly capture: FoundCapture };
   analysisLayer: { readonly capture: FoundCapture; readonly layer: number };

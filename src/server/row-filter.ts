@@ -1,4 +1,4 @@
-import { chosenRows, hasStream, rowChunks } from "../analysis/chosen.ts";
+import { chosenRows, hasStream, rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { RequestError } from "../errors.ts";
 import type { RowFilter } from "./api/values.ts";

@@ -6,12 +6,12 @@ import { type Answer, jsonAnswer } from "./answer.ts";
 import type { CaptureSummary } from "./api/captures.ts";
 import { OpenCaptures } from "./open-captures.ts";
 import {
-  analysisOfLayer,
-  analysisOverview,
   atlasAnswer,
-  attractionAnswer,
   balanceAnswer,
+  coactivationAnswer,
   comparisonAnswer,
+  layerAnswer,
+  overviewAnswer,
   similarityAnswer,
   usageAnswer,
 } from "./operations/analysis.ts";
@@ -48,13 +48,13 @@ const answers: { [Q in QuestionName]: (question: Questions[Q], onProgress: Progr
     expertTile(await captures.get(capture), layer, level, tile),
   usage: async ({ capture, filter }) => usageAnswer(await captures.get(capture), filter),
   balance: async ({ capture, filter }) => balanceAnswer(await captures.get(capture), filter),
-  attraction: async ({ capture, layer }) => attractionAnswer(await captures.get(capture), layer),
+  coactivation: async ({ capture, layer }) => coactivationAnswer(await captures.get(capture), layer),
   similarity: async ({ capture, layer, expert }) =>
     similarityAnswer(await captures.get(capture), layer, expert),
   analysis: async ({ capture }, onProgress) =>
-    analysisOverview(await analyses.get(await captures.get(capture), onProgress)),
+    overviewAnswer(await analyses.get(await captures.get(capture), onProgress)),
   analysisLayer: async ({ capture, layer }, onProgress) =>
-    analysisOfLayer(await analyses.get(await captures.get(capture), onProgress), layer),
+    layerAnswer(await analyses.get(await captures.get(capture), onProgress), layer),
   atlas: async ({ capture }, onProgress) =>
     atlasAnswer(await analyses.get(await captures.get(capture), onProgress)),
   comparison: async ({ a, b }) => comparisonAnswer(await captures.get(a), await captures.get(b)),

@@ -5,23 +5,12 @@ import type { StreamName } from "../capture/streams.ts";
 import type { TensorDataTypes, TensorType } from "../capture/tensor.ts";
 import { CaptureError } from "../errors.ts";
 import { withEmbeddings } from "./embeddings.ts";
-import { fromBfloat16, fromFloat16 } from "./float-formats.ts";
 import { type FolderRows, readFolderRows } from "./folder-rows.ts";
+import { type FolderValues, folderDims, readFolder, type StreamShard } from "./folder-values.ts";
 import { type Manifest, readManifest, rowDims, storedStreams } from "./manifest.ts";
 import { mergeOutputs } from "./output-record.ts";
-import { DTYPES, type Dtype, type DtypeArray, readHeader, readInto, withFile } from "./safetensors.ts";
-import { inOrder, type StoredOrder, storedOrder } from "./stored-order.ts";
-
-type Data = TensorDataTypes[TensorType];
-
-/** A shard's file of one stream, checked. */
-interface StreamShard {
-  readonly path: string;
-  readonly firstRow: number;
-  readonly rows: number;
-  /** By index of the layer in the manifest, where its tensor begins, in bytes. */
-  readonly offsets: Float64Array;
-}
+import { readHeader, withFile } from "./safetensors.ts";
+import { inOrder, storedOrder } from "./stored-order.ts";
 
 /**
  * Open a capture folder, complete or not. Every file is checked and the labels are read; values are read from the
@@ -51,9 +40,7 @@ class FolderSource implements CaptureSource {
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
-  readonly #entries: Manifest["streams"];
-  readonly #shards: ReadonlyMap<StreamName, readonly StreamShard[]>;
-  readonly #order: StoredOrder | null;
+  readonly #values: FolderValues;
 
   constructor(
     folder: string,
@@ -64,7 +51,6 @@ class FolderSource implements CaptureSource {
     const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
     this.complete = complete;
     this.missing = missing;
-    this.origin = { folder: resolve(folder), samples: null };
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {
       engine: { kind: engine.name, version: engine.version },
@@ -76,101 +62,24 @@ class FolderSource implements CaptureSource {
     const names = Object.keys(streams) as StreamName[];
     this.streams = names.map((name) => ({ name, layers: streams[name]!.layers }));
     this.tokenText = (id) => tokens.get(id) ?? `<token ${id}>`;
-    this.#entries = streams;
-    this.#shards = shards;
-    this.#order = storedOrder(labels, samples.length);
+    const order = storedOrder(labels, samples.length);
     this.labels = {
-      sample: inOrder(labels.sample, this.#order),
-      position: inOrder(labels.position, this.#order),
-      tokenId: inOrder(labels.tokenId, this.#order),
-      phase: inOrder(labels.phase, this.#order),
+      sample: inOrder(labels.sample, order),
+      position: inOrder(labels.position, order),
+      tokenId: inOrder(labels.tokenId, order),
+      phase: inOrder(labels.phase, order),
     };
+    this.#values = { streams, shards, order };
+    this.origin = { folder: resolve(folder), samples: null, values: this.#values, spans: null };
   }
 
   dims(stream: StreamName, layer: number): readonly number[] {
-    const entry = this.#entries[stream]!;
-    return rowDims(entry, entry.layers.indexOf(layer));
+    return folderDims(this.#values, stream, layer);
   }
 
-  read(stream: StreamName, layer: number, from: number, to: number): Data {
-    const { dtype, layers, widths } = this.#entries[stream]!;
-    const index = layers.indexOf(layer);
-    const width = widths?.[index] ?? 0;
-    const stored: StoredLayer = { shards: this.#shards.get(stream)!, index, dtype, width };
-    const out = new DTYPES[dtype]((to - from) * width);
-    if (this.#order) gather(stored, this.#order, from, to, out);
-    else concat(stored, from, to, out);
-    return inMemory(out, dtype);
+  read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
+    return readFolder(this.#values, stream, layer, from, to);
   }
-}
-
-/** One layer of a stream in all shards. */
-interface StoredLayer {
-  readonly shards: readonly StreamShard[];
-  /** Index of the layer in {@link StreamShard.offsets}. */
-  readonly index: number;
-  readonly dtype: Dtype;
-  readonly width: number;
-}
-
-/** Fill `out` with a shard's rows from the folder's row `first` on. */
-function readRows({ index, width }: StoredLayer, shard: StreamShard, first: number, out: DtypeArray): void {
-  const begin = shard.offsets[index]! + (first - shard.firstRow) * width * out.BYTES_PER_ELEMENT;
-  withFile(shard.path, (fd) => readInto(fd, shard.path, begin, out));
-}
-
-/** Rows `[from, to)` that are stored in the order they are wanted in. */
-function concat(layer: StoredLayer, from: number, to: number, out: DtypeArray): void {
-  for (const shard of layer.shards) {
-    const first = Math.max(from, shard.firstRow);
-    const end = Math.min(to, shard.firstRow + shard.rows);
-    if (first < end)
-      readRows(layer, shard, first, out.subarray((first - from) * layer.width, (end - from) * layer.width));
-  }
-}
-
-/**
- * Rows `[from, to)` that are stored in another order. Of each shard the span that holds the wanted rows is read at
- * once, then they are picked: rows that are wanted together were computed at about the same time, so little is read
- * in vain, and never more than a shard at a time.
- */
-function gather(
-  layer: StoredLayer,
-  { stored, sorted }: StoredOrder,
-  from: number,
-  to: number,
-  out: DtypeArray,
-): void {
-  const { shards, dtype, width } = layer;
-  const spans = new Map<number, [first: number, last: number]>();
-  let at = 0;
-  for (let place = from; place < to; place++) {
-    const row = stored[place]!;
-    while (row < shards[at]!.firstRow) at--;
-    while (row >= shards[at]!.firstRow + shards[at]!.rows) at++;
-    const span = spans.get(at);
-    if (!span) spans.set(at, [row, row]);
-    else if (row < span[0]) span[0] = row;
-    else if (row > span[1]) span[1] = row;
-  }
-  for (const [index, [first, last]] of spans) {
-    const data = new DTYPES[dtype]((last - first + 1) * width);
-    readRows(layer, shards[index]!, first, data);
-    for (let row = first; row <= last; row++) {
-      const place = sorted[row]!;
-      if (place < from || place >= to) continue;
-      const start = (row - first) * width;
-      out.set(data.subarray(start, start + width), (place - from) * width);
-    }
-  }
-}
-
-/** From the element type on disk to the one a capture has in memory. */
-function inMemory(data: DtypeArray, dtype: Dtype): Data {
-  if (dtype === "F16") return fromFloat16(data as Uint16Array);
-  if (dtype === "BF16") return fromBfloat16(data as Uint16Array);
-  if (dtype === "U8") return Uint16Array.from(data);
-  return data as Data;
 }
 
 /** Check that every shard of a stream has the tensors the manifest says. */

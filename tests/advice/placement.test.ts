@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { advisePlacement } from "../../src/advice/advise-placement.ts";
 import { largestFit } from "../../src/advice/largest-fit.ts";
 import { placeExperts } from "../../src/advice/placement.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { parseOverride } from "../../src/cli/placement-values.ts";
 import { type Footprint, footprint } from "../../src/engines/llama/footprint.ts";

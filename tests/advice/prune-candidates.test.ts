@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
 import { pruneCandidates } from "../../src/advice/prune-candidates.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { drive, type SyntheticOptions, syntheticRun } from "../store/synthetic.ts";

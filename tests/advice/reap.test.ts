@@ -5,10 +5,11 @@ import { pruneCandidates } from "../../src/advice/prune-candidates.ts";
 import type { ReapScore } from "../../src/advice/reap.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { pruneView } from "../../src/cli/view/prune-candidates.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { Gating } from "../../src/routing/gating.ts";
+import { pruneFactsOf } from "../../src/views/facts/prune-candidates.ts";
+import { pruneView } from "../../src/views/terminal/prune-candidates.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 import { capturePath } from "../store/folder.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
@@ -23,7 +24,7 @@ const PROMPTS = [
 ];
 
 const view = (capture: Capture, width = 80) =>
-  pruneView(capture, pruneCandidates(capture), 6, { width, depth: "none" });
+  pruneView(pruneFactsOf(capture, pruneCandidates(capture)), 6, { width, depth: "none" });
 
 describe("REAP scores", () => {
   it("are what numpy computes from the demo model's folder", async () => {

@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
-import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
-import type { LayerAnalysis } from "../../src/analysis/layer-analysis.ts";
+import type { CaptureAnalysis, LayerAnalysis } from "../../src/analysis/capture-analysis.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { openCapture } from "../../src/store/folder-source.ts";
 import { error, flat, reference } from "./reference.ts";
@@ -45,16 +44,20 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
     for (const [{ coactivation }, i] of layers()) {
       const { attraction, clusters, silhouette } = ref.company[i]!;
       // Shown to three digits.
-      expect(error(numbers(coactivation!.attraction!.flat()), nulls(attraction))).toBeLessThan(0.006);
-      for (const { a, b, attraction: of } of [...coactivation!.together, ...coactivation!.apart])
+      expect(error(numbers(coactivation!.relativeLift!.flat()), nulls(attraction))).toBeLessThan(0.006);
+      for (const { a, b, relativeLift: of } of [...coactivation!.together, ...coactivation!.apart])
         expect(of).toBeCloseTo(Number(attraction[a]![b]), 12);
       expect(coactivation!.clusters).toEqual(clusters);
       expect(coactivation!.silhouette).toBeCloseTo(silhouette, 12);
       expect([...coactivation!.order].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     }
-    // Expert 3 of the first layer is dead: it has no company, and stands at the end of the map.
+    // Expert 3 of the first layer is dead: it shares no token, and stands at the end of the map.
     expect(found.layers[0]!.coactivation!.order.at(-1)).toBe(3);
-    expect(found.layers[0]!.experts[3]).toMatchObject({ state: "dead", count: 0, certain: true });
+    expect(found.layers[0]!.usage.experts[3]).toMatchObject({
+      state: "dead",
+      count: 0,
+      significant: true,
+    });
   });
 
   test("drift along the position and from the prompt to what was generated", () => {
@@ -82,23 +85,23 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
     }
   });
 
-  test("tokens an expert likes, by lift", () => {
-    for (const [{ tastes }, i] of layers())
-      for (const { expert, byLift } of tastes) {
+  test("tokens an expert prefers, by lift", () => {
+    for (const [{ tokenPreferences }, i] of layers())
+      for (const { expert, byLift } of tokenPreferences) {
         const expected = ref.tastes[i]![expert]!.byLift;
         expect(byLift.map(({ tokenId }) => `${tokenId}`).sort()).toEqual(Object.keys(expected).sort());
-        for (const { tokenId, lift, certainLift } of byLift) {
+        for (const { tokenId, lift, liftLow } of byLift) {
           expect(lift).toBeCloseTo(expected[tokenId]!.lift, 12);
-          expect(certainLift).toBeCloseTo(expected[tokenId]!.certainLift, 12);
+          expect(liftLow).toBeCloseTo(expected[tokenId]!.certainLift, 12);
         }
-        const order = byLift.map(({ certainLift }) => certainLift);
+        const order = byLift.map(({ liftLow }) => liftLow);
         expect(order).toEqual([...order].sort((a, b) => b - a));
       }
   });
 
   test("tokens an expert weighs most, in their context", () => {
-    for (const [{ tastes }, i] of layers())
-      for (const { expert, byWeight } of tastes) {
+    for (const [{ tokenPreferences }, i] of layers())
+      for (const { expert, byWeight } of tokenPreferences) {
         const expected = ref.tastes[i]![expert]!.byWeight;
         expect(byWeight.map(({ tokenId }) => `${tokenId}`).sort()).toEqual(Object.keys(expected).sort());
         for (const { tokenId, weight, sample, position, text } of byWeight) {
@@ -133,21 +136,21 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
   });
 
   test("similarity of the experts' mean states", () => {
-    expect(found.layers[0]!.hidden).toBeNull();
-    const { stateOf, similarity, alike } = found.layers[1]!.hidden!;
+    expect(found.layers[0]!.hiddenStates).toBeNull();
+    const { stateOf, similarity, mostSimilar } = found.layers[1]!.hiddenStates!;
     expect(stateOf).toBe(1);
     expect(error(numbers(similarity!.flat()), nulls(ref.similarity))).toBeLessThan(1e-3);
-    for (const { a, b, cosine } of alike) expect(cosine).toBeCloseTo(Number(ref.similarity[a]![b]), 6);
+    for (const { a, b, cosine } of mostSimilar) expect(cosine).toBeCloseTo(Number(ref.similarity[a]![b]), 6);
   });
 
   test("the probe beats chance where states decide the routing, and not where they are noise", async () => {
-    const { probe } = found.layers[1]!.hidden!;
+    const { probe } = found.layers[1]!.hiddenStates!;
     expect(probe!.accuracy).toBeGreaterThan(probe!.chance + 0.2);
     expect(probe!.fittedRows + probe!.testedRows).toBe(capture.rows.length);
     const noise = given.streams.hidden_states.map((_, i) => Math.sin(i * i));
     const none = captureOf({ ...given, streams: { ...given.streams, hidden_states: noise } });
     const { layers: without } = await analyzeCapture(none, options);
-    const { accuracy, chance } = without[1]!.hidden!.probe!;
+    const { accuracy, chance } = without[1]!.hiddenStates!.probe!;
     expect(accuracy).toBeLessThan(chance + 0.1);
   });
 
@@ -237,11 +240,11 @@ describe("analyzeCapture", () => {
     expect(JSON.parse(JSON.stringify(nothing))).toEqual(nothing);
     const plain = await analyzeCapture(captureOf({ ...given, labels: ref.labels.map(() => null) }), options);
     expect(plain.layers[0]!.specialization).toBeNull();
-    expect(plain.standOuts).toEqual([]);
+    expect(plain.specializedExperts).toEqual([]);
     const ids = Uint16Array.from({ length: 2 * capture.rows.length * 2 }, (_, i) => i % 2);
     const { layers } = await analyzeCapture(captureOf({ ...given, streams: { expert_ids: ids } }), options);
-    expect(layers[0]).toMatchObject({ entropy: null, margin: null, hidden: null });
-    expect(layers[0]!.tastes[0]!.byWeight).toEqual([]);
+    expect(layers[0]).toMatchObject({ entropy: null, margin: null, hiddenStates: null });
+    expect(layers[0]!.tokenPreferences[0]!.byWeight).toEqual([]);
   });
 });
 

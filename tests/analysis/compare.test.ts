@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { compareCaptures } from "../../src/analysis/compare.ts";
-import { compareLabels } from "../../src/analysis/compare-labels.ts";
-import { type Divergence, divergence } from "../../src/analysis/divergence.ts";
-import { seededRandom } from "../../src/analysis/random.ts";
-import { signFlipTest } from "../../src/analysis/sign-flip-test.ts";
+import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
+import { compareLabels } from "../../src/analysis/compare/compare-labels.ts";
+import { largestShifts } from "../../src/analysis/compare/usage-shift.ts";
 import { specialization } from "../../src/analysis/specialization.ts";
-import { largestShifts } from "../../src/analysis/usage-shift.ts";
+import { type Divergence, divergence } from "../../src/analysis/statistics/logit-divergence.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
+import { signFlipTest } from "../../src/analysis/statistics/randomization/sign-flip-test.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
@@ -103,7 +103,7 @@ describe("compareCaptures", () => {
     expect(same).toMatchObject({
       onlyA: 0,
       onlyB: 0,
-      parted: [],
+      divergingTexts: [],
       exact: 1,
       firstDisagreements: [],
       moved: [],
@@ -189,7 +189,7 @@ describe("compareCaptures", () => {
     const right = routed("0003 00", { promptTokens, tokenIds: [1, 2, 3, 9, 1, 2] });
     expect(compareCaptures(left, right)).toMatchObject({
       rows: { length: 5 },
-      parted: [{ sample: 0, position: 3 }],
+      divergingTexts: [{ sample: 0, position: 3 }],
       onlyA: 0,
       exact: 1,
     });

@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { expect, inject, test } from "vitest";
 import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
 import { expertAtlas } from "../../src/analysis/expert-atlas.ts";
-import type { GroupUsage } from "../../src/analysis/layer-analysis.ts";
-import { principalPlane } from "../../src/analysis/principal-plane.ts";
+import type { GroupUsage } from "../../src/analysis/measures/tallies/group-usage.ts";
+import { principalPlane } from "../../src/analysis/statistics/linear/principal-plane.ts";
 
 /** Deterministic numbers from 0 to 1. */
 const numbers = (seed: number) => () => {
@@ -49,7 +49,7 @@ const analysis = (): CaptureAnalysis => {
     [90, 0, 10, 0],
     [0, 45, 5, 0],
   ];
-  const usage = {
+  const specialization = {
     groups: ["a", "b"],
     rows: [100, 50],
     counts,
@@ -67,7 +67,7 @@ const analysis = (): CaptureAnalysis => {
   return {
     experts: 4,
     fairShare: 0.25,
-    layers: [{ layer: 5, specialization: usage, tokenClasses: null, experts }],
+    layers: [{ layer: 5, specialization, tokenClasses: null, usage: { experts } }],
   } as unknown as CaptureAnalysis;
 };
 
@@ -75,7 +75,7 @@ test("experts are placed by their mix, whatever the labels' sizes", () => {
   const { points, dead, corners, by } = expertAtlas(analysis());
   expect(by).toBe("label");
   expect(dead).toEqual([{ layer: 5, expert: 3 }]);
-  expect(points.map(({ expert, group, part, certain }) => [expert, group, part, certain])).toEqual([
+  expect(points.map(({ expert, group, part, significant }) => [expert, group, part, significant])).toEqual([
     [0, 0, 1, true],
     [1, 1, 1, true],
     // Of both labels a tenth of the rows.

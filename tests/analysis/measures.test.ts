@@ -1,16 +1,21 @@
 import { describe, expect, test } from "vitest";
-import { averageLinkage, cutTree, leafOrder, silhouette } from "../../src/analysis/clusters.ts";
-import { FrequentItems } from "../../src/analysis/frequent-items.ts";
-import { labelCounter } from "../../src/analysis/label-counts.ts";
-import { seededRandom, shuffle } from "../../src/analysis/random.ts";
-import { sparseProjection } from "../../src/analysis/random-projection.ts";
-import { RidgeSums } from "../../src/analysis/ridge.ts";
-import { testRotations } from "../../src/analysis/rotation-test.ts";
-import { Rotations, type SampleRows } from "../../src/analysis/rotations.ts";
-import { pathSegments } from "../../src/analysis/routing-paths.ts";
-import { SummaryTally } from "../../src/analysis/row-summary.ts";
-import { someSpans } from "../../src/analysis/sample-spans.ts";
-import { tokenClass } from "../../src/analysis/token-class.ts";
+import { paths } from "../../src/analysis/measures/paths.ts";
+import { someSpans } from "../../src/analysis/rows/sample-spans.ts";
+import { tokenClass } from "../../src/analysis/rows/token-class.ts";
+import {
+  averageLinkage,
+  cutTree,
+  leafOrder,
+  silhouette,
+} from "../../src/analysis/statistics/average-linkage.ts";
+import { addItem, candidates, startItems } from "../../src/analysis/statistics/frequent-items.ts";
+import { sparseProjection } from "../../src/analysis/statistics/linear/random-projection.ts";
+import { RidgeSums } from "../../src/analysis/statistics/linear/ridge.ts";
+import { addValues, mergeMoments, noMoments, summaryOf } from "../../src/analysis/statistics/moments.ts";
+import { labelCounter } from "../../src/analysis/statistics/randomization/label-counts.ts";
+import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
+import { testRotations } from "../../src/analysis/statistics/randomization/rotation-test.ts";
+import { Rotations, type SampleRows } from "../../src/analysis/statistics/randomization/rotations.ts";
 import { error, reference } from "./reference.ts";
 
 describe("clusters", () => {
@@ -204,13 +209,13 @@ test("classes of tokens", () => {
 
 test("Misra-Gries keeps every item above its share, in bounded memory", () => {
   const random = seededRandom(3);
-  const frequent = new FrequentItems(9);
+  const frequent = startItems();
   const items = Array.from({ length: 5000 }, (_, i) =>
     i % 8 === 0 ? 7 : i % 7 === 0 ? 8 : 100 + Math.floor(random() * 1e6),
   );
-  for (const item of items) frequent.add(item);
-  expect(frequent.candidates()).toEqual(expect.arrayContaining([7, 8]));
-  expect(frequent.candidates().length).toBeLessThanOrEqual(9);
+  for (const item of items) addItem(frequent, item, 9);
+  expect(candidates(frequent)).toEqual(expect.arrayContaining([7, 8]));
+  expect(candidates(frequent).length).toBeLessThanOrEqual(9);
 });
 
 test("spans of some samples are spread evenly and no longer than asked", () => {
@@ -231,12 +236,12 @@ test("spans of some samples are spread evenly and no longer than asked", () => {
 test("paths are whole numbers that stay exact", () => {
   const layers = Array.from({ length: 48 }, (_, i) => i);
   for (const experts of [16, 128, 512]) {
-    const segments = pathSegments(layers, experts);
+    const segments = paths.groups(layers, experts);
     expect(segments.flat()).toEqual(layers);
     for (const { length } of segments) expect(experts ** length).toBeLessThanOrEqual(2 ** 53);
   }
-  expect(pathSegments([3], 8)).toEqual([]);
-  expect(pathSegments([], 8)).toEqual([]);
+  expect(paths.groups([3], 8)).toEqual([]);
+  expect(paths.groups([], 8)).toEqual([]);
 });
 
 test("a sparse random projection keeps distances", () => {
@@ -256,11 +261,25 @@ test("a sparse random projection keeps distances", () => {
   }
 });
 
-test("summary of rows leaves out what is not finite", () => {
-  const tally = new SummaryTally();
-  for (const value of [1, 2, 4, Infinity, Number.NaN]) tally.add(value);
-  const { deviation, ...rest } = tally.result();
-  expect(rest).toEqual({ rows: 3, mean: 7 / 3, min: 1, max: 4 });
-  expect(deviation).toBeCloseTo(1.5275252316519468, 12);
-  expect(new SummaryTally().result()).toEqual({ rows: 0, mean: null, deviation: null, min: null, max: null });
+test("summary of rows leaves out what is not finite, and parts merge to the whole", () => {
+  const moments = (values: readonly number[]) => {
+    const made = noMoments();
+    addValues(made, Float64Array.from(values), 0, values.length);
+    return made;
+  };
+  const all = moments([1, 2, 4, Infinity, Number.NaN]);
+  expect(summaryOf(all)).toEqual({
+    rows: 3,
+    mean: 7 / 3,
+    deviation: expect.closeTo(Math.sqrt(7 / 3), 12),
+    min: 1,
+    max: 4,
+  });
+  expect(all).toMatchObject({ rows: 5, finite: 3, sum: Number.NaN });
+  expect(summaryOf(noMoments())).toEqual({ rows: 0, mean: null, deviation: null, min: null, max: null });
+  const merged = mergeMoments(moments([1, Infinity]), moments([2, 4, Number.NaN]));
+  expect(summaryOf(merged).mean).toBeCloseTo(7 / 3, 12);
+  expect(summaryOf(merged).deviation).toBeCloseTo(Math.sqrt(7 / 3), 12);
+  expect(mergeMoments(all, noMoments())).toEqual(all);
+  expect(mergeMoments(noMoments(), all)).toEqual(all);
 });

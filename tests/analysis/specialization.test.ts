@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { benjaminiHochberg } from "../../src/analysis/benjamini-hochberg.ts";
-import { seededRandom, shuffle } from "../../src/analysis/random.ts";
 import { specialization } from "../../src/analysis/specialization.ts";
-import { standOuts } from "../../src/analysis/stand-outs.ts";
+import { specializedExperts } from "../../src/analysis/specialized-experts.ts";
+import { benjaminiHochberg } from "../../src/analysis/statistics/benjamini-hochberg.ts";
+import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
 import { error, flat, reference } from "./reference.ts";
 import { captureOf } from "./synthetic.ts";
 
@@ -122,7 +122,7 @@ describe("standOuts", () => {
   });
 
   test("are the experts of a label, not those that serve everyone", () => {
-    const found = standOuts(specialization(made));
+    const found = specializedExperts(specialization(made));
     expect(found.map(({ layer, expert, label }) => [layer, expert, label])).toEqual([
       [5, 1, "a"],
       [5, 2, "b"],
@@ -139,7 +139,7 @@ describe("standOuts", () => {
       lengths,
       streams: { expert_ids: chosen },
     });
-    expect(standOuts(specialization(mixed, { permutations: 999 }))).toEqual([]);
+    expect(specializedExperts(specialization(mixed, { permutations: 999 }))).toEqual([]);
   });
 });
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { coefficientOfVariation, loadBalance, underusedExperts } from "../../src/analysis/balance.ts";
 import { coactivation } from "../../src/analysis/coactivation.ts";
-import { routingEntropy, routingMargin, rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
-import { wilsonInterval } from "../../src/analysis/wilson.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import { routingEntropy, routingMargin } from "../../src/analysis/row-means.ts";
+import { coefficientOfVariation, loadBalance } from "../../src/analysis/statistics/balance.ts";
+import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
+import { wilsonInterval } from "../../src/analysis/statistics/wilson.ts";
+import { underusedExperts } from "../../src/analysis/underused-experts.ts";
 import { error, flat, float32, reference } from "./reference.ts";
 import { captureOf, SOFTMAX } from "./synthetic.ts";
 
@@ -84,13 +86,13 @@ describe("balance", () => {
 
   test("names dead and underused experts, and whether the rows suffice to say so", () => {
     const many = underusedExperts({ rows: 1000, counts: Float64Array.of(0, 400, 600, 600, 150, 250) });
-    expect(many.map(({ expert, certain }) => [expert, certain])).toEqual([
+    expect(many.map(({ expert, significant }) => [expert, significant])).toEqual([
       [0, true],
       [4, false],
     ]);
     expect(many[0]!.share).toBe(0);
     const few = underusedExperts({ rows: 4, counts: Float64Array.of(0, 2, 2, 2, 1, 1) });
-    expect(few.map(({ expert, certain }) => [expert, certain])).toEqual([[0, false]]);
+    expect(few.map(({ expert, significant }) => [expert, significant])).toEqual([[0, false]]);
   });
 });
 

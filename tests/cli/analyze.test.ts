@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { displayWidth } from "../../src/cli/view/text.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -44,7 +44,7 @@ describe("moescope analyze", () => {
       expect.stringContaining("Closely"),
       `Usage by label in layer ${close}, against fair share (N % of tokens)`,
       expect.stringContaining(`Usage by class of token in layer ${close}`),
-      `What the experts of layer ${close} like`,
+      `Tokens that the experts of layer ${close} prefer`,
       expect.stringContaining(`Experts of layer ${close} that serve the same tokens`),
       expect.stringContaining("From layer to layer"),
       expect.stringContaining(`Usage along the text in layer ${close}`),
@@ -72,7 +72,7 @@ describe("moescope analyze", () => {
 
   test("--json has every layer; --label and --layer narrow it", async () => {
     const all = JSON.parse((await runCli(["analyze", run, "--json"])).stdout);
-    expect(all.format).toBe("moescope.analysis/1");
+    expect(all.format).toBe("moescope.analysis/2");
     expect(all.layers.map(({ layer }: { layer: number }) => layer)).toEqual([0, 1, 2, 3]);
     const narrow = await runCli(["analyze", run, "--json", "--label", "code", "--layer", "-1"]);
     const some = JSON.parse(narrow.stdout);

@@ -5,8 +5,8 @@ import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { demoView } from "../../src/cli/demo.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
 import { LanguageModel } from "../../src/model.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -63,7 +63,7 @@ test("--json prints one document with the same facts", async () => {
   expect(code).toBe(0);
   const report = JSON.parse(stdout);
   expect(report).toMatchObject({
-    format: "moescope.report/1",
+    format: "moescope.report/2",
     model: { name: "fake-moe" },
     engine: { kind: "llama.cpp" },
     out: null,
@@ -80,7 +80,7 @@ test("--json prints one document with the same facts", async () => {
   const [layer] = report.usage.layers;
   expect(layer.counts.reduce((a: number, b: number) => a + b)).toBe(2 * report.rows);
   expect(layer.byLabel.map(({ label }: { label: string }) => label)).toEqual(["python", "math"]);
-  expect(layer.loadBalance.cv).toBeGreaterThan(0);
+  expect(layer.balance.cv).toBeGreaterThan(0);
 });
 
 test("options reach the model and the capture", async () => {

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { compareCaptures } from "../../src/analysis/compare.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
+import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
 import { load } from "../../src/load.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { perturbedGguf } from "../fixtures/perturbed-gguf.ts";
 import { FakeEngine, modelInfo } from "./fake-engine.ts";
@@ -147,7 +147,7 @@ describe("capture folders", () => {
     for (const key of ["layers", "rows", "moved", "firstDisagreements"])
       expect(folders[key]).toEqual(models[key]);
     expect(folders).toMatchObject({
-      format: "moescope.comparison/1",
+      format: "moescope.comparison/2",
       onlyA: 0,
       b: { model: { name: "disturbed" } },
     });

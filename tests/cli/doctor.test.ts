@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { type DoctorReport, doctorView } from "../../src/cli/doctor.ts";
-import type { Terminal } from "../../src/cli/terminal.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
 import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/cuda.ts";
 import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
 import { memoryLimit } from "../../src/memory-limit.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
+import type { Terminal } from "../../src/views/terminal/terminal.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { HEALTHY, runCli } from "./run-cli.ts";
 

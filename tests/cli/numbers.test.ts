@@ -9,7 +9,7 @@ import {
   points,
   probability,
   times,
-} from "../../src/view/numbers.ts";
+} from "../../src/views/numbers.ts";
 
 test("three significant digits and a unit", () => {
   expect([7, 412, 999, 1000, 1234, 30_500_000_000].map(count)).toEqual([

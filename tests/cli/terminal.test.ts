@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { terminalOf } from "../../src/cli/terminal.ts";
-import { foreground, nearest256 } from "../../src/cli/view/paint.ts";
-import { viridis } from "../../src/view/colours.ts";
+import { viridis } from "../../src/views/colours.ts";
+import { foreground, nearest256 } from "../../src/views/terminal/parts/paint.ts";
+import { terminalOf } from "../../src/views/terminal/terminal.ts";
 
 const depth = (isTTY: boolean, env: NodeJS.ProcessEnv) => terminalOf({ isTTY }, env).depth;
 

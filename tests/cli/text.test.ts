@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { clip, displayWidth, padLeft, wrap } from "../../src/cli/view/text.ts";
-import { safeText, safeToken } from "../../src/view/safe-text.ts";
+import { safeText, safeToken } from "../../src/views/safe-text.ts";
+import { clip, displayWidth, padLeft, wrap } from "../../src/views/terminal/parts/text.ts";
 
 test("nothing a terminal obeys gets through", () => {
   expect(safeText("a\x1b]0;title\x07b")).toBe("a<0x1B>]0;title<0x07>b");

@@ -1,12 +1,11 @@
 import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
-import type { ExpertUsage } from "../../src/analysis/usage.ts";
-import type { ColourDepth, Terminal } from "../../src/cli/terminal.ts";
-import { header } from "../../src/cli/view/header.ts";
-import { standOutList } from "../../src/cli/view/stand-outs.ts";
-import { displayWidth } from "../../src/cli/view/text.ts";
-import { tokenStrip } from "../../src/cli/view/token-strip.ts";
-import { usageByLabel, usageMap } from "../../src/cli/view/usage-map.ts";
+import { header } from "../../src/views/terminal/parts/header.ts";
+import { specializedExpertList } from "../../src/views/terminal/parts/specialized-experts.ts";
+import { displayWidth } from "../../src/views/terminal/parts/text.ts";
+import { tokenStrip } from "../../src/views/terminal/parts/token-strip.ts";
+import { type UsageCounted, usageByLabel, usageMap } from "../../src/views/terminal/parts/usage-map.ts";
+import type { ColourDepth, Terminal } from "../../src/views/terminal/terminal.ts";
 import { modelInfo } from "./fake-engine.ts";
 
 const plain: Terminal = { width: 80, depth: "none" };
@@ -18,18 +17,13 @@ function usage(
   experts: number,
   of: (layer: number, expert: number) => number,
   labels: readonly (string | null)[] = [null],
-): ExpertUsage {
+): UsageCounted {
   return {
-    experts,
-    topK: 2,
     fairShare: 2 / experts,
-    layers: new Map(
-      Array.from({ length: layers }, (_, layer) => {
-        const counts = Float64Array.from({ length: experts }, (_, expert) => of(layer, expert));
-        const all = { rows: 100, counts, weights: null };
-        return [layer, { ...all, byLabel: new Map(labels.map((label) => [label, all])) }];
-      }),
-    ),
+    layers: Array.from({ length: layers }, (_, layer) => {
+      const counts = Array.from({ length: experts }, (_, expert) => of(layer, expert));
+      return { layer, counts, byLabel: labels.map((label) => ({ label, rows: 100, counts })) };
+    }),
   };
 }
 
@@ -139,14 +133,14 @@ test("header: one line where it fits, else two", () => {
   for (const line of lines) expect(displayWidth(line)).toBeLessThanOrEqual(80);
 });
 
-test("stand-outs are aligned", () => {
+test("specialized experts are aligned", () => {
   const one = { layer: 3, expert: 2, label: "python", share: 0.38, timesFair: 3.04, pValue: 0.0002 };
   const other = { layer: 11, expert: 14, label: "c", share: 0.091, timesFair: 1.5, pValue: 0.031 };
   const found = [one, other].map((each) => ({ ...each, count: 1, qValue: 0.01 }));
-  expect(show(standOutList(found, 0.125, plain))).toBe(`
-Experts that stand out (fair share 12.5 %)
+  expect(show(specializedExpertList(found, 0.125, plain))).toBe(`
+Specialized experts (fair share 12.5 %)
   L3 E2     python   38 % of its tokens   3.0× fair   p < 0.001
   L11 E14   c         9 % of its tokens   1.5× fair   p = 0.031
 `);
-  expect(standOutList([], 0.125, plain)).toEqual([]);
+  expect(specializedExpertList([], 0.125, plain)).toEqual([]);
 });

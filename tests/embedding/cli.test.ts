@@ -28,7 +28,7 @@ it("capture shows embeddings, and has them in --json and --out", async () => {
   const { samples, embedding } = JSON.parse(
     (await moescope("capture", MODEL, text!, other!, "--json")).stdout,
   );
-  expect(embedding).toEqual({ pooling: "mean", normalize: true });
+  expect(embedding).toEqual({ pooling: "mean", normalize: true, samples: 2, size: 32 });
   expect(samples.map(({ output }: { output: { embedding: number[] } }) => output.embedding)).toEqual(
     outputs.map(({ embedding }) => [...embedding!]),
   );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { seededRandom } from "../../src/analysis/random.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import type { Isolation } from "../../src/engines/llama/load-host.ts";
 import { load } from "../../src/load.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { streamSpec } from "../../src/capture/streams.ts";

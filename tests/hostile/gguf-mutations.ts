@@ -1,4 +1,4 @@
-import { seededRandom } from "../../src/analysis/random.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 
 /** A whole number from 0 to below `n`. */
 type Below = (n: number) => number;

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { seededRandom } from "../../src/analysis/random.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import { inspectFile } from "../../src/engines/llama/gguf.ts";
 import { MoescopeError } from "../../src/errors.ts";
 import { ggufOf } from "../fixtures/families.ts";

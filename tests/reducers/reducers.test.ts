@@ -1,16 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import { coactivation } from "../../src/analysis/coactivation.ts";
-import { routingEntropy } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import type { StreamMeasure } from "../../src/analysis/measures/measure.ts";
+import { allMeasures, measures } from "../../src/analysis/measures/registry.ts";
+import { coactivationReducer } from "../../src/analysis/reducers/coactivation.ts";
+import { combine } from "../../src/analysis/reducers/combine.ts";
+import { entropyReducer } from "../../src/analysis/reducers/entropy.ts";
+import { reducer } from "../../src/analysis/reducers/measure-reducer.ts";
+import type { Reducer } from "../../src/analysis/reducers/reducer.ts";
+import { usageReducer } from "../../src/analysis/reducers/usage.ts";
+import { routingEntropy } from "../../src/analysis/row-means.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import type { RowBatch } from "../../src/capture/rows.ts";
 import type { StreamName } from "../../src/capture/streams.ts";
-import { coactivationReducer } from "../../src/reducers/coactivation.ts";
-import { combine } from "../../src/reducers/combine.ts";
-import { entropyReducer } from "../../src/reducers/entropy.ts";
-import type { Reducer } from "../../src/reducers/reducer.ts";
-import { usageReducer } from "../../src/reducers/usage.ts";
 import { drive, type SyntheticRun, syntheticRun } from "../store/synthetic.ts";
 
 const all = () =>
@@ -52,6 +56,12 @@ function split(whole: SyntheticRun, parts: number, deal: () => number): Syntheti
   }));
 }
 
+/** Deals the rows to so many parts one after the other. */
+function inTurn(parts: number): () => number {
+  let next = 0;
+  return () => next++ % parts;
+}
+
 /** Numbers as decimals that rounding of sums does not reach. */
 const rounded = (value: unknown) =>
   JSON.parse(JSON.stringify(value, (_, x) => (typeof x === "number" ? Number(x.toPrecision(9)) : x)));
@@ -69,10 +79,10 @@ describe("reducers", () => {
       expect(usage.fairShare).toBe(expertUsage(capture).fairShare);
       expect([...usage.layers.get(1)!.byLabel.keys()]).toEqual(["label 0", "label 1", null]);
       for (const [layer, mean] of routingEntropy(capture)) {
-        expect(entropy.get(layer)!.mean).toBeCloseTo(mean, 10);
-        expect(entropy.get(layer)!.rows).toBe(38);
+        expect(entropy.layers.get(layer)!.mean).toBeCloseTo(mean, 10);
+        expect(entropy.layers.get(layer)!.rows).toBe(38);
       }
-      expect(pairs).toEqual(coactivation(capture));
+      expect(pairs.layers).toEqual(coactivation(capture));
     });
 
   test("of parts merge to what the whole gives, in any grouping", async () => {
@@ -90,6 +100,23 @@ describe("reducers", () => {
     );
   });
 
+  test("take a batch that is filled again", async () => {
+    const once = syntheticRun({ lengths: [12], streams: ["router_logits"] });
+    const [batch] = once.batches;
+    const logits = batch!.streams.get("router_logits") as ReadonlyMap<number, Float32Array>;
+    const [one, two] = [all(), all()];
+    for (const reducer of [one, two]) await reducer.open(once.header);
+    for (const turn of [0, 1]) {
+      if (turn === 1) for (const data of logits.values()) data.reverse();
+      await one.write(batch!);
+      const streams = new Map([
+        ["router_logits" as const, new Map([...logits].map(([l, d]) => [l, d.slice()]))],
+      ]);
+      await two.write({ ...batch!, streams });
+    }
+    expect(await one.close({ finished: [] })).toEqual(await two.close({ finished: [] }));
+  });
+
   test("come back from JSON as they were", async () => {
     const result = await drive(run, all());
     const text = JSON.stringify(all().toJson(result));
@@ -99,10 +126,45 @@ describe("reducers", () => {
   test("count a run without rows and a dense model", async () => {
     const empty = await drive(syntheticRun({ lengths: [0] }), all());
     expect(empty.usage.layers.get(1)!.rows).toBe(0);
-    expect(empty.entropy.get(1)).toEqual({ rows: 0, mean: Number.NaN });
+    expect(empty.entropy.layers.get(1)).toMatchObject({ rows: 0, mean: Number.NaN });
     expect(all().fromJson(JSON.parse(JSON.stringify(all().toJson(empty))))).toEqual(empty);
     const dense = await drive(syntheticRun({ moeLayers: [] }), all());
     expect(dense.usage).toEqual({ experts: 0, topK: 0, fairShare: 0, layers: new Map() });
+  });
+
+  test("are made of every measure that runs on a stream, and give what the analysis of the rows gives", async () => {
+    const streamed = [
+      measures.usage,
+      measures.balance,
+      measures.entropy,
+      measures.margin,
+      measures.coactivation,
+    ];
+    const rows = syntheticRun({ lengths: [20, 7, 11], streams: ["router_logits"], interleaved: 2 });
+    const analysis = await analyzeCapture(await drive(rows, new MemorySink()), { permutations: 9 });
+    const of = <R, S>(measure: StreamMeasure<string, R, S>) => reducer(measure);
+    for (const measure of streamed) {
+      const result = await drive(rows, of(measure as StreamMeasure));
+      const expected = analysis.layers.map((layer) => [layer.layer, layer[measure.name]]);
+      expect(rounded([...result.layers])).toEqual(rounded(expected));
+      const parts = await Promise.all(
+        split(rows, 3, inTurn(3)).map((part) => drive(part, of(measure as StreamMeasure))),
+      );
+      const { merge, toJson, fromJson } = of(measure as StreamMeasure);
+      const merged = parts.reduce(merge);
+      expect(rounded([...merged.layers])).toEqual(rounded(expected));
+      expect(fromJson(JSON.parse(JSON.stringify(toJson(merged))))).toEqual(merged);
+    }
+    const flows = reducer(measures.flows);
+    const [a, b] = await Promise.all(
+      split(rows, 2, inTurn(2)).map((part) => drive(part, reducer(measures.flows))),
+    );
+    const merged = flows.merge(a!, b!);
+    expect(rounded(merged.layers.get(-1))).toEqual(rounded(analysis.flows));
+    expect(flows.fromJson(JSON.parse(JSON.stringify(flows.toJson(merged))))).toEqual(merged);
+    for (const other of allMeasures)
+      if (![...streamed, measures.flows].includes(other as (typeof streamed)[0]))
+        expect(() => reducer(other as StreamMeasure)).toThrow("this one needs a capture: analyzeCapture");
   });
 
   test("refuse what they cannot count or merge", async () => {

@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import type { CaptureAnalysis } from "../../src/analysis/capture-analysis.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { reportHtml } from "../../src/report/report.ts";
-import { USAGE_TOP, viridis } from "../../src/view/colours.ts";
-import { percent, probability, times } from "../../src/view/numbers.ts";
+import { USAGE_TOP, viridis } from "../../src/views/colours.ts";
+import { reportHtml } from "../../src/views/html/report.ts";
+import { percent, probability, times } from "../../src/views/numbers.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 
 /** Random routing in two layers of four. */
@@ -122,7 +122,7 @@ describe("the report", () => {
   it("has the analysis's usage, as values and as colours", () => {
     const map = mapsOf(page).find(({ label }) => label.startsWith("Usage of each expert by layer, against"))!;
     expect(map.rows).toEqual(["layer 1", "layer 3"]);
-    const experts = analysis.layers.flatMap((layer) => layer.experts);
+    const experts = analysis.layers.flatMap((layer) => layer.usage.experts);
     expect(map.values).toHaveLength(experts.length);
     const image = pixels(map.image);
     experts.forEach(({ share, count, timesFair }, i) => {
@@ -148,7 +148,7 @@ describe("the report", () => {
       const map = maps.find((of) => of.label.startsWith(`Usage of each expert by layer for ${label}`))!;
       const expected: string[] = [];
       layers.forEach((layer, row) => {
-        const usage = layer.byLabel.find((of) => of.label === label)!;
+        const usage = layer.usage.byLabel.find((of) => of.label === label)!;
         const group = layer.specialization.groups.indexOf(label!);
         usage.counts.forEach((count, expert) => {
           expect(map.values[row * 24 + expert]! / 65534).toBeCloseTo(count / usage.rows, 4);
@@ -186,9 +186,9 @@ describe("the report", () => {
 
   it("has a section on hidden states only where they were captured", () => {
     const { layers } = analysis;
-    expect(layers.some(({ hidden }) => hidden !== null)).toBe(true);
+    expect(layers.some(({ hiddenStates }) => hiddenStates !== null)).toBe(true);
     expect(page).toContain('id="hidden"');
-    const without = layers.map((layer) => ({ ...layer, hidden: null }));
+    const without = layers.map((layer) => ({ ...layer, hiddenStates: null }));
     expect(reportHtml({ ...analysis, layers: without })).not.toContain('id="hidden"');
   });
 
@@ -200,15 +200,15 @@ describe("the report", () => {
       );
     expect(text).toContain(probability(analysis.layers[0]!.specialization!.pValue));
     const found = { layer: 3, expert: 7, label: "label 1", count: 5, share: 0.625, timesFair: 7.5 };
-    const standOuts = [{ ...found, pValue: 0.01, qValue: 0.04 }];
+    const specializedExperts = [{ ...found, pValue: 0.01, qValue: 0.04 }];
     expect(
       unescaped(
-        reportHtml({ ...analysis, standOuts })
+        reportHtml({ ...analysis, specializedExperts })
           .replace(/<[^>]*>/g, " ")
           .replace(/\s+/g, " "),
       ),
     ).toContain(`label 1 L3 E7 ${percent(0.625)} ${times(7.5)} 5 p = 0.010 q = 0.040`);
-    const together = [{ a: 3, b: 17, count: 5, lift: 1.9, attraction: 2.5 }];
+    const together = [{ a: 3, b: 17, count: 5, lift: 1.9, relativeLift: 2.5 }];
     const layers = analysis.layers.map((layer) => ({
       ...layer,
       coactivation: { ...layer.coactivation!, together },
@@ -217,7 +217,14 @@ describe("the report", () => {
   });
 
   it("says what a dense model or a capture without labels lacks", () => {
-    const dense = reportHtml({ ...analysis, layers: [], standOuts: [], flows: [], paths: [], texts: [] });
+    const dense = reportHtml({
+      ...analysis,
+      layers: [],
+      specializedExperts: [],
+      flows: [],
+      paths: [],
+      texts: [],
+    });
     expect(dense).toContain("a dense model has no experts");
     const plain = reportHtml({
       ...analysis,
@@ -242,7 +249,7 @@ describe("the report", () => {
         best: layers.map((_, i) => strip.best[i % 2]!),
         entropy: layers.map((_, i) => strip.entropy![i % 2]!),
       })),
-      standOuts: Array.from({ length: 50_000 }, (_, i) => ({
+      specializedExperts: Array.from({ length: 50_000 }, (_, i) => ({
         layer: i % 61,
         expert: i % 256,
         label: "label 0",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { seededRandom } from "../../src/analysis/random.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import type { Tensor } from "../../src/capture/tensor.ts";
 import { softmax } from "../../src/routing/softmax.ts";
 import { topk } from "../../src/routing/topk.ts";

@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { chosenRows } from "../../src/analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
-import { expertUsage } from "../../src/analysis/usage.ts";
+import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import { chosenRows } from "../../src/analysis/rows/chosen.ts";
+import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../src/capture/capture.ts";
-import type { CaptureAnalysis, LayerAnalysis, MapFacts, Usage } from "../../src/server/api/analysis.ts";
+import type { MapFacts } from "../../src/server/api/analysis.ts";
 import type { CaptureDetails, CaptureList, RowColumns, Vocabulary } from "../../src/server/api/captures.ts";
 import { openCapture } from "../../src/store/folder-source.ts";
+import type { AnalysisOverview, LayerAnalysis } from "../../src/views/facts/analysis.ts";
+import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { captureInto, PROMPTS, type Serving, serving, temporaryFolder } from "./serving.ts";
 
 interface Stored extends Serving {
@@ -194,11 +196,11 @@ describe("what follows from a capture", () => {
   it("is the analysis' own usage, whole or of some rows", async () => {
     const { json, at, capture } = await stored();
     const whole = expertUsage(capture);
-    const usage = await json<Usage>(`${at}/usage`);
+    const usage = await json<UsageFacts>(`${at}/usage`);
     expect(usage.layers.map(({ counts }) => counts)).toEqual(
       [...whole.layers.values()].map(({ counts }) => [...counts]),
     );
-    const code = await json<Usage>(`${at}/usage?label=code`);
+    const code = await json<UsageFacts>(`${at}/usage?label=code`);
     expect(code.layers.map(({ rows, counts, weights }) => [rows, counts, weights])).toEqual(
       [...whole.layers.values()].map(({ byLabel }) => {
         const { rows, counts, weights } = byLabel.get("code")!;
@@ -206,7 +208,7 @@ describe("what follows from a capture", () => {
       }),
     );
     const [prompt, generated] = await Promise.all(
-      ["prompt", "generated"].map((phase) => json<Usage>(`${at}/usage?phase=${phase}`)),
+      ["prompt", "generated"].map((phase) => json<UsageFacts>(`${at}/usage?phase=${phase}`)),
     );
     expect(generated!.layers[0]!.rows).toBe(PROMPTS.length * 3);
     expect(
@@ -270,13 +272,13 @@ describe("what follows from a capture", () => {
         if (response.status !== 202) return (await response.json()) as T;
       }
     };
-    const overview = await settled<CaptureAnalysis>(`${at}/analysis`);
-    expect(overview).toMatchObject({ format: "moescope.analysis/1", experts: 16, topK: 2 });
+    const overview = await settled<AnalysisOverview>(`${at}/analysis`);
+    expect(overview).toMatchObject({ format: "moescope.analysis/2", experts: 16, topK: 2 });
     expect(overview.layers).toHaveLength(4);
-    expect(overview.layers[0]!.tastes).toBeUndefined();
+    expect(overview.layers[0]!.tokenPreferences).toBeNull();
     const layer = await settled<LayerAnalysis>(`${at}/analysis/2`);
-    expect(layer.tastes).toHaveLength(16);
-    expect(layer.experts).toEqual(overview.layers[2]!.experts);
+    expect(layer.tokenPreferences).toHaveLength(16);
+    expect(layer.usage.experts).toEqual(overview.layers[2]!.usage.experts);
     expect(await json(`${at}/analysis/9`)).toMatchObject({ error: { code: "UNKNOWN_LAYER" } });
   });
 
@@ -296,6 +298,6 @@ describe("what follows from a capture", () => {
     expect(await json(`/api/compare?a=${a}&b=${other.id}`)).toMatchObject({
       error: { code: "INVALID_ARGUMENT", message: expect.stringContaining("cannot be aligned") },
     });
-    expect(await json(`${at}/attraction/9`)).toMatchObject({ error: { code: "UNKNOWN_LAYER" } });
+    expect(await json(`${at}/coactivation/9`)).toMatchObject({ error: { code: "UNKNOWN_LAYER" } });
   });
 });

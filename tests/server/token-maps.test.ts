@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { chosenRows } from "../../src/analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../src/analysis/entropy.ts";
-import type { Usage } from "../../src/server/api/analysis.ts";
+import { chosenRows } from "../../src/analysis/rows/chosen.ts";
+import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
 import { openCapture } from "../../src/store/folder-source.ts";
+import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { captureInto, PROMPTS, serving, temporaryFolder } from "./serving.ts";
 
 const EXPERTS = 16;
@@ -52,7 +52,7 @@ it("tells one token's routing in every layer", async () => {
 it("counts the usage of the rows that used an expert", async () => {
   const { json, capture, at, get } = await stored();
   const [layer, expert] = [2, capture.expertIds.get(2)!.data[0]!];
-  const { layers } = await json<Usage>(`${at}/usage?layer=${layer}&expert=${expert}`);
+  const { layers } = await json<UsageFacts>(`${at}/usage?layer=${layer}&expert=${expert}`);
   const { row } = await json<RowColumns>(`${at}/rows?layer=${layer}&expert=${expert}`);
   expect(layers[layer]!.rows).toBe(row.length);
   expect(layers[layer]!.counts[expert]).toBe(row.length);

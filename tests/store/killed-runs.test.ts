@@ -4,7 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { seededRandom } from "../../src/analysis/random.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";

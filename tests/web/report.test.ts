@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import { load } from "../../src/load.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import { reportHtml } from "../../src/report/report.ts";
+import { reportHtml } from "../../src/views/html/report.ts";
 
 const found = inject("chromium");
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -79,7 +79,7 @@ describe.skipIf("missing" in found)(
           "classes",
           "drift",
           "texts",
-          "company",
+          "coactivation",
           "hidden",
           "words",
         ].map((id) => `#${id}`),

@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { AnalysisOverview, Similarity, Usage } from "../../src/server/api/analysis.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
+import type { AnalysisOverview } from "../../src/views/facts/analysis.ts";
+import type { SimilarityFacts } from "../../src/views/facts/similarity.ts";
+import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { type Explorer, expectParams, openExplorer, openPage, PAGE_TESTS, settled } from "./explorer.ts";
 
 const found = inject("chromium");
@@ -39,7 +41,7 @@ describe.skipIf("missing" in found)(
       await map.focus();
       for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"]) await page.keyboard.press(key);
       await expectParams(page, { layer: "1", expert: "1" });
-      const { layers } = await explorer.json<Usage>(`captures/${id}/usage`);
+      const { layers } = await explorer.json<UsageFacts>(`captures/${id}/usage`);
       const { counts, rows } = layers[1]!;
       const said = `${counts[1]!.toLocaleString("en")} of ${rows.toLocaleString("en")}`;
       await page.getByText(said).waitFor();
@@ -72,11 +74,11 @@ describe.skipIf("missing" in found)(
 
     test("usage: a label's map is that of its rows", async () => {
       const { page } = await openPage(explorer, `usage?c=${id}&layer=2&expert=14&label=math`);
-      const { layers } = await explorer.json<Usage>(`captures/${id}/usage?label=math`);
+      const { layers } = await explorer.json<UsageFacts>(`captures/${id}/usage?label=math`);
       await page.getByText(`${layers[2]!.counts[14]!.toLocaleString("en")} of ${layers[2]!.rows}`).waitFor();
       await page.getByRole("combobox", { name: "Label" }).selectOption("python");
       await settled(page);
-      const python = await explorer.json<Usage>(`captures/${id}/usage?label=python`);
+      const python = await explorer.json<UsageFacts>(`captures/${id}/usage?label=python`);
       await page.getByText(`${python.layers[2]!.counts[14]} of ${python.layers[2]!.rows}`).waitFor();
       await page.goBack();
       await expectParams(page, { label: "math" });
@@ -84,9 +86,9 @@ describe.skipIf("missing" in found)(
 
     test("usage: what stands out is what the analysis found", async () => {
       const { page } = await openPage(explorer, `usage?c=${id}`);
-      const { standOuts } = await explorer.json<AnalysisOverview>(`captures/${id}/analysis`);
-      expect(standOuts.length).toBeGreaterThan(0);
-      const { layer, expert, label } = standOuts[0]!;
+      const { specializedExperts } = await explorer.json<AnalysisOverview>(`captures/${id}/analysis`);
+      expect(specializedExperts.length).toBeGreaterThan(0);
+      const { layer, expert, label } = specializedExperts[0]!;
       await page.getByRole("button", { name: new RegExp(`L${layer} E${expert} ${label}`) }).click();
       await page.getByRole("heading", { name: `Layer ${layer}, expert ${expert}`, exact: true }).waitFor();
     });
@@ -142,13 +144,13 @@ describe.skipIf("missing" in found)(
       const { page, complaints } = await openPage(explorer, `expert?c=${id}&layer=2&expert=14`);
       for (const name of ["How much it works", "Which samples it serves", "Which kinds of tokens"])
         await page.getByRole("heading", { name }).waitFor();
-      const { layers } = await explorer.json<Usage>(`captures/${id}/usage?label=math`);
+      const { layers } = await explorer.json<UsageFacts>(`captures/${id}/usage?label=math`);
       const share = page.getByRole("row", { name: /^math/ });
       expect(await share.locator(".bar").getAttribute("title")).toBe(
         `${layers[2]!.counts[14]} of ${layers[2]!.rows} tokens`,
       );
       // The experts of other layers that serve the same tokens, nearest first.
-      const { layers: alike } = await explorer.json<Similarity>(`captures/${id}/similarity/2/14`);
+      const { layers: alike } = await explorer.json<SimilarityFacts>(`captures/${id}/similarity/2/14`);
       const nearest = alike
         .filter(({ layer }) => layer !== 2)
         .flatMap(({ layer, phi }) =>
@@ -235,9 +237,10 @@ describe.skipIf("missing" in found)(
       const labels = await openPage(explorer, `compare?c=${id}&label=python&blabel=math`);
       const lines = (await exported(labels.page, "CSV")).toString().trimEnd().split("\r\n");
       const [a, b] = await Promise.all(
-        ["python", "math"].map((label) => explorer.json<Usage>(`captures/${id}/usage?label=${label}`)),
+        ["python", "math"].map((label) => explorer.json<UsageFacts>(`captures/${id}/usage?label=${label}`)),
       );
-      const times = ({ layers, fairShare }: Usage) => layers[2]!.counts[14]! / layers[2]!.rows / fairShare;
+      const times = ({ layers, fairShare }: UsageFacts) =>
+        layers[2]!.counts[14]! / layers[2]!.rows / fairShare;
       const [, , left, right] = lines[1 + 2 * 16 + 14]!.split(",").map(Number);
       expect(left).toBeCloseTo(times(a!), 5);
       expect(right).toBeCloseTo(times(b!), 5);

@@ -1,4 +1,4 @@
-import { chosenRows } from "../../analysis/chosen.ts";
+import { chosenRows } from "../../analysis/rows/chosen.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, arrayAnswer } from "../answer.ts";
 import type { OpenedCapture } from "../open-captures.ts";

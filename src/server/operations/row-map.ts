@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import { chosenRows, hasStream, routedLayers } from "../../analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../analysis/entropy.ts";
+import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
+import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";

@@ -1,5 +1,5 @@
-import { chosenRows, hasStream, routedLayers } from "../../analysis/chosen.ts";
-import { rowEntropy, rowMargin } from "../../analysis/entropy.ts";
+import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
+import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
 import { PHASES } from "../../capture/rows.ts";
 import { RequestError } from "../../errors.ts";
 import { type Answer, jsonAnswer } from "../answer.ts";

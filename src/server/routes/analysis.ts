@@ -1,15 +1,11 @@
 import { z } from "zod";
-import {
-  analysisOverview,
-  analysisPending,
-  atlasReport,
-  balanceReport,
-  comparisonReport,
-  layerAnalysis,
-  mapFacts,
-  similarity,
-  usage,
-} from "../api/analysis.ts";
+import { layerFacts, overviewFacts } from "../../views/facts/analysis.ts";
+import { atlasFacts } from "../../views/facts/atlas.ts";
+import { comparisonFacts } from "../../views/facts/comparison.ts";
+import { similarityFacts } from "../../views/facts/similarity.ts";
+import { balanceFacts, usageFacts } from "../../views/facts/usage.ts";
+import { allWords, wordsFacts } from "../../views/facts/words.ts";
+import { analysisPending, mapFacts } from "../api/analysis.ts";
 import { captureId, layer, rowFilter, whole } from "../api/values.ts";
 import type { CaptureLibrary } from "../capture-library.ts";
 import { MAX_CELL_ROWS, MEASURES } from "../operations/row-map.ts";
@@ -38,12 +34,22 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
     route(
       {
         method: "get",
+        path: "/api/words",
+        tag,
+        summary: "The measures and the terms of what is shown, with formulas and sources",
+        responses: { 200: { description: "the words", schema: wordsFacts() } },
+      },
+      () => json(allWords(), 200),
+    ),
+    route(
+      {
+        method: "get",
         path: "/api/captures/{id}/usage",
         tag,
         summary: "Usage of every expert in the rows that meet the conditions",
         params,
         query: rowFilter,
-        responses: { 200: { description: "layers x experts", schema: usage } },
+        responses: { 200: { description: "layers x experts", schema: usageFacts() } },
       },
       async ({ params, query, c }) => {
         const capture = await library.capture(params.id);
@@ -58,7 +64,7 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         summary: "How evenly the load of every layer is spread",
         params,
         query: rowFilter,
-        responses: { 200: { description: "by layer", schema: balanceReport } },
+        responses: { 200: { description: "by layer", schema: balanceFacts() } },
       },
       async ({ params, query, c }) => {
         const capture = await library.capture(params.id);
@@ -119,15 +125,15 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
     route(
       {
         method: "get",
-        path: "/api/captures/{id}/attraction/{layer}",
+        path: "/api/captures/{id}/coactivation/{layer}",
         tag,
-        summary: "How much each pair of experts seeks each other's company, [experts, experts]; 1: neutral",
+        summary: "Lift of each pair of experts over that of all pairs, [experts, experts]; 1: neutral",
         params: params.extend({ layer }),
         responses: ARRAY,
       },
       async ({ params: { id, layer }, c }) => {
         const capture = await library.capture(id);
-        return respond(c, await library.ask("attraction", { capture, layer }), capture.version);
+        return respond(c, await library.ask("coactivation", { capture, layer }), capture.version);
       },
     ),
     route(
@@ -137,7 +143,7 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         tag,
         summary: "How far the experts of all layers serve the tokens that one serves",
         params: params.extend({ layer, expert: whole }),
-        responses: { 200: { description: "by layer", schema: similarity } },
+        responses: { 200: { description: "by layer", schema: similarityFacts() } },
       },
       async ({ params: { id, ...place }, c }) => {
         const capture = await library.capture(id);
@@ -149,9 +155,9 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         method: "get",
         path: "/api/captures/{id}/analysis",
         tag,
-        summary: "Everything that was found, without the experts' tastes and the pairs' matrices",
+        summary: "Everything that was found, without the token preferences and the pairs' matrices",
         params,
-        responses: { 200: { description: "the analysis", schema: analysisOverview }, ...PENDING },
+        responses: { 200: { description: "the analysis", schema: overviewFacts() }, ...PENDING },
       },
       async ({ params, c }) => {
         const capture = await library.capture(params.id);
@@ -166,7 +172,7 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         tag,
         summary: "Everything that was found in one layer",
         params: params.extend({ layer }),
-        responses: { 200: { description: "the layer", schema: layerAnalysis }, ...PENDING },
+        responses: { 200: { description: "the layer", schema: layerFacts() }, ...PENDING },
       },
       async ({ params: { id, layer }, c }) => {
         const capture = await library.capture(id);
@@ -181,7 +187,7 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         tag,
         summary: "All experts as points in a plane, near each other where they serve a similar mix",
         params,
-        responses: { 200: { description: "the points", schema: atlasReport }, ...PENDING },
+        responses: { 200: { description: "the points", schema: atlasFacts() }, ...PENDING },
       },
       async ({ params, c }) => {
         const capture = await library.capture(params.id);
@@ -196,7 +202,7 @@ export function analysisRoutes(library: CaptureLibrary): Route[] {
         tag,
         summary: "Two captures of the same prompts, token by token",
         query: z.object({ a: captureId, b: captureId }),
-        responses: { 200: { description: "the comparison", schema: comparisonReport }, ...PENDING },
+        responses: { 200: { description: "the comparison", schema: comparisonFacts() }, ...PENDING },
       },
       async ({ query, c }) => {
         const [a, b] = await Promise.all([library.capture(query.a), library.capture(query.b)]);

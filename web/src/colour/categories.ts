@@ -1,4 +1,4 @@
-import { hex, OKABE_ITO } from "../../../src/view/colours.ts";
+import { hex, OKABE_ITO } from "../../../src/views/colours.ts";
 
 /** For labels and experts: the same in terminal and report. */
 const CATEGORY_COLOURS: readonly string[] = OKABE_ITO.map(hex);

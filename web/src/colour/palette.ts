@@ -1,4 +1,4 @@
-import { diverging, viridis } from "../../../src/view/colours.ts";
+import { diverging, viridis } from "../../../src/views/colours.ts";
 
 /** A colour as a canvas's pixels have it: alpha, blue, green, red from the highest byte (little-endian RGBA). */
 export type Pixel = number;

@@ -1,14 +1,10 @@
 import type { ExpertAtlas } from "../../../src/analysis/expert-atlas.ts";
-import type {
-  AnalysisOverview,
-  BalanceReport,
-  ComparisonReport,
-  LayerAnalysis,
-  MapFacts,
-  Similarity,
-  Usage,
-} from "../../../src/server/api/analysis.ts";
+import type { MapFacts } from "../../../src/server/api/analysis.ts";
 import type { CaptureSummary, RowColumns, TokenRouting } from "../../../src/server/api/captures.ts";
+import type { AnalysisOverview, LayerAnalysis } from "../../../src/views/facts/analysis.ts";
+import type { ComparisonFacts } from "../../../src/views/facts/comparison.ts";
+import type { SimilarityFacts } from "../../../src/views/facts/similarity.ts";
+import type { BalanceFacts, UsageFacts } from "../../../src/views/facts/usage.ts";
 import { captureKey } from "./captures.ts";
 import { getBuffer, getJson, request } from "./request.ts";
 import { type Resource, useResource } from "./resource.ts";
@@ -37,14 +33,14 @@ function useAnswer<T>(capture: Id | null, path: string | null): Resource<T> {
 }
 
 export const useUsage = (capture: Id, filter: RowFilter) =>
-  useAnswer<Usage>(capture, `usage${query({ ...filter })}`);
+  useAnswer<UsageFacts>(capture, `usage${query({ ...filter })}`);
 
 export const useBalance = (capture: Id, filter: RowFilter) =>
-  useAnswer<BalanceReport>(capture, `balance${query({ ...filter })}`);
+  useAnswer<BalanceFacts>(capture, `balance${query({ ...filter })}`);
 
 /** How far the experts of all layers serve the tokens that one serves. */
 export const useSimilarity = (capture: Id, layer: number, expert: number) =>
-  useAnswer<Similarity>(capture, `similarity/${layer}/${expert}`);
+  useAnswer<SimilarityFacts>(capture, `similarity/${layer}/${expert}`);
 
 export const useMapFacts = (capture: Id) => useAnswer<MapFacts>(capture, "map");
 
@@ -74,7 +70,7 @@ export const useLayerAnalysis = (capture: Id, layer: number | null) =>
 
 export const useComparison = (a: Id, b: Id | null) =>
   useResource(b && captureKey(a, `compare/${b.id}@${b.version}`), (signal) =>
-    patient<ComparisonReport>(`compare${query({ a: a.id, b: b!.id })}`, signal),
+    patient<ComparisonFacts>(`compare${query({ a: a.id, b: b!.id })}`, signal),
   );
 
 export interface RowQuery extends RowFilter {
@@ -128,9 +124,10 @@ export const useAtlas = (capture: Id) =>
     patient<ExpertAtlas>(`captures/${capture.id}/atlas`, signal),
   );
 
-/** How much each pair of a layer's experts seeks each other's company, `[experts, experts]`; 1 is the usual pair. */
-export const useAttraction = (capture: Id, layer: number) =>
+/** Lift of each pair of a layer's experts over that of all pairs, `[experts, experts]`; 1 is the usual pair. */
+export const useCoactivation = (capture: Id, layer: number) =>
   useResource(
-    captureKey(capture, `attraction/${layer}`),
-    async (signal) => new Float32Array(await getBuffer(`captures/${capture.id}/attraction/${layer}`, signal)),
+    captureKey(capture, `coactivation/${layer}`),
+    async (signal) =>
+      new Float32Array(await getBuffer(`captures/${capture.id}/coactivation/${layer}`, signal)),
   );

@@ -1,5 +1,5 @@
 import type { CaptureDetails, CaptureSummary } from "../../../src/server/api/captures.ts";
-import { bytes, count as short } from "../../../src/view/numbers.ts";
+import { bytes, count as short } from "../../../src/views/numbers.ts";
 import { routedLayers } from "../data/captures.ts";
 import { count, plural } from "./numbers.ts";
 

@@ -1,4 +1,4 @@
-import { percent as percentOf } from "../../../src/view/numbers.ts";
+import { percent as percentOf } from "../../../src/views/numbers.ts";
 
 const THREE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });

@@ -1,11 +1,13 @@
 import type { ComponentChildren } from "preact";
-import { TERMS, type TermName, type TermText } from "./terms.ts";
+import { loadTerms, type TermText, terms } from "../data/words.ts";
 import { hideTooltip, showTooltip } from "./tooltip.tsx";
 
 /** A word that explains itself on hover, focus and tap, with its formula and where that comes from. */
-export function Term({ name, children }: { readonly name: TermName; readonly children?: ComponentChildren }) {
-  const term: TermText = TERMS[name];
+export function Term({ name, children }: { readonly name: string; readonly children?: ComponentChildren }) {
+  const term = terms.value[name];
   const show = (element: EventTarget | null) => {
+    // The next try finds it.
+    if (!term) return void loadTerms();
     const box = (element as HTMLElement).getBoundingClientRect();
     showTooltip(box.left - 14, box.bottom - 6, <TermCard term={term} />);
   };
@@ -13,25 +15,33 @@ export function Term({ name, children }: { readonly name: TermName; readonly chi
     <button
       type="button"
       class="term"
-      aria-description={`${term.text}${term.formula ? ` Formula: ${term.formula}.` : ""}`}
+      aria-description={term && described(term)}
       onPointerEnter={(event) => show(event.currentTarget)}
       onPointerLeave={hideTooltip}
       onFocus={(event) => show(event.currentTarget)}
       onBlur={hideTooltip}
       onClick={(event) => show(event.currentTarget)}
     >
-      {children ?? term.title}
+      {children ?? term?.title ?? name}
     </button>
   );
 }
 
-function TermCard({ term }: { readonly term: TermText }) {
+const described = ({ text, formula, unit }: TermText) =>
+  `${text}${formula ? ` Formula: ${formula}${unit ? `, in ${unit}` : ""}.` : ""}`;
+
+function TermCard({ term: { title, unit, text, formula, source } }: { readonly term: TermText }) {
   return (
     <div class="term-card">
-      <strong>{term.title}</strong>
-      <p>{term.text}</p>
-      {term.formula && <p class="mono">{term.formula}</p>}
-      {term.source && <p class="muted small">{term.source}</p>}
+      <strong>{title}</strong>
+      <p>{text}</p>
+      {formula && (
+        <p class="mono">
+          {formula}
+          {unit && `, in ${unit}`}
+        </p>
+      )}
+      {source && <p class="muted small">{source}</p>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { USAGE_TOP } from "../../../src/view/colours.ts";
+import { USAGE_TOP } from "../../../src/views/colours.ts";
 import { type ColourScale, colourOf, hexPixel, inkOn, VIRIDIS_RAMP } from "../colour/palette.ts";
 
 /** Use of experts as multiples of their fair share. A dead expert is not the darkest of the rare: it has no colour. */

@@ -135,7 +135,7 @@ function Atlas({
           p.timesFair,
           groups[p.group]!,
           p.part,
-          p.certain ? 1 : 0,
+          p.significant ? 1 : 0,
         ]),
       ),
   });
@@ -212,7 +212,7 @@ function Atlas({
                 <dt key={group}>{group}</dt>
                 <dd>
                   {points.filter((p) => p.group === g).length},{" "}
-                  {points.filter((p) => p.group === g && p.certain).length} beyond chance
+                  {points.filter((p) => p.group === g && p.significant).length} beyond chance
                 </dd>
               </>
             ))}
@@ -236,7 +236,7 @@ const PointText = ({
   <>
     <p>
       <strong>{group}</strong> is {percent(point.part)} of its mix
-      {point.certain ? "" : ", which may be chance"}
+      {point.significant ? "" : ", which may be chance"}
     </p>
     <p class="muted">
       {named ? "" : `layer ${point.layer}, expert ${point.expert} · `}
@@ -303,7 +303,7 @@ function drawPoint(context: CanvasRenderingContext2D, point: AtlasPoint, place: 
   const [x, y] = place(point);
   context.beginPath();
   context.arc(x, y, radius(point), 0, 2 * Math.PI);
-  if (point.certain) {
+  if (point.significant) {
     context.fillStyle = colour;
     context.globalAlpha = 0.85;
     context.fill();

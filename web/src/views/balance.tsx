@@ -1,5 +1,5 @@
 import { useRef } from "preact/hooks";
-import type { BalanceReport } from "../../../src/server/api/analysis.ts";
+import type { BalanceFacts } from "../../../src/views/facts/usage.ts";
 import type { ViewProps } from "../app.tsx";
 import { useBalance } from "../data/routing.ts";
 import { csv } from "../parts/csv.ts";
@@ -14,7 +14,7 @@ import { hideTooltip, showTooltip } from "../parts/tooltip.tsx";
 import { useWidth } from "../parts/use-width.ts";
 import { go, show } from "../route.ts";
 
-type LayerBalance = BalanceReport["layers"][number];
+type LayerBalance = BalanceFacts["layers"][number];
 
 /** How the work is spread over the experts of each layer. */
 export function BalanceView({ capture }: ViewProps) {
@@ -174,14 +174,14 @@ function Underused({ layer: { layer, underused } }: { readonly layer: LayerBalan
     <>
       <h3>Below half the fair share</h3>
       <ol class="list tall">
-        {underused.map(({ expert, count: used, share, interval, certain }) => (
+        {underused.map(({ expert, count: used, share, interval, significant }) => (
           <li key={expert}>
             <button type="button" class="row" onClick={() => go("expert", { layer, expert })}>
               <span>
                 E{expert} {used === 0 ? <strong class="warning-text">dead</strong> : percent(share)}
               </span>
               <span class="muted">
-                {certain ? "" : "perhaps: "}at most {percent(interval[1])} (95 %)
+                {significant ? "" : "perhaps: "}at most {percent(interval[1])} (95 %)
               </span>
             </button>
           </li>
@@ -202,7 +202,7 @@ function LoadCurves({
   chosen,
   svg,
 }: {
-  readonly report: BalanceReport;
+  readonly report: BalanceFacts;
   readonly chosen: LayerBalance;
   readonly svg: { current: SVGSVGElement | null };
 }) {
@@ -289,7 +289,7 @@ function LoadCurves({
   );
 }
 
-const balanceCsv = ({ layers, fairShare }: BalanceReport): string =>
+const balanceCsv = ({ layers, fairShare }: BalanceFacts): string =>
   csv(
     ["layer", "rank", "expert", "share", "times_fair_share", "layer_cv", "layer_max_vio", "layer_evenness"],
     layers.flatMap(({ layer, sorted, shares, cv, maxVio, entropy }) =>

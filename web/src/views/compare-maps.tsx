@@ -1,6 +1,6 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { Usage } from "../../../src/server/api/analysis.ts";
 import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { UsageFacts } from "../../../src/views/facts/usage.ts";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { Cell, HeatmapView } from "../canvas/heatmap-view.ts";
@@ -20,7 +20,7 @@ import { isDark, themeVersion } from "../theme.ts";
 import { mapHeight } from "./usage.tsx";
 
 /** Use of each expert over its fair share, `[layers, experts]`. */
-function timesFair({ layers, experts, fairShare }: Usage): Float32Array {
+function timesFair({ layers, experts, fairShare }: UsageFacts): Float32Array {
   const values = new Float32Array(layers.length * experts);
   layers.forEach(({ rows, counts }, line) => {
     for (let e = 0; e < experts; e++)
@@ -130,7 +130,7 @@ export function Maps({ a, b }: { readonly a: CaptureSummary; readonly b: Capture
 }
 
 interface SideMapProps {
-  readonly usage: Usage;
+  readonly usage: UsageFacts;
   readonly maps: {
     readonly left: Float32Array;
     readonly right: Float32Array;

@@ -1,5 +1,5 @@
-import type { ComparisonReport } from "../../../src/server/api/analysis.ts";
 import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { ComparisonFacts } from "../../../src/views/facts/comparison.ts";
 import { ApiError } from "../data/request.ts";
 import { useComparison } from "../data/routing.ts";
 import { amount, count, percent } from "../parts/numbers.ts";
@@ -85,7 +85,7 @@ export function TokenByToken({ a, b }: { readonly a: CaptureSummary; readonly b:
   );
 }
 
-const LayerTable = ({ layers }: { readonly layers: ComparisonReport["layers"] }) => (
+const LayerTable = ({ layers }: { readonly layers: ComparisonFacts["layers"] }) => (
   <div class="scroll-x">
     <table>
       <thead>

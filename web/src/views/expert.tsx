@@ -1,5 +1,7 @@
 import { useRef } from "preact/hooks";
-import type { ExpertLoad, GroupUsage, LayerAnalysis } from "../../../src/analysis/layer-analysis.ts";
+import type { GroupUsage } from "../../../src/analysis/measures/tallies/group-usage.ts";
+import type { ExpertLoad } from "../../../src/analysis/measures/usage.ts";
+import type { LayerAnalysis } from "../../../src/views/facts/analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { categoryColour } from "../colour/categories.ts";
@@ -15,7 +17,7 @@ import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
 import { go } from "../route.ts";
-import { Preferred, Tastes } from "./expert-tastes.tsx";
+import { HeaviestTokens, PreferredTokens } from "./expert-token-preferences.tsx";
 import { ExpertsAlike } from "./experts-alike.tsx";
 
 const PARTNERS = 5;
@@ -73,9 +75,9 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
       <div class="stack">
         <div class="card">
           <h2>How much it works</h2>
-          <Load load={data.experts[expert]!} rows={data.rows} />
+          <Load load={data.usage.experts[expert]!} rows={data.rows} />
         </div>
-        <Preferred taste={data.tastes[expert]} />
+        <PreferredTokens of={data.tokenPreferences[expert]} />
         <Partners layer={data} expert={expert} />
         <Flows capture={capture} layer={layer} expert={expert} />
       </div>
@@ -97,7 +99,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
             </p>
           </div>
         )}
-        <Tastes capture={capture} layer={layer} taste={data.tastes[expert]} />
+        <HeaviestTokens capture={capture} layer={layer} of={data.tokenPreferences[expert]} />
         {data.tokenClasses && (
           <div class="card">
             <h2>Which kinds of tokens</h2>
@@ -136,7 +138,7 @@ function barsOf(
 }
 
 function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number }) {
-  const { count: used, share, timesFair, interval, weightShare, state, certain } = load;
+  const { count: used, share, timesFair, interval, weightShare, state, significant } = load;
   return (
     <>
       <p class="figure">
@@ -145,7 +147,9 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
       {state !== "used" && (
         <p class="warning-text">
           <Term name="dead">{state === "dead" ? "Dead" : "Underused"}</Term>
-          {certain ? " in these tokens, beyond doubt at 95 %." : ", but these tokens are too few to be sure."}
+          {significant
+            ? " in these tokens, beyond doubt at 95 %."
+            : ", but these tokens are too few to be sure."}
         </p>
       )}
       <dl class="facts">
@@ -177,15 +181,15 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
 function Partners({ layer, expert }: { readonly layer: LayerAnalysis; readonly expert: number }) {
   const { coactivation } = layer;
   if (!coactivation) return null;
-  const row = coactivation.attraction?.[expert];
+  const row = coactivation.relativeLift?.[expert];
   const pairs = row
     ? row
-        .map((attraction, other) => ({ other, attraction }))
-        .filter(({ other, attraction }) => other !== expert && attraction !== null)
+        .map((lift, other) => ({ other, lift }))
+        .filter(({ other, lift }) => other !== expert && lift !== null)
     : [...coactivation.together, ...coactivation.apart]
         .filter(({ a, b }) => a === expert || b === expert)
-        .map(({ a, b, attraction }) => ({ other: a === expert ? b : a, attraction }));
-  const sorted = pairs.sort((a, b) => b.attraction! - a.attraction!).slice(0, PARTNERS);
+        .map(({ a, b, relativeLift }) => ({ other: a === expert ? b : a, lift: relativeLift }));
+  const sorted = pairs.sort((a, b) => b.lift! - a.lift!).slice(0, PARTNERS);
   return (
     <div class="card">
       <h2>
@@ -195,11 +199,11 @@ function Partners({ layer, expert }: { readonly layer: LayerAnalysis; readonly e
         <p class="muted">No pair of it stands out.</p>
       ) : (
         <ol class="list">
-          {sorted.map(({ other, attraction }) => (
+          {sorted.map(({ other, lift }) => (
             <li key={other}>
               <button type="button" class="row" onClick={() => go("expert", { expert: other })}>
                 <ExpertName layer={layer.layer} expert={other} short />
-                <span class="muted">{amount(attraction!)} × the usual pair</span>
+                <span class="muted">{amount(lift!)} × the usual pair</span>
               </button>
             </li>
           ))}
@@ -251,27 +255,27 @@ function Flows({ capture, layer, expert }: CardProps) {
 }
 
 function cardCsv(
-  { specialization, tokenClasses, tastes, experts }: LayerAnalysis,
+  { specialization, tokenClasses, tokenPreferences, usage }: LayerAnalysis,
   layer: number,
   expert: number,
 ): string {
-  const groups = (kind: string, usage: GroupUsage | null) =>
-    (usage?.groups ?? []).map((name, g) => [
+  const groups = (kind: string, of: GroupUsage | null) =>
+    (of?.groups ?? []).map((name, g) => [
       layer,
       expert,
       kind,
       name,
-      usage!.counts[g]![expert]!,
-      usage!.rows[g]!,
-      usage!.shares.qValues[g]![expert]!,
+      of!.counts[g]![expert]!,
+      of!.rows[g]!,
+      of!.shares.qValues[g]![expert]!,
     ]);
   return csv(
     ["layer", "expert", "kind", "name", "count_or_weight", "of", "q_value"],
     [
-      [layer, expert, "all", "", experts[expert]!.count, null, null],
+      [layer, expert, "all", "", usage.experts[expert]!.count, null, null],
       ...groups("label", specialization),
       ...groups("token class", tokenClasses),
-      ...(tastes[expert]?.byLift ?? []).map(({ text, count: served, of }) => [
+      ...(tokenPreferences[expert]?.byLift ?? []).map(({ text, count: served, of }) => [
         layer,
         expert,
         "preferred token",
@@ -280,7 +284,7 @@ function cardCsv(
         of,
         null,
       ]),
-      ...(tastes[expert]?.byWeight ?? []).map(({ text, weight }) => [
+      ...(tokenPreferences[expert]?.byWeight ?? []).map(({ text, weight }) => [
         layer,
         expert,
         "top weight",

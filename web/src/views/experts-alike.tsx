@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import type { Similarity } from "../../../src/server/api/analysis.ts";
+import type { SimilarityFacts } from "../../../src/views/facts/similarity.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
@@ -49,7 +49,7 @@ export function ExpertsAlike({ capture, layer, expert, onView }: AlikeProps) {
 }
 
 interface MapProps extends Pick<AlikeProps, "layer" | "expert" | "onView"> {
-  readonly data: Similarity;
+  readonly data: SimilarityFacts;
   readonly height: number;
 }
 
@@ -95,9 +95,9 @@ function SimilarityMap({ data, layer, expert, height, onView }: MapProps) {
   return (
     <div class="with-side narrow">
       <div class="strip-block">
-        <RampLegend scale={scale} title="Similarity φ" unit="" mark={{ value: 0, text: "chance" }} />
+        <RampLegend scale={scale} title="SimilarityFacts φ" unit="" mark={{ value: 0, text: "chance" }} />
         <Heatmap
-          label="Similarity to experts of other layers, layers by experts"
+          label="SimilarityFacts to experts of other layers, layers by experts"
           cells={cells}
           rows={rowAxis}
           columns={columnAxis}

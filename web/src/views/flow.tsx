@@ -1,4 +1,5 @@
-import type { LayerFlow, RoutingPaths } from "../../../src/analysis/capture-analysis.ts";
+import type { LayerFlow } from "../../../src/analysis/measures/flows.ts";
+import type { RoutingPaths } from "../../../src/analysis/measures/paths.ts";
 import type { ViewProps } from "../app.tsx";
 import { useAnalysis } from "../data/routing.ts";
 import { ExpertName } from "../parts/expert-name.tsx";

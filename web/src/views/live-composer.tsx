@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { ServedModel } from "../../../src/server/api/jobs.ts";
-import { count as short } from "../../../src/view/numbers.ts";
+import { count as short } from "../../../src/views/numbers.ts";
 import { loadCaptureList } from "../data/captures.ts";
 import { cancelRun, generate, liveBusy, watch, watching } from "../data/live-run.ts";
 import { param, show } from "../route.ts";

@@ -1,12 +1,13 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { CoactivationSummary, LayerAnalysis } from "../../../src/analysis/layer-analysis.ts";
+import type { CoactivationSummary } from "../../../src/analysis/measures/coactivation.ts";
+import type { LayerAnalysis } from "../../../src/views/facts/analysis.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { colourOf, DIVERGING_RAMP, hexPixel, inkOn, pixelCss } from "../colour/palette.ts";
 import { routedLayers } from "../data/captures.ts";
-import { useAttraction, useLayerAnalysis } from "../data/routing.ts";
+import { useCoactivation, useLayerAnalysis } from "../data/routing.ts";
 import { csv } from "../parts/csv.ts";
 import { currentExpert, ExpertSteps } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
@@ -19,7 +20,7 @@ import { hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
 import { Flow } from "./flow.tsx";
 
-/** Attraction is shown as a power of two: from a quarter to four times the usual pair. */
+/** Relative lift is shown as a power of two: from a quarter to four times the usual pair. */
 const LOG_TOP = 2;
 const PAIRS = 6;
 
@@ -49,7 +50,7 @@ export function PairsView({ capture }: ViewProps) {
 
 function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
   const analysis = useLayerAnalysis(capture, layer);
-  const attraction = useAttraction(capture, layer);
+  const lifts = useCoactivation(capture, layer);
   const view = useRef<HeatmapView | null>(null);
   const dark = isDark();
   const scale = useMemo(
@@ -63,18 +64,18 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
   );
   const order = analysis.data?.layer === layer ? analysis.data.coactivation?.order : undefined;
   const map = useMemo(() => {
-    if (!order || !attraction.data) return null;
+    if (!order || !lifts.data) return null;
     const n = order.length;
     const values = new Float32Array(n * n);
     order.forEach((a, row) => {
       order.forEach((b, column) => {
         // A pair that never met is as far apart as the scale goes.
-        const value = attraction.data![a * n + b]!;
+        const value = lifts.data![a * n + b]!;
         values[row * n + column] = value === 0 ? Number.NEGATIVE_INFINITY : Math.log2(value);
       });
     });
     return { values, cells: matrixCells(values, n, n, scale) };
-  }, [order, attraction.data, scale]);
+  }, [order, lifts.data, scale]);
   const axis = useMemo(() => ({ name: "expert", label: (at: number) => `${order?.[at] ?? ""}` }), [order]);
   useExports(
     map && order
@@ -97,7 +98,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
       : null,
   );
   if (analysis.state === "error") return <ErrorNote error={analysis.error} retry={analysis.retry} />;
-  if (attraction.state === "error") return <ErrorNote error={attraction.error} retry={attraction.retry} />;
+  if (lifts.state === "error") return <ErrorNote error={lifts.error} retry={lifts.retry} />;
   if (!map || !order || !analysis.data?.coactivation)
     return <Skeleton height={560} label="Finding experts that serve the same tokens" />;
   const n = order.length;
@@ -178,28 +179,29 @@ function liftSaid(log: number): string {
 const WEAK = 0.25;
 
 function PairLists({
-  layer: { layer, experts, rows },
+  layer: { layer, usage, rows },
   found,
 }: {
   readonly layer: LayerAnalysis;
   readonly found: CoactivationSummary;
 }) {
   const { together, apart, clusters, silhouette } = found;
+  const served = usage.experts;
   const groups = clusters.filter((cluster) => cluster.length > 1);
   const list = (pairs: CoactivationSummary["together"]) => (
     <ol class="list">
-      {pairs.slice(0, PAIRS).map(({ a, b, count: both, attraction }) => (
+      {pairs.slice(0, PAIRS).map(({ a, b, count: both, relativeLift }) => (
         <li key={`${a}/${b}`} class="row">
           <span>
             E{a} and E{b}
           </span>
           <span
             class="muted"
-            title={`Independent experts that serve as many tokens would share ${amount((experts[a]!.count * experts[b]!.count) / rows)}`}
+            title={`Independent experts that serve as many tokens would share ${amount((served[a]!.count * served[b]!.count) / rows)}`}
           >
             {both === 0
-              ? `never; by chance ${amount((experts[a]!.count * experts[b]!.count) / rows)}`
-              : `${amount(attraction)} ×, ${plural(both, "token")}`}
+              ? `never; by chance ${amount((served[a]!.count * served[b]!.count) / rows)}`
+              : `${amount(relativeLift)} ×, ${plural(both, "token")}`}
           </span>
         </li>
       ))}
@@ -208,11 +210,11 @@ function PairLists({
   return (
     <>
       <div class="card">
-        <h2>Seek each other's company</h2>
+        <h2>Serve the same tokens most</h2>
         {together.length > 0 ? list(together) : <p class="muted">No pair.</p>}
       </div>
       <div class="card">
-        <h2>Avoid each other</h2>
+        <h2>Serve the same tokens least</h2>
         {apart.length > 0 ? list(apart) : <p class="muted">No pair.</p>}
       </div>
       <div class="card">

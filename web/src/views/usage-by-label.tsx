@@ -18,7 +18,7 @@ export function LabelMap({ capture, scale }: ViewProps & { readonly scale: Colou
   const layers = routedLayers(capture);
   const { layer } = currentExpert(layers, capture.model.moe!.experts);
   const labels = capture.labels;
-  const byLabel = analysis.data?.layers.find((of) => of.layer === layer)?.byLabel;
+  const byLabel = analysis.data?.layers.find((of) => of.layer === layer)?.usage.byLabel;
   const map = useMemo(() => {
     if (!byLabel || !analysis.data) return null;
     const { experts, fairShare } = analysis.data;

@@ -144,7 +144,7 @@ export function UsageView({ capture }: ViewProps) {
         </div>
         <aside class="side">
           <ChosenExpert data={data} />
-          <StandOuts capture={capture} />
+          <SpecializedExperts capture={capture} />
         </aside>
       </div>
     </section>
@@ -228,13 +228,13 @@ function ChosenExpert({ data }: { readonly data: Usage | undefined }) {
 const SHOWN = 12;
 
 /** Experts that serve a label beyond chance. */
-function StandOuts({ capture }: ViewProps) {
+function SpecializedExperts({ capture }: ViewProps) {
   const analysis = useAnalysis(capture);
   if (capture.labels.length < 2) return null;
   return (
     <div class="card">
       <h2>
-        Stand out by label{" "}
+        Specialized experts{" "}
         <span class="muted">
           <Term name="qValue">q</Term> ≤ 0.05
         </span>
@@ -243,13 +243,13 @@ function StandOuts({ capture }: ViewProps) {
         <ErrorNote error={analysis.error} retry={analysis.retry} />
       ) : !analysis.data ? (
         <Skeleton height={SHOWN * 40} label="Testing which experts serve which label" />
-      ) : analysis.data.standOuts.length === 0 ? (
+      ) : analysis.data.specializedExperts.length === 0 ? (
         <p class="muted">
           No expert serves a label more than chance explains. More samples of each label may tell.
         </p>
       ) : (
         <ol class="list">
-          {analysis.data.standOuts
+          {analysis.data.specializedExperts
             .slice(0, SHOWN)
             .map(({ layer, expert, label, share, timesFair, qValue }) => (
               <li key={`${layer}/${expert}/${label}`}>

@@ -1,0 +1,206 @@
+import type { Capture } from "../../capture/capture.ts";
+import { checkCapture } from "../../capture/check-capture.ts";
+import { optionsReader, whole } from "../../core/options.ts";
+import type { MoeInfo } from "../../engines/engine.ts";
+import { RequestError } from "../../errors.ts";
+import { moeLayer } from "../../routing/moe-layer.ts";
+import { routedLayers } from "../rows/chosen.ts";
+import { columnsOf } from "../rows/row-columns.ts";
+import { readerOf } from "../rows/stream-reader.ts";
+import { signFlipTest } from "../statistics/randomization/sign-flip-test.ts";
+import { alignRows, type DivergingText } from "./alignment.ts";
+import { type ComparedSide, compareLayer } from "./compare-layer.ts";
+import {
+  type ComparedRows,
+  type FirstDisagreement,
+  firstDisagreements,
+  type MovedToken,
+  mostMoved,
+  NONE,
+} from "./compared-rows.ts";
+import { type UsageShift, usageShifts } from "./usage-shift.ts";
+
+export interface CompareOptions {
+  /**
+   * Random permutations of the usage test. Default 4999: p-values down to 0.0002. Up to 12 samples every permutation
+   * is tried.
+   */
+  readonly permutations?: number;
+  /** Same seed, same p-values. Default 0. */
+  readonly seed?: number;
+  /** Tokens listed in {@link CaptureComparison.moved}. Default 20. */
+  readonly tokens?: number;
+}
+
+const readOptions = optionsReader<CompareOptions>("compareCaptures", {
+  permutations: whole(1),
+  seed: whole(0, 0xffffffff),
+  tokens: whole(0),
+});
+
+/** How two captures route the same rows in one layer. */
+export interface LayerComparison {
+  /** Part of the rows with the same set of experts. */
+  readonly exact: number;
+  /** Mean of |A ∩ B| / topK. */
+  readonly overlap: number;
+  /** Part of the rows with the same best expert: that of most weight, the first where weights were not captured. */
+  readonly top1: number;
+  /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
+  readonly kl: number | null;
+  /** Mean Jensen-Shannon divergence in nats, at most ln 2; see {@link divergence}. */
+  readonly js: number | null;
+  /** Rows whose experts differ here and in no layer before. */
+  readonly firstToDiffer: number;
+  /** One entry per expert, in order. */
+  readonly experts: readonly UsageShift[];
+}
+
+export interface CaptureComparison {
+  readonly rows: ComparedRows;
+  /** Rows of A without a counterpart, because B kept other rows or samples. */
+  readonly onlyA: number;
+  readonly onlyB: number;
+  /** Where generated texts diverge; nothing behind is compared. */
+  readonly divergingTexts: readonly DivergingText[];
+  /** By 0-based layer, those whose routing both captures have. */
+  readonly layers: ReadonlyMap<number, LayerComparison>;
+  /** Part of the rows with the same experts in every layer compared. */
+  readonly exact: number;
+  /** Where each sample that differs at all does so first, in the order of the computation. */
+  readonly firstDisagreements: readonly FirstDisagreement[];
+  /** The rows whose routing differs most, most first. */
+  readonly moved: readonly MovedToken[];
+}
+
+/**
+ * Compare the routing of two captures, row by row: one model twice, quantised against full, fine-tuned against base,
+ * one engine against another.
+ *
+ * Rows are paired by sample and position and must be the same token. Rows that only one capture kept are counted and
+ * left out. Usage is tested by swapping A and B within samples; see {@link signFlipTest}. Of the captures a few
+ * thousand rows are in memory at a time, of the result some numbers a row.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` when the prompts or their tokenisation differ, when the models have different
+ *   numbers of layers or experts, when there is no row or layer in common, and for a wrong argument; `UNKNOWN_STREAM` when a capture has
+ *   neither expert ids nor router logits.
+ * @example
+ * const comparison = compareCaptures(await openCapture("full"), await openCapture("q4"));
+ * for (const [layer, { exact, kl }] of comparison.layers)
+ *   console.log(`layer ${layer}: ${(100 * exact).toFixed(1)} % of tokens keep their experts, KL ${kl} nats`);
+ */
+export function compareCaptures(a: Capture, b: Capture, options: CompareOptions = {}): CaptureComparison {
+  checkCapture("compareCaptures", "the first capture", a);
+  checkCapture("compareCaptures", "the second capture", b);
+  const { permutations = 4999, seed = 0, tokens = 20 } = readOptions(options);
+  const [moeA, moeB] = sameShape(a, b);
+  const { experts } = moeA;
+  const layers = layersInCommon(a, b);
+  const topK = topKOf(moeA, moeB, layers);
+  const alignment = alignRows(a, b);
+  const count = alignment.a.length;
+  if (count === 0) throw refused("they have no row (sample and position) in common");
+
+  const overlapOf = new Float64Array(count);
+  const jsOf = new Float64Array(count);
+  const firstLayer = new Int32Array(count).fill(NONE);
+  const [sideA, sideB] = [sideOf(a), sideOf(b)];
+  const sums = layers.map((layer) => {
+    const { differences, ...rest } = compareLayer(sideA, sideB, layer, alignment, (pair, shared, js) => {
+      overlapOf[pair]! += shared / topK(layer);
+      jsOf[pair]! += js;
+      if (shared < topK(layer) && firstLayer[pair] === NONE) firstLayer[pair] = layer;
+    });
+    // Tested at once: the differences by sample of one layer are in memory, not those of all.
+    const pValues = signFlipTest(differences, experts, permutations, seed);
+    return { ...rest, rowsA: count, rowsB: count, pValues };
+  });
+  const shifts = usageShifts(sums);
+
+  const column = (values: Int32Array) => Int32Array.from(alignment.a, (row) => values[row]!);
+  const rows: ComparedRows = {
+    length: count,
+    sample: column(a.rows.sample),
+    position: column(a.rows.position),
+    tokenId: column(a.rows.tokenId),
+    overlap: overlapOf.map((overlap) => overlap / layers.length),
+    js: sums.every(({ divergence }) => divergence) ? jsOf.map((js) => js / layers.length) : null,
+    firstLayer,
+  };
+  return {
+    rows,
+    onlyA: alignment.onlyA,
+    onlyB: alignment.onlyB,
+    divergingTexts: alignment.divergingTexts,
+    layers: new Map(
+      sums.map(({ exact, shared, top1, divergence }, i) => [
+        layers[i]!,
+        {
+          exact: exact / count,
+          overlap: shared / topK(layers[i]!) / count,
+          top1: top1 / count,
+          kl: divergence && divergence.kl / count,
+          js: divergence && divergence.js / count,
+          firstToDiffer: countOf(firstLayer, layers[i]!),
+          experts: shifts[i]!,
+        },
+      ]),
+    ),
+    exact: countOf(firstLayer, NONE) / count,
+    firstDisagreements: firstDisagreements(a, rows),
+    moved: mostMoved(a, rows, tokens),
+  };
+}
+
+const sideOf = (capture: Capture): ComparedSide => ({
+  model: capture.model,
+  columns: columnsOf(capture),
+  reader: readerOf(capture),
+});
+
+/** The routing of both models, which has the same shape. */
+function sameShape(a: Capture, b: Capture): [MoeInfo, MoeInfo] {
+  const [left, right] = [a.model, b.model];
+  if (!left.moe || !right.moe) {
+    const dense = left.moe ? right.name : left.name;
+    throw refused(`${dense} is dense: it has no experts`);
+  }
+  const facts = [
+    ["layers", left.layers, right.layers],
+    ["experts", left.moe.experts, right.moe.experts],
+    ["experts used per token", left.moe.topK, right.moe.topK],
+  ] as const;
+  for (const [what, ofA, ofB] of facts)
+    if (ofA !== ofB)
+      throw refused(
+        `A (${left.name}) has ${ofA} ${what}, B (${right.name}) ${ofB}; expert ids would not match`,
+      );
+  return [left.moe, right.moe];
+}
+
+/** Experts used per token, by layer. */
+function topKOf(a: MoeInfo, b: MoeInfo, layers: readonly number[]): (layer: number) => number {
+  const topK = (layer: number) => moeLayer(a, layer).topK;
+  const other = layers.find((layer) => topK(layer) !== moeLayer(b, layer).topK);
+  if (other !== undefined)
+    throw refused(
+      `in layer ${other} A uses ${topK(other)} experts per token and B ${moeLayer(b, other).topK}; their sets are never equal`,
+    );
+  return topK;
+}
+
+function layersInCommon(a: Capture, b: Capture): number[] {
+  const [left, right] = [routedLayers(a), routedLayers(b)];
+  const common = left.filter((layer) => right.includes(layer));
+  if (common.length === 0)
+    throw refused(
+      `A was captured in the layers ${left.join(", ")}, B in ${right.join(", ")}; none is in both`,
+    );
+  return common;
+}
+
+const countOf = (values: Int32Array, wanted: number) =>
+  values.reduce((count, value) => count + (value === wanted ? 1 : 0), 0);
+
+const refused = (why: string) =>
+  new RequestError("INVALID_ARGUMENT", `the captures cannot be compared: ${why}`);

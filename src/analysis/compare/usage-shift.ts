@@ -1,0 +1,81 @@
+import { argument, number, optionsReader, thing } from "../../core/options.ts";
+import { benjaminiHochberg } from "../statistics/benjamini-hochberg.ts";
+
+/** How an expert's use differs between A and B. */
+export interface UsageShift {
+  readonly expert: number;
+  /** Part of A's rows that used it. */
+  readonly shareA: number;
+  readonly shareB: number;
+  /** {@link shareB} - {@link shareA}; 0.05: five of a hundred rows more in B. */
+  readonly difference: number;
+  /** Two-sided: how often chance alone brings as much. */
+  readonly pValue: number;
+  /** Benjamini-Hochberg over all layers and experts of the call. */
+  readonly qValue: number;
+}
+
+/** What was counted and tested in one layer. */
+export interface ShiftTest {
+  /** Per expert the rows of A, of B, that used it. */
+  readonly countsA: ArrayLike<number>;
+  readonly countsB: ArrayLike<number>;
+  readonly rowsA: number;
+  readonly rowsB: number;
+  readonly pValues: Float64Array;
+}
+
+/** Each layer's shifts in order of expert, with q-values over everything that was tested. */
+export function usageShifts(tests: readonly ShiftTest[]): UsageShift[][] {
+  const q = benjaminiHochberg(tests.flatMap(({ pValues }) => [...pValues]));
+  let test = 0;
+  return tests.map(({ countsA, countsB, rowsA, rowsB, pValues }) =>
+    Array.from(pValues, (pValue, expert) => {
+      const shareA = countsA[expert]! / rowsA;
+      const shareB = countsB[expert]! / rowsB;
+      return { expert, shareA, shareB, difference: shareB - shareA, pValue, qValue: q[test++]! };
+    }),
+  );
+}
+
+/** A {@link UsageShift} with its layer. */
+export interface LayerShift extends UsageShift {
+  readonly layer: number;
+}
+
+/** What {@link compareCaptures} and {@link compareLabels} have in common. */
+export interface ShiftsByLayer {
+  readonly layers: ReadonlyMap<number, { readonly experts: readonly UsageShift[] }>;
+}
+
+export interface LargestShiftsOptions {
+  /** Only shifts with a q-value of at most this, e.g. 0.05. Default 1: all that shifted. */
+  readonly alpha?: number;
+}
+
+const readOptions = optionsReader<LargestShiftsOptions>("largestShifts", {
+  alpha: number("from 0 to 1", (value) => value >= 0 && value <= 1),
+});
+
+const hasShifts = thing<ShiftsByLayer>(
+  "what compareCaptures or compareLabels gives",
+  (value) => (value as ShiftsByLayer).layers instanceof Map,
+);
+
+/**
+ * The shifts of all layers, largest first.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
+ * @example
+ * const { layer, expert, difference } = largestShifts(compareCaptures(full, quantised), { alpha: 0.05 })[0]!;
+ */
+export function largestShifts(found: ShiftsByLayer, options: LargestShiftsOptions = {}): LayerShift[] {
+  const { layers } = argument("largestShifts", "the comparison", found, hasShifts);
+  const { alpha = 1 } = readOptions(options);
+  return [...layers]
+    .flatMap(([layer, { experts }]) => experts.map((shift) => ({ layer, ...shift })))
+    .filter(({ difference, qValue }) => difference !== 0 && qValue <= alpha)
+    .sort(
+      (a, b) => Math.abs(b.difference) - Math.abs(a.difference) || a.layer - b.layer || a.expert - b.expert,
+    );
+}

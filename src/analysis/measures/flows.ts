@@ -1,0 +1,201 @@
+import { schema } from "../../schema.ts";
+import { nLogN } from "../statistics/n-log-n.ts";
+import type { StreamGroupMeasure } from "./measure.ts";
+import { amounts, wholeNumber } from "./tallies/state-json.ts";
+
+/** How the experts of a layer follow from those of one before it. */
+export interface LayerFlow {
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+  /** Mutual information of the two layers' best experts, bits, less its bias by (experts - 1)^2 / (2 ln 2 rows). */
+  readonly information: number;
+  /** Entropy of the later layer's best expert, bits: the most that {@link information} can be. */
+  readonly entropy: number;
+  /** Pairs of experts that follow each other most beyond independence, those that add most to the information first. */
+  readonly edges: readonly FlowEdge[];
+}
+
+export interface FlowEdge {
+  readonly a: number;
+  readonly b: number;
+  /** Rows that used expert a in the layer `from` and expert b in the layer `to`. */
+  readonly count: number;
+  /** P(b | a), over all chosen experts. */
+  readonly probability: number;
+  /** P(b | a) / P(b). */
+  readonly lift: number;
+}
+
+/** Edges listed for a pair of layers. */
+const MAX_EDGES = 40;
+/** Edges that independent layers would have fewer rows of are not ranked; Cochran's rule (Biometrics 10, 1954). */
+const MIN_EXPECTED = 5;
+
+/** Two numbers per pair of experts. */
+interface State {
+  readonly group: readonly number[];
+  rows: number;
+  /** `[experts, experts]`: rows by best expert of both layers. */
+  readonly best: Uint32Array;
+  /** The same by every chosen expert: a row adds to topK x topK pairs. */
+  readonly all: Uint32Array;
+  readonly usedA: Float64Array;
+  readonly usedB: Float64Array;
+}
+
+/** From each scanned layer to the next one: which pairs of experts serve the same tokens. */
+export const flows: StreamGroupMeasure<"flows", readonly LayerFlow[], State, LayerFlow> = {
+  name: "flows",
+  scope: "layers",
+  cost: "count",
+  keeps: "chosen",
+  passes: 1,
+  groups: (layers) => layers.slice(1).map((to, i) => [layers[i]!, to]),
+  start: ({ experts }, group) => ({
+    group,
+    rows: 0,
+    best: new Uint32Array(experts * experts),
+    all: new Uint32Array(experts * experts),
+    usedA: new Float64Array(experts),
+    usedB: new Float64Array(experts),
+  }),
+  take(state, { rows, perRow, experts: [a, b] }, { experts }) {
+    countPairs(state, a!, b!, rows, perRow, experts);
+  },
+  group({ group, rows, best, all, usedA, usedB }, { experts }) {
+    const [from, to] = group as [number, number];
+    return { from, to, rows, ...informationOf(best, experts, rows), edges: edgesOf(all, usedA, usedB, rows) };
+  },
+  gather: (parts) => parts,
+  merge(a, b) {
+    const sum = <A extends Uint32Array | Float64Array>(x: A, y: A) => x.map((n, i) => n + y[i]!) as A;
+    return {
+      group: a.group,
+      rows: a.rows + b.rows,
+      best: sum(a.best, b.best),
+      all: sum(a.all, b.all),
+      usedA: sum(a.usedA, b.usedA),
+      usedB: sum(a.usedB, b.usedB),
+    };
+  },
+  toJson: ({ rows, best, all, usedA, usedB }) => ({
+    rows,
+    best: [...best],
+    all: [...all],
+    usedA: [...usedA],
+    usedB: [...usedB],
+  }),
+  fromJson: ({ experts }, group) =>
+    schema((z) => {
+      const counts = z
+        .array(wholeNumber())
+        .length(experts * experts)
+        .transform((values) => Uint32Array.from(values));
+      return z
+        .object({
+          rows: wholeNumber(),
+          best: counts,
+          all: counts,
+          usedA: amounts(experts),
+          usedB: amounts(experts),
+        })
+        .transform((state) => ({ ...state, group }));
+    })(),
+  schema: schema((z) => {
+    const count = z.int().nonnegative();
+    return z.array(
+      z.strictObject({
+        from: count,
+        to: count,
+        rows: count,
+        information: z.number().meta({ description: "mutual information of the best experts, bits" }),
+        entropy: z.number().meta({ description: "of the later layer's best expert, bits" }),
+        edges: z.array(
+          z.strictObject({
+            a: count,
+            b: count,
+            count,
+            probability: z.number().meta({ description: "P(b | a)" }),
+            lift: z.number().meta({ description: "P(b | a) / P(b)" }),
+          }),
+        ),
+      }),
+    );
+  }),
+  words: {
+    title: "From layer to layer",
+    text: "How much a layer's best expert tells of the next layer's, and which experts follow which.",
+    uncertainty:
+      "none; the information's bias is taken off, edges with fewer than 5 expected tokens are not ranked",
+    terms: {
+      flow: {
+        title: "Flow",
+        text: "How often a token that used one expert goes on to another in the next MoE layer, against chance.",
+        formula: "P(a in this layer and b in the next) / (P(a) P(b))",
+      },
+    },
+  },
+};
+
+function countPairs(
+  state: State,
+  a: Uint8Array | Uint16Array,
+  b: Uint8Array | Uint16Array,
+  rows: number,
+  topK: number,
+  experts: number,
+): void {
+  const { best, all, usedA, usedB } = state;
+  state.rows += rows;
+  for (let row = 0; row < rows; row++) {
+    const at = row * topK;
+    best[a[at]! * experts + b[at]!]!++;
+    for (let i = at; i < at + topK; i++) {
+      usedA[a[i]!]!++;
+      usedB[b[i]!]!++;
+      for (let j = at; j < at + topK; j++) all[a[i]! * experts + b[j]!]!++;
+    }
+  }
+}
+
+/**
+ * Mutual information of a table's rows and columns, less its bias, and the entropy of its columns, in bits.
+ *
+ * Source of the correction: Miller, "Note on the bias of information estimates" (1955), with the categories that occur.
+ */
+function informationOf(table: Uint32Array, experts: number, rows: number) {
+  const a = new Float64Array(experts);
+  const b = new Float64Array(experts);
+  let joint = 0;
+  for (let i = 0; i < experts; i++)
+    for (let j = 0; j < experts; j++) {
+      const n = table[i * experts + j]!;
+      a[i]! += n;
+      b[j]! += n;
+      joint += nLogN(n);
+    }
+  const sum = (values: Float64Array) => values.reduce((total, n) => total + nLogN(n), 0);
+  const occurring = (values: Float64Array) => values.reduce((count, n) => count + (n > 0 ? 1 : 0), 0);
+  const plugIn = Math.log2(rows) + (joint - sum(a) - sum(b)) / rows;
+  const bias = ((occurring(a) - 1) * (occurring(b) - 1)) / (2 * Math.LN2 * rows);
+  return {
+    information: rows === 0 ? 0 : Math.max(0, plugIn - bias),
+    entropy: rows === 0 ? 0 : Math.max(0, Math.log2(rows) - sum(b) / rows),
+  };
+}
+
+/** The pairs above independence, by what they add to the mutual information: frequent and unlikely ones first. */
+function edgesOf(table: Uint32Array, usedA: Float64Array, usedB: Float64Array, rows: number): FlowEdge[] {
+  const experts = usedA.length;
+  const edges: FlowEdge[] = [];
+  for (let a = 0; a < experts; a++)
+    for (let b = 0; b < experts; b++) {
+      const count = table[a * experts + b]!;
+      const expected = (usedA[a]! * usedB[b]!) / rows;
+      if (expected >= MIN_EXPECTED && count > expected)
+        edges.push({ a, b, count, probability: count / usedA[a]!, lift: count / expected });
+    }
+  const contribution = ({ count, lift }: FlowEdge) => count * Math.log(lift);
+  return edges.sort((x, y) => contribution(y) - contribution(x)).slice(0, MAX_EDGES);
+}

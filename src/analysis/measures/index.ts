@@ -1,0 +1,19 @@
+/**
+ * The registry of measures: a line each, under the measure's name. What is here is computed by `analyzeCapture`, stands
+ * in `--json`, in the server's answers and in reports, and has its words in the glossaries.
+ */
+export { balance } from "./balance.ts";
+export { coactivation } from "./coactivation.ts";
+export { entropy } from "./entropy.ts";
+export { flows } from "./flows.ts";
+export { hiddenStates } from "./hidden-states.ts";
+export { margin } from "./margin.ts";
+export { paths } from "./paths.ts";
+export { phases } from "./phases.ts";
+export { positions } from "./positions.ts";
+export { specialization } from "./specialization.ts";
+export { specializedExperts } from "./specialized-experts.ts";
+export { texts } from "./texts.ts";
+export { tokenClasses } from "./token-classes.ts";
+export { tokenPreferences } from "./token-preferences.ts";
+export { usage } from "./usage.ts";

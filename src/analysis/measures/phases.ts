@@ -1,0 +1,21 @@
+import type { LayerMeasure } from "./measure.ts";
+import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
+import { type WithinText, withinText } from "./tallies/within-text.ts";
+
+/** Usage by phase, prompt against generated; phases rotated within samples. */
+export const phases: LayerMeasure<"phases", Drift | null, WithinText, TestedDrift | null> = {
+  name: "phases",
+  scope: "layer",
+  cost: "test",
+  keeps: withinText,
+  layer: ({ phases: of }) => of,
+  across: drifts,
+  schema: driftSchema,
+  words: {
+    title: "Prompt and generated text",
+    text: "Whether the use of experts differs between prompts and what was generated, which also differs in content and comes last.",
+    uncertainty:
+      "p-values from phases rotated within texts, q-values over all layers and groups; no intervals",
+    terms: {},
+  },
+};

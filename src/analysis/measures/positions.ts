@@ -1,0 +1,29 @@
+import type { LayerMeasure } from "./measure.ts";
+import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
+import { type WithinText, withinText } from "./tallies/within-text.ts";
+
+/** Usage by position in the text; positions rotated within samples. */
+export const positions: LayerMeasure<"positions", Drift | null, WithinText, TestedDrift | null> = {
+  name: "positions",
+  scope: "layer",
+  cost: "test",
+  keeps: withinText,
+  layer: ({ positions: of }) => of,
+  across: drifts,
+  schema: driftSchema,
+  words: {
+    title: "Drift along the text",
+    text: "Whether the use of experts changes with the position in the text.",
+    uncertainty:
+      "p-values from positions rotated within texts, q-values over all layers and groups; no intervals",
+    terms: {
+      drift: {
+        title: "Divergence of a part",
+        unit: "nats",
+        text: "How far the use of experts in a part of the texts is from their use in all other tokens: 0 is the same use, ln 2 shares no expert. Few tokens alone give some.",
+        formula: "Jensen-Shannon divergence of the two usages",
+        source: "Lin, IEEE Trans. Inf. Theory 37, 1991",
+      },
+    },
+  },
+};

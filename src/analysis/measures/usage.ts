@@ -1,0 +1,158 @@
+import { schema } from "../../schema.ts";
+import { wilsonInterval } from "../statistics/wilson.ts";
+import { underusedExperts } from "../underused-experts.ts";
+import type { StreamMeasure } from "./measure.ts";
+import {
+  type ExpertCounts,
+  expertCounts,
+  labelCounts,
+  totalCounts,
+  type UsageCounts,
+} from "./tallies/expert-counts.ts";
+
+/** How much work each expert of a layer does. */
+export interface LayerLoad {
+  /** One entry per expert, in order. */
+  readonly experts: readonly ExpertLoad[];
+  /** Of the labels that have rows, in the order of {@link CaptureAnalysis.labels}. */
+  readonly byLabel: readonly LabelUsage[];
+}
+
+export interface ExpertLoad {
+  readonly expert: number;
+  /** Rows that used it. */
+  readonly count: number;
+  /** ... as part of the layer's rows. */
+  readonly share: number;
+  /** {@link share} over the fair share; 1 is fair. */
+  readonly timesFair: number;
+  /** 95 % Wilson interval of {@link share}; rows taken as independent. */
+  readonly interval: readonly [low: number, high: number];
+  /** Sum of its mixing weights over the rows, and its part of the layer's; `null` when weights are not known. */
+  readonly weight: number | null;
+  readonly weightShare: number | null;
+  /** `dead`: no row used it. `underused`: below half the fair share. */
+  readonly state: "dead" | "underused" | "used";
+  /** Whether the rows suffice for that: the whole interval lies below half the fair share. */
+  readonly significant: boolean;
+}
+
+export interface LabelUsage {
+  readonly label: string | null;
+  readonly rows: number;
+  /** Per expert. */
+  readonly counts: readonly number[];
+  readonly weights: readonly number[] | null;
+}
+
+const CONFIDENCE = 0.95;
+
+/** How often each expert was chosen, over all rows and by label. */
+export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> = {
+  name: "usage",
+  scope: "layer",
+  cost: "count",
+  keeps: expertCounts,
+
+  layer(state, { experts }) {
+    const byLabel = labelCounts(state);
+    return {
+      experts: expertLoads(
+        totalCounts(
+          byLabel.map(([, counts]) => counts),
+          experts,
+        ),
+      ),
+      byLabel: byLabel
+        .filter(([, { rows }]) => rows > 0)
+        .map(([label, { rows, counts, weights }]) => ({
+          label,
+          rows,
+          counts: [...counts],
+          weights: weights && [...weights],
+        })),
+    };
+  },
+
+  schema: schema((z) => {
+    const count = z.number().nonnegative();
+    return z.strictObject({
+      experts: z.array(
+        z.strictObject({
+          expert: z.int().nonnegative(),
+          count: count.meta({ description: "rows that used it" }),
+          share: z.number().meta({ description: "count / rows" }),
+          timesFair: z.number().meta({ description: "share / fair share; 1 is fair" }),
+          interval: z
+            .tuple([z.number(), z.number()])
+            .meta({ description: "95 % Wilson interval of the share" }),
+          weight: z.number().nullable().meta({ description: "sum of its mixing weights" }),
+          weightShare: z.number().nullable().meta({ description: "its part of the layer's weight" }),
+          state: z.enum(["dead", "underused", "used"]),
+          significant: z.boolean().meta({ description: "the whole interval lies below half the fair share" }),
+        }),
+      ),
+      byLabel: z.array(
+        z.strictObject({
+          label: z.string().nullable(),
+          rows: count,
+          counts: z.array(count).meta({ description: "by expert" }),
+          weights: z.array(z.number()).nullable().meta({ description: "by expert" }),
+        }),
+      ),
+    });
+  }),
+
+  words: {
+    title: "Expert usage",
+    text: "How often each expert was chosen, over all tokens and for each label.",
+    uncertainty:
+      "95 % Wilson score interval of each share; tokens are taken as independent, so it is too narrow",
+    terms: {
+      usage: {
+        title: "Usage against fair share",
+        text: "Part of the tokens that used an expert, divided by what it would serve if all served alike. 1 is fair, 2 is twice its share, 0 is never.",
+        formula: "(tokens that used it / tokens) / (top-k / experts)",
+      },
+      fairShare: {
+        title: "Fair share",
+        text: "The part of the tokens that each expert would serve if all served alike.",
+        formula: "top-k / experts",
+      },
+      weight: {
+        title: "Expert weight",
+        text: "What the engine multiplied an expert's output with before adding the outputs up, after normalisation and scaling.",
+      },
+      dead: {
+        title: "Dead expert",
+        text: "No token of these rows chose it. Few rows leave experts unused by chance; a capture says so where the rows suffice.",
+      },
+      interval: {
+        title: "95 % interval",
+        text: "Where the share lies beyond these tokens. They are taken as independent, so it is rather too narrow.",
+        formula: "Wilson score interval",
+        source: "Wilson, J. Am. Stat. Assoc. 22, 1927",
+      },
+    },
+  },
+};
+
+function expertLoads(all: UsageCounts): ExpertLoad[] {
+  const { rows, counts, weights } = all;
+  const under = new Map(
+    underusedExperts(all, { confidence: CONFIDENCE }).map((found) => [found.expert, found]),
+  );
+  const choices = counts.reduce((sum, count) => sum + count, 0);
+  const weightTotal = weights?.reduce((sum, weight) => sum + weight, 0) ?? 0;
+  return Array.from(counts, (count, expert) => ({
+    expert,
+    count,
+    share: rows === 0 ? 0 : count / rows,
+    timesFair: choices === 0 ? 0 : (count * counts.length) / choices,
+    interval: rows === 0 ? [0, 1] : wilsonInterval(count, rows, CONFIDENCE),
+    weight: weights && weights[expert]!,
+    weightShare: weights && weightTotal > 0 ? weights[expert]! / weightTotal : null,
+    state: count === 0 ? "dead" : under.has(expert) ? "underused" : "used",
+    significant: under.get(expert)?.significant ?? false,
+  }));
+}

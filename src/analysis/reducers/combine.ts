@@ -1,0 +1,41 @@
+import { schema } from "../../schema.ts";
+import { parseJson } from "../measures/tallies/state-json.ts";
+import { type Reducer, sharedBatch } from "./reducer.ts";
+
+/** The results by reducer; each reducer checks its own. */
+const PARTS = schema((z) => z.record(z.string(), z.unknown()));
+
+type Reducers<R> = { readonly [K in keyof R]: Reducer<R[K]> };
+
+/**
+ * Several reducers as one, over the same rows.
+ *
+ * @example
+ * const reducer = combine({ usage: usageReducer(), entropy: entropyReducer() });
+ * const { usage, entropy } = await llm.capture(prompts, { into: reducer });
+ */
+export function combine<R extends object>(reducers: Reducers<R>): Reducer<R> {
+  const names = Object.keys(reducers) as (keyof R & string)[];
+  const each = <T>(of: <K extends keyof R & string>(name: K) => T) =>
+    Object.fromEntries(names.map((name) => [name, of(name)]));
+  return {
+    async open(header) {
+      for (const name of names) await reducers[name].open(header);
+    },
+    async write(batch) {
+      const shared = sharedBatch(batch);
+      for (const name of names) await reducers[name].write(shared);
+    },
+    async close(end) {
+      const results: Partial<R> = {};
+      for (const name of names) results[name] = await reducers[name].close(end);
+      return results as R;
+    },
+    merge: (a, b) => each((name) => reducers[name].merge(a[name], b[name])) as R,
+    toJson: (result) => each((name) => reducers[name].toJson(result[name])),
+    fromJson: (json) => {
+      const parts = parseJson(PARTS(), json, names.join(", "));
+      return each((name) => reducers[name].fromJson(parts[name])) as R;
+    },
+  };
+}

@@ -1,0 +1,41 @@
+import { entropy } from "../measures/entropy.ts";
+import type { RoutingShape, StreamTally } from "../measures/measure.ts";
+import type { MomentsByLabel } from "../measures/tallies/row-moments.ts";
+import type { RowMean } from "../row-means.ts";
+import { tallySpec } from "./measure-reducer.ts";
+import { type Reducer, reducerOf } from "./reducer.ts";
+
+/** Mean routing entropies of a corpus. */
+export interface CorpusEntropy extends RoutingShape {
+  /** By 0-based layer. */
+  readonly layers: ReadonlyMap<number, CorpusMean>;
+}
+
+export interface CorpusMean extends RowMean {
+  /** What the mean follows from, over all rows and by label; what `merge` puts together. */
+  readonly moments: MomentsByLabel;
+}
+
+/**
+ * Mean routing entropy per layer in nats, as `routingEntropy` gives it for a capture, with the rows it is the mean of.
+ * Needs `router_logits`. Holds seven numbers a layer and label.
+ */
+export const entropyReducer = (): Reducer<CorpusEntropy> =>
+  reducerOf({
+    ...tallySpec("entropy", entropy.keeps as StreamTally<MomentsByLabel>),
+    publish: ({ experts, topK, states }) => ({
+      experts,
+      topK,
+      layers: new Map(
+        [...states].map(([key, moments]) => {
+          const { rows, sum } = moments.all;
+          return [Number(key), { rows, mean: sum / rows, moments }];
+        }),
+      ),
+    }),
+    reduced: ({ experts, topK, layers }) => ({
+      experts,
+      topK,
+      states: new Map([...layers].map(([layer, { moments }]) => [String(layer), moments])),
+    }),
+  });

@@ -1,0 +1,124 @@
+import type { RowLabels } from "../../capture/rows.ts";
+import type { StreamName, StreamType } from "../../capture/streams.ts";
+import { type Tensor, type TensorDataTypes, tensor } from "../../capture/tensor.ts";
+import type { ModelInfo } from "../../engines/engine.ts";
+import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
+import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
+import { columnsWithin, type RowColumns } from "./row-columns.ts";
+import type { StreamReader } from "./stream-reader.ts";
+
+/**
+ * Some rows of one layer with their labels. A stream is read when somebody asks for it, and once for all who do; so is
+ * what follows from it.
+ */
+export class LayerChunk implements RowLabels, ChosenRows {
+  /** Index of the first row among those that are scanned. */
+  readonly from: number;
+  readonly rows: number;
+  readonly sample: Int32Array;
+  readonly position: Int32Array;
+  readonly tokenId: Int32Array;
+  readonly phase: Uint8Array;
+  readonly #model: ModelInfo;
+  readonly #layer: number;
+  readonly #values: LayerValues;
+  readonly #known = new Map<StreamName, unknown>();
+  #chosen: Pick<ChosenRows, "ids" | "weights"> | null = null;
+  #logits: Tensor<"float32"> | null = null;
+  #entropy: Float64Array | null = null;
+  #margin: Float64Array | null = null;
+
+  /**
+   * @param labels of these rows.
+   * @param values of these rows; `null` for a stream the layer has not.
+   */
+  constructor(
+    model: ModelInfo,
+    layer: number,
+    from: number,
+    rows: number,
+    labels: RowLabels,
+    values: LayerValues,
+  ) {
+    this.from = from;
+    this.rows = rows;
+    this.sample = labels.sample;
+    this.position = labels.position;
+    this.tokenId = labels.tokenId;
+    this.phase = labels.phase;
+    this.#model = model;
+    this.#layer = layer;
+    this.#values = values;
+  }
+
+  /** Chosen experts, `[rows, topK]`. @throws as `chosenIn`. */
+  get ids(): Uint16Array {
+    return this.#choose().ids;
+  }
+
+  /** Their mixing weights, `[rows, topK]`; `null` when ids were captured without them. @throws as `chosenIn`. */
+  get weights(): Float32Array | null {
+    return this.#choose().weights ?? this.#read("expert_weights");
+  }
+
+  get topK(): number {
+    return this.ids.length / this.rows;
+  }
+
+  /** `[rows, experts]`; `null` when they were not captured. */
+  get logits(): Tensor<"float32"> | null {
+    const data = this.#read("router_logits");
+    this.#logits ??= data && tensor("float32", [this.rows, data.length / this.rows], data);
+    return this.#logits;
+  }
+
+  /** Routing entropy of each row in nats; `null` without logits. */
+  get entropy(): Float64Array | null {
+    this.#entropy ??= this.logits && rowEntropy(this.logits);
+    return this.#entropy;
+  }
+
+  /** Margin of each row in logits; `null` without logits. */
+  get margin(): Float64Array | null {
+    this.#margin ??= this.logits && rowMargin(this.logits, this.ids);
+    return this.#margin;
+  }
+
+  /** Weights of captured ids are left to who asks for them. */
+  #choose(): Pick<ChosenRows, "ids" | "weights"> {
+    this.#chosen ??= chosenIn(this.#model, this.#layer, (stream) =>
+      stream === "expert_weights" ? null : this.#read(stream),
+    );
+    return this.#chosen;
+  }
+
+  #read<S extends StreamName>(stream: S): TensorDataTypes[StreamType<S>] | null {
+    if (!this.#known.has(stream)) this.#known.set(stream, this.#values(stream));
+    return this.#known.get(stream) as TensorDataTypes[StreamType<S>] | null;
+  }
+}
+
+/** Rows `[from, to)` of one layer. */
+export function layerChunk(
+  reader: StreamReader,
+  model: ModelInfo,
+  columns: RowColumns,
+  layer: number,
+  from: number,
+  to: number,
+): LayerChunk {
+  const values: LayerValues = (stream) =>
+    reader.has(stream, layer) ? reader.read(stream, layer, from, to) : null;
+  return new LayerChunk(model, layer, from, to - from, columnsWithin(columns, from, to), values);
+}
+
+/** One layer from its first row to its last, a few thousand rows at a time. */
+export function* layerChunks(
+  reader: StreamReader,
+  model: ModelInfo,
+  columns: RowColumns,
+  layer: number,
+): Generator<LayerChunk> {
+  for (const [from, to] of rowChunks(columns.length))
+    yield layerChunk(reader, model, columns, layer, from, to);
+}

@@ -1,0 +1,34 @@
+import type { GroupMeasure } from "../measures/measure.ts";
+import { rowChunks } from "../rows/chosen.ts";
+import { columnsWithin } from "../rows/row-columns.ts";
+import type { IdColumn, ScanWork } from "./scan-layer.ts";
+
+/**
+ * Give a measure the same rows of several layers, as often as it must see them. Nothing is read: the layers' experts
+ * were kept while they were scanned.
+ *
+ * @param experts by layer of the group, `[rows, perRow]`.
+ */
+export function scanGroup(
+  { scope, columns }: Pick<ScanWork, "scope" | "columns">,
+  measure: GroupMeasure,
+  group: readonly number[],
+  experts: readonly IdColumn[],
+): unknown {
+  const state = measure.start(scope, group);
+  const perRow = columns.length === 0 ? 0 : experts[0]!.length / columns.length;
+  for (let pass = 0; pass < measure.passes; pass++) {
+    if (pass > 0) measure.next?.(state, scope, pass);
+    for (const [from, to] of rowChunks(columns.length)) {
+      const rows = {
+        from,
+        rows: to - from,
+        perRow,
+        experts: experts.map((ids) => ids.subarray(from * perRow, to * perRow)),
+        ...columnsWithin(columns, from, to),
+      };
+      measure.take(state, rows, scope, pass);
+    }
+  }
+  return measure.group(state, scope);
+}

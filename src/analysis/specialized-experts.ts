@@ -1,0 +1,48 @@
+import { argument, number, optionsReader, thing } from "../core/options.ts";
+import { farthestFirst, type SpecializedExpert } from "./measures/specialized-experts.ts";
+import type { Specialization } from "./specialization.ts";
+
+export interface SpecializedExpertsOptions {
+  /** Accepted part of false ones among them. Default 0.05. */
+  readonly alpha?: number;
+}
+
+const readOptions = optionsReader<SpecializedExpertsOptions>("specializedExperts", {
+  alpha: number("from 0 to 1", (value) => value >= 0 && value <= 1),
+});
+
+const isSpecialization = thing<Specialization>(
+  "what specialization() gives",
+  (value) => "fairShare" in value && (value as Specialization).layers instanceof Map,
+);
+
+/**
+ * The (layer, expert, label) that specialise: above the fair share, and with a q-value of at most `alpha` that the label
+ * matters. The farthest above fair come first.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
+ * @example
+ * for (const { layer, expert, label, share, pValue } of specializedExperts(specialization(capture)).slice(0, 5))
+ *   console.log(`L${layer} E${expert} serves ${(100 * share).toFixed(0)} % of ${label} (p = ${pValue})`);
+ */
+export function specializedExperts(
+  found: Specialization,
+  options: SpecializedExpertsOptions = {},
+): SpecializedExpert[] {
+  const { fairShare, layers } = argument("specializedExperts", "the first argument", found, isSpecialization);
+  const { alpha = 0.05 } = readOptions(options);
+  return [...layers]
+    .flatMap(([layer, { experts }]) =>
+      experts.flatMap(({ expert, byLabel }) =>
+        Array.from(byLabel, ([label, of]) => ({
+          layer,
+          expert,
+          label,
+          timesFair: of.share / fairShare,
+          ...of,
+        })),
+      ),
+    )
+    .filter(({ share, qValue }) => share > fairShare && qValue <= alpha)
+    .sort(farthestFirst);
+}

@@ -1,0 +1,98 @@
+import type { Tensor } from "../../capture/tensor.ts";
+import { EXP_REACH, expWithinReach, fastExp } from "../../routing/exp.ts";
+
+/**
+ * Routing entropy of each row in nats: -sum p ln p with p = softmax of the logits. From 0 (one expert gets
+ * everything) to ln(experts) (undecided).
+ *
+ * Source: EasySteer's MOE_CAPTURE_USAGE, "routing entropy", without its 1e-10: p ln p is 0 where p is 0.
+ *
+ * @param logits router logits `[rows, experts]`.
+ */
+export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
+  const experts = dims.at(-1) ?? 0;
+  const entropy = new Float64Array(experts === 0 ? 0 : data.length / experts);
+  for (let row = 0; row < entropy.length; row++) {
+    const [from, to] = [row * experts, (row + 1) * experts];
+    const nats = closeEntropy(data, from, to);
+    entropy[row] = Number.isNaN(nats) ? anyEntropy(data, from, to) : nats;
+  }
+  return entropy;
+}
+
+/**
+ * With d = logit - shift and Z = sum e^d: H = ln Z - sum d e^d / Z, with no logarithm of a tiny p. Any shift gives the
+ * same number, and the first logit spares a search.
+ *
+ * @returns NaN when the logits are not finite or lie further from the first than the table of e^d reaches.
+ */
+function closeEntropy(logits: Float32Array, from: number, to: number): number {
+  const shift = logits[from]!;
+  let z = 0;
+  let weighted = 0;
+  for (let i = from; i < to; i++) {
+    const d = logits[i]! - shift;
+    if (!(Math.abs(d) < EXP_REACH)) return Number.NaN;
+    const e = expWithinReach(d);
+    z += e;
+    weighted += d * e;
+  }
+  return inNats(z, weighted);
+}
+
+/** The same for any logits: shifted by the greatest, e^d cannot overflow. */
+function anyEntropy(logits: Float32Array, from: number, to: number): number {
+  const shift = maxOf(logits, from, to);
+  let z = 0;
+  let weighted = 0;
+  for (let i = from; i < to; i++) {
+    const d = logits[i]! - shift;
+    const e = fastExp(d);
+    z += e;
+    // e^-Infinity is 0, and its product NaN.
+    if (e !== 0) weighted += d * e;
+  }
+  return inNats(z, weighted);
+}
+
+/** -0 and rounding below 0 are no entropies. */
+const inNats = (z: number, weighted: number) => Math.max(0, Math.log(z) - weighted / z);
+
+function maxOf(values: Float32Array, from: number, to: number): number {
+  let max = values[from]!;
+  for (let i = from + 1; i < to; i++) if (values[i]! > max) max = values[i]!;
+  return max;
+}
+
+/**
+ * Margin of each row's choice, in logits: the lowest logit among the chosen experts minus the highest among the
+ * others. Small: another expert nearly served this token. Negative: a selection bias or group limit overrode the
+ * logits. Infinity when all experts are chosen.
+ *
+ * @param logits router logits `[rows, experts]`.
+ * @param ids chosen experts `[rows, topK]`, in any order.
+ */
+export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<number>): Float64Array {
+  const experts = dims.at(-1) ?? 0;
+  const rows = experts === 0 ? 0 : data.length / experts;
+  const topK = ids.length / rows;
+  const margins = new Float64Array(rows);
+  // The row that last chose each expert, so that nothing has to be cleared between rows.
+  const chosenBy = new Int32Array(experts).fill(-1);
+  for (let row = 0; row < rows; row++) {
+    const from = row * experts;
+    let lowest = Infinity;
+    for (let i = row * topK; i < (row + 1) * topK; i++) {
+      chosenBy[ids[i]!] = row;
+      lowest = Math.min(lowest, data[from + ids[i]!]!);
+    }
+    let highest = -Infinity;
+    for (let e = 0; e < experts; e++) {
+      // As Math.max, but faster: most logits end at the first comparison, and a NaN passes it and stays.
+      const logit = data[from + e]!;
+      if (!(logit <= highest) && chosenBy[e] !== row) highest = Number.isNaN(highest) ? highest : logit;
+    }
+    margins[row] = lowest - highest;
+  }
+  return margins;
+}

@@ -1,0 +1,32 @@
+import type { Capture } from "../../capture/capture.ts";
+import { type Parsed, schema } from "../../schema.ts";
+import { engineFacts, modelFacts } from "./model.ts";
+
+/** What was compared: a capture, by what it is of. */
+export const comparedCapture = schema((z) =>
+  z.strictObject({
+    model: modelFacts(),
+    engine: engineFacts(),
+    rows: z.int().nonnegative(),
+    complete: z.boolean(),
+  }),
+);
+
+export const sideOf = ({ model, engine, rows, complete }: Capture): Parsed<typeof comparedCapture> => ({
+  model,
+  engine: { kind: engine.kind, version: engine.version },
+  rows: rows.length,
+  complete,
+});
+
+/** How an expert's use differs between A and B. */
+export const shift = schema((z) =>
+  z.strictObject({
+    expert: z.int().nonnegative(),
+    shareA: z.number().meta({ description: "part of A's rows that used it" }),
+    shareB: z.number(),
+    difference: z.number().meta({ description: "shareB - shareA" }),
+    pValue: z.number().meta({ description: "two-sided" }),
+    qValue: z.number().meta({ description: "Benjamini-Hochberg over all layers and experts" }),
+  }),
+);

@@ -1,0 +1,38 @@
+import type { LabelComparison } from "../../analysis/compare/compare-labels.ts";
+import type { Capture } from "../../capture/capture.ts";
+import { type Parsed, schema } from "../../schema.ts";
+import { comparedCapture, shift, sideOf } from "./compared-capture.ts";
+
+const FORMAT = "moescope.label-comparison/1";
+
+/** Two labels of a capture: what `compare --labels --json` prints and the terminal shows. */
+export const labelComparisonFacts = schema((z) => {
+  const count = z.int().nonnegative();
+  return z.strictObject({
+    format: z.literal(FORMAT),
+    capture: comparedCapture(),
+    labels: z.tuple([z.string(), z.string()]),
+    samples: z.tuple([count, count]).meta({ description: "of each label" }),
+    rows: z.tuple([count, count]).meta({ description: "of each label" }),
+    layers: z.array(
+      z.strictObject({
+        layer: count,
+        mutualInformation: z.number().meta({ description: "of (expert, label), bits" }),
+        chanceInformation: z.number().meta({ description: "the same with permuted labels, on average" }),
+        pValue: z.number(),
+        experts: z.array(shift()),
+      }),
+    ),
+  });
+});
+export type LabelComparisonFacts = Parsed<typeof labelComparisonFacts>;
+
+/** @param found what `compareLabels` gave for the capture. */
+export const labelComparisonOf = (capture: Capture, found: LabelComparison): LabelComparisonFacts => ({
+  format: FORMAT,
+  capture: sideOf(capture),
+  labels: [...found.labels],
+  samples: [...found.samples],
+  rows: [...found.rows],
+  layers: [...found.layers].map(([layer, { experts, ...of }]) => ({ layer, ...of, experts: [...experts] })),
+});

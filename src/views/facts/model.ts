@@ -1,0 +1,14 @@
+import type { z } from "zod";
+import type { ModelInfo } from "../../engines/engine.ts";
+import { schema } from "../../schema.ts";
+import { modelRecord } from "../../store/manifest.ts";
+
+/** `ModelInfo`, as every fact has it; of a stored capture with the hash of the weights, where that is known. */
+export const modelFacts = schema(
+  (z) =>
+    modelRecord().extend({
+      sha256: z.string().nullable().optional(),
+    }) as unknown as z.ZodType<ModelInfo>,
+);
+
+export const engineFacts = schema((z) => z.strictObject({ kind: z.string(), version: z.string() }));

@@ -1,0 +1,172 @@
+import { describe, expect, test } from "vitest";
+import { MemorySink } from "../../src/capture/memory.ts";
+import * as api from "../../src/index.ts";
+import { drive, syntheticRun } from "../store/synthetic.ts";
+
+const capture = await drive(syntheticRun({ lengths: [6, 5, 4, 7] }), new MemorySink());
+const usage = api.expertUsage(capture);
+const found = api.compareCaptures(capture, capture, { permutations: 9 });
+const specialized = api.specialization(capture, { permutations: 9 });
+const analysis = await api.analyzeCapture(capture, { permutations: 9 });
+const logits = new Map(capture.routerLogits);
+const llm = { capture: async () => capture } as unknown as Parameters<typeof api.hs.getMoeRouterLogits>[0];
+
+/** Every exported function of analysis, advice, export and `hs` that takes options, called with some. */
+const CALLS: Record<string, (options: object) => unknown> = {
+  analyzeCapture: (options) => api.analyzeCapture(capture, options),
+  compareCaptures: (options) => api.compareCaptures(capture, capture, options),
+  compareLabels: (options) => api.compareLabels(capture, "label 0", "label 1", options),
+  specialization: (options) => api.specialization(capture, options),
+  specializedExperts: (options) => api.specializedExperts(specialized, options),
+  largestShifts: (options) => api.largestShifts(found, options),
+  underusedExperts: (options) => api.underusedExperts(usage.layers.get(1)!, options),
+  advisePlacement: (options) => api.advisePlacement("model.gguf", usage, { vram: 1, ...options }),
+  reportHtml: (options) => api.reportHtml(analysis, options),
+  "hs.analyzeExpertUsage": (options) => api.hs.analyzeExpertUsage(logits, options),
+  "hs.getMoeRouterLogits": (options) => api.hs.getMoeRouterLogits(llm, ["a"], options),
+  "hs.getMoeRouterLogitsGenerate": (options) =>
+    api.hs.getMoeRouterLogitsGenerate(llm, { prompts: ["a"], ...options }),
+  "hs.getAllHiddenStates": (options) => api.hs.getAllHiddenStates(llm, ["a"], options),
+};
+
+/** What a call is refused with, thrown or as a rejection. */
+async function refusal(call: () => unknown): Promise<{ code?: string; message: string; name: string }> {
+  try {
+    await call();
+  } catch (error) {
+    const { code, message, name } = error as api.RequestError;
+    return { code, message, name };
+  }
+  return { message: "was accepted", name: "" };
+}
+
+describe("an unknown option", () => {
+  test.each(Object.entries(CALLS))("is refused by %s", async (name, call) => {
+    expect(await refusal(() => call({ nonsense: 1 }))).toMatchObject({
+      name: "RequestError",
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining(`${name} has no option "nonsense"`),
+    });
+  });
+
+  test("that is nearly one says which", async () => {
+    const meant = async (call: () => unknown) => (await refusal(call)).message;
+    expect(await meant(() => CALLS.analyzeCapture!({ on_progress: 1 }))).toContain(
+      "did you mean onProgress?",
+    );
+    expect(await meant(() => CALLS.advisePlacement!({ context_size: 1 }))).toContain(
+      "did you mean contextSize?",
+    );
+    expect(await meant(() => CALLS["hs.analyzeExpertUsage"]!({ top_k: 1 }))).toContain("did you mean topK?");
+    expect(await meant(() => CALLS["hs.getMoeRouterLogitsGenerate"]!({ max_tokens: 1 }))).toContain(
+      "did you mean maxTokens?",
+    );
+    expect(await meant(() => CALLS["hs.getAllHiddenStates"]!({ split_by_samples: true }))).toContain(
+      "did you mean splitBySamples?",
+    );
+  });
+});
+
+describe("a wrong value", () => {
+  const cases: [string, () => unknown, string][] = [
+    [
+      "measures",
+      () => api.analyzeCapture(capture, { measures: ["usages" as "usage"] }),
+      "did you mean usage?",
+    ],
+    ["layers", () => api.analyzeCapture(capture, { layers: 3 as never }), "layers must be an array, got 3"],
+    [
+      "permutations",
+      () => api.compareCaptures(capture, capture, { permutations: 0 }),
+      "permutations must be",
+    ],
+    ["unit", () => api.specialization(capture, { unit: "token" as "row" }), "one of sample, row"],
+    ["alpha", () => api.largestShifts(found, { alpha: 5 }), "alpha must be a number from 0 to 1, got 5"],
+    [
+      "vram",
+      () => api.advisePlacement("model.gguf", usage, { vram: "12GiB" as unknown as number }),
+      'vram must be a number of bytes from 0, as in 12 * 2 ** 30, got "12GiB"',
+    ],
+    [
+      "no vram",
+      () => api.advisePlacement("model.gguf", usage, {} as { vram: number }),
+      "advisePlacement needs the option vram",
+    ],
+    ["title", () => api.reportHtml(analysis, { title: 3 as unknown as string }), "title must be text, got 3"],
+    [
+      "tokenRange",
+      () => api.hs.analyzeExpertUsage(logits, { tokenRange: [0.5, null] }),
+      "tokenRange must be [start, end], whole numbers or null, got [0.5,null]",
+    ],
+  ];
+  test.each(cases)("of %s is refused", async (_, call, message) => {
+    expect(await refusal(call)).toMatchObject({
+      name: "RequestError",
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining(message),
+    });
+  });
+});
+
+describe("what is no capture, usage or analysis", () => {
+  const path = "run1" as never;
+  const cases: [string, () => unknown, string][] = [
+    [
+      "analyzeCapture",
+      () => api.analyzeCapture(path),
+      'a capture (of openCapture or llm.capture), got "run1"',
+    ],
+    [
+      "analyzeCapture of a promise",
+      () => api.analyzeCapture(Promise.resolve(capture) as never),
+      "await it first",
+    ],
+    ["compareCaptures", () => api.compareCaptures(path, "run2" as never), "the first capture must be"],
+    ["compareCaptures", () => api.compareCaptures(capture, path), "the second capture must be"],
+    ["compareLabels", () => api.compareLabels(path, "a", "b"), "must be a capture"],
+    [
+      "compareLabels of no label",
+      () => api.compareLabels(capture, undefined as never, "b"),
+      "the first label",
+    ],
+    ["coactivation", () => api.coactivation(path), "must be a capture"],
+    ["expertUsage", () => api.expertUsage(path), "must be a capture"],
+    ["routingEntropy", () => api.routingEntropy({} as never), "must be a capture"],
+    ["routingMargin", () => api.routingMargin(path), "must be a capture"],
+    ["specialization", () => api.specialization(path), "must be a capture"],
+    ["specializedExperts", () => api.specializedExperts(capture as never), "what specialization() gives"],
+    ["largestShifts", () => api.largestShifts(capture as never), "what compareCaptures or compareLabels"],
+    ["pruneCandidates", () => api.pruneCandidates(path), "must be a capture"],
+    ["routedExperts", () => api.routedExperts(path), "must be a capture"],
+    ["streamArray", () => api.streamArray(path, "expert_ids"), "must be a capture"],
+    ["usageTable", () => api.usageTable(capture as never), "what expertUsage or a usage reducer gives"],
+    ["expertLoad", () => api.expertLoad(capture.model, capture as never), "what expertUsage or a usage"],
+    ["advisePlacement", () => api.advisePlacement("m", capture as never, { vram: 1 }), "what expertUsage"],
+    ["reportHtml", () => api.reportHtml(capture as never), "what analyzeCapture gives"],
+    [
+      "reportHtml of some measures",
+      async () => api.reportHtml((await api.analyzeCapture(capture, { measures: ["usage"] })) as never),
+      "when it is asked for all measures",
+    ],
+    ["exportCapture", () => api.exportCapture(path, "npy", "out"), "must be a capture"],
+    [
+      "exportCapture's format",
+      () => api.exportCapture(capture, "csv" as "npy", "out"),
+      "did you mean usage-csv?",
+    ],
+    [
+      "exportCapture's path",
+      () => api.exportCapture(capture, "npy", undefined as never),
+      "the path must be text",
+    ],
+    ["hs.analyzeExpertUsage", () => api.hs.analyzeExpertUsage(capture as never), "router logits by layer"],
+    ["reducer", () => api.reducer(api.measures.specialization as never), "analyzeCapture"],
+  ];
+  test.each(cases)("is refused by %s", async (_, call, message) => {
+    expect(await refusal(call)).toMatchObject({
+      name: "RequestError",
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining(message),
+    });
+  });
+});
