@@ -1,6 +1,7 @@
 import type { EmbeddingInfo } from "../core/embedding.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, list, unchecked } from "../core/options.ts";
 import type { Finished } from "../core/request.ts";
 import { PHASES, type Phase, type RowLabels } from "../core/rows.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
@@ -224,7 +225,8 @@ export class Capture {
    * @throws RequestError `INVALID_ARGUMENT` when one of them does not exist.
    */
   only(samples: Iterable<number>): Capture {
-    const spans = [...new Set(samples)]
+    const chosen = argument("only", "the samples", samples, list<number>(unchecked));
+    const spans = [...new Set(chosen)]
       .sort((a, b) => a - b)
       .map((index) => {
         const { length } = this.sample(index).rows;

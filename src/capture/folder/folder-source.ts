@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
+import { describedDims } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -74,7 +75,10 @@ class FolderSource implements CaptureSource {
   }
 
   dims(stream: StreamName, layer: number): readonly number[] {
-    return folderDims(this.#values, stream, layer);
+    // Without a row the manifest does not tell how wide one is.
+    return this.labels.sample.length === 0 && this.#values.streams[stream]!.dims === undefined
+      ? describedDims(this.header.model, stream, layer)
+      : folderDims(this.#values, stream, layer);
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
