@@ -151,13 +151,7 @@ export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export type { GenerateOptions } from "./run/generate-options.ts";
-export type {
-  CaptureOptions,
-  LanguageModel,
-  Progress,
-  RunOptions,
-  TokenEvent,
-} from "./run/language-model.ts";
+export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
 export {
   inspectModel,
   type LlamaLoadOptions,
@@ -170,6 +164,7 @@ export {
 } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt.ts";
+export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
 export type { DownloadProgress } from "./sources/resolve.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -3,9 +3,10 @@ import { MemorySink } from "../capture/memory.ts";
 import { safeText } from "../core/safe-text.ts";
 import type { Sink } from "../core/sink.ts";
 import type { StartProgress } from "../engines/vllm/options.ts";
-import type { LanguageModel, RunOptions } from "../run/language-model.ts";
+import type { LanguageModel } from "../run/language-model.ts";
 import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
 import type { Prompt } from "../run/prompts/prompt.ts";
+import type { RunOptions } from "../run/run-options.ts";
 import type { DownloadProgress } from "../sources/resolve.ts";
 import type { CommandContext } from "./command.ts";
 

@@ -141,7 +141,7 @@ export function plannedStreams({ streams = DEFAULT_STREAMS, attention }: PlanOpt
 }
 
 /** Sizes of the axes that a model's description tells, in one layer. */
-export function sizesOf(
+function sizesOf(
   { hiddenSize, moe }: ModelInfo,
   layer: number,
 ): { experts: number; top_k: number; hidden: number } {

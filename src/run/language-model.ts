@@ -8,6 +8,7 @@ import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, GraphTensor } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, text } from "../core/options.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
@@ -15,32 +16,19 @@ import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
-import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
+import { type GenerateOptions, generationOf } from "./generate-options.ts";
 import { encodePrompt, type Prompt, promptLabel } from "./prompts/prompt.ts";
+import {
+  type CaptureOptions,
+  type RunOptions,
+  readCaptureOptions,
+  readResumeOptions,
+  readStreamOptions,
+  readTensorsOptions,
+  readTokenizeOptions,
+  type TokenizeOptions,
+} from "./run-options.ts";
 import { assertSameModel, storedRun } from "./stored-run.ts";
-
-/** Where a run stands; counts only grow. */
-export interface Progress {
-  /** Samples that have ended. */
-  readonly samples: number;
-  readonly totalSamples: number;
-  /** Tokens that went through the model. */
-  readonly tokens: number;
-  /** At most this many will: prompts plus `maxTokens` each. */
-  readonly totalTokens: number;
-}
-
-/** What to run and what to keep of it, wherever the rows go. */
-export interface RunOptions extends PlanOptions, GenerateOptions {
-  /** Aborting rejects with the signal's reason; rows already in a folder stay there. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-export interface CaptureOptions extends RunOptions {
-  /** A folder to stream to. Default: memory. */
-  readonly into?: string;
-}
 
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
 export interface TokenEvent {
@@ -90,8 +78,16 @@ export class LanguageModel implements AsyncDisposable {
     return this.#engine.contextSize;
   }
 
-  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
-    return this.#engine.tokenize(text, options);
+  /**
+   * The token ids of a text.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   */
+  async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
+    return this.#engine.tokenize(
+      argument("tokenize", "the text", content, text),
+      readTokenizeOptions(options),
+    );
   }
 
   /**
@@ -120,6 +116,7 @@ export class LanguageModel implements AsyncDisposable {
    * loaded.
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
+    options = readTensorsOptions(options);
     if (this.#engine.tensors) return this.#engine.tensors(options);
     throw new RequestError("INVALID_ARGUMENT", `${this.#engine.kind} does not tell the tensors it computes`);
   }
@@ -144,6 +141,7 @@ export class LanguageModel implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
+    options = readCaptureOptions(options);
     const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
@@ -162,6 +160,7 @@ export class LanguageModel implements AsyncDisposable {
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
+    options = readResumeOptions(options);
     const run = await storedRun(folder);
     if (run.complete) return openCapture(folder);
     assertSameModel(run, this.info, await this.#engine.modelHash());
@@ -176,6 +175,7 @@ export class LanguageModel implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: Omit<RunOptions, "onProgress"> = {},
   ): AsyncGenerator<TokenEvent, void, void> {
+    options = readStreamOptions(options);
     if (options.select?.last !== undefined)
       throw new RequestError(
         "INVALID_ARGUMENT",
@@ -202,7 +202,7 @@ export class LanguageModel implements AsyncDisposable {
     const list = isBatch(prompts) ? prompts : [prompts as Prompt];
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
-    const generation = checkGeneration(options);
+    const generation = generationOf(options);
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -364,7 +364,9 @@ export class LanguageModel implements AsyncDisposable {
 /** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
 function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
   if (!Array.isArray(prompts)) return false;
-  return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
+  return !prompts.some(
+    (item) => typeof item === "number" || (typeof item === "object" && item !== null && "role" in item),
+  );
 }
 
 /** The last token is drawn, and does not go through the model. */

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
+import { argument, text } from "../../core/options.ts";
 import { describedDims } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
@@ -20,6 +21,7 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
  */
 export async function openCapture(folder: string): Promise<Capture> {
+  argument("openCapture", "the folder", folder, text);
   return captureIn(folder, await readManifest(folder));
 }
 
