@@ -1,9 +1,9 @@
-import { makeAbort } from "../src/engines/llama/abort.ts";
-import { findGpuLibraries, type GpuChoice } from "../src/engines/llama/gpu.ts";
-import { findLibrary } from "../src/engines/llama/library.ts";
-import { NativeTokens } from "../src/engines/llama/native-tokens.ts";
-import { CONTROL } from "../src/engines/llama/protocol.ts";
-import { Session } from "../src/engines/llama/session.ts";
+import { CONTROL } from "../src/engines/llama/host/protocol.ts";
+import { makeAbort } from "../src/engines/llama/native/abort.ts";
+import { findGpuLibraries, type GpuChoice } from "../src/engines/llama/native/gpu.ts";
+import { findLibrary } from "../src/engines/llama/native/library.ts";
+import { NativeTokens } from "../src/engines/llama/run/native-tokens.ts";
+import { Session } from "../src/engines/llama/run/session.ts";
 
 /**
  * The least that generates: llama.cpp in this thread, one sequence, greedy, in a loop of decode and sample. What

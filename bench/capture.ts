@@ -5,9 +5,9 @@
  *     npm run bench -- MODEL.gguf [--threads 2] [--runs 7] [--tokens 200] [--gpu cuda] [--only decode]
  */
 import { parseArgs } from "node:util";
-import type { RunEnd, Sink } from "../src/capture/sink.ts";
-import type { GpuChoice } from "../src/engines/llama/gpu.ts";
-import { load } from "../src/load.ts";
+import type { RunEnd, Sink } from "../src/core/sink.ts";
+import type { GpuChoice } from "../src/engines/llama/native/gpu.ts";
+import { load } from "../src/run/load.ts";
 import { BareLoop } from "./bare-loop.ts";
 
 const { values, positionals } = parseArgs({

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
-import { planFor } from "../src/capture/plan.ts";
-import { makeAbort } from "../src/engines/llama/abort.ts";
-import { GateCheck } from "../src/engines/llama/gate-check.ts";
-import { inspectFile } from "../src/engines/llama/gguf.ts";
+import { planFor } from "../src/core/plan.ts";
 import { modelShape } from "../src/engines/llama/graph/model-shape.ts";
-import { findLibrary } from "../src/engines/llama/library.ts";
-import { CONTROL } from "../src/engines/llama/protocol.ts";
-import { run } from "../src/engines/llama/run.ts";
-import { Session } from "../src/engines/llama/session.ts";
+import { CONTROL } from "../src/engines/llama/host/protocol.ts";
+import { inspectFile } from "../src/engines/llama/model/gguf.ts";
+import { makeAbort } from "../src/engines/llama/native/abort.ts";
+import { findLibrary } from "../src/engines/llama/native/library.ts";
+import { run } from "../src/engines/llama/run/run.ts";
+import { Session } from "../src/engines/llama/run/session.ts";
+import { GateCheck } from "../src/engines/llama/tap/gate-check.ts";
 
 /**
  * What it costs to check, on the first rows of each layer, that experts and weights are what the gate makes of its

@@ -4,6 +4,9 @@
  *
  * For new code `llm.capture(...)` says more: it labels every row with its token, and brings the experts really used.
  */
+
+export { softmax } from "./gating/softmax.ts";
+export { type TopK, topk } from "./gating/topk.ts";
 export {
   type AnalyzeExpertUsageOptions,
   analyzeExpertUsage,
@@ -22,5 +25,3 @@ export {
   type SplitOptions,
 } from "./hs/router-logits.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
-export { softmax } from "./routing/softmax.ts";
-export { type TopK, topk } from "./routing/topk.ts";

@@ -107,32 +107,11 @@ export {
   type RowSpan,
   type Rows,
 } from "./capture/capture.ts";
+export { type FolderOptions, FolderSink } from "./capture/folder/folder-sink.ts";
+export { openCapture } from "./capture/folder/folder-source.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
-export type { AttentionOptions, PlannedStream, RowSelection } from "./capture/plan.ts";
-export type { Phase, RowBatch, RowLabels } from "./capture/rows.ts";
-export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./capture/sink.ts";
-export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./capture/streams.ts";
-export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./capture/tensor.ts";
-export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./engines/embedding.ts";
-export type {
-  EngineSettings,
-  Finished,
-  FinishReason,
-  GraphTensor,
-  MediaSpan,
-  ModelInfo,
-  MoeInfo,
-  MoeLayer,
-  Sampling,
-} from "./engines/engine.ts";
-export type { ModelFile } from "./engines/llama/gguf.ts";
-export type { GpuChoice, GpuKind } from "./engines/llama/gpu.ts";
-export type { LlamaOptions } from "./engines/llama/options.ts";
-export type { TensorOverride } from "./engines/llama/placement.ts";
-export type { PromptFacts } from "./engines/llama/prompt-facts.ts";
-export type { Strategy } from "./engines/llama/tap.ts";
-export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
-export type { ServerOptions } from "./engines/vllm/server-engine.ts";
+export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./core/embedding.ts";
+export type { GraphTensor } from "./core/engine.ts";
 export {
   CaptureError,
   EngineError,
@@ -140,18 +119,45 @@ export {
   ModelError,
   MoescopeError,
   RequestError,
-} from "./errors.ts";
+} from "./core/errors.ts";
+export type { Gating } from "./core/gating.ts";
+export type { ModelInfo, MoeInfo, MoeLayer } from "./core/model-info.ts";
+export { moeLayer } from "./core/moe-layer.ts";
+export type { AttentionOptions, PlannedStream, RowSelection } from "./core/plan.ts";
+export type { EngineSettings, Finished, FinishReason, MediaSpan, Sampling } from "./core/request.ts";
+export type { Phase, RowBatch, RowLabels } from "./core/rows.ts";
+export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./core/sink.ts";
+export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./core/streams.ts";
+export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./core/tensor.ts";
+export type { ModelFile } from "./engines/llama/model/gguf.ts";
+export type { PromptFacts } from "./engines/llama/model/prompt-facts.ts";
+export type { GpuChoice, GpuKind } from "./engines/llama/native/gpu.ts";
+export type { LlamaOptions } from "./engines/llama/options.ts";
+export type { TensorOverride } from "./engines/llama/run/placement.ts";
+export type { Strategy } from "./engines/llama/tap/tap.ts";
+export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
+export type { ServerOptions } from "./engines/vllm/server/server-engine.ts";
 export { type ExpertLoadTable, expertLoad } from "./export/expert-load.ts";
 export { exportCapture } from "./export/export-capture.ts";
 export { EXPORT_FORMATS, type ExportFormat } from "./export/formats.ts";
-export type { NpyArray, NpyType } from "./export/npy.ts";
-export { npyBytes } from "./export/npy.ts";
 export { type RoutedExperts, routedExperts, type SampleSpan } from "./export/routed-experts.ts";
 export { type StreamArray, streamArray } from "./export/stream-arrays.ts";
 export { type UsageRow, usageTable } from "./export/usage-table.ts";
-export type { GenerateOptions } from "./generate-options.ts";
+export type { NpyArray, NpyType } from "./formats/npy.ts";
+export { npyBytes } from "./formats/npy.ts";
+export { type Routing, route } from "./gating/route.ts";
+export { softmax } from "./gating/softmax.ts";
+export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
+export type { GenerateOptions } from "./run/generate-options.ts";
+export type {
+  CaptureOptions,
+  LanguageModel,
+  Progress,
+  RunOptions,
+  TokenEvent,
+} from "./run/language-model.ts";
 export {
   inspectModel,
   type LlamaLoadOptions,
@@ -161,23 +167,9 @@ export {
   type ServerLoadOptions,
   selectionBias,
   type VllmLoadOptions,
-} from "./load.ts";
-export type {
-  CaptureOptions,
-  LanguageModel,
-  Progress,
-  RunOptions,
-  TokenEvent,
-} from "./model.ts";
-export type { DownloadProgress } from "./models/resolve.ts";
-export type { ChatMessage, MessagePart } from "./prompts/message.ts";
-export type { MultiModalData, Prompt, PromptObject } from "./prompts/prompt.ts";
-export type { Gating } from "./routing/gating.ts";
-export { moeLayer } from "./routing/moe-layer.ts";
-export { type Routing, route } from "./routing/route.ts";
-export { softmax } from "./routing/softmax.ts";
-export { type TopK, topk } from "./routing/topk.ts";
-export { type FolderOptions, FolderSink } from "./store/folder-sink.ts";
-export { openCapture } from "./store/folder-source.ts";
-export { type StoredRun, storedRun } from "./store/stored-run.ts";
+} from "./run/load.ts";
+export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
+export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt.ts";
+export { type StoredRun, storedRun } from "./run/stored-run.ts";
+export type { DownloadProgress } from "./sources/resolve.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

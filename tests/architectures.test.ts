@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { packageRoot } from "../src/package-root.ts";
+import { packageRoot } from "../src/core/package-root.ts";
 import { architecturesPage, known } from "./fixtures/architectures-page.ts";
 import { families } from "./fixtures/families.ts";
 import { readNotKnown, readResults } from "./fixtures/results.ts";

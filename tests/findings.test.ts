@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { packageRoot } from "../src/package-root.ts";
+import { packageRoot } from "../src/core/package-root.ts";
 
 /**
  * The commands of docs/findings.md, run in order, print what stands below them. Processors differ in the last bits of

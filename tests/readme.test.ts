@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { packageRoot } from "../src/package-root.ts";
+import { packageRoot } from "../src/core/package-root.ts";
 
 /**
  * Every TypeScript example of the README runs as it stands, as a user would run it: from the package's folder, with

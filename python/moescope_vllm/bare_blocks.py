@@ -65,7 +65,7 @@ class BareBlock:
 
     @property
     def gating(self) -> dict[str, Any]:
-        """The `Gating` of src/routing/gating.ts, as the block's forward has it."""
+        """The `Gating` of src/core/gating.ts, as the block's forward has it."""
         rule = {"score": "softmax", "chosenBy": "scores", "normalize": self.kind.normalize(self.module), "scale": 1.0}
         return {**rule, "selectionBias": False, "groups": None, "weighted": "outputs"}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .moe_layers import MoeLayer
     from .witness import Said
 
-#: The `Gating` of src/routing/gating.ts.
+#: The `Gating` of src/core/gating.ts.
 Gating = dict[str, Any]
 
 _SCORES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}

@@ -25,7 +25,7 @@ MakePlace = Callable[..., Place | None]
 @dataclass(frozen=True)
 class MoeLayer:
     """number: in the whole model. experts: slots the router chooses among, zero experts counted, which come last. gating: the `Gating`
-    of src/routing/gating.ts, None where nobody can be asked. scale: the factor the model applies to the experts' sum instead of to
+    of src/core/gating.ts, None where nobody can be asked. scale: the factor the model applies to the experts' sum instead of to
     their weights. refused: streams that it does not have, with why. mark: puts its taps where :data:`MakePlace` says.
 
     runner: vLLM's own layer; None where that is another kind."""

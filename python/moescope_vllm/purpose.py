@@ -1,4 +1,4 @@
-"""What a model was loaded for, in the words of the TypeScript side (`src/engines/embedding.ts`)."""
+"""What a model was loaded for, in the words of the TypeScript side (`src/core/embedding.ts`)."""
 
 from __future__ import annotations
 

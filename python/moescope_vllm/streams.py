@@ -1,4 +1,4 @@
-"""The streams this engine delivers; `src/capture/streams.ts` defines what they mean."""
+"""The streams this engine delivers; `src/core/streams.ts` defines what they mean."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 import { checkUsage } from "../analysis/check-usage.ts";
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
+import { ModelError, RequestError } from "../core/errors.ts";
+import type { ModelInfo } from "../core/model-info.ts";
 import {
   abortSignal,
   argument,
@@ -10,11 +12,9 @@ import {
   text,
   whole,
 } from "../core/options.ts";
-import type { ModelInfo } from "../engines/engine.ts";
-import type { CacheType } from "../engines/llama/cache-size.ts";
-import { ModelError, RequestError } from "../errors.ts";
-import type { ReferenceOptions } from "../load.ts";
-import { resolveModel } from "../models/resolve.ts";
+import type { CacheType } from "../engines/llama/model/cache-size.ts";
+import type { ReferenceOptions } from "../run/load.ts";
+import { resolveModel } from "../sources/resolve.ts";
 import { type PlacementAdvice, placeExperts } from "./placement.ts";
 
 export interface PlacementOptions extends ReferenceOptions {
@@ -69,8 +69,8 @@ export async function advisePlacement(
   const { vram, contextSize, kvType = "f16", batchSize = 512, ...reach } = readOptions(options);
   const { path, source } = await resolveModel(reference, reach);
   // Loaded when needed: importing the library should be quick.
-  const { modelInfo, readHeader } = await import("../engines/llama/gguf.ts");
-  const { footprint } = await import("../engines/llama/footprint.ts");
+  const { modelInfo, readHeader } = await import("../engines/llama/model/gguf.ts");
+  const { footprint } = await import("../engines/llama/model/footprint.ts");
   const header = await readHeader(path);
   const model = modelInfo(header, source);
   if (!model.moe)

@@ -1,6 +1,6 @@
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
-import { EXPERTS } from "../engines/llama/expert-tensors.ts";
-import type { Footprint } from "../engines/llama/footprint.ts";
+import { EXPERTS } from "../engines/llama/model/expert-tensors.ts";
+import type { Footprint } from "../engines/llama/model/footprint.ts";
 import { hottestShare } from "./hottest-share.ts";
 import { largestFit } from "./largest-fit.ts";
 

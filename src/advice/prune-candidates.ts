@@ -3,7 +3,7 @@ import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
 import { wilsonInterval } from "../analysis/statistics/wilson.ts";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
-import { RequestError } from "../errors.ts";
+import { RequestError } from "../core/errors.ts";
 import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
 type Interval = readonly [low: number, high: number];

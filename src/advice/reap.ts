@@ -1,7 +1,7 @@
 import { chosenRows, hasStream } from "../analysis/rows/chosen.ts";
 import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
 import type { Capture } from "../capture/capture.ts";
-import { moeLayer } from "../routing/moe-layer.ts";
+import { moeLayer } from "../core/moe-layer.ts";
 
 /** How much an expert adds to its layer's output where it is used. */
 export interface ReapScore {

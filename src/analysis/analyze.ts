@@ -1,8 +1,8 @@
 import { availableParallelism } from "node:os";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
+import { RequestError } from "../core/errors.ts";
 import { abortSignal, callback, list, oneOf, optionsReader, text, whole } from "../core/options.ts";
-import { RequestError } from "../errors.ts";
 import { ANALYSIS_FORMAT, type CaptureAnalysis } from "./capture-analysis.ts";
 import type { Cost, Measure, ScanSettings } from "./measures/measure.ts";
 import { allMeasures, type MeasureName, withSources } from "./measures/registry.ts";

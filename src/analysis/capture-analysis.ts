@@ -1,4 +1,4 @@
-import type { ModelInfo } from "../engines/engine.ts";
+import type { ModelInfo } from "../core/model-info.ts";
 import type { ScanSettings } from "./measures/measure.ts";
 import type { CaptureResults, LayerResults, MeasureName } from "./measures/registry.ts";
 import type { Completeness, LabelSummary } from "./rows/completeness.ts";

@@ -1,6 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
-import type { Tensor } from "../capture/tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import type { LayerChunk } from "./rows/layer-chunk.ts";
 import { talliedLayers } from "./scan/tallied-layers.ts";
 import { rowEntropy } from "./statistics/row-entropy.ts";

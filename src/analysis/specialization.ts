@@ -1,7 +1,7 @@
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
+import { RequestError } from "../core/errors.ts";
 import { oneOf, optionsReader, whole } from "../core/options.ts";
-import { RequestError } from "../errors.ts";
 import { rowUnits, unitsOfRows } from "./measures/tallies/row-units.ts";
 import { addSampleRows, sampleUnits, startSampleCounts } from "./measures/tallies/sample-counts.ts";
 import { routedLayers } from "./rows/chosen.ts";

@@ -1,7 +1,7 @@
-import { RequestError } from "../errors.ts";
-import { type Plan, sizesOf } from "./plan.ts";
-import type { RunHeader, RunRequest } from "./sink.ts";
-import { type StreamName, streamSpec } from "./streams.ts";
+import { RequestError } from "../core/errors.ts";
+import { type Plan, sizesOf } from "../core/plan.ts";
+import type { RunHeader, RunRequest } from "../core/sink.ts";
+import { type StreamName, streamSpec } from "../core/streams.ts";
 
 /** At most so many rows and bytes a run brings: a sample may end before its `maxTokens`. */
 export interface CaptureSize {

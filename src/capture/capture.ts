@@ -1,12 +1,13 @@
-import type { EmbeddingInfo } from "../engines/embedding.ts";
-import type { Finished, ModelInfo } from "../engines/engine.ts";
-import { RequestError } from "../errors.ts";
+import type { EmbeddingInfo } from "../core/embedding.ts";
+import { RequestError } from "../core/errors.ts";
+import type { ModelInfo } from "../core/model-info.ts";
+import type { Finished } from "../core/request.ts";
+import { PHASES, type Phase, type RowLabels } from "../core/rows.ts";
+import type { RunHeader, SampleInfo } from "../core/sink.ts";
+import { activationStream, type StreamName, type StreamType } from "../core/streams.ts";
+import type { TensorDataTypes, TensorType } from "../core/tensor.ts";
 import { LayerTensors } from "./layer-tensors.ts";
-import { PHASES, type Phase, type RowLabels } from "./rows.ts";
 import { SelectedSource } from "./selected-source.ts";
-import type { RunHeader, SampleInfo } from "./sink.ts";
-import { activationStream, type StreamName, type StreamType } from "./streams.ts";
-import type { TensorDataTypes, TensorType } from "./tensor.ts";
 
 /**
  * Where a capture's values are: in memory or in a folder. Rows are ordered by sample, then position, whatever the

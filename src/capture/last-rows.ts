@@ -1,7 +1,7 @@
-import type { Finished } from "../engines/engine.ts";
-import { takeRowsOf } from "./row-batch.ts";
-import type { RowBatch } from "./rows.ts";
-import type { RunEnd, RunHeader, Sink } from "./sink.ts";
+import type { Finished } from "../core/request.ts";
+import { takeRowsOf } from "../core/row-batch.ts";
+import type { RowBatch } from "../core/rows.ts";
+import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
 
 /**
  * Keeps back the last n rows of each sample and passes them on when it ends: which rows are the last is known only

@@ -1,11 +1,11 @@
-import type { Finished } from "../engines/engine.ts";
-import { availableMemory } from "./available-memory.ts";
+import { availableMemory } from "../core/available-memory.ts";
+import type { Finished } from "../core/request.ts";
+import type { RowBatch, RowLabels } from "../core/rows.ts";
+import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
+import { type StreamName, streamSpec } from "../core/streams.ts";
+import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "../core/tensor.ts";
 import { Capture, type CaptureSource } from "./capture.ts";
 import { assertFits, captureSize } from "./capture-size.ts";
-import type { RowBatch, RowLabels } from "./rows.ts";
-import type { RunEnd, RunHeader, Sink } from "./sink.ts";
-import { type StreamName, streamSpec } from "./streams.ts";
-import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "./tensor.ts";
 
 type Data = TensorDataTypes[TensorType];
 

@@ -1,9 +1,9 @@
-import type { ModelInfo } from "../engines/engine.ts";
+import type { ModelInfo } from "../core/model-info.ts";
 import type { LlamaDiagnosis } from "../engines/llama/diagnosis.ts";
-import type { ModelFile } from "../engines/llama/gguf.ts";
-import type { VllmDiagnosis } from "../engines/vllm/python.ts";
-import type { LoadOptions, ReferenceOptions } from "../load.ts";
-import type { LanguageModel } from "../model.ts";
+import type { ModelFile } from "../engines/llama/model/gguf.ts";
+import type { VllmDiagnosis } from "../engines/vllm/install/python.ts";
+import type { LanguageModel } from "../run/language-model.ts";
+import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
 import type { Output } from "./output.ts";
 
 /** What a command gets from its surroundings, so that it runs the same in a test. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
+import { run } from "./commands/run.ts";
 import { outputTo } from "./output.ts";
-import { run } from "./run.ts";
 
 const abort = new AbortController();
 
@@ -30,10 +30,11 @@ process.exitCode = await run(
     output: outputTo(process.stdout, process.stderr, process.env),
     stdin: process.stdin,
     signal: abort.signal,
-    load: async (reference, options) => (await import("../load.ts")).load(reference, options),
-    inspectModel: async (reference, options) => (await import("../load.ts")).inspectModel(reference, options),
+    load: async (reference, options) => (await import("../run/load.ts")).load(reference, options),
+    inspectModel: async (reference, options) =>
+      (await import("../run/load.ts")).inspectModel(reference, options),
     diagnose: async () => (await import("../engines/llama/diagnosis.ts")).diagnoseLlama(),
-    diagnoseVllm: async () => (await import("../engines/vllm/python.ts")).diagnoseVllm(),
+    diagnoseVllm: async () => (await import("../engines/vllm/install/python.ts")).diagnoseVllm(),
   },
   process.stdout,
   process.stderr,

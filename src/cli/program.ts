@@ -1,11 +1,15 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { packageRoot, packageVersion } from "../core/package-root.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
-import { packageRoot, packageVersion } from "../package-root.ts";
-import type { AnalyzeFlags } from "./analyze.ts";
-import type { CaptureFlags } from "./capture.ts";
 import type { CommandContext } from "./command.ts";
-import type { CompareFlags } from "./compare.ts";
+import type { AnalyzeFlags } from "./commands/analyze.ts";
+import type { CaptureFlags } from "./commands/capture.ts";
+import type { CompareFlags } from "./commands/compare.ts";
+import type { PlaceFlags } from "./commands/place.ts";
+import type { ProfileFlags } from "./commands/profile.ts";
+import type { ServeFlags } from "./commands/serve.ts";
+import type { SetupFlags } from "./commands/setup.ts";
 import {
   ANALYZE_EXAMPLES,
   CAPTURE_EXAMPLES,
@@ -16,7 +20,7 @@ import {
   PROFILE_EXAMPLES,
   SERVE_EXAMPLES,
 } from "./examples.ts";
-import { append, value } from "./option-parser.ts";
+import { append, value } from "./options/option-parser.ts";
 import {
   parseBytes,
   parseLabelPair,
@@ -25,12 +29,8 @@ import {
   parseSelect,
   parseStreamList,
   parseWhole,
-} from "./option-values.ts";
-import type { PlaceFlags } from "./place.ts";
-import type { ProfileFlags } from "./profile.ts";
-import { MODEL, MODEL_FILE, modelOptions, promptOptions } from "./run-options.ts";
-import type { ServeFlags } from "./serve.ts";
-import type { SetupFlags } from "./setup.ts";
+} from "./options/option-values.ts";
+import { MODEL, MODEL_FILE, modelOptions, promptOptions } from "./options/run-options.ts";
 import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder. */
@@ -67,7 +67,9 @@ export function program(context: CommandContext): Command {
     .argument("<dir>", "a capture folder")
     .option("--limit <n>", "experts listed", value(parseWhole(1)), 20)
     .option("--json", "print one JSON document with every expert")
-    .action(async (dir, flags) => (await import("./prune-candidates.ts")).prune(dir, flags, context));
+    .action(async (dir, flags) =>
+      (await import("./commands/prune-candidates.ts")).prune(dir, flags, context),
+    );
   root.addCommand(exportCommand(context));
   root
     .command("inspect")
@@ -76,18 +78,20 @@ export function program(context: CommandContext): Command {
     .option("--tensors", "load it and list what can be captured as activation:<name>")
     .option("--no-flash-attention", "with --tensors: as capture has it with that option")
     .option("--json", "print one JSON document")
-    .action(async (model, options) => (await import("./inspect.ts")).inspect(model, options, context));
+    .action(async (model, options) =>
+      (await import("./commands/inspect.ts")).inspect(model, options, context),
+    );
   root
     .command("demo")
     .description("run the bundled demo model on texts of several domains")
     .option("--json", "print one JSON document")
-    .action(async (options) => (await import("./demo.ts")).demo(options, context));
+    .action(async (options) => (await import("./commands/demo.ts")).demo(options, context));
   root
     .command("doctor")
     .description("what is installed, what works, what to do about the rest")
     .option("--json", "print one JSON document")
     .action(async (options) => {
-      const works = await (await import("./doctor.ts")).doctor(options, context);
+      const works = await (await import("./commands/doctor.ts")).doctor(options, context);
       // The report has said why.
       if (!works) throw new CommandFailed();
     });
@@ -101,7 +105,7 @@ export function program(context: CommandContext): Command {
     .option("--yes", "do not ask")
     .option("--dry-run", "say what would be installed, and how large it is")
     .action(async (engine: string, flags: SetupFlags) =>
-      (await import("./setup.ts")).setup(engine, flags, context),
+      (await import("./commands/setup.ts")).setup(engine, flags, context),
     );
   root
     .command("plugin-path")
@@ -147,7 +151,7 @@ function captureCommand(context: CommandContext): Command {
     .option("--stop <text>", "end before this text; may repeat", append)
     .addHelpText("after", CAPTURE_EXAMPLES)
     .action(async (model: string | undefined, texts: string[], flags: CaptureFlags) =>
-      (await import("./capture.ts")).capture(model, texts, flags, context),
+      (await import("./commands/capture.ts")).capture(model, texts, flags, context),
     );
 }
 
@@ -159,7 +163,7 @@ function profileCommand(context: CommandContext): Command {
     .option("--json", "print the profile")
     .addHelpText("after", PROFILE_EXAMPLES)
     .action(async (model: string | undefined, texts: string[], flags: ProfileFlags) =>
-      (await import("./profile.ts")).profile(model, texts, flags, context),
+      (await import("./commands/profile.ts")).profile(model, texts, flags, context),
     );
 }
 
@@ -184,7 +188,7 @@ function analyzeCommand(context: CommandContext): Command {
     .option("--json", "print one JSON document")
     .addHelpText("after", ANALYZE_EXAMPLES)
     .action(async (folder: string, flags: AnalyzeFlags) =>
-      (await import("./analyze.ts")).analyze(folder, flags, context),
+      (await import("./commands/analyze.ts")).analyze(folder, flags, context),
     );
 }
 
@@ -199,7 +203,7 @@ function compareCommand(context: CommandContext): Command {
   return modelOptions(promptOptions(command))
     .addHelpText("after", COMPARE_EXAMPLES)
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
-      (await import("./compare.ts")).compare(a, b, texts, flags, context),
+      (await import("./commands/compare.ts")).compare(a, b, texts, flags, context),
     );
 }
 
@@ -215,7 +219,7 @@ function serveCommand(context: CommandContext): Command {
   return modelOptions(command)
     .addHelpText("after", SERVE_EXAMPLES)
     .action(async (references: string[], flags: ServeFlags) =>
-      (await import("./serve.ts")).serve(references, flags, context),
+      (await import("./commands/serve.ts")).serve(references, flags, context),
     );
 }
 
@@ -226,7 +230,7 @@ function exportCommand(context: CommandContext): Command {
     .addOption(new Option("--format <format>", "what to write").choices(EXPORT_FORMATS).makeOptionMandatory())
     .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
     .addHelpText("after", EXPORT_EXAMPLES)
-    .action(async (dir, flags) => (await import("./export.ts")).exportFolder(dir, flags, context));
+    .action(async (dir, flags) => (await import("./commands/export.ts")).exportFolder(dir, flags, context));
 }
 
 function placeCommand(context: CommandContext): Command {
@@ -241,6 +245,6 @@ function placeCommand(context: CommandContext): Command {
     .option("--json", "print one JSON document")
     .addHelpText("after", PLACE_EXAMPLES)
     .action(async (model: string, flags: PlaceFlags) =>
-      (await import("./place.ts")).place(model, flags, context),
+      (await import("./commands/place.ts")).place(model, flags, context),
     );
 }

@@ -1,9 +1,9 @@
 import { analyzeCapture } from "../analysis/analyze.ts";
-import { replaceFile } from "../store/atomic-file.ts";
-import { openCapture } from "../store/folder-source.ts";
+import { openCapture } from "../capture/folder/folder-source.ts";
+import { safeText } from "../core/safe-text.ts";
+import { replaceFile } from "../formats/atomic-file.ts";
 import { reportHtml } from "../views/html/report.ts";
 import { bytes } from "../views/numbers.ts";
-import { safeText } from "../views/safe-text.ts";
 import { dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
 

@@ -1,12 +1,12 @@
 import type { Capture } from "../capture/capture.ts";
 import { MemorySink } from "../capture/memory.ts";
-import type { Sink } from "../capture/sink.ts";
+import { safeText } from "../core/safe-text.ts";
+import type { Sink } from "../core/sink.ts";
 import type { StartProgress } from "../engines/vllm/options.ts";
-import type { LoadOptions, ReferenceOptions } from "../load.ts";
-import type { LanguageModel, RunOptions } from "../model.ts";
-import type { DownloadProgress } from "../models/resolve.ts";
-import type { Prompt } from "../prompts/prompt.ts";
-import { safeText } from "../views/safe-text.ts";
+import type { LanguageModel, RunOptions } from "../run/language-model.ts";
+import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
+import type { Prompt } from "../run/prompts/prompt.ts";
+import type { DownloadProgress } from "../sources/resolve.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */

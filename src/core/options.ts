@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { RequestError } from "../errors.ts";
+import { RequestError } from "./errors.ts";
 import { nearMiss } from "./near-miss.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { checkUsage } from "../analysis/check-usage.ts";
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
-import type { ModelInfo } from "../engines/engine.ts";
+import type { ModelInfo } from "../core/model-info.ts";
 
 export interface ExpertLoadTable {
   readonly format: "moescope.expert-load/1";

@@ -1,9 +1,9 @@
 import { chosenRows, routedLayers, rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
-import { RequestError } from "../errors.ts";
-import { moeLayer } from "../routing/moe-layer.ts";
-import type { NpyArray } from "./npy.ts";
+import { RequestError } from "../core/errors.ts";
+import { moeLayer } from "../core/moe-layer.ts";
+import type { NpyArray } from "../formats/npy.ts";
 
 /** Where a sample's tokens are in {@link RoutedExperts.array}. */
 export interface SampleSpan {

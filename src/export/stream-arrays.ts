@@ -1,9 +1,9 @@
 import { rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
-import { type StreamName, streamSpec } from "../capture/streams.ts";
-import { RequestError } from "../errors.ts";
-import type { NpyArray, NpyType } from "./npy.ts";
+import { RequestError } from "../core/errors.ts";
+import { type StreamName, streamSpec } from "../core/streams.ts";
+import type { NpyArray, NpyType } from "../formats/npy.ts";
 
 const NPY_TYPES: Record<"float32" | "uint16" | "int32", NpyType> = {
   float32: "<f4",

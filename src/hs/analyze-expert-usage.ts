@@ -1,9 +1,9 @@
 import { coefficientOfVariation } from "../analysis/statistics/balance.ts";
-import { sliceRows, type Tensor } from "../capture/tensor.ts";
+import { RequestError } from "../core/errors.ts";
 import { argument, flag, optionsReader, thing, unchecked } from "../core/options.ts";
-import { RequestError } from "../errors.ts";
-import { softmax } from "../routing/softmax.ts";
-import { topk } from "../routing/topk.ts";
+import { sliceRows, type Tensor } from "../core/tensor.ts";
+import { softmax } from "../gating/softmax.ts";
+import { topk } from "../gating/topk.ts";
 
 export interface AnalyzeExpertUsageOptions {
   /** Experts to count per token. Default 2; the model's own number is `llm.info.moe.topK`. */

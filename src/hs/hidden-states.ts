@@ -1,4 +1,4 @@
-import type { Tensor } from "../capture/tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import {
   type CapturingModel,
   mapsBySample,

@@ -1,9 +1,9 @@
 import type { Capture } from "../capture/capture.ts";
-import type { Tensor } from "../capture/tensor.ts";
 import { flag, list, optionsReader, unchecked } from "../core/options.ts";
-import type { GenerateOptions } from "../generate-options.ts";
-import type { LanguageModel } from "../model.ts";
-import type { MultiModalData } from "../prompts/prompt.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { GenerateOptions } from "../run/generate-options.ts";
+import type { LanguageModel } from "../run/language-model.ts";
+import type { MultiModalData } from "../run/prompts/prompt.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;

@@ -1,4 +1,4 @@
-import type { Tensor } from "../capture/tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 
 /**
  * A line for each captured layer, as EasySteer's `print_moe_router_logits_summary` writes it:

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, relative, sep } from "node:path";
-import { CaptureError } from "../errors.ts";
-import { MANIFEST_FILE, readManifest } from "../store/manifest.ts";
+import { MANIFEST_FILE, readManifest } from "../capture/folder/manifest.ts";
+import { CaptureError } from "../core/errors.ts";
 
 /** A folder whose captures are served. */
 export interface Root {

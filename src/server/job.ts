@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { Capture } from "../capture/capture.ts";
-import type { RowBatch } from "../capture/rows.ts";
-import type { RunEnd, RunHeader, Sink } from "../capture/sink.ts";
-import type { Finished } from "../engines/engine.ts";
+import type { Finished } from "../core/request.ts";
+import type { RowBatch } from "../core/rows.ts";
+import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
 import type { JobEvents, Job as JobFacts } from "./api/jobs.ts";
 import type { EngineQueue } from "./engine-queue.ts";
 import { describe } from "./problem.ts";

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import type { Finished } from "../engines/engine.ts";
-import type { RunOptions } from "../model.ts";
-import type { Prompt } from "../prompts/prompt.ts";
-import { FolderSink } from "../store/folder-sink.ts";
+import { FolderSink } from "../capture/folder/folder-sink.ts";
+import type { Finished } from "../core/request.ts";
+import type { RunOptions } from "../run/language-model.ts";
+import type { Prompt } from "../run/prompts/prompt.ts";
 import type { Job as JobFacts } from "./api/jobs.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
 import { type FinishListener, Job, type JobListener, type RowListener } from "./job.ts";

@@ -1,5 +1,5 @@
-import type { Task } from "../engines/embedding.ts";
-import type { LanguageModel } from "../model.ts";
+import type { Task } from "../core/embedding.ts";
+import type { LanguageModel } from "../run/language-model.ts";
 import type { ServedModel } from "./api/jobs.ts";
 import { EngineQueue } from "./engine-queue.ts";
 import { ServerError } from "./server-error.ts";

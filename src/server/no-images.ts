@@ -1,4 +1,4 @@
-import { type ChatMessage, imagesOf } from "../prompts/message.ts";
+import { type ChatMessage, imagesOf } from "../run/prompts/message.ts";
 import { ServerError } from "./server-error.ts";
 
 /**

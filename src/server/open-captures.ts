@@ -1,6 +1,6 @@
 import type { Capture } from "../capture/capture.ts";
-import { openCapture } from "../store/folder-source.ts";
-import { type Manifest, readManifest } from "../store/manifest.ts";
+import { openCapture } from "../capture/folder/folder-source.ts";
+import { type Manifest, readManifest } from "../capture/folder/manifest.ts";
 import { assertContained, type FoundCapture } from "./capture-folders.ts";
 
 /** A capture that is open, with what its folder says beside the rows. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { packageVersion } from "../package-root.ts";
+import { packageVersion } from "../core/package-root.ts";
 import { problem } from "./api/values.ts";
 import type { ResponseSpec, RouteSpec } from "./route.ts";
 

@@ -1,4 +1,4 @@
-import { MoescopeError } from "../errors.ts";
+import { MoescopeError } from "../core/errors.ts";
 import type { Problem } from "./api/values.ts";
 import { json } from "./respond.ts";
 import { ServerError } from "./server-error.ts";

@@ -1,5 +1,5 @@
 import type { AnalyzeProgress } from "../analysis/analyze.ts";
-import type { StreamName } from "../capture/streams.ts";
+import type { StreamName } from "../core/streams.ts";
 import type { Answer } from "./answer.ts";
 import type { RowFilter } from "./api/values.ts";
 import type { FoundCapture } from "./capture-folders.ts";

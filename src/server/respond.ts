@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { packageVersion } from "../package-root.ts";
+import { packageVersion } from "../core/package-root.ts";
 import type { Answer } from "./answer.ts";
 import { ServerError } from "./server-error.ts";
 

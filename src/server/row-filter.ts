@@ -1,6 +1,6 @@
 import { chosenRows, hasStream, rowChunks } from "../analysis/rows/chosen.ts";
 import type { Capture } from "../capture/capture.ts";
-import { RequestError } from "../errors.ts";
+import { RequestError } from "../core/errors.ts";
 import type { RowFilter } from "./api/values.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { PHASES, type RowBatch } from "../capture/rows.ts";
+import { PHASES, type RowBatch } from "../core/rows.ts";
 
 const GENERATED = PHASES.indexOf("generated");
 /** What the bytes of a character that has not ended look like: all but its last. More of them are no character. */

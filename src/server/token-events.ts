@@ -1,10 +1,10 @@
 import { valuesOf } from "../analysis/reducers/reducer.ts";
 import { choiceLayers, chosenIn, type LayerValues } from "../analysis/rows/chosen.ts";
 import { rowEntropy } from "../analysis/statistics/row-entropy.ts";
-import { PHASES, type RowBatch } from "../capture/rows.ts";
-import type { RunHeader } from "../capture/sink.ts";
-import type { StreamName } from "../capture/streams.ts";
-import { tensor } from "../capture/tensor.ts";
+import { PHASES, type RowBatch } from "../core/rows.ts";
+import type { RunHeader } from "../core/sink.ts";
+import type { StreamName } from "../core/streams.ts";
+import { tensor } from "../core/tensor.ts";
 import type { TokenEvent } from "./api/jobs.ts";
 
 /** Tokens in one event: with 48 layers of 8 experts about 100 KB. */

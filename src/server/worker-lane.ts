@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { AnalyzeProgress } from "../analysis/analyze.ts";
-import { type ErrorCode, MoescopeError } from "../errors.ts";
+import { type ErrorCode, MoescopeError } from "../core/errors.ts";
 import type { Answer } from "./answer.ts";
 import type { QuestionName, Questions, Replied } from "./protocol.ts";
 import { ServerError } from "./server-error.ts";

@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import type { AnalyzeProgress } from "../analysis/analyze.ts";
-import { MoescopeError } from "../errors.ts";
+import { MoescopeError } from "../core/errors.ts";
 import { Analyses } from "./analyses.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import type { CaptureSummary } from "./api/captures.ts";

@@ -5,11 +5,11 @@ import { largestFit } from "../../src/advice/largest-fit.ts";
 import { placeExperts } from "../../src/advice/placement.ts";
 import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
-import { parseOverride } from "../../src/cli/placement-values.ts";
-import { type Footprint, footprint } from "../../src/engines/llama/footprint.ts";
-import { modelInfo, readHeader } from "../../src/engines/llama/gguf.ts";
-import { cpuMoeOverrides } from "../../src/engines/llama/placement.ts";
-import { load } from "../../src/load.ts";
+import { parseOverride } from "../../src/cli/options/placement-values.ts";
+import { type Footprint, footprint } from "../../src/engines/llama/model/footprint.ts";
+import { modelInfo, readHeader } from "../../src/engines/llama/model/gguf.ts";
+import { cpuMoeOverrides } from "../../src/engines/llama/run/placement.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf, Reference } from "../fixtures/families.ts";
 
 const DEMO = "models/demo/demo-moe.gguf";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../src/analysis/capture-analysis.ts";
 import type { Capture } from "../../src/capture/capture.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { error, flat, reference } from "./reference.ts";
 import { captureOf, folderOf } from "./synthetic.ts";
 

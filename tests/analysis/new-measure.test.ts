@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
 import { captureInto } from "../server/serving.ts";
 
 /** A copy of the package with one measure more: its file, and its line in the registry. Nothing else is touched. */
@@ -71,7 +71,7 @@ const cli = (...args: string[]) =>
 describe("a measure that was added with its file and a line", () => {
   let expected: { rows: number; first: number }[];
   beforeAll(async () => {
-    const { openCapture } = await import("../../src/store/folder-source.ts");
+    const { openCapture } = await import("../../src/capture/folder/folder-source.ts");
     const capture = await openCapture(run);
     expected = [...capture.expertIds].map(([, { dims, data }]) => ({
       rows: dims[0]!,

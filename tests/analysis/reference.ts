@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { Tensor } from "../../src/capture/tensor.ts";
-import type { Gating } from "../../src/routing/gating.ts";
+import type { Gating } from "../../src/core/gating.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 
 /** A number as `reference.py` writes it. */
 type Num = number | "inf" | "-inf" | "nan";

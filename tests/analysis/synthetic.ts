@@ -1,11 +1,11 @@
 import type { Capture } from "../../src/capture/capture.ts";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { RunHeader } from "../../src/capture/sink.ts";
-import type { StreamName } from "../../src/capture/streams.ts";
-import type { ModelInfo } from "../../src/engines/engine.ts";
-import type { Gating } from "../../src/routing/gating.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
+import type { Gating } from "../../src/core/gating.ts";
+import type { ModelInfo } from "../../src/core/model-info.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
+import type { RunHeader } from "../../src/core/sink.ts";
+import type { StreamName } from "../../src/core/streams.ts";
 
 export const SOFTMAX: Gating = {
   score: "softmax",

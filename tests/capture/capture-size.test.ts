@@ -2,13 +2,13 @@ import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { availableMemory } from "../../src/capture/available-memory.ts";
 import { assertFits, captureSize } from "../../src/capture/capture-size.ts";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import type { RowSelection } from "../../src/capture/plan.ts";
-import type { RunHeader, Sink } from "../../src/capture/sink.ts";
-import { load } from "../../src/load.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
+import { availableMemory } from "../../src/core/available-memory.ts";
+import type { RowSelection } from "../../src/core/plan.ts";
+import type { RunHeader, Sink } from "../../src/core/sink.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 const PROMPTS = [[3, 4, 5, 6, 7], [8]];

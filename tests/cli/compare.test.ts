@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { perturbedGguf } from "../fixtures/perturbed-gguf.ts";

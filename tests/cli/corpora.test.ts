@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { Engine } from "../../src/engines/engine.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
-import { readManifest } from "../../src/store/manifest.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { readManifest } from "../../src/capture/folder/manifest.ts";
+import type { Engine } from "../../src/core/engine.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { runCli } from "./run-cli.ts";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { type DoctorReport, doctorView } from "../../src/cli/doctor.ts";
-import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/cuda.ts";
-import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
-import { memoryLimit } from "../../src/memory-limit.ts";
+import { type DoctorReport, doctorView } from "../../src/cli/commands/doctor.ts";
+import { memoryLimit } from "../../src/core/memory-limit.ts";
+import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/native/cuda.ts";
+import type { VllmDiagnosis } from "../../src/engines/vllm/install/python.ts";
 import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import type { Terminal } from "../../src/views/terminal/terminal.ts";
 import { FakeEngine } from "./fake-engine.ts";

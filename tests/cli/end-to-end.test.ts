@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, inject, it } from "vitest";
-import { packageRoot, packageVersion } from "../../src/package-root.ts";
+import { packageRoot, packageVersion } from "../../src/core/package-root.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { perturbedGguf } from "../fixtures/perturbed-gguf.ts";
 

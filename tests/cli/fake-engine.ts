@@ -1,7 +1,9 @@
-import type { Plan } from "../../src/capture/plan.ts";
-import type { StreamName } from "../../src/capture/streams.ts";
-import { streamSpec } from "../../src/capture/streams.ts";
-import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
+import type { Engine, Step } from "../../src/core/engine.ts";
+import type { ModelInfo } from "../../src/core/model-info.ts";
+import type { Plan } from "../../src/core/plan.ts";
+import type { EngineRequest } from "../../src/core/request.ts";
+import type { StreamName } from "../../src/core/streams.ts";
+import { streamSpec } from "../../src/core/streams.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 
 export interface Shape {

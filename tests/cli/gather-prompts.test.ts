@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { gatherPrompts } from "../../src/cli/gather-prompts.ts";
+import { gatherPrompts } from "../../src/cli/options/gather-prompts.ts";
 import { runCli } from "./run-cli.ts";
 
 async function* nothing() {}

@@ -6,7 +6,7 @@ import {
   parseSelect,
   parseStreamList,
   parseWhole,
-} from "../../src/cli/option-values.ts";
+} from "../../src/cli/options/option-values.ts";
 
 test("layers", () => {
   expect(parseLayers("0,2-5,-1")).toEqual([0, 2, 3, 4, 5, -1]);

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readPrompts, readTokenIds } from "../../src/cli/prompt-files.ts";
+import { readPrompts, readTokenIds } from "../../src/cli/options/prompt-files.ts";
 
 let folder: string;
 beforeAll(async () => {

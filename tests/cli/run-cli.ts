@@ -1,8 +1,8 @@
+import { run } from "../../src/cli/commands/run.ts";
 import { outputTo } from "../../src/cli/output.ts";
-import { run } from "../../src/cli/run.ts";
 import type { LlamaDiagnosis } from "../../src/engines/llama/diagnosis.ts";
-import type { VllmDiagnosis } from "../../src/engines/vllm/python.ts";
-import { LanguageModel } from "../../src/model.ts";
+import type { VllmDiagnosis } from "../../src/engines/vllm/install/python.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 export interface CliOptions {

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { packageRoot } from "../../src/package-root.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
 import { events } from "../server/serving.ts";
 import { runCli } from "./run-cli.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { safeText, safeToken } from "../../src/views/safe-text.ts";
+import { safeText, safeToken } from "../../src/core/safe-text.ts";
 import { clip, displayWidth, padLeft, wrap } from "../../src/views/terminal/parts/text.ts";
 
 test("nothing a terminal obeys gets through", () => {

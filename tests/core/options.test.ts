@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { RequestError } from "../../src/core/errors.ts";
 import { nearMiss } from "../../src/core/near-miss.ts";
 import {
   abortSignal,
@@ -11,8 +12,7 @@ import {
   text,
   whole,
 } from "../../src/core/options.ts";
-import { RequestError } from "../../src/errors.ts";
-import { schema } from "../../src/schema.ts";
+import { schema } from "../../src/core/schema.ts";
 
 interface Options {
   readonly maxTokens?: number;

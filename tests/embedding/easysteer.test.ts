@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import * as hs from "../../src/hs.ts";
-import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import { embeddingGguf } from "../fixtures/embedding-families.ts";
 
 /** EasySteer's guide begins with `LLM(model=..., task="embed")`: the same calls here, on an embedding model. */

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 import {
   embeddingFamilies,
   embeddingGguf,

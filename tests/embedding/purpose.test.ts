@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { normalized } from "../../src/engines/embedding.ts";
-import { type PurposeRequest, purposeOf } from "../../src/engines/llama/purpose.ts";
-import { load } from "../../src/load.ts";
+import { normalized } from "../../src/core/embedding.ts";
+import { type PurposeRequest, purposeOf } from "../../src/engines/llama/run/purpose.ts";
+import { load } from "../../src/run/load.ts";
 import { embeddingFamilies, embeddingGguf } from "../fixtures/embedding-families.ts";
 import { families, ggufOf } from "../fixtures/families.ts";
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 import { embeddingGguf } from "../fixtures/embedding-families.ts";
 
 /** What `fixtures/embeddings/README.md` says of llama.cpp's WordPiece, so that it stays true. */

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { kernelsAmong } from "../../src/engines/llama/diagnosis.ts";
 import {
   cudaRefusal,
   driverProblem,
   kernelVersion,
   PREBUILT_CUDA,
   runtimeProblem,
-} from "../../src/engines/llama/cuda.ts";
-import { kernelsAmong } from "../../src/engines/llama/diagnosis.ts";
+} from "../../src/engines/llama/native/cuda.ts";
 
 const { main, fallback } = PREBUILT_CUDA;
 

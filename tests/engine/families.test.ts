@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import type { StreamName } from "../../src/capture/streams.ts";
-import { MoescopeError } from "../../src/errors.ts";
-import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
+import { MoescopeError } from "../../src/core/errors.ts";
+import type { StreamName } from "../../src/core/streams.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import {
   COMPARED_STREAMS,
   type ComparedStream,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { load } from "../../src/load.ts";
-import type { LanguageModel, TokenEvent } from "../../src/model.ts";
+import type { LanguageModel, TokenEvent } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 let llm: LanguageModel;

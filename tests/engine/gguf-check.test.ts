@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { metadataFault } from "../../src/engines/llama/gguf-check.ts";
+import { metadataFault } from "../../src/engines/llama/model/gguf-check.ts";
 
 /** What any model's file says, of two layers. */
 const usual = {

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { findGpuLibraries, gpuPackage } from "../../src/engines/llama/gpu.ts";
-import { cpuMoeOverrides } from "../../src/engines/llama/placement.ts";
-import { load } from "../../src/load.ts";
+import { findGpuLibraries, gpuPackage } from "../../src/engines/llama/native/gpu.ts";
+import { cpuMoeOverrides } from "../../src/engines/llama/run/placement.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 const before = process.cwd();

@@ -5,9 +5,9 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import type { Isolation } from "../../src/engines/llama/load-host.ts";
-import { load } from "../../src/load.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import type { Isolation } from "../../src/engines/llama/host/load-host.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 /** The hosts the engine started, and what is added to a worker's options: the tests' way to kill them. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
-import type { Isolation } from "../../src/engines/llama/load-host.ts";
-import { load } from "../../src/load.ts";
+import type { Isolation } from "../../src/engines/llama/host/load-host.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";
 
 const MINUTES = 5 * 60_000;

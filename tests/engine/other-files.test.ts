@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { inspectFile } from "../../src/engines/llama/gguf.ts";
+import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { splitGguf } from "../fixtures/split-gguf.ts";
 import { tinyGguf } from "../fixtures/tiny-gguf.ts";

@@ -1,14 +1,14 @@
 import { describe, expect, it, vi } from "vitest";
-import { planFor } from "../../src/capture/plan.ts";
-import { makeAbort } from "../../src/engines/llama/abort.ts";
-import { inspectFile } from "../../src/engines/llama/gguf.ts";
+import { planFor } from "../../src/core/plan.ts";
 import { modelShape } from "../../src/engines/llama/graph/model-shape.ts";
-import { findLibrary } from "../../src/engines/llama/library.ts";
-import { CONTROL } from "../../src/engines/llama/protocol.ts";
-import { run } from "../../src/engines/llama/run.ts";
-import { Session } from "../../src/engines/llama/session.ts";
-import { TensorReader } from "../../src/engines/llama/tensor-reader.ts";
-import { load } from "../../src/load.ts";
+import { CONTROL } from "../../src/engines/llama/host/protocol.ts";
+import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
+import { makeAbort } from "../../src/engines/llama/native/abort.ts";
+import { findLibrary } from "../../src/engines/llama/native/library.ts";
+import { TensorReader } from "../../src/engines/llama/native/tensor-reader.ts";
+import { run } from "../../src/engines/llama/run/run.ts";
+import { Session } from "../../src/engines/llama/run/session.ts";
+import { load } from "../../src/run/load.ts";
 import { families, ggufOf, Reference } from "../fixtures/families.ts";
 
 const streams = ["router_logits", "expert_ids", "expert_weights"] as const;

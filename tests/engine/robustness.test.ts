@@ -12,10 +12,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
-import { findLibrary } from "../../src/engines/llama/library.ts";
-import { MoescopeError } from "../../src/errors.ts";
-import { load } from "../../src/load.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { MoescopeError } from "../../src/core/errors.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import { findLibrary } from "../../src/engines/llama/native/library.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";
 import { splitGguf } from "../fixtures/split-gguf.ts";
 

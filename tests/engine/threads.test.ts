@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { expect, it } from "vitest";
-import { defaultThreads } from "../../src/engines/llama/threads.ts";
+import { defaultThreads } from "../../src/engines/llama/native/threads.ts";
 
 it("gives a thread to each 16 MiB of weights, and never more threads than there are cores", () => {
   expect([0, 14e6, 16 << 20].map(defaultThreads)).toEqual([1, 1, 1]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";
 
 const model = ggufOf("qwen3_moe");

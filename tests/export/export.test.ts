@@ -5,13 +5,13 @@ import { describe, expect, inject, it } from "vitest";
 import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { streamSpec } from "../../src/capture/streams.ts";
+import { streamSpec } from "../../src/core/streams.ts";
 import { expertLoad } from "../../src/export/expert-load.ts";
 import { exportCapture } from "../../src/export/export-capture.ts";
 import type { ExportFormat } from "../../src/export/formats.ts";
-import { npyBytes } from "../../src/export/npy.ts";
 import { usageTable } from "../../src/export/usage-table.ts";
-import { load } from "../../src/load.ts";
+import { npyBytes } from "../../src/formats/npy.ts";
+import { load } from "../../src/run/load.ts";
 import { temporaryFolder } from "../models/temporary-folder.ts";
 import { drive, type SyntheticOptions, syntheticRun } from "../store/synthetic.ts";
 

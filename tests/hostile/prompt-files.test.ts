@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { readPrompts, readTokenIds } from "../../src/cli/prompt-files.ts";
-import { MoescopeError } from "../../src/errors.ts";
+import { readPrompts, readTokenIds } from "../../src/cli/options/prompt-files.ts";
+import { MoescopeError } from "../../src/core/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-prompts-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, expectTypeOf, test, vi } from "vitest";
-import type { Tensor } from "../../src/capture/tensor.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 import * as hs from "../../src/hs.ts";
-import { LanguageModel } from "../../src/model.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
 import { error, flat, float32, reference } from "../analysis/reference.ts";
 import { MODEL, syntheticEngine, value } from "./synthetic-engine.ts";
 

@@ -1,6 +1,8 @@
-import type { Plan } from "../../src/capture/plan.ts";
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { Engine, EngineRequest, ModelInfo, Step } from "../../src/engines/engine.ts";
+import type { Engine, Step } from "../../src/core/engine.ts";
+import type { ModelInfo } from "../../src/core/model-info.ts";
+import type { Plan } from "../../src/core/plan.ts";
+import type { EngineRequest } from "../../src/core/request.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
 import { modelInfo } from "../analysis/synthetic.ts";
 
 export const MODEL: ModelInfo = modelInfo(8, 2, [1, 3]);

@@ -8,9 +8,9 @@ import {
   TemplateRuntimeError,
   TemplateSyntaxError,
   UnsupportedConstruct,
-} from "../../src/jinja/errors.ts";
-import { parseJson } from "../../src/jinja/parse-json.ts";
-import { Template } from "../../src/jinja/template.ts";
+} from "../../src/run/prompts/jinja/errors.ts";
+import { parseJson } from "../../src/run/prompts/jinja/library/parse-json.ts";
+import { Template } from "../../src/run/prompts/jinja/template.ts";
 
 /** What transformers renders: `reference.py`. */
 const read = (name: string) => readFileSync(join(import.meta.dirname, name), "utf8");

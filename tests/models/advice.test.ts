@@ -2,8 +2,8 @@ import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
-import { load } from "../../src/load.ts";
-import { resolveModel } from "../../src/models/resolve.ts";
+import { load } from "../../src/run/load.ts";
+import { resolveModel } from "../../src/sources/resolve.ts";
 import { ggufOf } from "../fixtures/families.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 

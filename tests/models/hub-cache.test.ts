@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, readlink, stat, type symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { blobPath, linkSnapshot, repoCache, snapshotPath } from "../../src/models/hub-cache.ts";
-import { hubSettings } from "../../src/models/hub-settings.ts";
+import { blobPath, linkSnapshot, repoCache, snapshotPath } from "../../src/sources/hub-cache.ts";
+import { hubSettings } from "../../src/sources/hub-settings.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const COMMIT = "c".repeat(40);

@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, onTestFinished } from "vitest";
-import { type HubOptions, resolveHubModel } from "../../src/models/hub.ts";
-import { type HubReference, parseModelReference } from "../../src/models/reference.ts";
-import type { ResolvedModel } from "../../src/models/resolve.ts";
+import { type HubOptions, resolveHubModel } from "../../src/sources/hub.ts";
+import { type HubReference, parseModelReference } from "../../src/sources/reference.ts";
+import type { ResolvedModel } from "../../src/sources/resolve.ts";
 import { etagOf, type HubServer, type ServedFile, startHub } from "./hub-server.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 

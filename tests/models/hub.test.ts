@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { inspectFile } from "../../src/engines/llama/gguf.ts";
-import { type DownloadProgress, resolveModel } from "../../src/models/resolve.ts";
+import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
+import { type DownloadProgress, resolveModel } from "../../src/sources/resolve.ts";
 import {
   blobs,
   cached,

@@ -2,7 +2,7 @@ import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
-import { resolveModel } from "../../src/models/resolve.ts";
+import { resolveModel } from "../../src/sources/resolve.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const FIXTURE = fileURLToPath(new URL("../../fixtures/olmoe.gguf", import.meta.url));

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { inspectModel, load } from "../../src/load.ts";
-import type { DownloadProgress } from "../../src/models/resolve.ts";
+import { inspectModel, load } from "../../src/run/load.ts";
+import type { DownloadProgress } from "../../src/sources/resolve.ts";
 import { home, hub, OLMOE } from "./hub-home.ts";
 
 afterEach(() => vi.unstubAllEnvs());

@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, expect, test } from "vitest";
-import { withLock } from "../../src/models/lock.ts";
+import { withLock } from "../../src/sources/lock.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 let path: string;

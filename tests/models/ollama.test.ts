@@ -3,11 +3,11 @@ import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { inspectFile } from "../../src/engines/llama/gguf.ts";
-import { inspectModel } from "../../src/load.ts";
-import { ollamaFolders, resolveOllamaModel } from "../../src/models/ollama.ts";
-import { type OllamaReference, parseModelReference } from "../../src/models/reference.ts";
-import { resolveModel } from "../../src/models/resolve.ts";
+import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
+import { inspectModel } from "../../src/run/load.ts";
+import { ollamaFolders, resolveOllamaModel } from "../../src/sources/ollama.ts";
+import { type OllamaReference, parseModelReference } from "../../src/sources/reference.ts";
+import { resolveModel } from "../../src/sources/resolve.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const FIXTURE = fileURLToPath(new URL("../../fixtures/olmoe.gguf", import.meta.url));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { pickModel } from "../../src/models/pick-model.ts";
+import { pickModel } from "../../src/sources/pick-model.ts";
 
 const pick = (files: string[], choice: { file?: string; quant?: string } = {}) =>
   pickModel(files, choice, "hf:org/repo");

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseModelReference } from "../../src/models/reference.ts";
+import { parseModelReference } from "../../src/sources/reference.ts";
 
 const hub = (rest: object) => ({ kind: "hf", repo: "org/repo", revision: "main", ...rest });
 const ollama = (rest: object) => ({

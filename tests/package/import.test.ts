@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
 
 /** Every script that a process reads when it imports a module: V8 tells a debugger, whoever loaded it and how. */
 const SCRIPTS = `

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { packageRoot, packageVersion } from "../../src/package-root.ts";
+import { packageRoot, packageVersion } from "../../src/core/package-root.ts";
 
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), "moescope-pack-"));

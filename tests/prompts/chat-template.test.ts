@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type Chat, renderChat } from "../../src/prompts/chat-template.ts";
-import type { ChatMessage } from "../../src/prompts/message.ts";
+import { type Chat, renderChat } from "../../src/run/prompts/chat-template.ts";
+import type { ChatMessage } from "../../src/run/prompts/message.ts";
 
 const CHAT: Chat = {
   messages: [],

@@ -2,11 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readPrompts } from "../../src/cli/prompt-files.ts";
-import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
-import { packageRoot } from "../../src/package-root.ts";
-import type { ChatMessage } from "../../src/prompts/message.ts";
+import { readPrompts } from "../../src/cli/options/prompt-files.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
+import type { ChatMessage } from "../../src/run/prompts/message.ts";
 
 const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), "utf8"));
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { nearest } from "../../src/prompts/near-miss.ts";
-import { readPromptObject } from "../../src/prompts/read-prompt.ts";
+import { nearest } from "../../src/run/prompts/near-miss.ts";
+import { readPromptObject } from "../../src/run/prompts/read-prompt.ts";
 
 const refusal = (value: unknown, spelling: "library" | "file" = "library") => {
   try {

@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { Llama } from "../../src/engines/llama/bindings.ts";
-import { inspectFile } from "../../src/engines/llama/gguf.ts";
-import { charsmapFault } from "../../src/engines/llama/gguf-charsmap.ts";
-import { TextCheck } from "../../src/engines/llama/text-check.ts";
-import { rwkvBytes } from "../../src/engines/llama/tokenizer-kind.ts";
-import { Vocabulary } from "../../src/engines/llama/vocabulary.ts";
-import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
+import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
+import { charsmapFault } from "../../src/engines/llama/model/gguf-charsmap.ts";
+import { TextCheck } from "../../src/engines/llama/model/text-check.ts";
+import { rwkvBytes } from "../../src/engines/llama/model/tokenizer-kind.ts";
+import type { Llama } from "../../src/engines/llama/native/bindings.ts";
+import { Vocabulary } from "../../src/engines/llama/run/vocabulary.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 /** In a thread: what llama.cpp asserts ends this very process. */

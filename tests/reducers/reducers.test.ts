@@ -13,8 +13,8 @@ import type { Reducer } from "../../src/analysis/reducers/reducer.ts";
 import { usageReducer } from "../../src/analysis/reducers/usage.ts";
 import { routingEntropy } from "../../src/analysis/row-means.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { StreamName } from "../../src/capture/streams.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
+import type { StreamName } from "../../src/core/streams.ts";
 import { drive, type SyntheticRun, syntheticRun } from "../store/synthetic.ts";
 
 const all = () =>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fastExp } from "../../src/routing/exp.ts";
+import { fastExp } from "../../src/gating/exp.ts";
 
 test("e^x within 4e-11 of Math.exp, and beyond the reach of its table as well", () => {
   let worst = 0;

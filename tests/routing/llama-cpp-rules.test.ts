@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from "vitest";
-import { LLAMA_VERSION } from "../../src/engines/llama/library.ts";
-import type { ArchitectureRule, KnownRule } from "../../src/routing/architecture-rule.ts";
-import { gatingOf } from "../../src/routing/architectures.ts";
-import { LLAMA_CPP_RULES, RULES_VERSION } from "../../src/routing/llama-cpp-rules.ts";
+import { LLAMA_VERSION } from "../../src/engines/llama/native/library.ts";
+import type { ArchitectureRule, KnownRule } from "../../src/gating/architecture-rule.ts";
+import { gatingOf } from "../../src/gating/architectures.ts";
+import { LLAMA_CPP_RULES, RULES_VERSION } from "../../src/gating/llama-cpp-rules.ts";
 import { readCall } from "../../tools/llama-gating/read-calls.mjs";
 import { readLoader } from "../../tools/llama-gating/read-loader.mjs";
 import { readSource } from "../../tools/llama-gating/read-source.mjs";

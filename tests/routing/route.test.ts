@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Gating } from "../../src/routing/gating.ts";
-import { route } from "../../src/routing/route.ts";
+import type { Gating } from "../../src/core/gating.ts";
+import { route } from "../../src/gating/route.ts";
 import { error, flat, float32, reference } from "../analysis/reference.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
-import type { Tensor } from "../../src/capture/tensor.ts";
-import { softmax } from "../../src/routing/softmax.ts";
-import { topk } from "../../src/routing/topk.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
+import { softmax } from "../../src/gating/softmax.ts";
+import { topk } from "../../src/gating/topk.ts";
 import { error, flat, float32, reference } from "../analysis/reference.ts";
 
 describe("softmax", () => {

@@ -1,7 +1,7 @@
 import OpenAI, { BadRequestError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { load } from "../../src/load.ts";
-import type { LanguageModel } from "../../src/model.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
 import type { JobList, ModelList } from "../../src/server/api/jobs.ts";
 import { embeddingGguf } from "../fixtures/embedding-families.ts";

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { EngineError } from "../../src/errors.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { EngineError } from "../../src/core/errors.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
 import {
   type Job,
@@ -11,7 +12,6 @@ import {
   type ModelList,
   type TokenEvent,
 } from "../../src/server/api/jobs.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
 import { allEvents, events, PROMPTS, serving, until } from "./serving.ts";
 
 describe("a generation", () => {

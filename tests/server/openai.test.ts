@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import OpenAI, { BadRequestError } from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { load } from "../../src/load.ts";
-import { LanguageModel } from "../../src/model.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
+import { load } from "../../src/run/load.ts";
 import type { CaptureList } from "../../src/server/api/captures.ts";
 import type { JobList } from "../../src/server/api/jobs.ts";
 import { FakeEngine } from "../cli/fake-engine.ts";

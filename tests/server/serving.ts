@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { LanguageModel } from "../../src/model.ts";
-import type { Prompt } from "../../src/prompts/prompt.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
+import type { Prompt } from "../../src/run/prompts/prompt.ts";
 import { type ServeOptions, startServer } from "../../src/server/serve.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";
 

@@ -1,7 +1,8 @@
 import { setTimeout } from "node:timers/promises";
-import type { Plan } from "../../src/capture/plan.ts";
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { EngineRequest, Step } from "../../src/engines/engine.ts";
+import type { Step } from "../../src/core/engine.ts";
+import type { Plan } from "../../src/core/plan.ts";
+import type { EngineRequest } from "../../src/core/request.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
 import { FakeEngine } from "../cli/fake-engine.ts";
 
 /** A fake engine that takes a step a token, as a real one does, and counts what it was made to do. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { RowBatch } from "../../src/capture/rows.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
 import { TextStream } from "../../src/server/text-stream.ts";
 
 /** A vocabulary in which each byte is a token. */

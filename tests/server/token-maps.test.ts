@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { chosenRows } from "../../src/analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
 import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { captureInto, PROMPTS, serving, temporaryFolder } from "./serving.ts";
 

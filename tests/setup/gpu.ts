@@ -70,7 +70,7 @@ async function installBackend(name: string, folder: string): Promise<string> {
   if (existsSync(join(folder, "node_modules", name, "package.json"))) return folder;
   console.log(`tests: installing ${name} into .cache (once)`);
   mkdirSync(folder, { recursive: true });
-  const { packageVersion } = await import("../../src/engines/llama/prebuilt.ts");
+  const { packageVersion } = await import("../../src/engines/llama/native/prebuilt.ts");
   const options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder];
   await run("npm", ["install", ...options, `${name}@${packageVersion}`]);
   return folder;

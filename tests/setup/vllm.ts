@@ -4,9 +4,9 @@ import { mkdir, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
-import { interpreterOf, managedFolder } from "../../src/engines/vllm/python.ts";
-import { isReady } from "../../src/engines/vllm/setup.ts";
-import { withLock } from "../../src/models/lock.ts";
+import { interpreterOf, managedFolder } from "../../src/engines/vllm/install/python.ts";
+import { isReady } from "../../src/engines/vllm/install/setup.ts";
+import { withLock } from "../../src/sources/lock.ts";
 
 /** A Python that has vLLM, or why there is none. */
 export type VllmUnderTest = { readonly python: string } | { readonly missing: string };

@@ -2,10 +2,10 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { describe, expect, test } from "vitest";
-import type { WriteBytes } from "../../src/store/atomic-file.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
-import { readManifest } from "../../src/store/manifest.ts";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { readManifest } from "../../src/capture/folder/manifest.ts";
+import type { WriteBytes } from "../../src/formats/atomic-file.ts";
 import { capturePath } from "./folder.ts";
 import { drive, syntheticRun } from "./synthetic.ts";
 

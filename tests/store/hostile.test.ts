@@ -3,11 +3,11 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import { MoescopeError } from "../../src/errors.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
-import { readHeader, safetensorsBytes, type TensorData, withFile } from "../../src/store/safetensors.ts";
-import { readShardRows, rowTensors } from "../../src/store/shard-rows.ts";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { readShardRows, rowTensors } from "../../src/capture/folder/shard-rows.ts";
+import { MoescopeError } from "../../src/core/errors.ts";
+import { readHeader, safetensorsBytes, type TensorData, withFile } from "../../src/formats/safetensors.ts";
 import { capturePath } from "./folder.ts";
 import { drive, syntheticRun } from "./synthetic.ts";
 

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../src/store/float-formats.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../../src/formats/float-formats.ts";
 import { capturePath } from "./folder.ts";
 import { drive, syntheticRun, tokenText } from "./synthetic.ts";
 

@@ -1,10 +1,10 @@
 import { readdir } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
+import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
+import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import { readManifest } from "../../src/capture/folder/manifest.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { FolderSink } from "../../src/store/folder-sink.ts";
-import { openCapture } from "../../src/store/folder-source.ts";
-import { readManifest } from "../../src/store/manifest.ts";
 import { capturePath } from "./folder.ts";
 import { drive, type SyntheticOptions, syntheticRun } from "./synthetic.ts";
 

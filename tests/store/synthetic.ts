@@ -1,8 +1,9 @@
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { RunHeader, SampleInfo, Sink } from "../../src/capture/sink.ts";
-import { axesOf, type StreamName, streamSpec } from "../../src/capture/streams.ts";
-import type { TensorDataTypes, TensorType } from "../../src/capture/tensor.ts";
-import type { Finished, ModelInfo } from "../../src/engines/engine.ts";
+import type { ModelInfo } from "../../src/core/model-info.ts";
+import type { Finished } from "../../src/core/request.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
+import type { RunHeader, SampleInfo, Sink } from "../../src/core/sink.ts";
+import { axesOf, type StreamName, streamSpec } from "../../src/core/streams.ts";
+import type { TensorDataTypes, TensorType } from "../../src/core/tensor.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 
 /** A run that no model computed: every value is random, so that no two places can be mixed up. */

@@ -10,7 +10,7 @@ import { expertSimilarity } from "../../src/analysis/expert-similarity.ts";
 import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import { allMeasures, measures } from "../../src/analysis/measures/registry.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
 import {
   analysisFacts,
   analysisOverview,

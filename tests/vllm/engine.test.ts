@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { packageRoot } from "../../src/core/package-root.ts";
 import type { VllmOptions } from "../../src/engines/vllm/options.ts";
-import { load } from "../../src/load.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { load } from "../../src/run/load.ts";
 import { soon } from "./real/processes.ts";
 
 const python = fileURLToPath(new URL("./fake-worker.mjs", import.meta.url));

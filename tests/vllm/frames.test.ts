@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Frame, frames } from "../../src/engines/vllm/frames.ts";
+import { type Frame, frames } from "../../src/engines/vllm/server/frames.ts";
 
 const body = Uint8Array.from({ length: 300 }, (_, i) => (i % 7 === 0 ? 10 : i));
 const stream = Buffer.concat([

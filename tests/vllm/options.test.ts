@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { parseEngineArgument } from "../../src/cli/engine-argument.ts";
-import { loadOptionsOf } from "../../src/cli/load-flags.ts";
+import { parseEngineArgument } from "../../src/cli/options/engine-argument.ts";
+import { loadOptionsOf } from "../../src/cli/options/load-flags.ts";
 import { engineArguments, settingsOf } from "../../src/engines/vllm/options.ts";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 
 describe("vLLM's engine arguments", () => {
   it("become snake case; what is not given is left to vLLM", () => {

@@ -2,7 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { diagnoseVllm, findPython, interpreterOf, managedFolder } from "../../src/engines/vllm/python.ts";
+import {
+  diagnoseVllm,
+  findPython,
+  interpreterOf,
+  managedFolder,
+} from "../../src/engines/vllm/install/python.ts";
 import { fakeProgram, fakePython } from "./fake-program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-python-"));

@@ -2,9 +2,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Plan } from "../../src/capture/plan.ts";
+import type { Plan } from "../../src/core/plan.ts";
 import { parseRows, takeRows } from "../../src/engines/vllm/rows-file.ts";
-import type { TensorData } from "../../src/store/safetensors.ts";
+import type { TensorData } from "../../src/formats/safetensors.ts";
 import { LAYERS, labelled, METADATA, plan, rowsBytes } from "./rows.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-rows-"));

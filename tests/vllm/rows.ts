@@ -1,5 +1,5 @@
-import type { Plan } from "../../src/capture/plan.ts";
-import { type DtypeArray, safetensorsBytes, type TensorData } from "../../src/store/safetensors.ts";
+import type { Plan } from "../../src/core/plan.ts";
+import { type DtypeArray, safetensorsBytes, type TensorData } from "../../src/formats/safetensors.ts";
 
 export const LAYERS = [0, 2];
 export const EXPERTS = 4;

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import type { RowBatch } from "../../src/capture/rows.ts";
-import type { EngineRequest, Step } from "../../src/engines/engine.ts";
+import type { Step } from "../../src/core/engine.ts";
+import type { EngineRequest } from "../../src/core/request.ts";
+import type { RowBatch } from "../../src/core/rows.ts";
 import { SampleEnds } from "../../src/engines/vllm/sample-ends.ts";
 
 const PROMPT = Int32Array.of(1, 2);

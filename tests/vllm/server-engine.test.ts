@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { load } from "../../src/load.ts";
+import { load } from "../../src/run/load.ts";
 import { type Behaviour, FakeServer, PROOF } from "./fake-server.ts";
 import { soon } from "./real/processes.ts";
 

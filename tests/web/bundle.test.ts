@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
 
 const web = join(packageRoot, "dist", "web");
 const files = readdirSync(web, { recursive: true, encoding: "utf8" });

@@ -7,8 +7,8 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
-import { load } from "../../src/load.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import { load } from "../../src/run/load.ts";
 
 const run = promisify(execFile);
 const main = join(packageRoot, "dist", "cli", "main.js");

@@ -8,8 +8,8 @@ import type axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
-import { load } from "../../src/load.ts";
-import { packageRoot } from "../../src/package-root.ts";
+import { packageRoot } from "../../src/core/package-root.ts";
+import { load } from "../../src/run/load.ts";
 import { reportHtml } from "../../src/views/html/report.ts";
 
 const found = inject("chromium");

@@ -1,11 +1,11 @@
-// Writes src/routing/llama-cpp-rules.ts from llama.cpp's source.
+// Writes src/gating/llama-cpp-rules.ts from llama.cpp's source.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readSource } from "./read-source.mjs";
 
-const OUT = fileURLToPath(new URL("../../src/routing/llama-cpp-rules.ts", import.meta.url));
+const OUT = fileURLToPath(new URL("../../src/gating/llama-cpp-rules.ts", import.meta.url));
 
 const { values } = parseArgs({ options: { "llama-cpp": { type: "string" } } });
 if (!values["llama-cpp"]) {

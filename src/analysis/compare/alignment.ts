@@ -1,5 +1,5 @@
 import type { Capture, Rows } from "../../capture/capture.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
 import { CHUNK_ROWS } from "../rows/chosen.ts";
 
 /** A sample whose generated texts differ: from this position on its rows have no counterpart. */

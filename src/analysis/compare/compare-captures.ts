@@ -1,9 +1,9 @@
 import type { Capture } from "../../capture/capture.ts";
 import { checkCapture } from "../../capture/check-capture.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { MoeInfo } from "../../core/model-info.ts";
+import { moeLayer } from "../../core/moe-layer.ts";
 import { optionsReader, whole } from "../../core/options.ts";
-import type { MoeInfo } from "../../engines/engine.ts";
-import { RequestError } from "../../errors.ts";
-import { moeLayer } from "../../routing/moe-layer.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";

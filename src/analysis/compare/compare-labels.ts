@@ -1,7 +1,7 @@
 import type { Capture } from "../../capture/capture.ts";
 import { checkCapture } from "../../capture/check-capture.ts";
+import { RequestError } from "../../core/errors.ts";
 import { argument, optionsReader, text, whole } from "../../core/options.ts";
-import { RequestError } from "../../errors.ts";
 import { addSampleRows, sampleUnits, startSampleCounts } from "../measures/tallies/sample-counts.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { labelledSamples } from "../rows/label-groups.ts";

@@ -1,5 +1,5 @@
-import type { ModelInfo } from "../../engines/engine.ts";
-import { moeLayer } from "../../routing/moe-layer.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import { moeLayer } from "../../core/moe-layer.ts";
 import { firstExpert, heaviestExpert } from "../rows/best-expert.ts";
 import { layerChunk } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { type LoadBalance, loadBalance } from "../statistics/balance.ts";
 import type { StreamMeasure } from "./measure.ts";
 import { type ExpertCounts, expertCounts, labelCounts, totalCounts } from "./tallies/expert-counts.ts";

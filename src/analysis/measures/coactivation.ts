@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { averageLinkage, cutTree, leafOrder, silhouette } from "../statistics/average-linkage.ts";
 import type { StreamMeasure } from "./measure.ts";
 import { type Coactivation, coactivationOf, type PairCounts, pairCounts } from "./tallies/pair-counts.ts";

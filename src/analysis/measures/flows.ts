@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { nLogN } from "../statistics/n-log-n.ts";
 import type { StreamGroupMeasure } from "./measure.ts";
 import { amounts, wholeNumber } from "./tallies/state-json.ts";

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { firstExpert } from "../rows/best-expert.ts";
 import { type SampleSpan, sampleSpans, someSpans } from "../rows/sample-spans.ts";
 import { addSpanIds, type SpanIds, startSpanIds } from "../rows/span-ids.ts";

@@ -1,8 +1,8 @@
 import type { z } from "zod";
-import type { RowLabels } from "../../capture/rows.ts";
-import type { SampleInfo } from "../../capture/sink.ts";
-import type { StreamName } from "../../capture/streams.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { RowLabels } from "../../core/rows.ts";
+import type { SampleInfo } from "../../core/sink.ts";
+import type { StreamName } from "../../core/streams.ts";
 import type { LabelGroups } from "../rows/label-groups.ts";
 import type { LayerChunk } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";

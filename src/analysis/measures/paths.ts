@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { addItem, candidates, type FrequentItems, startItems } from "../statistics/frequent-items.ts";
 import type { GroupMeasure, GroupRows } from "./measure.ts";
 

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import type { DerivedMeasure } from "./measure.ts";
 import type { GroupUsage } from "./tallies/group-usage.ts";
 

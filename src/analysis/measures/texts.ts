@@ -1,5 +1,5 @@
-import { PHASES } from "../../capture/rows.ts";
-import { schema } from "../../schema.ts";
+import { PHASES } from "../../core/rows.ts";
+import { schema } from "../../core/schema.ts";
 import { firstExpert } from "../rows/best-expert.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import { sampleSpans } from "../rows/sample-spans.ts";

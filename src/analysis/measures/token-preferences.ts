@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import { type TokenTypes, tokenTypes } from "../rows/token-types.ts";
 import { wilsonInterval } from "../statistics/wilson.ts";

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { wilsonInterval } from "../statistics/wilson.ts";
 import { underusedExperts } from "../underused-experts.ts";
 import type { StreamMeasure } from "./measure.ts";

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { parseJson } from "../measures/tallies/state-json.ts";
 import { type Reducer, sharedBatch } from "./reducer.ts";
 

@@ -1,8 +1,8 @@
-import type { ModelInfo } from "../../engines/engine.ts";
-import { RequestError } from "../../errors.ts";
-import { withCurrentMoe } from "../../routing/moe-record.ts";
-import { schema } from "../../schema.ts";
-import { modelRecord } from "../../store/manifest.ts";
+import { modelRecord } from "../../capture/folder/manifest.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import { schema } from "../../core/schema.ts";
+import { withCurrentMoe } from "../../gating/moe-record.ts";
 import type { ExpertUsage } from "../expert-usage.ts";
 import { parseJson } from "../measures/tallies/state-json.ts";
 import { combine } from "./combine.ts";

@@ -1,11 +1,11 @@
 import type { z } from "zod";
-import type { RowBatch } from "../../capture/rows.ts";
-import type { RunHeader, Sink } from "../../capture/sink.ts";
-import type { StreamName, StreamType } from "../../capture/streams.ts";
-import type { TensorDataTypes } from "../../capture/tensor.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
-import { RequestError } from "../../errors.ts";
-import { schema } from "../../schema.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { RowBatch } from "../../core/rows.ts";
+import { schema } from "../../core/schema.ts";
+import type { RunHeader, Sink } from "../../core/sink.ts";
+import type { StreamName, StreamType } from "../../core/streams.ts";
+import type { TensorDataTypes } from "../../core/tensor.ts";
 import type { LayerNeed, RoutingShape, RunScope } from "../measures/measure.ts";
 import { parseJson, wholeNumber } from "../measures/tallies/state-json.ts";
 import { type LayerValues, untold } from "../rows/chosen.ts";

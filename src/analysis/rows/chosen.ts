@@ -1,10 +1,10 @@
 import type { Capture } from "../../capture/capture.ts";
-import type { StreamName, StreamType } from "../../capture/streams.ts";
-import { type TensorDataTypes, tensor } from "../../capture/tensor.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
-import { CaptureError, RequestError } from "../../errors.ts";
-import { moeLayer } from "../../routing/moe-layer.ts";
-import { route } from "../../routing/route.ts";
+import { CaptureError, RequestError } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import { moeLayer } from "../../core/moe-layer.ts";
+import type { StreamName, StreamType } from "../../core/streams.ts";
+import { type TensorDataTypes, tensor } from "../../core/tensor.ts";
+import { route } from "../../gating/route.ts";
 
 /** Rows read at a time: 8 MB of logits with 512 experts, so a capture of any length passes through a little memory. */
 export const CHUNK_ROWS = 4096;

@@ -1,5 +1,5 @@
 import type { Capture } from "../../capture/capture.ts";
-import { PHASES } from "../../capture/rows.ts";
+import { PHASES } from "../../core/rows.ts";
 
 /** What was analysed, and what of the run is not in the capture. */
 export interface Completeness {

@@ -1,4 +1,4 @@
-import type { SampleInfo } from "../../capture/sink.ts";
+import type { SampleInfo } from "../../core/sink.ts";
 
 /** The samples by their label. */
 export interface LabelGroups {

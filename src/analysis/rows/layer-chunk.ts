@@ -1,7 +1,7 @@
-import type { RowLabels } from "../../capture/rows.ts";
-import type { StreamName, StreamType } from "../../capture/streams.ts";
-import { type Tensor, type TensorDataTypes, tensor } from "../../capture/tensor.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { RowLabels } from "../../core/rows.ts";
+import type { StreamName, StreamType } from "../../core/streams.ts";
+import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
 import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
 import { columnsWithin, type RowColumns } from "./row-columns.ts";

@@ -1,5 +1,5 @@
 import type { Capture } from "../../capture/capture.ts";
-import { PHASES, type RowLabels } from "../../capture/rows.ts";
+import { PHASES, type RowLabels } from "../../core/rows.ts";
 
 /** The labels of all rows, a column each. */
 export interface RowColumns extends RowLabels {

@@ -1,4 +1,4 @@
-import { PHASES } from "../../capture/rows.ts";
+import { PHASES } from "../../core/rows.ts";
 import type { RowColumns } from "./row-columns.ts";
 import { tokenClass } from "./token-class.ts";
 

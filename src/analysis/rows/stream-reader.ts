@@ -1,6 +1,6 @@
 import type { Capture } from "../../capture/capture.ts";
-import type { StreamName, StreamType } from "../../capture/streams.ts";
-import type { TensorDataTypes } from "../../capture/tensor.ts";
+import type { StreamName, StreamType } from "../../core/streams.ts";
+import type { TensorDataTypes } from "../../core/tensor.ts";
 
 /** Reads values of a capture, wherever they are; what a scan and the measures it feeds read with. */
 export interface StreamReader {

@@ -1,7 +1,7 @@
 import type { CaptureOrigin } from "../../capture/capture.ts";
+import { type FolderValues, folderDims, readFolder } from "../../capture/folder/folder-values.ts";
 import { readSpans } from "../../capture/selected-source.ts";
-import type { StreamName } from "../../capture/streams.ts";
-import { type FolderValues, folderDims, readFolder } from "../../store/folder-values.ts";
+import type { StreamName } from "../../core/streams.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
 
 /** The reader of a folder's rows in a thread that has not opened it. */

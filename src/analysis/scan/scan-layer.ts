@@ -1,4 +1,4 @@
-import type { ModelInfo } from "../../engines/engine.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
 import type { LayerScope, Measure, Need, ScanScope, StreamTally, Tally } from "../measures/measure.ts";
 import { talliesOf } from "../measures/registry.ts";
 import { firstExpert } from "../rows/best-expert.ts";

@@ -1,5 +1,5 @@
-import type { SampleInfo } from "../../capture/sink.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { SampleInfo } from "../../core/sink.ts";
 import type { ScanScope, ScanSettings } from "../measures/measure.ts";
 import { labelGroups } from "../rows/label-groups.ts";
 

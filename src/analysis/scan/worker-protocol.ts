@@ -1,7 +1,7 @@
 import type { CaptureOrigin } from "../../capture/capture.ts";
-import type { SampleInfo } from "../../capture/sink.ts";
-import type { ModelInfo } from "../../engines/engine.ts";
-import type { ErrorCode } from "../../errors.ts";
+import type { ErrorCode } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { SampleInfo } from "../../core/sink.ts";
 import type { ScanSettings } from "../measures/measure.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { ScanTask } from "./schedule.ts";

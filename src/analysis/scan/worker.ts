@@ -1,6 +1,6 @@
 /** Entry of the threads that scan a capture folder: each does the tasks it is sent, and opens nothing. */
 import { parentPort, workerData } from "node:worker_threads";
-import { MoescopeError } from "../../errors.ts";
+import { MoescopeError } from "../../core/errors.ts";
 import { allMeasures, talliesOf } from "../measures/registry.ts";
 import { originReader } from "./origin-reader.ts";
 import { runTask } from "./run-task.ts";

@@ -1,4 +1,4 @@
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 
 /**
  * What is kept of a number of each row: enough for mean, spread and range, and to put two parts together. Plain data.

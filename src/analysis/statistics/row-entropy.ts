@@ -1,5 +1,5 @@
-import type { Tensor } from "../../capture/tensor.ts";
-import { EXP_REACH, expWithinReach, fastExp } from "../../routing/exp.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import { EXP_REACH, expWithinReach, fastExp } from "../../gating/exp.ts";
 
 /**
  * Routing entropy of each row in nats: -sum p ln p with p = softmax of the logits. From 0 (one expert gets

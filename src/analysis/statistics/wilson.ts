@@ -1,4 +1,4 @@
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
 
 /**
  * Wilson score interval of a proportion: where the true share lies when `count` of `rows` independent rows had it.

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { type NvidiaDriver, nvidiaDriver } from "./cuda.ts";
-import { type Device, listDevices, loadGpus } from "./devices.ts";
-import { findGpuLibraries, GPU_KINDS, type GpuKind, gpuPackage } from "./gpu.ts";
-import { findLibrary } from "./library.ts";
-import { openLlama } from "./open-llama.ts";
-import { installCommand, packageFolder } from "./prebuilt.ts";
+import { type NvidiaDriver, nvidiaDriver } from "./native/cuda.ts";
+import { type Device, listDevices, loadGpus } from "./native/devices.ts";
+import { findGpuLibraries, GPU_KINDS, type GpuKind, gpuPackage } from "./native/gpu.ts";
+import { findLibrary } from "./native/library.ts";
+import { openLlama } from "./native/open-llama.ts";
+import { installCommand, packageFolder } from "./native/prebuilt.ts";
 
 /** How it stands with one kind of GPU. */
 export interface GpuDiagnosis {

@@ -1,31 +1,24 @@
-import type { Plan } from "../../capture/plan.ts";
-import { activationOf, type StreamName } from "../../capture/streams.ts";
-import { EngineError } from "../../errors.ts";
-import type { EmbeddingInfo, Task } from "../embedding.ts";
-import type {
-  Engine,
-  EngineRequest,
-  EngineSettings,
-  GraphTensor,
-  ModelInfo,
-  RefusedLayer,
-  RowShape,
-  RowShapes,
-  Step,
-} from "../engine.ts";
+import type { EmbeddingInfo, Task } from "../../core/embedding.ts";
+import type { Engine, GraphTensor, Step } from "../../core/engine.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { EngineRequest, EngineSettings } from "../../core/request.ts";
+import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
+import { activationOf, type StreamName } from "../../core/streams.ts";
 import { Inbox } from "../inbox.ts";
 import { Turns } from "../turns.ts";
-import type { HostChannel, HostEnd } from "./channel.ts";
-import { type GgufHeader, modelInfo, readHeader } from "./gguf.ts";
-import { templatesOf } from "./gguf-templates.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
-import { withRoutes } from "./layer-routes.ts";
-import { crashed, fromWire, loadHost } from "./load-host.ts";
-import { hashOf } from "./model-hash.ts";
+import type { HostChannel, HostEnd } from "./host/channel.ts";
+import { crashed, fromWire, loadHost } from "./host/load-host.ts";
+import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./host/protocol.ts";
+import { type GgufHeader, modelInfo, readHeader } from "./model/gguf.ts";
+import { templatesOf } from "./model/gguf-templates.ts";
+import { hashOf } from "./model/model-hash.ts";
+import { TextCheck } from "./model/text-check.ts";
 import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
-import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./protocol.ts";
-import { activationShapes } from "./row-shapes.ts";
-import { TextCheck } from "./text-check.ts";
+import { activationShapes } from "./run/row-shapes.ts";
+import { withRoutes } from "./tap/layer-routes.ts";
 
 type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 

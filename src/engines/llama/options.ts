@@ -1,19 +1,20 @@
 import { totalmem } from "node:os";
-import { EngineError, RequestError } from "../../errors.ts";
-import { memoryLimit } from "../../memory-limit.ts";
-import { POOLINGS, TASKS, type TaskOptions } from "../embedding.ts";
-import type { EngineSettings, ModelInfo } from "../engine.ts";
-import { type CacheType, cacheBytesPerToken } from "./cache-size.ts";
-import type { GgufHeader } from "./gguf.ts";
-import { findGpuLibraries, type GpuChoice } from "./gpu.ts";
+import { POOLINGS, TASKS, type TaskOptions } from "../../core/embedding.ts";
+import { EngineError, RequestError } from "../../core/errors.ts";
+import { memoryLimit } from "../../core/memory-limit.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { EngineSettings } from "../../core/request.ts";
 import { modelShape } from "./graph/model-shape.ts";
-import { findLibrary } from "./library.ts";
-import type { Isolation } from "./load-host.ts";
-import { cpuMoeOverrides, type TensorOverride } from "./placement.ts";
-import type { HostOptions } from "./protocol.ts";
-import type { Purpose, PurposeRequest } from "./purpose.ts";
-import type { Strategy } from "./tap.ts";
-import { defaultThreads } from "./threads.ts";
+import type { Isolation } from "./host/load-host.ts";
+import type { HostOptions } from "./host/protocol.ts";
+import { type CacheType, cacheBytesPerToken } from "./model/cache-size.ts";
+import type { GgufHeader } from "./model/gguf.ts";
+import { findGpuLibraries, type GpuChoice } from "./native/gpu.ts";
+import { findLibrary } from "./native/library.ts";
+import { defaultThreads } from "./native/threads.ts";
+import { cpuMoeOverrides, type TensorOverride } from "./run/placement.ts";
+import type { Purpose, PurposeRequest } from "./run/purpose.ts";
+import type { Strategy } from "./tap/tap.ts";
 
 /** How to load a model into the embedded llama.cpp. */
 export interface LlamaOptions extends TaskOptions {

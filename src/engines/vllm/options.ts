@@ -1,7 +1,7 @@
-import type { StreamName } from "../../capture/streams.ts";
-import { RequestError } from "../../errors.ts";
-import type { TaskOptions } from "../embedding.ts";
-import type { EngineSettings } from "../engine.ts";
+import type { TaskOptions } from "../../core/embedding.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { EngineSettings } from "../../core/request.ts";
+import type { StreamName } from "../../core/streams.ts";
 
 /** How far vLLM's start is. */
 export interface StartProgress {

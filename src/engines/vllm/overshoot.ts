@@ -1,6 +1,6 @@
-import { takeRowsOf } from "../../capture/row-batch.ts";
-import type { RowBatch } from "../../capture/rows.ts";
-import type { EngineRequest, Finished } from "../engine.ts";
+import type { EngineRequest, Finished } from "../../core/request.ts";
+import { takeRowsOf } from "../../core/row-batch.ts";
+import type { RowBatch } from "../../core/rows.ts";
 
 /**
  * Where a stop string ends a text, vLLM may have gone on for a token or two by the time it sees it. The generated rows

@@ -1,10 +1,16 @@
 import { z } from "zod";
-import type { Plan } from "../../capture/plan.ts";
-import { STREAM_NAMES, type StreamName } from "../../capture/streams.ts";
-import { EngineError, type ErrorCode, ModelError, type MoescopeError, RequestError } from "../../errors.ts";
-import { moeRecord, withCurrentMoe } from "../../routing/moe-record.ts";
-import { POOLINGS, TASKS } from "../embedding.ts";
-import { type EngineRequest, FINISH_REASONS, type Finished } from "../engine.ts";
+import { POOLINGS, TASKS } from "../../core/embedding.ts";
+import {
+  EngineError,
+  type ErrorCode,
+  ModelError,
+  type MoescopeError,
+  RequestError,
+} from "../../core/errors.ts";
+import type { Plan } from "../../core/plan.ts";
+import { type EngineRequest, FINISH_REASONS, type Finished } from "../../core/request.ts";
+import { STREAM_NAMES, type StreamName } from "../../core/streams.ts";
+import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
 
 /**
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is

@@ -1,6 +1,7 @@
-import { type StreamName, streamSpec } from "../../capture/streams.ts";
-import { RequestError } from "../../errors.ts";
-import type { ModelInfo, RefusedLayer, RowShape, RowShapes } from "../engine.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
+import { type StreamName, streamSpec } from "../../core/streams.ts";
 import type { ReadyMessage } from "./protocol.ts";
 
 /** What the plugin says of streams. */

@@ -1,12 +1,12 @@
 import { readFile, rm } from "node:fs/promises";
 import { z } from "zod";
-import type { Plan } from "../../capture/plan.ts";
-import type { RowBatch } from "../../capture/rows.ts";
-import { type StreamName, streamSpec } from "../../capture/streams.ts";
-import type { TensorDataTypes, TensorType } from "../../capture/tensor.ts";
-import { EngineError } from "../../errors.ts";
-import { fromBfloat16, fromFloat16 } from "../../store/float-formats.ts";
-import { DTYPES, type DtypeArray, parseSafetensors } from "../../store/safetensors.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { RowBatch } from "../../core/rows.ts";
+import { type StreamName, streamSpec } from "../../core/streams.ts";
+import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
+import { fromBfloat16, fromFloat16 } from "../../formats/float-formats.ts";
+import { DTYPES, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
 
 const FORMAT = "moescope.rows/1";
 const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));

@@ -1,6 +1,7 @@
-import type { RowBatch } from "../../capture/rows.ts";
-import { EngineError } from "../../errors.ts";
-import type { EngineRequest, Finished, Step } from "../engine.ts";
+import type { Step } from "../../core/engine.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { EngineRequest, Finished } from "../../core/request.ts";
+import type { RowBatch } from "../../core/rows.ts";
 import { Overshoot } from "./overshoot.ts";
 import type { RowsEnd } from "./protocol.ts";
 import { SampleLabels } from "./sample-labels.ts";

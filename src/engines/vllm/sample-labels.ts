@@ -1,6 +1,6 @@
-import type { RowBatch } from "../../capture/rows.ts";
-import { EngineError } from "../../errors.ts";
-import type { EngineRequest, Finished } from "../engine.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { EngineRequest, Finished } from "../../core/request.ts";
+import type { RowBatch } from "../../core/rows.ts";
 
 /**
  * Holds the labels of rows against the samples' tokens: those of prompts are known before, generated ones at the end. A

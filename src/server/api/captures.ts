@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { FINISH_REASONS } from "../../engines/engine.ts";
-import { modelRecord } from "../../store/manifest.ts";
+import { modelRecord } from "../../capture/folder/manifest.ts";
+import { FINISH_REASONS } from "../../core/request.ts";
 import { captureId, phase, streamName } from "./values.ts";
 
 const count = z.int().nonnegative();

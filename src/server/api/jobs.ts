@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { TASKS } from "../../engines/embedding.ts";
-import { FINISH_REASONS } from "../../engines/engine.ts";
-import { modelRecord } from "../../store/manifest.ts";
+import { modelRecord } from "../../capture/folder/manifest.ts";
+import { TASKS } from "../../core/embedding.ts";
+import { FINISH_REASONS } from "../../core/request.ts";
 import { prompt } from "./prompt.ts";
 import { phase, streamName } from "./values.ts";
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isStreamName, type StreamName } from "../../capture/streams.ts";
+import { isStreamName, type StreamName } from "../../core/streams.ts";
 
 /** Whole numbers as they stand in a URL. */
 export const whole = z.coerce.number().int().nonnegative();

@@ -4,7 +4,7 @@ import { expertAtlas } from "../../analysis/expert-atlas.ts";
 import { expertSimilarity } from "../../analysis/expert-similarity.ts";
 import { type ExpertUsage, expertUsage } from "../../analysis/expert-usage.ts";
 import { usageOfRows } from "../../analysis/usage-of-rows.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
 import { analysisOverview, type CaptureAnalysis } from "../../views/facts/analysis.ts";
 import { comparisonOf } from "../../views/facts/comparison.ts";
 import { similarityOf } from "../../views/facts/similarity.ts";

@@ -1,5 +1,5 @@
-import { type StreamName, streamSpec } from "../../capture/streams.ts";
-import { type Manifest, readManifest, type StreamEntry } from "../../store/manifest.ts";
+import { type Manifest, readManifest, type StreamEntry } from "../../capture/folder/manifest.ts";
+import { type StreamName, streamSpec } from "../../core/streams.ts";
 import { type Answer, jsonAnswer } from "../answer.ts";
 import type { CaptureDetails, CaptureList, CaptureSummary } from "../api/captures.ts";
 import { assertContained, type FoundCapture } from "../capture-folders.ts";

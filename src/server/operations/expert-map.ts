@@ -1,5 +1,5 @@
 import { chosenRows } from "../../analysis/rows/chosen.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
 import { type Answer, arrayAnswer } from "../answer.ts";
 import type { OpenedCapture } from "../open-captures.ts";
 import { requireRouting } from "../row-filter.ts";

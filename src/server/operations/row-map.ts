@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";
 import type { MapFacts } from "../api/analysis.ts";
 import { ByteCache } from "../byte-cache.ts";

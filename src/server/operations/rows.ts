@@ -1,6 +1,6 @@
-import { PHASES } from "../../capture/rows.ts";
-import { type StreamName, streamSpec } from "../../capture/streams.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
+import { PHASES } from "../../core/rows.ts";
+import { type StreamName, streamSpec } from "../../core/streams.ts";
 import { type Answer, arrayAnswer, jsonAnswer } from "../answer.ts";
 import type { RowColumns, Vocabulary } from "../api/captures.ts";
 import type { RowFilter } from "../api/values.ts";

@@ -1,7 +1,7 @@
 import { chosenRows, hasStream, routedLayers } from "../../analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../analysis/statistics/row-entropy.ts";
-import { PHASES } from "../../capture/rows.ts";
-import { RequestError } from "../../errors.ts";
+import { RequestError } from "../../core/errors.ts";
+import { PHASES } from "../../core/rows.ts";
 import { type Answer, jsonAnswer } from "../answer.ts";
 import type { TokenRouting } from "../api/captures.ts";
 import type { OpenedCapture } from "../open-captures.ts";

@@ -1,9 +1,9 @@
 import type { Context } from "hono";
-import type { Finished } from "../../engines/engine.ts";
-import { RequestError } from "../../errors.ts";
-import { given } from "../../given.ts";
-import type { ChatMessage } from "../../prompts/message.ts";
-import type { Prompt } from "../../prompts/prompt.ts";
+import { RequestError } from "../../core/errors.ts";
+import { given } from "../../core/given.ts";
+import type { Finished } from "../../core/request.ts";
+import type { ChatMessage } from "../../run/prompts/message.ts";
+import type { Prompt } from "../../run/prompts/prompt.ts";
 import {
   type ChatRequest,
   type CompletionRequest,

@@ -6,7 +6,7 @@ import {
 } from "../../analysis/capture-analysis.ts";
 import type { Measure } from "../../analysis/measures/measure.ts";
 import { allMeasures } from "../../analysis/measures/registry.ts";
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import { engineFacts, modelFacts } from "./model.ts";
 
 export type { CaptureAnalysis, LayerAnalysis };

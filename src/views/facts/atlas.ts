@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { ExpertAtlas } from "../../analysis/expert-atlas.ts";
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 
 /** The experts as points; see `expertAtlas`, whose result these facts are. */
 export const atlasFacts = schema((z): z.ZodType<ExpertAtlas> => {

@@ -1,8 +1,8 @@
 import { expertUsage } from "../../analysis/expert-usage.ts";
 import { hasRouting } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { axesOf, streamSpec } from "../../capture/streams.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
+import { axesOf, streamSpec } from "../../core/streams.ts";
 import { engineFacts, modelFacts } from "./model.ts";
 import { usageFacts, usageOf } from "./usage.ts";
 

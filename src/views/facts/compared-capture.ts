@@ -1,5 +1,5 @@
 import type { Capture } from "../../capture/capture.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { engineFacts, modelFacts } from "./model.ts";
 
 /** What was compared: a capture, by what it is of. */

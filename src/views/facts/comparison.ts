@@ -1,6 +1,6 @@
 import type { CaptureComparison } from "../../analysis/compare/compare-captures.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { comparedCapture, shift, sideOf } from "./compared-capture.ts";
 import { finite } from "./finite.ts";
 

@@ -1,6 +1,6 @@
 import type { LabelComparison } from "../../analysis/compare/compare-labels.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { comparedCapture, shift, sideOf } from "./compared-capture.ts";
 
 const FORMAT = "moescope.label-comparison/1";

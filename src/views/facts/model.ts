@@ -1,7 +1,7 @@
 import type { z } from "zod";
-import type { ModelInfo } from "../../engines/engine.ts";
-import { schema } from "../../schema.ts";
-import { modelRecord } from "../../store/manifest.ts";
+import { modelRecord } from "../../capture/folder/manifest.ts";
+import type { ModelInfo } from "../../core/model-info.ts";
+import { schema } from "../../core/schema.ts";
 
 /** `ModelInfo`, as every fact has it; of a stored capture with the hash of the weights, where that is known. */
 export const modelFacts = schema(

@@ -1,5 +1,5 @@
 import type { ModelPlacement } from "../../advice/advise-placement.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { finite } from "./finite.ts";
 import { modelFacts } from "./model.ts";
 

@@ -1,6 +1,6 @@
 import type { PruneCandidates } from "../../advice/prune-candidates.ts";
 import type { Capture } from "../../capture/capture.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { engineFacts, modelFacts } from "./model.ts";
 
 const FORMAT = "moescope.prune-candidates/2";

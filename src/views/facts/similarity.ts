@@ -1,5 +1,5 @@
 import type { ExpertSimilarity } from "../../analysis/expert-similarity.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { finite } from "./finite.ts";
 
 /** How far the experts of all layers serve the tokens that one serves: what the server answers. */

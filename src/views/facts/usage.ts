@@ -2,7 +2,7 @@ import type { ExpertUsage } from "../../analysis/expert-usage.ts";
 import type { UsageCounts } from "../../analysis/measures/tallies/expert-counts.ts";
 import { loadBalance } from "../../analysis/statistics/balance.ts";
 import { underusedExperts } from "../../analysis/underused-experts.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 import { finite } from "./finite.ts";
 
 const figures = schema((z) => {

@@ -1,6 +1,6 @@
 import type { Term } from "../../analysis/measures/measure.ts";
 import { allMeasures } from "../../analysis/measures/registry.ts";
-import { type Parsed, schema } from "../../schema.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
 
 /** Words of views that no measure of the registry brings. */
 const OTHER_TERMS: Readonly<Record<string, Term>> = {

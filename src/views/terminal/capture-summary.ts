@@ -1,4 +1,4 @@
-import { ranges } from "../../capture/plan.ts";
+import { ranges } from "../../core/plan.ts";
 import { formatMoeRouterLogitsSummary } from "../../hs/summary.ts";
 import type { CaptureFacts } from "../facts/capture.ts";
 

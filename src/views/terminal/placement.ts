@@ -1,4 +1,4 @@
-import { ranges } from "../../capture/plan.ts";
+import { ranges } from "../../core/plan.ts";
 import type { PlacementFacts } from "../facts/placement.ts";
 import { count, memory, percent } from "../numbers.ts";
 import { alignColumns } from "./parts/columns.ts";

@@ -1,6 +1,6 @@
+import { safeText } from "../../core/safe-text.ts";
 import type { PruneFacts } from "../facts/prune-candidates.ts";
 import { count, percent, plural } from "../numbers.ts";
-import { safeText } from "../safe-text.ts";
 import { header } from "./parts/header.ts";
 import { bold, dim } from "./parts/paint.ts";
 import { clip, displayWidth, padLeft, padRight, wrap } from "./parts/text.ts";

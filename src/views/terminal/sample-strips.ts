@@ -1,7 +1,7 @@
 import { chosenExperts, layersWithChoice } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
+import { safeText } from "../../core/safe-text.ts";
 import { plural } from "../numbers.ts";
-import { safeText } from "../safe-text.ts";
 import { bold, dim } from "./parts/paint.ts";
 import { clip } from "./parts/text.ts";
 import { type StripToken, tokenStrip } from "./parts/token-strip.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import type { NamedStream } from "../../../src/capture/streams.ts";
+import type { NamedStream } from "../../../src/core/streams.ts";
 import type { GraphTaps } from "../../../src/engines/llama/graph/graph-taps.ts";
 import { STREAMS_BY_NAME, tapsByName, valuesOf } from "./by-name.ts";
 import { lookAt } from "./look.ts";

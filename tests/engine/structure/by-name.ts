@@ -1,4 +1,4 @@
-import type { NamedStream } from "../../../src/capture/streams.ts";
+import type { NamedStream } from "../../../src/core/streams.ts";
 import { behindViews, type Graph } from "../../../src/engines/llama/graph/graph.ts";
 
 /**

@@ -1,13 +1,13 @@
-import { makeAbort } from "../../../src/engines/llama/abort.ts";
-import type { NativeGraph } from "../../../src/engines/llama/device-bindings.ts";
-import { modelInfo, readHeader } from "../../../src/engines/llama/gguf.ts";
 import { GraphTaps } from "../../../src/engines/llama/graph/graph-taps.ts";
 import { type ModelShape, modelShape } from "../../../src/engines/llama/graph/model-shape.ts";
 import { GraphReader } from "../../../src/engines/llama/graph/read-graph.ts";
-import { lookAtStep } from "../../../src/engines/llama/look-at-step.ts";
+import { CONTROL } from "../../../src/engines/llama/host/protocol.ts";
+import { modelInfo, readHeader } from "../../../src/engines/llama/model/gguf.ts";
+import { makeAbort } from "../../../src/engines/llama/native/abort.ts";
+import type { NativeGraph } from "../../../src/engines/llama/native/device-bindings.ts";
 import { hostOptions } from "../../../src/engines/llama/options.ts";
-import { CONTROL } from "../../../src/engines/llama/protocol.ts";
-import { Session } from "../../../src/engines/llama/session.ts";
+import { Session } from "../../../src/engines/llama/run/session.ts";
+import { lookAtStep } from "../../../src/engines/llama/tap/look-at-step.ts";
 
 /** A graph of a model that llama.cpp built and did not run, as it lay in memory. */
 export interface LookedAt {

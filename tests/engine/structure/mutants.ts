@@ -1,6 +1,6 @@
-import { type NativeGraph, TENSOR_STEP } from "../../../src/engines/llama/device-bindings.ts";
 import type { Graph, GraphNode } from "../../../src/engines/llama/graph/graph.ts";
-import { MAX_SOURCES, NAME_BYTES, TENSOR } from "../../../src/engines/llama/tensor-reader.ts";
+import { type NativeGraph, TENSOR_STEP } from "../../../src/engines/llama/native/device-bindings.ts";
+import { MAX_SOURCES, NAME_BYTES, TENSOR } from "../../../src/engines/llama/native/tensor-reader.ts";
 
 /** Whole numbers from 0 below n. */
 export type Random = (n: number) => number;

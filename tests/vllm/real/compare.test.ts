@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { load } from "../../../src/load.ts";
-import { packageRoot } from "../../../src/package-root.ts";
+import { packageRoot } from "../../../src/core/package-root.ts";
+import { load } from "../../../src/run/load.ts";
 import { demoCheckpoint } from "./checkpoints.ts";
 
 /** Each starts vLLM, which imports for seconds and takes longer where the machine does something else. */

@@ -6,11 +6,11 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { analyzeCapture } from "../../../src/analysis/analyze.ts";
 import type { Capture } from "../../../src/capture/capture.ts";
+import { openCapture } from "../../../src/capture/folder/folder-source.ts";
+import { packageRoot } from "../../../src/core/package-root.ts";
 import * as hs from "../../../src/hs.ts";
-import { load } from "../../../src/load.ts";
-import type { LanguageModel } from "../../../src/model.ts";
-import { packageRoot } from "../../../src/package-root.ts";
-import { openCapture } from "../../../src/store/folder-source.ts";
+import type { LanguageModel } from "../../../src/run/language-model.ts";
+import { load } from "../../../src/run/load.ts";
 import { demoCheckpoint } from "./checkpoints.ts";
 import { alive, descendants, soon, spools, workers } from "./processes.ts";
 

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, inject, it } from "vitest";
-import { packageRoot } from "../../../src/package-root.ts";
+import { packageRoot } from "../../../src/core/package-root.ts";
 
 /** Each check starts vLLM once or more; the slowest loads a model of each family. */
 const LIMIT = 3_600_000;

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { packageRoot } from "../../../src/package-root.ts";
+import { packageRoot } from "../../../src/core/package-root.ts";
 import { descendants } from "./processes.ts";
 
 /** A `vllm serve` of the tests' own. */

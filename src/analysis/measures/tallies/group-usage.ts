@@ -1,4 +1,4 @@
-import { schema } from "../../../schema.ts";
+import { schema } from "../../../core/schema.ts";
 import { benjaminiHochberg } from "../../statistics/benjamini-hochberg.ts";
 import type { LayerTest } from "../../statistics/randomization/permutation-test.ts";
 

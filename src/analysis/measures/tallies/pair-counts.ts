@@ -1,4 +1,4 @@
-import { schema } from "../../../schema.ts";
+import { schema } from "../../../core/schema.ts";
 import type { StreamTally } from "../measure.ts";
 import { amounts, wholeNumber } from "./state-json.ts";
 

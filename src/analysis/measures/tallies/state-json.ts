@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { RequestError } from "../../../errors.ts";
-import { schema } from "../../../schema.ts";
+import { RequestError } from "../../../core/errors.ts";
+import { schema } from "../../../core/schema.ts";
 
 export const wholeNumber = schema((z) => z.int().nonnegative());
 

@@ -1,4 +1,4 @@
-import { type NamedStream, STREAM_NAMES, type StreamName } from "../../../capture/streams.ts";
+import { type NamedStream, STREAM_NAMES, type StreamName } from "../../../core/streams.ts";
 import { findAttention } from "./attention.ts";
 import { type Graph, type GraphNode, NONE, TYPE, weightAt } from "./graph.ts";
 import { findLayerOutputs } from "./layer-outputs.ts";

@@ -1,6 +1,6 @@
-import { GGML_TENSOR_FLAG_OUTPUT, type TensorPointer } from "../bindings.ts";
-import { toNumber } from "../memory.ts";
-import { TENSOR } from "../tensor-reader.ts";
+import { GGML_TENSOR_FLAG_OUTPUT, type TensorPointer } from "../native/bindings.ts";
+import { toNumber } from "../native/memory.ts";
+import { TENSOR } from "../native/tensor-reader.ts";
 
 /**
  * A tensor of a graph that llama.cpp has built: an operation with what it reads, or a leaf (a weight, an input, a

@@ -1,6 +1,6 @@
-import type { Llama } from "../bindings.ts";
-import type { NativeGraph } from "../device-bindings.ts";
-import { TENSOR } from "../tensor-reader.ts";
+import type { Llama } from "../native/bindings.ts";
+import type { NativeGraph } from "../native/device-bindings.ts";
+import { TENSOR } from "../native/tensor-reader.ts";
 import { NONE } from "./graph.ts";
 import { GraphTaps } from "./graph-taps.ts";
 import type { ModelShape } from "./model-shape.ts";

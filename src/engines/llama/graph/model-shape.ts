@@ -1,4 +1,4 @@
-import type { ModelInfo } from "../../engine.ts";
+import type { ModelInfo } from "../../../core/model-info.ts";
 
 /** What the model's file says that its graph is held against. */
 export interface ModelShape {

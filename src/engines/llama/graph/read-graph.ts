@@ -1,8 +1,8 @@
-import { EngineError } from "../../../errors.ts";
-import type { Llama, TensorPointer } from "../bindings.ts";
-import { copiedTensors, isCopyName, type NativeGraph, TENSOR_STEP } from "../device-bindings.ts";
-import { textAt, toNumber } from "../memory.ts";
-import { MAX_SOURCES, NAME_BYTES, TENSOR, TensorReader } from "../tensor-reader.ts";
+import { EngineError } from "../../../core/errors.ts";
+import type { Llama, TensorPointer } from "../native/bindings.ts";
+import { copiedTensors, isCopyName, type NativeGraph, TENSOR_STEP } from "../native/device-bindings.ts";
+import { textAt, toNumber } from "../native/memory.ts";
+import { MAX_SOURCES, NAME_BYTES, TENSOR, TensorReader } from "../native/tensor-reader.ts";
 import { Graph, NONE } from "./graph.ts";
 
 /** Operations that have at most three (ggml.c); of others all places are read. */

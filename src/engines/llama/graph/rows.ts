@@ -1,5 +1,5 @@
-import { toNumber } from "../memory.ts";
-import { TENSOR } from "../tensor-reader.ts";
+import { toNumber } from "../native/memory.ts";
+import { TENSOR } from "../native/tensor-reader.ts";
 import { type Graph, NONE } from "./graph.ts";
 import { isEmbedding } from "./levels.ts";
 

@@ -1,8 +1,8 @@
 import type { CoactivationPair } from "../../../analysis/measures/coactivation.ts";
+import { safeToken } from "../../../core/safe-text.ts";
 import { diverging } from "../../colours.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { count, information, percent, times } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import { heatMap, legend } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 

@@ -1,8 +1,8 @@
 import type { DriftGroup } from "../../../analysis/measures/tallies/drift.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import { viridis } from "../../colours.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { count, information, percent } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import { heatMap, legend } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 

@@ -1,7 +1,7 @@
 import type { MeasureName } from "../../../analysis/measures/registry.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { type OtherResult, otherResults } from "../../facts/other-results.ts";
-import { safeText } from "../../safe-text.ts";
 import { type Html, html } from "../parts/html.ts";
 
 /** Measures that no section shows: their words and figures. */

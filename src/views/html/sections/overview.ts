@@ -1,7 +1,7 @@
-import { ranges } from "../../../capture/plan.ts";
+import { ranges } from "../../../core/plan.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { bytes, count, percent, plural } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import { type Html, html } from "../parts/html.ts";
 
 /** Entries of lists that grow with a run's troubles. */

@@ -1,8 +1,8 @@
 import type { TextStrip } from "../../../analysis/measures/texts.ts";
+import { safeToken } from "../../../core/safe-text.ts";
 import { hex, viridis } from "../../colours.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { plural } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import { legend } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 import { labelName } from "./overview.ts";

@@ -1,7 +1,7 @@
+import { safeText } from "../../../core/safe-text.ts";
 import { USAGE_TOP, viridis } from "../../colours.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { information, percent, plural, probability } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import { heatMap } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 import { spread } from "../parts/spread.ts";

@@ -1,7 +1,7 @@
 import type { TokenPreferences } from "../../../analysis/measures/token-preferences.ts";
+import { safeText, safeToken } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { percent, plural, times } from "../../numbers.ts";
-import { safeText, safeToken } from "../../safe-text.ts";
 import { type Html, html } from "../parts/html.ts";
 import { spread } from "../parts/spread.ts";
 

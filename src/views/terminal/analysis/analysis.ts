@@ -1,5 +1,5 @@
+import { safeText } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { safeText } from "../../safe-text.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
 import { dim } from "../parts/paint.ts";

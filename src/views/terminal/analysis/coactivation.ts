@@ -1,7 +1,7 @@
 import type { CoactivationPair } from "../../../analysis/measures/coactivation.ts";
+import { safeToken } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { count, percent, times } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { bold, dim } from "../parts/paint.ts";
 import { clip, padLeft, padRight } from "../parts/text.ts";

@@ -1,7 +1,7 @@
-import { ranges } from "../../../capture/plan.ts";
+import { ranges } from "../../../core/plan.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, plural } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import { bold, dim } from "../parts/paint.ts";
 import { clip } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";

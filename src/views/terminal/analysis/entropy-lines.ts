@@ -1,7 +1,7 @@
 import type { TextStrip } from "../../../analysis/measures/texts.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import { viridis } from "../../colours.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
-import { safeText } from "../../safe-text.ts";
 import { mean } from "../parts/layer-groups.ts";
 import { bold, dim, foreground } from "../parts/paint.ts";
 import { clip, padLeft, padRight } from "../parts/text.ts";

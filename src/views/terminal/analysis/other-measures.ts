@@ -1,7 +1,7 @@
 import type { MeasureName } from "../../../analysis/measures/registry.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { otherResults } from "../../facts/other-results.ts";
-import { safeText } from "../../safe-text.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { bold, dim } from "../parts/paint.ts";
 import { clip, padLeft, padRight } from "../parts/text.ts";

@@ -1,8 +1,8 @@
 import type { TokenPreferences } from "../../../analysis/measures/token-preferences.ts";
 import { coefficientOfVariation } from "../../../analysis/statistics/balance.ts";
+import { safeToken } from "../../../core/safe-text.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { count } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import { heatTable } from "../parts/heat-table.ts";
 import { bold, dim } from "../parts/paint.ts";
 import { clip, displayWidth, padRight } from "../parts/text.ts";

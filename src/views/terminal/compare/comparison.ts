@@ -1,6 +1,6 @@
+import { safeToken } from "../../../core/safe-text.ts";
 import type { ComparisonFacts } from "../../facts/comparison.ts";
 import { information, percent, plural } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
 import { bold, dim } from "../parts/paint.ts";

@@ -1,6 +1,6 @@
+import { safeText } from "../../../core/safe-text.ts";
 import type { LabelComparisonFacts } from "../../facts/label-comparison.ts";
 import { inColumn, plural, probability } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
 import { layerGroups, mean } from "../parts/layer-groups.ts";

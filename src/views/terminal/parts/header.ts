@@ -1,6 +1,6 @@
-import type { ModelInfo, MoeInfo } from "../../../engines/engine.ts";
+import type { ModelInfo, MoeInfo } from "../../../core/model-info.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import { count } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { bold, dim } from "./paint.ts";
 import { clip, displayWidth } from "./text.ts";

@@ -1,6 +1,6 @@
 import type { SpecializedExpert } from "../../../analysis/measures/specialized-experts.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import { percent, probability, times } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
 import { bold } from "./paint.ts";

@@ -1,6 +1,6 @@
+import { safeToken } from "../../../core/safe-text.ts";
 import { LABEL_COLOURS } from "../../colours.ts";
 import { count } from "../../numbers.ts";
-import { safeToken } from "../../safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { bold, dim, foreground } from "./paint.ts";
 import { clip, displayWidth, padLeft, padRight } from "./text.ts";

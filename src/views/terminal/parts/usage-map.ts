@@ -1,6 +1,6 @@
 import { coefficientOfVariation } from "../../../analysis/statistics/balance.ts";
+import { safeText } from "../../../core/safe-text.ts";
 import { count, percent } from "../../numbers.ts";
-import { safeText } from "../../safe-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { type HeatRow, heatTable } from "./heat-table.ts";
 import { type LayerGroup, layerGroups, mean } from "./layer-groups.ts";

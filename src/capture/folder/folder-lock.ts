@@ -1,0 +1,130 @@
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { CaptureError } from "../../core/errors.ts";
+import { type Parsed, schema } from "../../core/schema.ts";
+import { storageError } from "../../formats/atomic-file.ts";
+
+/** Tells other processes that a run writes to the folder. Gone when the run has closed it; a killed run leaves it. */
+export const LOCK_FILE = ".lock";
+
+/** Between making a lock and writing into it pass microseconds; one that is empty for longer (ms) is a killed run's. */
+const EMPTY_MS = 5000;
+
+const owner = schema((z) =>
+  z.object({
+    pid: z.int().positive(),
+    /** When the process began, as the system counts, so that another one with the same id is not taken for it. */
+    start: z.string().nullable(),
+    host: z.string(),
+  }),
+);
+
+type Owner = Parsed<typeof owner>;
+
+/** A folder that only this run writes to, until it is released. */
+export interface FolderLock {
+  release(): Promise<void>;
+}
+
+/**
+ * Take a folder for writing. A lock whose process is gone is replaced.
+ *
+ * @throws CaptureError `CAPTURE_IN_USE` naming the process; `STORAGE_FAILED` where nothing can be written.
+ */
+export async function lockFolder(folder: string): Promise<FolderLock> {
+  const path = join(folder, LOCK_FILE);
+  // The second attempt comes after a stale lock was taken away; losing that race too means someone else won it.
+  for (const last of [false, true]) {
+    if (await create(path)) return { release: () => rm(path, { force: true }) };
+    const text = await readLock(path);
+    if (last || (text !== null && (await inUse(path, text)))) throw busy(folder, text);
+    if (text !== null) await removeStale(path, text);
+  }
+  throw busy(folder, null);
+}
+
+/** The refusal, if a live run writes to the folder. */
+export async function writerOf(folder: string): Promise<CaptureError | null> {
+  const path = join(folder, LOCK_FILE);
+  const text = await readLock(path);
+  return text !== null && (await inUse(path, text)) ? busy(folder, text) : null;
+}
+
+async function create(path: string): Promise<boolean> {
+  try {
+    const file = await open(path, "wx");
+    const me: Owner = { pid: process.pid, start: await startOf(process.pid), host: hostname() };
+    try {
+      await file.writeFile(JSON.stringify(me)).finally(() => file.close());
+    } catch (cause) {
+      await rm(path, { force: true });
+      throw cause;
+    }
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw storageError(path, cause);
+  }
+}
+
+const readLock = (path: string) => readFile(path, "utf8").catch(() => null);
+
+async function inUse(path: string, text: string): Promise<boolean> {
+  const by = parse(text);
+  if (!by) {
+    const age = await stat(path).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    );
+    return age < EMPTY_MS;
+  }
+  // Of a process on another machine (a shared disk) nothing is known from here.
+  if (by.host !== hostname()) return true;
+  try {
+    process.kill(by.pid, 0);
+  } catch (error) {
+    // EPERM: it runs, as somebody else.
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+  }
+  return by.start === null || by.start === (await startOf(by.pid));
+}
+
+function parse(text: string): Owner | null {
+  try {
+    return owner().parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/** Move a stale lock aside, looking that it still is the one that was judged: two runs may come to it at once. */
+async function removeStale(path: string, text: string): Promise<void> {
+  const aside = `${path}.${process.pid}`;
+  try {
+    await rename(path, aside);
+  } catch {
+    return; // The other was faster.
+  }
+  if ((await readLock(aside)) === text) await rm(aside, { force: true });
+  else await rename(aside, path);
+}
+
+/** Field 22 of Linux's /proc/PID/stat, in clock ticks since the machine began; `null` elsewhere. */
+async function startOf(pid: number): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // The second field is the program's name in parentheses and may hold spaces.
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+}
+
+function busy(folder: string, text: string | null): CaptureError {
+  const by = parse(text ?? "");
+  const who = by ? `process ${by.pid}${by.host === hostname() ? "" : ` on ${by.host}`}` : "another process";
+  const elsewhere =
+    by && by.host !== hostname() ? `; if that one is gone, remove ${join(folder, LOCK_FILE)}` : "";
+  return new CaptureError(
+    "CAPTURE_IN_USE",
+    `${folder} is in use: ${who} writes a capture to it; wait for its end or name another folder${elsewhere}`,
+    { retryable: true },
+  );
+}

@@ -1,0 +1,107 @@
+import { join, resolve } from "node:path";
+import { CaptureError } from "../../core/errors.ts";
+import type { RowLabels } from "../../core/rows.ts";
+import type { StreamName } from "../../core/streams.ts";
+import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
+import { readHeader, withFile } from "../../formats/safetensors.ts";
+import { Capture, type CaptureSource } from "../capture.ts";
+import { withEmbeddings } from "./embeddings.ts";
+import { type FolderRows, readFolderRows } from "./folder-rows.ts";
+import { type FolderValues, folderDims, readFolder, type StreamShard } from "./folder-values.ts";
+import { type Manifest, readManifest, rowDims, storedStreams } from "./manifest.ts";
+import { mergeOutputs } from "./output-record.ts";
+import { inOrder, storedOrder } from "./stored-order.ts";
+
+/**
+ * Open a capture folder, complete or not. Every file is checked and the labels are read; values are read from the
+ * disk when they are asked for.
+ *
+ * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
+ */
+export async function openCapture(folder: string): Promise<Capture> {
+  return captureIn(folder, await readManifest(folder));
+}
+
+/** {@link openCapture} for whoever has the manifest. */
+export function captureIn(folder: string, manifest: Manifest): Capture {
+  const rows = readFolderRows(folder, manifest);
+  const shards = new Map(
+    storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
+  );
+  return new Capture(new FolderSource(folder, manifest, rows, shards));
+}
+
+class FolderSource implements CaptureSource {
+  readonly header: CaptureSource["header"];
+  readonly labels: RowLabels;
+  readonly finished: CaptureSource["finished"];
+  readonly complete: boolean;
+  readonly missing: CaptureSource["missing"];
+  readonly origin: CaptureSource["origin"];
+  readonly streams: CaptureSource["streams"];
+  readonly tokenText: CaptureSource["tokenText"];
+  readonly #values: FolderValues;
+
+  constructor(
+    folder: string,
+    manifest: Manifest,
+    { labels, tokens, outputs }: FolderRows,
+    shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
+  ) {
+    const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
+    this.complete = complete;
+    this.missing = missing;
+    const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
+    this.header = {
+      engine: { kind: engine.name, version: engine.version },
+      model,
+      samples,
+      ...(embedding && { embedding }),
+    };
+    this.finished = withEmbeddings(mergeOutputs(outputs, manifest.outputs), folder, embeddings);
+    const names = Object.keys(streams) as StreamName[];
+    this.streams = names.map((name) => ({ name, layers: streams[name]!.layers }));
+    this.tokenText = (id) => tokens.get(id) ?? `<token ${id}>`;
+    const order = storedOrder(labels, samples.length);
+    this.labels = {
+      sample: inOrder(labels.sample, order),
+      position: inOrder(labels.position, order),
+      tokenId: inOrder(labels.tokenId, order),
+      phase: inOrder(labels.phase, order),
+    };
+    this.#values = { streams, shards, order };
+    this.origin = { folder: resolve(folder), samples: null, values: this.#values, spans: null };
+  }
+
+  dims(stream: StreamName, layer: number): readonly number[] {
+    return folderDims(this.#values, stream, layer);
+  }
+
+  read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
+    return readFolder(this.#values, stream, layer, from, to);
+  }
+}
+
+/** Check that every shard of a stream has the tensors the manifest says. */
+function checkShards(folder: string, { shards, streams }: Manifest, name: StreamName): StreamShard[] {
+  const entry = streams[name]!;
+  const { dtype, layers } = entry;
+  return shards.map(({ files, firstRow, rows }) => {
+    const path = join(folder, files[name]!);
+    const { tensors } = withFile(path, (fd) => readHeader(fd, path));
+    const offsets = Float64Array.from(layers, (layer, i) => {
+      const shape = [rows, ...rowDims(entry, i)].join();
+      const stored = tensors.get(`${name}.${layer}`);
+      if (stored?.dtype !== dtype || stored.shape.join() !== shape) {
+        const axes = entry.axes.map((axis) => `"${axis}"`).join(", ");
+        throw new CaptureError(
+          "CAPTURE_INVALID",
+          `${path} has ${stored ? `${stored.dtype} [${stored.shape}]` : "nothing"} as "${name}.${layer}" where the ` +
+            `manifest says ${dtype} [${shape}] (${axes}); restore both files from the same capture`,
+        );
+      }
+      return stored.offset;
+    });
+    return { path, firstRow, rows, offsets };
+  });
+}

@@ -1,0 +1,49 @@
+import { join } from "node:path";
+import { CaptureError } from "../../core/errors.ts";
+import type { SampleInfo } from "../../core/sink.ts";
+import { replaceFile, type WriteBytes } from "../../formats/atomic-file.ts";
+import { readHeader, readInto, safetensorsBytes, withFile } from "../../formats/safetensors.ts";
+
+/**
+ * The prompts of a run, for continuing it: one tensor `prompts.token_id` (I32), the prompts one after the other; their
+ * lengths are the manifest's `samples[].promptTokens`. Beside the manifest, as that is written with every shard.
+ */
+export const PROMPTS_FILE = "prompts.safetensors";
+
+const TENSOR = "prompts.token_id";
+
+export function writePromptTokens(
+  folder: string,
+  prompts: readonly Int32Array[],
+  write?: WriteBytes,
+): Promise<void> {
+  const data = new Int32Array(prompts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const prompt of prompts) {
+    data.set(prompt, at);
+    at += prompt.length;
+  }
+  const tensor = { name: TENSOR, dtype: "I32", shape: [data.length], data } as const;
+  return replaceFile(join(folder, PROMPTS_FILE), safetensorsBytes([tensor]), write);
+}
+
+/** @throws CaptureError `CAPTURE_INVALID` when the file is missing, damaged or of other prompts. */
+export function readPromptTokens(folder: string, samples: readonly SampleInfo[]): Int32Array[] {
+  const path = join(folder, PROMPTS_FILE);
+  const total = samples.reduce((sum, { promptTokens }) => sum + promptTokens, 0);
+  const data = withFile(path, (fd) => {
+    const entry = readHeader(fd, path).tensors.get(TENSOR);
+    if (entry?.dtype !== "I32" || entry.shape.length !== 1 || entry.shape[0] !== total)
+      throw new CaptureError(
+        "CAPTURE_INVALID",
+        `${path} has ${entry ? `${entry.dtype} [${entry.shape}]` : "nothing"} as "${TENSOR}" where the manifest's ` +
+          `prompts have ${total} tokens; restore both files from the same capture`,
+      );
+    return readInto(fd, path, entry.offset, new Int32Array(total));
+  });
+  let at = 0;
+  return samples.map(({ promptTokens }) => {
+    at += promptTokens;
+    return data.subarray(at - promptTokens, at);
+  });
+}

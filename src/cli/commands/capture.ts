@@ -1,0 +1,168 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { hasRouting } from "../../analysis/rows/chosen.ts";
+import type { Capture } from "../../capture/capture.ts";
+import { type FolderOptions, FolderSink } from "../../capture/folder/folder-sink.ts";
+import { openCapture } from "../../capture/folder/folder-source.ts";
+import { CaptureError, RequestError } from "../../core/errors.ts";
+import { given } from "../../core/given.ts";
+import type { RowSelection } from "../../core/plan.ts";
+import { safeText } from "../../core/safe-text.ts";
+import type { StreamName } from "../../core/streams.ts";
+import { storedRun } from "../../run/stored-run.ts";
+import { type CaptureFacts, captureFactsOf } from "../../views/facts/capture.ts";
+import { captureSummary } from "../../views/terminal/capture-summary.ts";
+import { header } from "../../views/terminal/parts/header.ts";
+import { dim } from "../../views/terminal/parts/paint.ts";
+import { clip } from "../../views/terminal/parts/text.ts";
+import { usageByLabel, usageMap } from "../../views/terminal/parts/usage-map.ts";
+import { middleLayer, sampleStrips } from "../../views/terminal/sample-strips.ts";
+import type { CommandContext } from "../command.ts";
+import { gatherPrompts, type PromptFlags } from "../options/gather-prompts.ts";
+import { type LoadFlags, loadOptionsOf } from "../options/load-flags.ts";
+import type { Output } from "../output.ts";
+import { captureWithProgress, watched, withModel } from "../run-capture.ts";
+import { UsageError } from "../usage-error.ts";
+
+/** The options of `moescope capture`, parsed. */
+export interface CaptureFlags extends PromptFlags, LoadFlags {
+  readonly maxTokens?: number;
+  readonly streams?: readonly StreamName[];
+  readonly layers?: readonly number[];
+  readonly select?: RowSelection;
+  readonly attentionTopKeys?: number;
+  readonly out?: string;
+  readonly dtype?: keyof typeof DTYPES;
+  readonly shardSize?: number;
+  readonly resume?: string;
+  readonly model?: string;
+  readonly json?: boolean;
+  readonly seed?: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly stop?: readonly string[];
+}
+
+/** Names of float types as the machine learning world writes them, with the library's. */
+const DTYPES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
+
+/** Outputs shown as text; the rest are in the folder or the JSON. */
+const MAX_OUTPUTS = 3;
+
+/** `moescope capture MODEL [TEXT...]`, or `moescope capture --resume DIR`. */
+export async function capture(
+  model: string | undefined,
+  texts: readonly string[],
+  flags: CaptureFlags,
+  context: CommandContext,
+): Promise<void> {
+  if (flags.resume !== undefined) {
+    if (model !== undefined)
+      throw new UsageError("--resume runs what the folder says; name its model with --model if it has moved");
+    return resume(flags.resume, flags, context);
+  }
+  if (model === undefined) throw new UsageError("name a model: moescope capture MODEL TEXT");
+  if (flags.out === undefined && (flags.dtype ?? flags.shardSize) !== undefined)
+    throw new UsageError("--dtype and --shard-size say how a folder is written: give --out DIR");
+  const prompts = await gatherPrompts(texts, flags, context.stdin);
+  await withModel(model, loadOptionsOf(flags, model), context, async (llm) => {
+    const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
+    const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
+    const run = given({
+      ...{ maxTokens, streams, layers, select, attention },
+      ...{ seed, temperature, topK, topP, minP, stop },
+    });
+    const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };
+    const captured = await captureWithProgress(llm, prompts, options, context).catch((error) => {
+      if (out !== undefined) noteWhatIsKept(out, error, context);
+      throw error;
+    });
+    showCapture(captured, out, flags, context.output);
+  });
+}
+
+/** Continue a folder as it was begun; threads may differ. */
+async function resume(folder: string, flags: CaptureFlags, context: CommandContext): Promise<void> {
+  const run = await storedRun(folder);
+  if (run.complete) {
+    context.output.note(`moescope: ${safeText(folder)} is complete`);
+    return showCapture(await openCapture(folder), folder, flags, context.output);
+  }
+  const options = { ...run.settings, ...given({ threads: flags.threads }) };
+  await withModel(flags.model ?? run.model.source, options, context, async (llm) => {
+    const captured = await watched(context, (watch) => llm.resume(folder, watch)).catch((error) => {
+      noteWhatIsKept(folder, error, context);
+      throw error;
+    });
+    showCapture(captured, folder, flags, context.output);
+  });
+}
+
+function folderOptions({ dtype, shardSize }: CaptureFlags): FolderOptions {
+  return {
+    ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
+    ...(shardSize !== undefined && { shardBytes: shardSize * 2 ** 20 }),
+  };
+}
+
+/** A run that broke off left a folder that opens and can be continued; one that was refused never had it. */
+function noteWhatIsKept(folder: string, error: unknown, { output }: CommandContext): void {
+  const refused =
+    error instanceof RequestError || (error instanceof CaptureError && error.code !== "STORAGE_FAILED");
+  if (refused) return;
+  if (existsSync(join(folder, "manifest.json")))
+    output.note(
+      `moescope: ${safeText(folder)} keeps what was finished before (capture --resume ${safeText(folder)} goes on)`,
+    );
+}
+
+function showCapture(
+  captured: Capture,
+  out: string | undefined,
+  { json }: CaptureFlags,
+  output: Output,
+): void {
+  const facts = captureFactsOf(captured, { samples: json === true });
+  if (json) output.print(JSON.stringify({ ...facts, out: out ?? null }));
+  else printCapture(captured, facts, out, output);
+}
+
+function printCapture(
+  captured: Capture,
+  facts: CaptureFacts,
+  out: string | undefined,
+  { terminal, print }: Output,
+): void {
+  const { depth, width } = terminal;
+  const { usage } = facts;
+  print(...header(captured.model, captured.engine.kind, terminal), "");
+  print(...captureSummary(facts), "");
+  const layer = middleLayer(captured);
+  if (usage && captured.rows.length > 0 && layer !== undefined) {
+    print(...sampleStrips(captured, layer, terminal), "");
+    print(...usageMap(usage, terminal), "");
+    const labels = new Set(captured.samples.map(({ label }) => label));
+    if (labels.size > 1) print(...usageByLabel(usage, layer, terminal), "");
+  }
+  const written = captured.outputs.filter(({ text }) => text !== "");
+  for (const { sample, text } of written.slice(0, MAX_OUTPUTS))
+    print(clip(`Output ${sample}: ${safeText(text)}`, width));
+  if (written.length > MAX_OUTPUTS) print(`… ${written.length - MAX_OUTPUTS} more outputs`);
+  if (written.length > 0) print("");
+  if (out !== undefined) print(`Saved to ${safeText(out)}`);
+  print(dim(depth, nextHint(captured, out)));
+}
+
+/** What to do next: capture what is missing, keep the values, or look at what was kept. */
+function nextHint(captured: Capture, out: string | undefined): string {
+  if (!captured.model.moe && !captured.streams.includes("hidden_states"))
+    return "Next: add --streams hidden_states   a dense model has no router";
+  if (captured.model.moe && !hasRouting(captured))
+    return captured.streams.includes("router_logits")
+      ? "Next: add --streams router_logits,expert_ids   this model's logits do not tell its experts"
+      : "Next: add --streams router_logits,expert_ids   see which experts serve them";
+  if (out === undefined) return "Next: add --out run1   keep every value in a folder";
+  return "Next: read it in Python with safetensors (values) and pandas (rows.parquet)";
+}

@@ -1,0 +1,89 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
+import { compareLabels } from "../../analysis/compare/compare-labels.ts";
+import type { Capture } from "../../capture/capture.ts";
+import { openCapture } from "../../capture/folder/folder-source.ts";
+import type { Prompt } from "../../run/prompts/prompt.ts";
+import { comparisonOf } from "../../views/facts/comparison.ts";
+import { labelComparisonOf } from "../../views/facts/label-comparison.ts";
+import { comparisonView } from "../../views/terminal/compare/comparison.ts";
+import { labelComparisonView } from "../../views/terminal/compare/label-comparison.ts";
+import type { CommandContext } from "../command.ts";
+import { gatherPrompts, type PromptFlags } from "../options/gather-prompts.ts";
+import { flagsOfItsEngine, type LoadFlags, loadOptionsOf } from "../options/load-flags.ts";
+import { captureWithProgress, withModel } from "../run-capture.ts";
+import { UsageError } from "../usage-error.ts";
+
+/** The options of `moescope compare`, parsed. */
+export interface CompareFlags extends PromptFlags, LoadFlags {
+  readonly labels?: readonly [a: string, b: string];
+  readonly json?: boolean;
+}
+
+/** `moescope compare A B [TEXT...]`, or `moescope compare A --labels x,y`. */
+export async function compare(
+  a: string,
+  b: string | undefined,
+  texts: readonly string[],
+  flags: CompareFlags,
+  context: CommandContext,
+): Promise<void> {
+  const { print, terminal } = context.output;
+  if (flags.labels) {
+    if (b !== undefined)
+      throw new UsageError(
+        "--labels compares two labels of one capture: leave out B, give texts by --prompts",
+      );
+    const [capture] = await captures([a], texts, flags, context);
+    const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels));
+    if (flags.json) print(JSON.stringify(facts));
+    else print(...labelComparisonView(facts, terminal));
+    return;
+  }
+  if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
+  const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
+  const found = compareCaptures(left, right);
+  const facts = comparisonOf(left, right, found, { tokens: flags.json === true });
+  if (flags.json) print(JSON.stringify(facts));
+  else print(...comparisonView(facts, [a, b], terminal));
+}
+
+/** Capture folders are opened; models run the same prompts one after the other, so that only one is in memory. */
+async function captures(
+  references: readonly string[],
+  texts: readonly string[],
+  flags: CompareFlags,
+  context: CommandContext,
+): Promise<Capture[]> {
+  const folders = references.filter((reference) => isCapture(reference, flags));
+  if (folders.length === references.length) {
+    if (texts.length > 0 || flags.prompts || flags.tokenIds !== undefined)
+      throw new UsageError("prompts are for models; these captures have theirs");
+    return Promise.all(folders.map(openCapture));
+  }
+  if (folders.length > 0)
+    throw new UsageError(
+      `${folders[0]} is a capture and the other a model; capture the model first: ` +
+        "moescope capture MODEL --prompts FILE --out run2",
+    );
+  const prompts = await gatherPrompts(texts, flags, context.stdin);
+  const found: Capture[] = [];
+  for (const model of references) found.push(await captureModel(model, prompts, flags, context));
+  return found;
+}
+
+/** Only vLLM's models may be folders; what is wrong with another that is no capture, opening it tells. */
+const isCapture = (reference: string, { engine }: LoadFlags) =>
+  (statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false) &&
+  (engine !== "vllm" || existsSync(join(reference, "manifest.json")));
+
+const captureModel = (
+  model: string,
+  prompts: readonly Prompt[],
+  flags: CompareFlags,
+  context: CommandContext,
+) =>
+  withModel(model, loadOptionsOf(flagsOfItsEngine(flags, model), model), context, (llm) =>
+    captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
+  );

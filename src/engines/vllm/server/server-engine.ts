@@ -1,0 +1,279 @@
+import { setMaxListeners } from "node:events";
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import type { EmbeddingInfo, Task } from "../../../core/embedding.ts";
+import type { Engine, Step } from "../../../core/engine.ts";
+import { EngineError } from "../../../core/errors.ts";
+import type { ModelInfo } from "../../../core/model-info.ts";
+import type { Plan } from "../../../core/plan.ts";
+import type { EngineRequest, MediaPrompt } from "../../../core/request.ts";
+import type { RowShapes } from "../../../core/row-shapes.ts";
+import type { RowBatch } from "../../../core/rows.ts";
+import type { StreamName } from "../../../core/streams.ts";
+import { Turns } from "../../turns.ts";
+import {
+  encoded,
+  fromWire,
+  type ReadyMessage,
+  readyMessage,
+  rowsEnd,
+  understood,
+  wirePlan,
+} from "../protocol.ts";
+import { rowShapes, type ToldStreams } from "../row-shapes.ts";
+import { parseRows, takeRows } from "../rows-file.ts";
+import { SampleEnds } from "../sample-ends.ts";
+import { warnIfUntested } from "../untested.ts";
+import { frames } from "./frames.ts";
+import { inlineImages } from "./inline-images.ts";
+import { ServerClient } from "./server-client.ts";
+import { ServerRequests } from "./server-requests.ts";
+
+/** How to reach a `vllm serve`. */
+export interface ServerOptions {
+  /** The key the server was started with. Default: `VLLM_API_KEY`. */
+  readonly apiKey?: string;
+}
+
+/** The longest wait for the last rows after the server has answered every request: they are on their way to its disk. */
+const DRAIN_MS = 120_000;
+
+const count = z.int().nonnegative();
+const info = readyMessage.extend({ proof: z.string() });
+const opened = z.object({ key: z.string().regex(/^[\w-]+$/), local: z.boolean() });
+const frame = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("rows"),
+    path: z.string().optional(),
+    newTokens: z.array(z.tuple([count, z.string()])).default([]),
+  }),
+  rowsEnd.extend({ type: z.literal("ended"), tokens: count }),
+  z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string() }) }),
+  z.object({ type: z.literal("end") }),
+]);
+const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
+const tokenized = z.object({ tokens: z.array(count) });
+const detokenized = z.object({ prompt: z.string() });
+/** A `vllm serve` that has the plugin, somewhere else. */
+export class VllmServerEngine implements Engine {
+  readonly kind = "vllm";
+  readonly version: string;
+  readonly model: ModelInfo;
+  readonly devices: readonly string[];
+  readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
+  readonly chatTemplate: string | null;
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
+  readonly #client: ServerClient;
+  /** What the server calls the model. */
+  readonly #served: string;
+  /** Shows the server that we read its files; `null`: we cannot. */
+  readonly #proof: string | null;
+  readonly #tokenText = new Map<number, string>();
+  readonly #requests: ServerRequests;
+  readonly #turns = new Turns();
+  readonly #closing = new AbortController();
+
+  private constructor(client: ServerClient, ready: ReadyMessage, served: string, proof: string | null) {
+    this.#client = client;
+    this.#served = served;
+    this.#proof = proof;
+    this.version = ready.vllm;
+    this.model = { ...ready.model, source: client.base };
+    this.devices = ready.devices;
+    this.contextSize = ready.contextSize;
+    this.task = ready.task;
+    this.causal = ready.causal;
+    this.embedding = ready.embedding;
+    this.#requests = new ServerRequests(client, served, ready.embedding);
+    this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
+    this.specialTokens = ready.specialTokens;
+    this.#told = ready;
+    if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
+  }
+
+  /**
+   * Attach to a server.
+   *
+   * @param url of the server, e.g. `http://host:8000`.
+   * @throws EngineError `ENGINE_UNAVAILABLE` where no server answers, it has no plugin or wants a key.
+   */
+  static async attach(
+    url: string,
+    options: ServerOptions = {},
+    signal?: AbortSignal,
+  ): Promise<VllmServerEngine> {
+    const client = new ServerClient(new URL(url).origin, options.apiKey ?? process.env.VLLM_API_KEY);
+    const ready = await client.get("/v1/moescope/info", info, signal);
+    const { data } = await client.get("/v1/models", models, signal);
+    // A server elsewhere does not get to say which files are read here.
+    const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+    const proof = near ? await readFile(ready.proof, "utf8").catch(() => null) : null;
+    warnIfUntested(ready);
+    return new VllmServerEngine(client, ready, data[0]!.id, proof);
+  }
+
+  async tokenize(
+    text: string,
+    { addSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
+  ): Promise<Int32Array> {
+    const body = { model: this.#served, prompt: text, add_special_tokens: addSpecial };
+    return Int32Array.from((await this.#client.post("/tokenize", body, tokenized)).tokens);
+  }
+
+  async detokenize(tokens: Int32Array): Promise<string> {
+    const body = { model: this.#served, tokens: [...tokens] };
+    return (await this.#client.post("/detokenize", body, detokenized)).prompt;
+  }
+
+  tokenText(tokenId: number): string {
+    return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
+  }
+
+  async modelHash(): Promise<null> {
+    return null;
+  }
+
+  async #encode({ prompt, images }: MediaPrompt) {
+    const body = { prompt, images: await inlineImages(images) };
+    const { tokens, media } = await this.#client.post("/v1/moescope/encode", body, encoded);
+    return { tokens: Int32Array.from(tokens), media };
+  }
+
+  async *run(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step, void, void> {
+    const release = await this.#turns.take();
+    // Stops the requests: by the caller, by close(), and when the loop is left early.
+    const stop = new AbortController();
+    const signals = [stop.signal, this.#closing.signal, ...(signal ? [signal] : [])];
+    try {
+      yield* this.#exchange(requests, plan, AbortSignal.any(signals));
+    } finally {
+      stop.abort();
+      release();
+    }
+  }
+
+  async *#exchange(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    signal: AbortSignal,
+  ): AsyncGenerator<Step, void, void> {
+    signal.throwIfAborted();
+    const { key, local } = await this.#client.post(
+      "/v1/moescope/captures",
+      {
+        plan: wirePlan(plan, requests),
+        samples: requests.length,
+        ...(this.#proof !== null && { proof: this.#proof }),
+      },
+      opened,
+      signal,
+    );
+    const path = `/v1/moescope/captures/${key}`;
+    try {
+      yield* this.#follow(requests, plan, { key, local, path }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      // Also after a whole run: what is not there any more need not be forgotten.
+      await this.#client.delete(path).catch(() => {});
+    }
+  }
+
+  /** Sends the requests and takes their rows, until every sample has ended or will not. */
+  async *#follow(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { key, local, path }: { readonly key: string; readonly local: boolean; readonly path: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<Step, void, void> {
+    // A request that is wrong ends the others, and the stream of rows, which would wait for it.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    // Each request listens to it.
+    setMaxListeners(0, either);
+    const ends = new SampleEnds(requests);
+    const stream = await this.#client.stream(path, either);
+    const outputs = this.#requests.send(requests, key, either);
+    let drain: NodeJS.Timeout | undefined;
+    const wait = () => {
+      if (ends.settled) stop.abort(SETTLED);
+      clearTimeout(drain);
+      drain = setTimeout(() => stop.abort(missingRows(this.#client.base)), DRAIN_MS);
+    };
+    const all = Promise.all(outputs);
+    all.then(
+      (answers) => {
+        for (const answer of answers) if ("lost" in answer) ends.lost(answer.sample, answer.lost);
+        wait();
+      },
+      (error) => stop.abort(error),
+    );
+    try {
+      for await (const { head, body } of frames(stream)) {
+        const message = understood(frame, head, this.#client.base);
+        if (message.type === "error") throw fromWire(message.error);
+        if (message.type === "end") break;
+        if (message.type === "rows") {
+          for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
+          yield* ends.arrived(await this.#rows(body, message.path, local, plan));
+        } else {
+          yield* ends.counted(message);
+          const output = message.how === "complete" ? await outputs[message.sample]! : null;
+          yield* ends.stepped([], message.tokens, output && !("lost" in output) ? [output] : []);
+        }
+        if (drain !== undefined) wait();
+      }
+      await all;
+    } catch (error) {
+      if (error !== SETTLED) throw error;
+    } finally {
+      clearTimeout(drain);
+    }
+    ends.assertAll();
+  }
+
+  #rows(
+    body: Uint8Array<ArrayBuffer>,
+    path: string | undefined,
+    local: boolean,
+    plan: Plan,
+  ): Promise<RowBatch> | RowBatch {
+    if (path === undefined) return parseRows(body, this.#client.base, plan);
+    if (local && this.#proof !== null) return takeRows(path, plan);
+    throw new EngineError(
+      "ENGINE_FAILED",
+      `${this.#client.base} names a file here though it was not asked to`,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(
+      new EngineError("ENGINE_CLOSED", "the connection was closed; load it again to use it"),
+    );
+  }
+}
+
+/** Nothing more is awaited. */
+const SETTLED = Symbol("settled");
+
+const missingRows = (base: string) =>
+  new EngineError(
+    "ENGINE_FAILED",
+    `${base} has answered every request, but no row has come for ${DRAIN_MS / 1000} s and some are missing`,
+  );

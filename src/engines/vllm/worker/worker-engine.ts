@@ -1,0 +1,314 @@
+import type { EmbeddingInfo, Task } from "../../../core/embedding.ts";
+import type { Engine, Step } from "../../../core/engine.ts";
+import { EngineError } from "../../../core/errors.ts";
+import type { ModelInfo } from "../../../core/model-info.ts";
+import type { Plan } from "../../../core/plan.ts";
+import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
+import type { RowShapes } from "../../../core/row-shapes.ts";
+import type { StreamName } from "../../../core/streams.ts";
+import { Inbox } from "../../inbox.ts";
+import { Turns } from "../../turns.ts";
+import { findPython } from "../install/python.ts";
+import { engineArguments, forTask, settingsOf, type VllmOptions } from "../options.ts";
+import {
+  encoded,
+  fromWire,
+  outputOf,
+  type ReadyMessage,
+  type RunMessage,
+  understood,
+  type WorkerMessage,
+  wirePlan,
+} from "../protocol.ts";
+import { rowShapes, type ToldStreams } from "../row-shapes.ts";
+import { takeRows } from "../rows-file.ts";
+import { SampleEnds } from "../sample-ends.ts";
+import { warnIfUntested } from "../untested.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+/** Weights may have to be downloaded, and graphs compiled. */
+const START_TIMEOUT_MS = 30 * 60_000;
+
+type Reply = (message: WorkerMessage | { readonly type: "died"; readonly error: Error }) => void;
+
+/** vLLM in a process of our own. */
+export class VllmEngine implements Engine {
+  readonly kind = "vllm";
+  readonly version: string;
+  readonly model: ModelInfo;
+  readonly devices: readonly string[];
+  readonly contextSize: number;
+  readonly task: Task;
+  readonly causal: boolean;
+  readonly embedding: EmbeddingInfo | null;
+  readonly settings: EngineSettings;
+  readonly chatTemplate: string | null;
+  readonly namedTemplates?: Engine["namedTemplates"];
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly encode?: Engine["encode"];
+  readonly #told: ToldStreams;
+  readonly #worker: WorkerProcess;
+  readonly #pending: Map<number, Reply>;
+  readonly #tokenText: Map<number, string>;
+  readonly #state: WorkerState;
+  readonly #turns = new Turns();
+  #nextId = 0;
+  #closed: Promise<void> | null = null;
+
+  private constructor(
+    worker: WorkerProcess,
+    state: WorkerState,
+    ready: ReadyMessage,
+    source: string,
+    settings: EngineSettings,
+  ) {
+    this.#worker = worker;
+    this.#state = state;
+    this.#pending = state.pending;
+    this.#tokenText = state.tokenText;
+    this.version = ready.vllm;
+    this.model = { ...ready.model, source };
+    this.devices = ready.devices;
+    this.contextSize = ready.contextSize;
+    this.task = ready.task;
+    this.causal = ready.causal;
+    this.embedding = ready.embedding;
+    this.settings = settings;
+    this.chatTemplate = ready.chatTemplate;
+    this.namedTemplates = ready.namedTemplates;
+    this.specialTokens = ready.specialTokens;
+    this.#told = ready;
+    if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
+    // An idle engine does not keep the process alive.
+    worker.unref();
+  }
+
+  /**
+   * Start vLLM with a model of the Hugging Face Hub, or a folder in its format.
+   *
+   * @throws EngineError where there is no vLLM, it does not fit or ends; ModelError, RequestError as vLLM finds; the
+   * signal's reason on abort.
+   */
+  static async load(model: string, options: VllmOptions = {}, signal?: AbortSignal): Promise<VllmEngine> {
+    const { python, streams, limits = {}, startTimeout = START_TIMEOUT_MS, onStart, ...args } = options;
+    const engineArgs = engineArguments(forTask(args));
+    const environment = await findPython({ python });
+    signal?.throwIfAborted();
+    const state = new WorkerState();
+    const { worker, ready } = await new Promise<{ worker: WorkerProcess; ready: ReadyMessage }>(
+      (resolve, reject) => {
+        const worker = new WorkerProcess(environment.python, {
+          message: (message) => {
+            if (message.type === "progress") onStart?.(message);
+            else if (message.type === "ready") settle(() => resolve({ worker, ready: message }));
+            else if (message.type === "error" && message.id === null) fail(fromWire(message.error));
+            else state.receive(message);
+          },
+          ended: (error) => {
+            fail(error);
+            state.die(error);
+          },
+        });
+        const settle = (how: () => void) => {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", onAbort);
+          how();
+        };
+        const fail = (error: unknown) =>
+          settle(() => {
+            // Once it is up, this is no longer what anybody waits for.
+            state.final ??= error as Error;
+            worker.kill();
+            reject(error);
+          });
+        const onAbort = () => fail(signal!.reason);
+        const timer = setTimeout(
+          () =>
+            fail(
+              new EngineError(
+                "ENGINE_FAILED",
+                `vLLM was not ready after ${startTimeout / 1000} s (startTimeout)`,
+              ),
+            ),
+          startTimeout,
+        );
+        signal?.addEventListener("abort", onAbort, { once: true });
+        worker.send({ type: "start", model, engineArgs, ...(streams && { streams }), limits });
+      },
+    );
+    warnIfUntested(ready);
+    return new VllmEngine(worker, state, ready, model, settingsOf(args));
+  }
+
+  async tokenize(
+    text: string,
+    { addSpecial = true, parseSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
+  ): Promise<Int32Array> {
+    const tokens = await this.#ask({ type: "tokenize", text, addSpecial, parseSpecial });
+    return Int32Array.from(tokens as number[]);
+  }
+
+  async detokenize(tokens: Int32Array): Promise<string> {
+    return (await this.#ask({ type: "detokenize", tokens: [...tokens] })) as string;
+  }
+
+  tokenText(tokenId: number): string {
+    return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
+  }
+
+  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
+    return rowShapes(this.#told, this.model, streams);
+  }
+
+  /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
+  async modelHash(): Promise<null> {
+    return null;
+  }
+
+  async #encode({
+    prompt,
+    images,
+  }: MediaPrompt): Promise<{ tokens: Int32Array; media: readonly MediaSpan[] }> {
+    const { tokens, media } = understood(
+      encoded,
+      await this.#ask({ type: "encode", prompt, images }),
+      "vLLM",
+    );
+    return { tokens: Int32Array.from(tokens), media };
+  }
+
+  async *run(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step, void, void> {
+    const release = await this.#turns.take();
+    try {
+      signal?.throwIfAborted();
+      yield* this.#exchange(requests, plan, signal);
+    } finally {
+      release();
+    }
+  }
+
+  async *#exchange(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Step, void, void> {
+    this.#assertAlive();
+    const id = this.#nextId++;
+    const inbox = new Inbox<RunMessage | { readonly type: "died"; readonly error: Error }>();
+    this.#pending.set(id, (message) => inbox.put(message as RunMessage));
+    const cancel = () => this.#worker.send({ type: "cancel", id });
+    signal?.addEventListener("abort", cancel, { once: true });
+    let over = false;
+    const next = async () => {
+      const message = await inbox.take();
+      over = message.type === "end" || message.type === "error" || message.type === "died";
+      return message;
+    };
+    this.#worker.ref();
+    this.#worker.send({
+      type: "run",
+      id,
+      requests: requests.map(wireRequest),
+      plan: wirePlan(plan, requests),
+    });
+    const ends = new SampleEnds(requests);
+    try {
+      while (!over) {
+        const message = await next();
+        // What was computed before the abort is no longer wanted.
+        signal?.throwIfAborted();
+        switch (message.type) {
+          case "rows":
+            yield* ends.arrived(await takeRows(message.path, plan));
+            break;
+          case "ended":
+            yield* ends.counted(message);
+            break;
+          case "steps": {
+            const outputs = message.finished.map((end) => ({ end, output: outputOf(end) }));
+            for (const { end, output } of outputs)
+              if (!output) ends.lost(end.sample, `vLLM gave its request up (${end.reason})`);
+            const finished = outputs.flatMap(({ output }) => output ?? []);
+            yield* ends.stepped(message.drawn, message.processed, finished);
+            break;
+          }
+          case "error":
+            throw fromWire(message.error);
+          case "died":
+            throw this.#closed ? closedError() : message.error;
+        }
+      }
+      ends.assertAll();
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      if (!over) {
+        if (!signal?.aborted) cancel();
+        // The rows that still come are deleted with the worker's folder, or here.
+        while (!over) {
+          const message = await next();
+          if (message.type === "rows") await takeRows(message.path, { ...plan, streams: [] }).catch(() => {});
+        }
+      }
+      this.#pending.delete(id);
+      if (this.#pending.size === 0) this.#worker.unref();
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#state.dead ? Promise.resolve() : this.#worker.close();
+    return this.#closed;
+  }
+
+  #ask(message: { readonly type: string } & Record<string, unknown>): Promise<unknown> {
+    this.#assertAlive();
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#worker.ref();
+      this.#pending.set(id, (reply) => {
+        this.#pending.delete(id);
+        if (this.#pending.size === 0) this.#worker.unref();
+        if (reply.type === "reply") resolve(reply.value);
+        else if (reply.type === "error") reject(fromWire(reply.error));
+        else reject(this.#closed ? closedError() : (reply as { error: Error }).error);
+      });
+      this.#worker.send({ ...message, id });
+    });
+  }
+
+  #assertAlive(): void {
+    if (this.#closed) throw closedError();
+    if (this.#state.dead) throw this.#state.dead;
+  }
+}
+
+/** What is known of a worker, from its start on. */
+class WorkerState {
+  readonly pending = new Map<number, Reply>();
+  readonly tokenText = new Map<number, string>();
+  /** The last thing it said before it ended, if that was an error. */
+  final: Error | null = null;
+  dead: Error | null = null;
+
+  receive(message: WorkerMessage): void {
+    if (message.type === "steps" || message.type === "reply")
+      for (const [token, text] of message.newTokens) this.tokenText.set(token, text);
+    if ("id" in message && message.id !== null) this.pending.get(message.id)?.(message);
+  }
+
+  die(error: Error): void {
+    this.dead = this.final ?? error;
+    for (const reply of [...this.pending.values()]) reply({ type: "died", error: this.dead });
+  }
+}
+
+const wireRequest = ({ tokens, media, maxTokens, sampling }: EngineRequest) => ({
+  ...(media ?? { tokens: [...tokens] }),
+  maxTokens,
+  sampling,
+});
+
+const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");

@@ -1,0 +1,170 @@
+import type { Engine } from "../../core/engine.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { MediaPrompt, MediaSpan } from "../../core/request.ts";
+import { assertInVocabulary } from "../../core/token-ids.ts";
+import { type ChatMessage, imagesOf, readMessages } from "./message.ts";
+import { readPromptObject, readTokenIds } from "./read-prompt.ts";
+import { warnOfDoubledTokens } from "./special-tokens.ts";
+
+/** What goes with a prompt besides text, as vLLM names it. */
+export interface MultiModalData {
+  /** Paths, `http(s):` or `data:` URLs; the prompt holds the model's placeholder for each. */
+  readonly image?: string | readonly string[];
+}
+
+/** A prompt with what belongs to it: exactly one of `prompt`, `tokenIds` and `messages`. A field that is `null` is left out. */
+export interface PromptObject {
+  /** Text. */
+  readonly prompt?: string | null;
+  /** Token ids, taken as they are. */
+  readonly tokenIds?: readonly number[] | Int32Array | null;
+  /** A chat, put through the model's own template. */
+  readonly messages?: readonly ChatMessage[] | null;
+  readonly multiModalData?: MultiModalData | null;
+  /** What the sample is called in results. */
+  readonly label?: string | null;
+  /**
+   * Whether the tokenizer adds the special tokens that it is set up to add (BOS, EOS, CLS, SEP). Default: to text yes, to
+   * a chat no, as its template writes them.
+   */
+  readonly addSpecial?: boolean | null;
+  /** Of a chat: the tools the model may call, as OpenAI writes them. */
+  readonly tools?: readonly object[] | null;
+  /** Of a chat: documents the answer is to come from. */
+  readonly documents?: readonly object[] | null;
+  /** Of a chat: further variables of the template, e.g. `{ enable_thinking: false }`. */
+  readonly chatTemplateKwargs?: Readonly<Record<string, unknown>> | null;
+  /** Of a chat: end with what begins an answer. Default: true, unless the last message goes on. */
+  readonly addGenerationPrompt?: boolean | null;
+  /** Of a chat: leave the last message open, for the model to go on with it; or the name of its field that goes on. */
+  readonly continueFinalMessage?: boolean | string | null;
+}
+
+/** What a prompt may be: text, token ids, chat messages, or an object with one of them. */
+export type Prompt = string | readonly number[] | Int32Array | readonly ChatMessage[] | PromptObject;
+
+/** A prompt as it goes into a run. */
+export interface EncodedPrompt {
+  readonly tokens: Int32Array;
+  /** For a prompt with images. */
+  readonly media?: MediaPrompt;
+  readonly spans?: readonly MediaSpan[];
+}
+
+/**
+ * Turn a prompt into the tokens that go into the model.
+ *
+ * Text is tokenised as the model's tokenizer is set up (a BOS token where it wants one); chat messages pass through
+ * the model's own template first; token ids are taken as they are.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` naming the prompt, for example an id outside the vocabulary.
+ */
+export async function encodePrompt(engine: Engine, prompt: Prompt, where: string): Promise<EncodedPrompt> {
+  const encoded = await encode(engine, objectOf(prompt, where), where);
+  const { tokens } = encoded;
+  if (tokens.length === 0)
+    throw new RequestError("INVALID_ARGUMENT", `${where} is empty: there is no token to run`);
+  assertInVocabulary(tokens, engine.model.vocabSize, where);
+  return encoded;
+}
+
+async function encode(engine: Engine, prompt: PromptObject, where: string): Promise<EncodedPrompt> {
+  if (prompt.tokenIds) return { tokens: Int32Array.from(prompt.tokenIds) };
+  const isChat = prompt.prompt === undefined;
+  const text = isChat ? await chatText(engine, prompt, where) : prompt.prompt!;
+  assertWhole(text, where);
+  const images = isChat ? imagesOf(prompt.messages!) : listOf(prompt.multiModalData?.image);
+  if (images.length > 0) return encodeWithImages(engine, { prompt: text, images }, prompt, where);
+  const addSpecial = prompt.addSpecial ?? !isChat;
+  const tokens = await engine.tokenize(text, { addSpecial, parseSpecial: true });
+  if (addSpecial) await warnOfDoubledTokens(engine, text, tokens, where);
+  return { tokens };
+}
+
+async function encodeWithImages(
+  engine: Engine,
+  media: MediaPrompt,
+  { addSpecial, prompt: plain }: PromptObject,
+  where: string,
+): Promise<EncodedPrompt> {
+  const isChat = plain === undefined;
+  if (!engine.encode)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${where} comes with an image, but ${engine.model.name} on this engine takes text only`,
+    );
+  if (addSpecial !== undefined)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${where}: addSpecial cannot be chosen for a prompt with images`,
+    );
+  const given = isChat ? { ...media, prompt: await withoutBos(engine, media.prompt) } : media;
+  const { tokens, media: spans } = await engine.encode(given);
+  return { tokens, media: given, spans };
+}
+
+/** A rendered chat without its BOS where the engine, which tokenises it with the images, adds one. */
+async function withoutBos(engine: Engine, text: string): Promise<string> {
+  const { bos = "" } = engine.specialTokens;
+  if (bos === "" || !text.startsWith(bos)) return text;
+  const [added, own] = await Promise.all(
+    [true, false].map((addSpecial) => engine.tokenize(text, { addSpecial, parseSpecial: true })),
+  );
+  return added!.length > own!.length && added![0] === added![1] ? text.slice(bos.length) : text;
+}
+
+async function chatText(engine: Engine, prompt: PromptObject, where: string): Promise<string> {
+  // Loaded when a chat comes: most prompts are text, and importing the library should be quick.
+  const { renderChat } = await import("./chat-template.ts");
+  const { continueFinalMessage = false } = prompt;
+  return renderChat(
+    {
+      model: engine.model.name,
+      template: engine.chatTemplate,
+      named: engine.namedTemplates,
+      specialTokens: engine.specialTokens,
+    },
+    {
+      messages: prompt.messages!,
+      tools: prompt.tools ?? null,
+      documents: prompt.documents ?? null,
+      variables: prompt.chatTemplateKwargs ?? {},
+      addGenerationPrompt: prompt.addGenerationPrompt ?? !continueFinalMessage,
+      continueFinalMessage: continueFinalMessage === true ? "content" : continueFinalMessage || null,
+    },
+    where,
+  );
+}
+
+const listOf = (image: string | readonly string[] | undefined): readonly string[] =>
+  image === undefined ? [] : typeof image === "string" ? [image] : image;
+
+/** @throws RequestError for half a character, which no tokenizer has. */
+function assertWhole(text: string, where: string): void {
+  const half = /\p{Surrogate}/u.exec(text);
+  if (half)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${where} holds half a character (U+${half[0].charCodeAt(0).toString(16).toUpperCase()} alone) at ${half.index}`,
+    );
+}
+
+/** The label of a prompt, or `null`. */
+export function promptLabel(prompt: Prompt): string | null {
+  return typeof prompt === "object" && "label" in prompt ? (prompt.label ?? null) : null;
+}
+
+/** Any form of a prompt as the object it is short for. */
+function objectOf(prompt: Prompt, where: string): PromptObject {
+  if (typeof prompt === "string") return { prompt };
+  if (prompt instanceof Int32Array) return { tokenIds: prompt };
+  if (Array.isArray(prompt))
+    return prompt.every((item) => typeof item === "number")
+      ? { tokenIds: readTokenIds(prompt, where) }
+      : { messages: readMessages(prompt, where) };
+  if (typeof prompt === "object" && prompt !== null) return readPromptObject(prompt, where, "library");
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `${where} is neither text, an array of token ids, chat messages, nor an object with one of them`,
+  );
+}

@@ -1,0 +1,32 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ModelError } from "../core/errors.ts";
+
+/**
+ * The regular files below a folder, links followed, as sorted paths with `/`. A folder that is not there has none; links
+ * that lead nowhere are left out.
+ *
+ * @param depth how many levels of folders to look into: a link that leads upwards must not keep us going.
+ * @throws ModelError when a folder may not be read.
+ */
+export async function filesBelow(folder: string, depth: number): Promise<string[]> {
+  const names = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT" || cause.code === "ENOTDIR") return [];
+    throw new ModelError("MODEL_NOT_FOUND", `cannot read the folder ${folder}: ${cause.message}`, { cause });
+  });
+  const files: string[] = [];
+  for (const name of names.sort()) {
+    const path = join(folder, name);
+    const info = await stat(path).catch(() => null);
+    if (info?.isFile()) files.push(name);
+    else if (info?.isDirectory() && depth > 1)
+      files.push(...(await filesBelow(path, depth - 1)).map((inner) => `${name}/${inner}`));
+  }
+  return files;
+}
+
+/** The size of a file in bytes; `null` when there is none. */
+export async function sizeOf(path: string): Promise<number | null> {
+  const info = await stat(path).catch(() => null);
+  return info?.isFile() ? info.size : null;
+}
