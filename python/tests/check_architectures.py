@@ -23,7 +23,7 @@ from referee import Referee
 
 FAMILIES = (
     *("mixtral", "deepseek_v2", "deepseek_v3", "qwen2_moe", "qwen3_moe", "qwen3_moe+compiled", "qwen3_vl_moe", "dbrx"),
-    *("ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "olmoe", "granitemoe", "granitemoe_shared", "llama4", "lfm2_moe", "dots1"),
+    *("ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "olmoe", "granitemoe", "granitemoe_shared", "granitemoe_hybrid", "phimoe", "llama4", "lfm2_moe", "dots1"),
     *("afmoe", "cohere2_moe", "exaone_moe", "gemma4", "laguna", "longcat_flash", "flex_olmo", "mellum", "mellum+compiled"),
     *("hunyuan_moe", "hunyuan_moe+compiled", "cohere", "exaone4", "stablelm", "gemma3", "glm4", "phi", "qwen3_dense"),
 )
