@@ -16,8 +16,10 @@ import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
+
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, type Prompt, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
+import type { Prompt } from "./prompts/prompt-object.ts";
 import {
   type CaptureOptions,
   type RunOptions,
@@ -28,7 +30,9 @@ import {
   readTokenizeOptions,
   type TokenizeOptions,
 } from "./run-options.ts";
+
 import { assertSameModel, storedRun } from "./stored-run.ts";
+import { withSink } from "./with-sink.ts";
 
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
 export interface TokenEvent {
@@ -273,15 +277,7 @@ export class LanguageModel implements AsyncDisposable {
     todo: () => readonly number[] = () => [...requests.keys()],
   ): Promise<R> {
     const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
-    await sink.open(header);
-    const finished: Finished[] = [];
-    try {
-      await this.#pump(requests, todo(), plan, sink, finished, options);
-    } catch (error) {
-      await sink.close({ finished: bySample(finished), error });
-      throw error;
-    }
-    return sink.close({ finished: bySample(finished) });
+    return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
   }
 
   async #pump(
@@ -371,7 +367,5 @@ function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Promp
 
 /** The last token is drawn, and does not go through the model. */
 const tokensFed = ({ tokens, maxTokens }: EngineRequest) => tokens.length + Math.max(0, maxTokens - 1);
-
-const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);
 
 const signalOf = ({ signal }: { signal?: AbortSignal }) => (signal ? { signal } : {});

@@ -11,7 +11,7 @@ import { NativeTokens } from "../../src/engines/llama/run/native-tokens.ts";
 import { SAMPLE } from "../../src/engines/llama/run/probe-sample.ts";
 import { Session } from "../../src/engines/llama/run/session.ts";
 import { type LoadOptions, load } from "../../src/run/load.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import type { CaptureOptions } from "../../src/run/run-options.ts";
 import { withKey } from "../fixtures/edited-gguf.ts";
 import { embeddingFamilies, embeddingGguf, embeddingReference } from "../fixtures/embedding-families.ts";

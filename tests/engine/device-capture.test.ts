@@ -4,7 +4,7 @@ import type { Capture } from "../../src/capture/capture.ts";
 import { packageRoot } from "../../src/core/package-root.ts";
 import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import { load } from "../../src/run/load.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import type { CaptureOptions } from "../../src/run/run-options.ts";
 import { ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 

@@ -1,7 +1,8 @@
 import { RequestError } from "../../core/errors.ts";
 import { nearMiss } from "../../core/near-miss.ts";
 import { readMessages } from "./message.ts";
-import type { MultiModalData, PromptObject } from "./prompt.ts";
+
+import type { MultiModalData, PromptObject } from "./prompt-object.ts";
 
 /** Who wrote a prompt: a program against the library, or a file, where names are Python's. */
 export type Spelling = "library" | "file";
