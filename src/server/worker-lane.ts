@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { AnalyzeProgress } from "../analysis/analyze.ts";
-import { type ErrorCode, MoescopeError } from "../core/errors.ts";
+import { errorOf } from "../core/errors.ts";
 import type { Answer } from "./answer.ts";
 import type { QuestionName, Questions, Replied } from "./protocol.ts";
 import { ServerError } from "./server-error.ts";
@@ -84,7 +84,7 @@ export class WorkerLane {
       waiting.reject(
         code === null
           ? new ServerError("FAILED", message)
-          : new MoescopeError(code as ErrorCode, message, { retryable }),
+          : (errorOf(code, message, { retryable }) ?? new ServerError("FAILED", message)),
       );
     }
   }
