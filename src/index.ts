@@ -100,6 +100,7 @@ export {
   underusedExperts,
 } from "./analysis/underused-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
+export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";
 export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";

@@ -21,6 +21,7 @@ export class Rows {
   readonly #tokenText: (tokenId: number) => string;
   readonly #samples: readonly SampleInfo[];
 
+  /** @internal */
   constructor(source: CaptureSource, from: number, to: number) {
     this.length = to - from;
     this.sample = source.labels.sample.subarray(from, to);
@@ -66,6 +67,7 @@ export class Capture {
   readonly #from: number;
   readonly #to: number;
 
+  /** @internal Captures come from `LanguageModel.capture` and `openCapture`. */
   constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
     this.#source = source;
     this.#from = from;
@@ -164,7 +166,7 @@ export class Capture {
    *
    * @throws RequestError `INVALID_ARGUMENT` when there is no such sample.
    */
-  sample(index: number): Capture {
+  sample(index: number): this {
     if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
       throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
     const column = this.#source.labels.sample;
@@ -172,7 +174,7 @@ export class Capture {
       this.#source,
       lowerBound(column, index, this.#from, this.#to),
       lowerBound(column, index + 1, this.#from, this.#to),
-    );
+    ) as this;
   }
 
   /**
@@ -180,7 +182,7 @@ export class Capture {
    *
    * @throws RequestError `INVALID_ARGUMENT` when one of them does not exist.
    */
-  only(samples: Iterable<number>): Capture {
+  only(samples: Iterable<number>): this {
     const chosen = argument("only", "the samples", samples, list<number>(unchecked));
     const spans = [...new Set(chosen)]
       .sort((a, b) => a - b)
@@ -189,7 +191,7 @@ export class Capture {
         const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
         return { sample: index, from, to: from + length };
       });
-    return new Capture(new SelectedSource(this.#source, spans));
+    return new Capture(new SelectedSource(this.#source, spans)) as this;
   }
 }
 

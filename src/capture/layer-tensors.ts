@@ -16,6 +16,7 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
   readonly #from: number;
   readonly #to: number;
 
+  /** @internal */
   constructor(source: CaptureSource, name: StreamName, layers: readonly number[], from: number, to: number) {
     this.#source = source;
     this.#name = name;

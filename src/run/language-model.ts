@@ -1,4 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
+import type { CaptureWith } from "../capture/capture-with.ts";
 import { FolderSink } from "../capture/folder/folder-sink.ts";
 import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
@@ -14,7 +15,7 @@ import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
-import { type StreamName, streamSpec } from "../core/streams.ts";
+import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
 
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
@@ -34,6 +35,9 @@ import {
 import { assertSameModel, storedRun } from "./stored-run.ts";
 import { withSink } from "./with-sink.ts";
 
+/** Names of streams; those that are only known when it runs are checked then. */
+type StreamList = NonNullable<PlanOptions["streams"]>;
+
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
 export interface TokenEvent {
   readonly sample: number;
@@ -50,6 +54,7 @@ export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   #warnedEmpty = false;
 
+  /** @internal Models come from `load`. */
   constructor(engine: Engine) {
     this.#engine = engine;
   }
@@ -135,10 +140,10 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; the signal's reason on abort.
    */
-  capture(
+  capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
-    options?: CaptureOptions & { into?: string },
-  ): Promise<Capture>;
+    options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
+  ): Promise<CaptureWith<Streams[number]>>;
   /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
