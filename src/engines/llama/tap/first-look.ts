@@ -98,15 +98,18 @@ class GraphLook implements GraphWatcher {
     if (mask !== 0) this.#read(mask);
   }
 
-  /** A mask that was filled, or those it is made of. */
-  #read(t: TensorPointer): void {
-    const op = this.#ops.get(t);
-    if (op === undefined) this.#readFilled(t);
-    else if (LAYOUTS.has(op))
-      for (let i = 0; i < MAX_SOURCES; i++) {
-        const source = this.#tensors.source(t, i);
-        if (source !== 0) this.#read(source);
-      }
+  /** A mask that was filled, or those it is made of; each once, as masks of sparse attention share what they are made of. */
+  #read(mask: TensorPointer): void {
+    const parts = new Set([mask]);
+    for (const part of parts) {
+      const op = this.#ops.get(part);
+      if (op === undefined) this.#readFilled(part);
+      else if (LAYOUTS.has(op))
+        for (let i = 0; i < MAX_SOURCES; i++) {
+          const source = this.#tensors.source(part, i);
+          if (source !== 0) parts.add(source);
+        }
+    }
   }
 
   #readFilled(t: TensorPointer): void {
