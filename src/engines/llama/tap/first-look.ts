@@ -1,6 +1,7 @@
 import { EngineError, ModelError } from "../../../core/errors.ts";
 import type { KnownGraph } from "../graph/known-graphs.ts";
-import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "../native/bindings.ts";
+import { GGML_TYPE, type Llama } from "../native/bindings.ts";
+import type { Pointer, TensorPointer } from "../native/pointers.ts";
 import { MAX_SOURCES, TensorReader } from "../native/tensor-reader.ts";
 import { computeStepOf } from "../run/compute-step.ts";
 import { NativeTokens } from "../run/native-tokens.ts";
