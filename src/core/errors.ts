@@ -13,6 +13,7 @@ export type ErrorCode =
   | "ENGINE_FAILED"
   | "ENGINE_CRASHED"
   | "ENGINE_CLOSED"
+  | "ENGINE_BUSY"
   | "CONTEXT_OVERFLOW"
   | "OUT_OF_MEMORY"
   | "UNKNOWN_STREAM"
@@ -42,7 +43,7 @@ export class ModelError extends MoescopeError {
   declare readonly code: "MODEL_NOT_FOUND" | "MODEL_INVALID" | "MODEL_UNSUPPORTED" | "MODEL_DOWNLOAD_FAILED";
 }
 
-/** The engine cannot be found, does not fit, failed or is gone. */
+/** The engine cannot be found, does not fit, failed, is gone, or is held by a run that cannot go on. */
 export class EngineError extends MoescopeError {
   declare readonly code:
     | "ENGINE_UNAVAILABLE"
@@ -50,6 +51,7 @@ export class EngineError extends MoescopeError {
     | "ENGINE_FAILED"
     | "ENGINE_CRASHED"
     | "ENGINE_CLOSED"
+    | "ENGINE_BUSY"
     | "OUT_OF_MEMORY";
 }
 
