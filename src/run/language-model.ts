@@ -134,7 +134,7 @@ export class LanguageModel implements AsyncDisposable {
 
   /**
    * Run prompts and capture what the plan names, in memory or in the folder `into`. A model has one run at a time;
-   * others wait in the order in which they were asked for, and a signal ends their waiting at once.
+   * others wait, in the order in which their prompts were ready, and a signal ends their waiting at once.
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
    * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
