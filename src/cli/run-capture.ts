@@ -5,9 +5,9 @@ import type { Sink } from "../core/sink.ts";
 import { chooseEngine } from "../engines/choose.ts";
 import type { LoadOptions } from "../engines/index.ts";
 import type { LanguageModel, RunOptions } from "../run/language-model.ts";
-import type { Prompt } from "../run/prompts/prompt.ts";
+import type { Prompt } from "../run/prompts/prompt-object.ts";
 import type { ReferenceOptions } from "../sources/reference-options.ts";
-import type { DownloadProgress } from "../sources/resolve.ts";
+import type { DownloadProgress } from "../sources/resolved-model.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */

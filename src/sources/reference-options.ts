@@ -1,5 +1,5 @@
 import { abortSignal, callback, type Fields } from "../core/options.ts";
-import type { DownloadProgress } from "./resolve.ts";
+import type { DownloadProgress } from "./resolved-model.ts";
 
 /** How to get at a model that is not a local file. */
 export interface ReferenceOptions {

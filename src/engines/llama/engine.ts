@@ -8,7 +8,8 @@ import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts
 import { activationOf, type StreamName } from "../../core/streams.ts";
 import { Inbox } from "../inbox.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
-import type { HostChannel, HostEnd } from "./host/channel.ts";
+import type { HostChannel } from "./host/channel.ts";
+import type { HostEnd } from "./host/host-end.ts";
 import { crashed, fromWire, loadHost } from "./host/load-host.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./host/protocol.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./model/gguf.ts";
