@@ -5,6 +5,7 @@ import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
+import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
 import { Inbox } from "../../inbox.ts";
 import { findPython } from "../install/python.ts";
@@ -209,7 +210,7 @@ export class VllmEngine implements Engine {
         signal?.throwIfAborted();
         switch (message.type) {
           case "rows":
-            yield* ends.arrived(await takeRows(message.path, plan));
+            yield* ends.arrived(await this.#rows(message.path, plan));
             break;
           case "ended":
             yield* ends.counted(message);
@@ -240,6 +241,15 @@ export class VllmEngine implements Engine {
         }
       }
       this.#pending.delete(id);
+    }
+  }
+
+  /** The worker's folder goes with it: what cannot be read then was not damaged. */
+  async #rows(path: string, plan: Plan): Promise<RowBatch> {
+    try {
+      return await takeRows(path, plan);
+    } catch (error) {
+      throw this.#closed ? closedError() : error;
     }
   }
 
