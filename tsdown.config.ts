@@ -8,7 +8,7 @@ export default defineConfig({
     "analysis/worker": "src/analysis/scan/worker.ts",
     "engines/llama/worker": "src/engines/llama/host/worker.ts",
     "engines/llama/relay": "src/engines/llama/host/relay.ts",
-    "server/worker": "src/server/worker.ts",
+    "server/worker": "src/server/captures/worker.ts",
   },
   format: "esm",
   platform: "node",

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { ServedModel } from "../../../src/server/api/jobs.ts";
+import type { ServedModel } from "../../../src/server/jobs/schemas.ts";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { type LiveRun, liveError, liveRun, loadModels, watching } from "../data/live-run.ts";
 import { useResource } from "../data/resource.ts";
