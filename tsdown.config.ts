@@ -8,6 +8,7 @@ export default defineConfig({
     "analysis/worker": "src/analysis/scan/worker.ts",
     "engines/llama/worker": "src/engines/llama/host/worker.ts",
     "engines/llama/relay": "src/engines/llama/host/relay.ts",
+    "run/template-process": "src/run/prompts/template-process.ts",
     "server/worker": "src/server/captures/worker.ts",
   },
   format: "esm",
