@@ -207,6 +207,7 @@ export class LanguageModel implements AsyncDisposable {
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
+      options.signal?.throwIfAborted();
       const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
       const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
       const needed = tokens.length + generation.maxTokens;

@@ -15,7 +15,7 @@ import { type Explorer, serveExplorer } from "./explorer.ts";
 import { type Access, guard } from "./guard.ts";
 import { JsonBodies } from "./json-body.ts";
 import { openApiDocument } from "./openapi.ts";
-import { failure, withHeadersOf } from "./problem.ts";
+import { failure, isCancelled, withHeadersOf } from "./problem.ts";
 import { json } from "./respond.ts";
 import { mount, type Route } from "./route.ts";
 import { ServerError } from "./server-error.ts";
@@ -76,13 +76,20 @@ export function createApp(parts: AppParts): Hono {
   app.get("*", (c) => (isApi(c) ? notFound(c) : (serveExplorer(parts.explorer, c) ?? notFound(c))));
   app.notFound(notFound);
   app.onError((error, c) => {
-    if (!(error instanceof ServerError || error instanceof MoescopeError)) parts.onUnexpected?.(error);
+    if (!isForeseen(error, c)) parts.onUnexpected?.(error);
     if (!c.req.path.startsWith("/v1/")) return failure(error);
     const { body, status } = openaiProblem(error);
     return withHeadersOf(error, json(body, status));
   });
   return app;
 }
+
+/** What goes wrong because the client has gone is nobody's concern any more. */
+const isForeseen = (error: unknown, c: Context) =>
+  error instanceof ServerError ||
+  error instanceof MoescopeError ||
+  isCancelled(error) ||
+  c.req.raw.signal.aborted;
 
 const isApi = (c: Context) => /^\/(api|v1)(\/|$)/.test(c.req.path);
 

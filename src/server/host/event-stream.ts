@@ -3,7 +3,7 @@ import type { Context } from "hono";
 
 /** Bytes that wait for a slow reader before its stream counts as full. */
 const MAX_BACKLOG = 8 << 20;
-/** A reader that takes nothing for this long (ms) is gone for good. */
+/** A reader that makes no room for this long (ms) is gone for good. */
 const PATIENCE_MS = 30_000;
 /** So that proxies keep the connection, and a reader that is gone is noticed. */
 const HEARTBEAT_MS = 15_000;
@@ -15,6 +15,9 @@ export class EventStream {
   readonly response: Response;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
+  /** Resolves when it has ended, or the client has gone. */
+  readonly over: Promise<void>;
+  #settle!: () => void;
   readonly #gone = new AbortController();
   readonly #controller: ReadableStreamDefaultController<Uint8Array>;
   readonly #heartbeat: NodeJS.Timeout;
@@ -38,6 +41,9 @@ export class EventStream {
     this.#controller = controller;
     this.#hangUp = () => (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
     this.signal = this.#gone.signal;
+    this.over = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
     c.req.raw.signal.addEventListener("abort", () => this.#leave(), { once: true });
     this.#heartbeat = setInterval(() => this.#write(": alive\n\n"), HEARTBEAT_MS).unref();
     this.response = new Response(body, {
@@ -52,7 +58,11 @@ export class EventStream {
 
   /** Send unless the reader is too far behind. @returns whether it was sent. */
   offer(data: unknown, event?: string): boolean {
-    if ((this.#controller.desiredSize ?? 0) <= 0) return false;
+    if ((this.#controller.desiredSize ?? 0) <= 0) {
+      // Nobody waits for the room, but the reader has to make some all the same.
+      if (!this.signal.aborted && !this.#ended) void this.#drain();
+      return false;
+    }
     this.#write(format(data, event));
     return true;
   }
@@ -68,6 +78,7 @@ export class EventStream {
     this.#ended = true;
     clearInterval(this.#heartbeat);
     if (!this.signal.aborted) this.#controller.close();
+    this.#settle();
   }
 
   /** Wait for room; all that wait share one promise. */
@@ -107,6 +118,7 @@ export class EventStream {
     clearInterval(this.#heartbeat);
     this.#gone.abort(new DOMException("the client has gone", "AbortError"));
     this.#drained();
+    this.#settle();
   }
 }
 

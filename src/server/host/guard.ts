@@ -31,6 +31,8 @@ export const isLoopback = (host: string) =>
 export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {
     checkHost(c.req.header("host"), access);
+    // Of an address that is written in full, that is what counts (RFC 9112, 3.2.2).
+    checkHost(new URL(c.req.url).host, access);
     checkOrigin(c);
     if (access.token !== null) {
       const given = c.req.query("token");

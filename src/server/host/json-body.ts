@@ -26,6 +26,9 @@ export class JsonBodies {
   }
 }
 
+/** Bytes of a body that is refused which are read all the same. */
+const MAX_THROWN_AWAY = 64 << 20;
+
 export interface ReadBody {
   readonly value: unknown;
   /** The body's memory is not needed any more. */
@@ -42,33 +45,74 @@ export async function readJson(c: Context, bodies: JsonBodies): Promise<ReadBody
   if (!/^application\/json\b/i.test(c.req.header("content-type") ?? ""))
     throw new ServerError("INVALID_REQUEST", "the body must be JSON, with content-type: application/json");
   const length = Number(c.req.header("content-length") ?? 0);
-  if (length > JSON_LIMITS.bytes)
-    throw new ServerError(
-      "TOO_LARGE",
-      `the body has ${length} bytes, the limit is ${JSON_LIMITS.bytes}; send it in parts, or use the command line`,
-    );
-  const counter = new JsonCounter();
-  let taken = 0;
-  const release = () => {
-    bodies.give(taken);
-    taken = 0;
-  };
+  const body = new Body(bodies);
+  if (length > JSON_LIMITS.bytes) body.refuse(tooLong(length));
+  // Who is refused while still sending may never read why: the rest is taken and thrown away.
+  if (length <= MAX_THROWN_AWAY) for await (const chunk of chunksOf(c)) if (!body.add(chunk)) break;
+  const text = body.text();
   try {
-    const decoder = new TextDecoder();
-    const pieces: string[] = [];
-    for await (const chunk of chunksOf(c)) {
-      bodies.take(chunk.length);
-      taken += chunk.length;
-      counter.add(chunk);
-      pieces.push(decoder.decode(chunk, { stream: true }));
-    }
-    pieces.push(decoder.decode());
-    return { value: parse(pieces.join("")), release };
-  } catch (error) {
-    release();
-    throw error;
+    return { value: JSON.parse(text), release: () => body.release() };
+  } catch (cause) {
+    body.release();
+    throw new ServerError("INVALID_REQUEST", `the body is no JSON: ${cause.message}`, { cause });
   }
 }
+
+/** A body as far as it has arrived. */
+class Body {
+  readonly #bodies: JsonBodies;
+  readonly #counter = new JsonCounter();
+  readonly #decoder = new TextDecoder();
+  #pieces: string[] = [];
+  #taken = 0;
+  #thrownAway = 0;
+  #refusal: unknown = null;
+
+  constructor(bodies: JsonBodies) {
+    this.#bodies = bodies;
+  }
+
+  /** @returns whether to go on reading. */
+  add(chunk: Uint8Array): boolean {
+    if (this.#refusal === null)
+      try {
+        this.#bodies.take(chunk.length);
+        this.#taken += chunk.length;
+        this.#counter.add(chunk);
+        this.#pieces.push(this.#decoder.decode(chunk, { stream: true }));
+      } catch (refusal) {
+        this.refuse(refusal);
+      }
+    else this.#thrownAway += chunk.length;
+    return this.#thrownAway <= MAX_THROWN_AWAY;
+  }
+
+  refuse(why: unknown): void {
+    this.#refusal = why;
+    this.release();
+  }
+
+  /** @throws what it was refused for. */
+  text(): string {
+    if (this.#refusal !== null) throw this.#refusal;
+    this.#pieces.push(this.#decoder.decode());
+    const text = this.#pieces.join("");
+    this.#pieces = [];
+    return text;
+  }
+
+  release(): void {
+    this.#bodies.give(this.#taken);
+    this.#taken = 0;
+    this.#pieces = [];
+  }
+}
+
+const tooLong = (length: number) =>
+  new ServerError(
+    "TOO_LARGE",
+    `the body has ${length} bytes, the limit is ${JSON_LIMITS.bytes}; send it in parts, or use the command line`,
+  );
 
 async function* chunksOf(c: Context): AsyncGenerator<Uint8Array> {
   const reader = c.req.raw.body?.getReader();
@@ -77,13 +121,5 @@ async function* chunksOf(c: Context): AsyncGenerator<Uint8Array> {
     const { done, value } = await reader.read();
     if (done) return;
     yield value;
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ServerError("INVALID_REQUEST", `the body is no JSON: ${(cause as Error).message}`, { cause });
   }
 }

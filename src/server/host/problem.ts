@@ -1,7 +1,7 @@
 import { MoescopeError } from "../../core/errors.ts";
 import { json } from "./respond.ts";
 import type { Problem } from "./schemas.ts";
-import { ServerError } from "./server-error.ts";
+import { SERVER_ERRORS, ServerError } from "./server-error.ts";
 
 /** An error as people and programs read it. */
 export function failure(error: unknown): Response {
@@ -17,6 +17,10 @@ export function withHeadersOf(error: unknown, response: Response): Response {
   return response;
 }
 
+/** Whether a job was cancelled: by its client, by somebody with `DELETE`, or as the server stops. */
+export const isCancelled = (error: unknown): error is DOMException =>
+  error instanceof DOMException && error.name === "AbortError";
+
 /** What to say of an error, with its HTTP status. */
 export function describe(error: unknown): Problem["error"] & { readonly status: number } {
   if (error instanceof ServerError) return error;
@@ -24,6 +28,8 @@ export function describe(error: unknown): Problem["error"] & { readonly status: 
     const { code, message, retryable } = error;
     return { code, message, retryable, status: STATUS[code] ?? 500 };
   }
+  if (isCancelled(error))
+    return { code: "CANCELLED", message: error.message, retryable: true, status: SERVER_ERRORS.CANCELLED };
   const { message } = error instanceof Error ? error : new Error(String(error));
   return { code: "FAILED", message: `unexpected error: ${message}`, retryable: false, status: 500 };
 }

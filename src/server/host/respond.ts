@@ -33,6 +33,19 @@ export function respond(c: Context, { answer, version }: Answered): Response {
 export const json = (value: unknown, status = 200): Response =>
   Response.json(value, { status, headers: { "cache-control": "no-store" } });
 
+/** JSON that is written while it is sent: nobody waits for all of it to be made. */
+export function inPieces(texts: Iterator<string>): Response {
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const { done, value } = texts.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+  });
+  return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
+}
+
 /** Whether the client has this already. */
 const isKnown = (c: Context, etag: string): boolean =>
   c.req

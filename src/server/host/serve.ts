@@ -17,6 +17,7 @@ import { Models } from "../jobs/models.ts";
 import { Recordings } from "../jobs/recordings.ts";
 import { captures } from "../questions/captures.ts";
 import { createApp } from "./app.ts";
+import { limitConnections } from "./connections.ts";
 import { loadExplorer } from "./explorer.ts";
 import { isLoopback } from "./guard.ts";
 
@@ -40,8 +41,14 @@ export interface ServeOptions {
   readonly requestTimeout?: number;
   /** Told of errors that nobody foresaw, with their stack. */
   readonly onUnexpected?: (error: unknown) => void;
+  /** Whether requests are recorded. Default: yes. */
+  readonly record?: boolean;
   /** Bytes of recordings that are kept; see {@link Recordings}. */
   readonly recordingBytes?: number;
+  /** Milliseconds in which a client must take something of its answer. Default 30,000. */
+  readonly patience?: number;
+  /** Connections at a time. Default 1024. */
+  readonly connections?: number;
 }
 
 export interface RunningServer {
@@ -56,8 +63,8 @@ export interface RunningServer {
 
 /** Prompts for a corpus arrive well within it, also from another machine. */
 const REQUEST_MS = 30_000;
-/** More connections than any browser with a few dozen tabs has. */
-const MAX_CONNECTIONS = 1024;
+/** A client that takes nothing for this long is gone, or wants to be a burden. */
+const PATIENCE_MS = 30_000;
 
 /** @throws RequestError `INVALID_ARGUMENT` for an address without a token, a folder that is not there, a port in use. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
@@ -71,7 +78,10 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   if (!isLoopback(host) && token === null)
     throw new RequestError("INVALID_ARGUMENT", `${host} can be reached by others: a token is needed there`);
   const roots = await Promise.all(options.folders.map(folderRoot));
-  const recordings = await Recordings.create(options.recordingBytes);
+  const recordings = await Recordings.create({
+    ...(options.recordingBytes !== undefined && { limit: options.recordingBytes }),
+    on: options.record ?? true,
+  });
   const library = new CaptureLibrary([...roots, recordings.root], workerScript());
   const jobs = new Jobs(library, recordings);
   const capturesInto = await folderForCaptures(roots);
@@ -93,7 +103,10 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       connectionsCheckingInterval: Math.min(1000, requestTimeout),
     },
   }) as Server;
-  server.maxConnections = MAX_CONNECTIONS;
+  limitConnections(server, {
+    patience: options.patience ?? PATIENCE_MS,
+    ...(options.connections !== undefined && { connections: options.connections }),
+  });
   await listen(server, host, port, options.anyPort ?? false);
   const address = server.address() as AddressInfo;
   // The thread that reads starts and the folders' manifests are read while the browser opens.

@@ -5,9 +5,15 @@ const MAX_WAITING = 256;
 
 /** The jobs of one engine: one at a time, in the order they came. */
 export class EngineQueue {
+  readonly #limit: number;
   /** The first is the one that goes on. */
   readonly #queue: object[] = [];
   readonly #listeners = new Map<object, () => void>();
+
+  /** @param limit jobs that may wait. */
+  constructor(limit = MAX_WAITING) {
+    this.#limit = limit;
+  }
 
   get length(): number {
     return this.#queue.length;
@@ -25,8 +31,8 @@ export class EngineQueue {
    * @throws ServerError `BUSY` when too many wait.
    */
   async run<R>(job: object, signal: AbortSignal, onMove: () => void, work: () => Promise<R>): Promise<R> {
-    if (this.#queue.length > MAX_WAITING)
-      throw new ServerError("BUSY", `${MAX_WAITING} jobs wait for the model already; try again later`);
+    if (this.#queue.length > this.#limit)
+      throw new ServerError("BUSY", `${this.#limit} requests wait for the model already; try again later`);
     this.#queue.push(job);
     try {
       await this.#turn(job, signal, onMove);

@@ -1,5 +1,4 @@
 import { setImmediate } from "node:timers/promises";
-import type { Capture } from "../../capture/capture.ts";
 import type { Finished } from "../../core/request.ts";
 import type { RowBatch } from "../../core/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../../core/sink.ts";
@@ -101,7 +100,7 @@ export class Job {
 
   /** Pass a run's rows on to where they are kept, telling about them. */
   watch(
-    kept: Sink<Capture>,
+    kept: Sink<unknown>,
     {
       onRows,
       onFinished,
@@ -158,6 +157,8 @@ export class Job {
     const outputs = finished.map(({ sample, text, reason }) => ({ sample, text, reason }));
     await this.#tell("end", { job: this.facts(), outputs });
     this.#listeners.clear();
+    // Of thousands of samples, and nobody begins to listen any more.
+    this.#start = null;
   }
 
   async #tell<E extends JobEventName>(event: E, data: JobEvents[E]): Promise<void> {

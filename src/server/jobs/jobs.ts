@@ -2,14 +2,16 @@ import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { FolderSink } from "../../capture/folder/folder-sink.ts";
 import type { Finished } from "../../core/request.ts";
+import type { Sink } from "../../core/sink.ts";
 import type { RunOptions } from "../../run/language-model.ts";
 import type { Prompt } from "../../run/prompts/prompt.ts";
 import type { CaptureLibrary } from "../captures/capture-library.ts";
 import { ServerError } from "../host/server-error.ts";
 import { type FinishListener, Job, type JobListener, type RowListener } from "./job.ts";
 import type { LoadedModel } from "./models.ts";
+import type { Recording } from "./recording.ts";
 import type { Recordings } from "./recordings.ts";
-import type { Job as JobFacts } from "./schemas.ts";
+import type { Job as JobFacts, ModelList } from "./schemas.ts";
 
 /** What a job is to do. */
 export interface JobWork {
@@ -36,8 +38,10 @@ export interface StartedJob {
 
 /** Jobs that have ended are told about for so long. */
 const MAX_ENDED = 200;
-/** A recording is written in files of this size, which memory holds while it runs. */
-const RECORDING_SHARD = 1 << 20;
+/** Clients that may follow jobs: each has a connection that others cannot have. */
+const MAX_READERS = 128;
+/** Takes rows that are only watched. */
+const NOWHERE: Sink<void> = { open() {}, write() {}, close() {} };
 
 /** Everything that runs here, or did a while ago. */
 export class Jobs {
@@ -47,11 +51,18 @@ export class Jobs {
   readonly #jobs = new Map<string, Job>();
   readonly #running = new Set<Promise<unknown>>();
   readonly #watchers = new Set<JobListener>();
+  #readers = 0;
   #closed = false;
 
   constructor(library: CaptureLibrary, recordings: Recordings) {
     this.#library = library;
     this.#recordings = recordings;
+  }
+
+  /** What is kept of requests; `null`: nothing. */
+  get recording(): ModelList["recording"] {
+    const { on, limit, maxRequests } = this.#recordings;
+    return on ? { bytes: limit, requests: maxRequests } : null;
   }
 
   /** Newest first. */
@@ -64,6 +75,19 @@ export class Jobs {
     const job = this.#jobs.get(id);
     if (!job) throw new ServerError("NOT_FOUND", `there is no job ${id}; GET /api/jobs lists them`);
     return job;
+  }
+
+  /**
+   * Count somebody who follows jobs.
+   *
+   * @returns what ends it.
+   * @throws ServerError `BUSY` when too many do.
+   */
+  admit(): () => void {
+    if (this.#readers >= MAX_READERS)
+      throw new ServerError("BUSY", `${MAX_READERS} clients follow jobs already; try again later`);
+    this.#readers++;
+    return () => this.#readers--;
   }
 
   /** Hear of all jobs, those that run and those to come. @returns what ends it. */
@@ -107,7 +131,8 @@ export class Jobs {
     job: Job,
     { kind, model, prompts, options, into, onRows, onFinished }: JobWork,
   ): Promise<readonly Finished[]> {
-    const folder = into ?? this.#recordings.folder(kind);
+    const recording = into === undefined ? this.#recordings.start(kind) : null;
+    const kept = into === undefined ? recording : new FolderSink(into);
     try {
       // Whoever started it can listen before it begins.
       await setImmediate();
@@ -120,25 +145,22 @@ export class Jobs {
             ...options,
             signal: job.signal,
             onProgress: (progress) => job.progressed(progress),
-            into: job.watch(
-              new FolderSink(folder, into === undefined ? { shardBytes: RECORDING_SHARD } : {}),
-              { onRows, onFinished },
-            ),
+            into: job.watch(kept ?? NOWHERE, { onRows, onFinished }),
           }),
       );
-      await this.#keep(job, folder, into === undefined);
+      await this.#keep(job, into ?? recording);
       await job.end({ finished });
       return finished;
     } catch (error) {
-      await this.#keep(job, folder, into === undefined);
+      await this.#keep(job, into ?? recording);
       await job.end({ error });
       throw error;
     }
   }
 
-  async #keep(job: Job, folder: string, recording: boolean): Promise<void> {
-    if (recording) await this.#recordings.keep(folder, job.rows);
-    if (job.rows > 0) job.capture = await this.#library.add(folder);
+  async #keep(job: Job, kept: string | Recording | null): Promise<void> {
+    const folder = kept === null || typeof kept === "string" ? kept : await kept.end();
+    if (job.rows > 0 && folder !== null) job.capture = await this.#library.add(folder);
   }
 
   #forgetOldest(): void {

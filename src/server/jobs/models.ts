@@ -9,7 +9,12 @@ export interface LoadedModel {
   readonly id: string;
   readonly llm: LanguageModel;
   readonly queue: EngineQueue;
+  /** Requests whose prompts are made into tokens before they wait for the engine: one at a time as well. */
+  readonly encoding: EngineQueue;
 }
+
+/** Requests that wait for being made into tokens: it is quick. */
+const MAX_ENCODING = 64;
 
 /** The models that run here, by id. */
 export class Models {
@@ -17,7 +22,12 @@ export class Models {
 
   /** @param models by the name they are asked for under. */
   constructor(models: ReadonlyMap<string, LanguageModel>) {
-    this.#models = [...models].map(([id, llm]) => ({ id, llm, queue: new EngineQueue() }));
+    this.#models = [...models].map(([id, llm]) => ({
+      id,
+      llm,
+      queue: new EngineQueue(),
+      encoding: new EngineQueue(MAX_ENCODING),
+    }));
   }
 
   list(): ServedModel[] {

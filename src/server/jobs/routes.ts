@@ -42,7 +42,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         summary: "The models that are loaded",
         answer: told("the first is the default", () => modelList),
       },
-      () => json({ models: models.list() }),
+      () => json({ models: models.list(), recording: jobs.recording }),
     ),
     route(
       {
@@ -53,7 +53,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: generateRequest,
         answer: EVENTS,
       },
-      ({ body: { model: id, prompt, ...options }, c }) => {
+      ({ body: { model: id, prompt, ...options }, c, keep }) => {
         const stream = new EventStream(c);
         const model = models.get(id);
         const maxTokens = model.llm.task === "generate" ? DEFAULT_TOKENS : 0;
@@ -64,6 +64,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
           options: { maxTokens, ...given(options) },
           owner: (event, data) => stream.send(data, event),
         });
+        keep(finished);
         stream.signal.addEventListener("abort", () => job.cancel(), { once: true });
         finished.catch(() => {}).finally(() => stream.end());
         return stream.response;
@@ -78,7 +79,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: captureRequest,
         answer: accepted("it waits or runs", () => job),
       },
-      async ({ body: { model, name, prompts, ...options } }) => {
+      async ({ body: { model, name, prompts, ...options }, keep }) => {
         if (name !== undefined && capturesInto === null)
           throw new ServerError(
             "INVALID_REQUEST",
@@ -91,6 +92,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
           options: given(options),
           ...(capturesInto !== null && { into: join(capturesInto, name ?? timeName()) }),
         });
+        keep(finished);
         // The job tells.
         finished.catch(() => {});
         return json(job.facts(), 202);
@@ -128,7 +130,9 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
       },
       ({ asked, c }) => {
         const followed = jobs.get(asked.id);
+        const leave = jobs.admit();
         const stream = new EventStream(c);
+        stream.over.then(leave);
         if (followed.ended) {
           void stream.send(followed.facts(), "job");
           stream.end();
@@ -167,7 +171,9 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         answer: EVENTS,
       },
       ({ c }) => {
+        const leave = jobs.admit();
         const stream = new EventStream(c);
+        stream.over.then(leave);
         const stop = jobs.watch(tellLive(stream));
         stream.signal.addEventListener("abort", stop, { once: true });
         return stream.response;

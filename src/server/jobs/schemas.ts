@@ -65,10 +65,17 @@ const model = z
   .meta({ id: "Model" });
 export type ServedModel = z.infer<typeof model>;
 
-export const modelList = z.object({ models: z.array(model) });
+export const modelList = z.object({
+  models: z.array(model),
+  recording: z
+    .object({ bytes: count, requests: count })
+    .nullable()
+    .meta({ description: "how much of what requests run is kept, the newest; null: nothing is" }),
+});
 export type ModelList = z.infer<typeof modelList>;
 
 const JOB_KINDS = ["generate", "capture", "chat.completion", "text_completion", "embedding"] as const;
+export type JobKind = (typeof JOB_KINDS)[number];
 const JOB_STATES = ["waiting", "running", "done", "failed", "cancelled"] as const;
 
 /** One use of an engine, from its place in the queue to its end. */

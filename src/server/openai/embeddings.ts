@@ -1,9 +1,10 @@
 import { RequestError } from "../../core/errors.ts";
 import type { Prompt } from "../../run/prompts/prompt.ts";
 import { json as told } from "../host/declaration.ts";
-import { json } from "../host/respond.ts";
+import { inPieces } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";
 import { ServerError } from "../host/server-error.ts";
+import { encodeAll, lengthsOf } from "../jobs/encode.ts";
 import type { LoadedModel } from "../jobs/models.ts";
 import { type OpenAIParts, promptsOf } from "./routes.ts";
 import { type EmbeddingRequest, embeddingList, embeddingRequest, openaiError } from "./schemas.ts";
@@ -26,7 +27,7 @@ export function embeddingRoutes({ jobs, models }: OpenAIParts): Route[] {
         assertPools(model, body);
         const { input: prompt, add_special_tokens } = body;
         const prompts: Prompt[] = promptsOf({ prompt, add_special_tokens });
-        const encoded = await Promise.all(prompts.map((prompt) => model.llm.encode(prompt)));
+        const encoded = await encodeAll(model, prompts, c.req.raw.signal);
         const vectors: Float32Array[] = [];
         const { job, finished } = jobs.start({
           kind: "embedding",
@@ -39,20 +40,27 @@ export function embeddingRoutes({ jobs, models }: OpenAIParts): Route[] {
         });
         c.req.raw.signal.addEventListener("abort", () => job.cancel(), { once: true });
         await finished;
-        const tokens = encoded.reduce((sum, { length }) => sum + length, 0);
-        return json({
-          object: "list",
-          model: model.id,
-          data: vectors.map((vector, index) => ({
-            object: "embedding",
-            index,
-            embedding: body.encoding_format === "base64" ? base64(vector) : [...vector],
-          })),
-          usage: { prompt_tokens: tokens, total_tokens: tokens },
-        });
+        const { total } = lengthsOf(encoded);
+        const form = body.encoding_format === "base64" ? base64 : (vector: Float32Array) => [...vector];
+        return inPieces(pieces(model.id, vectors, form, total));
       },
     ),
   ];
+}
+
+/** The answer a vector at a time: thousands of them are megabytes of JSON. */
+function* pieces(
+  model: string,
+  vectors: readonly Float32Array[],
+  form: (vector: Float32Array) => unknown,
+  tokens: number,
+): Generator<string> {
+  yield `{"object":"list","model":${JSON.stringify(model)},"data":[`;
+  for (const [index, vector] of vectors.entries()) {
+    const embedding = JSON.stringify({ object: "embedding", index, embedding: form(vector) });
+    yield index === 0 ? embedding : `,${embedding}`;
+  }
+  yield `],"usage":${JSON.stringify({ prompt_tokens: tokens, total_tokens: tokens })}}`;
 }
 
 /** @throws RequestError or ServerError where the model as it was loaded makes no such vectors. */

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { RequestError } from "../../core/errors.ts";
 import { given } from "../../core/given.ts";
 import type { Finished } from "../../core/request.ts";
+import type { RowBatch } from "../../core/rows.ts";
 import type { ChatMessage } from "../../run/prompts/message.ts";
 import type { Prompt } from "../../run/prompts/prompt.ts";
 import { json as told } from "../host/declaration.ts";
@@ -11,6 +12,7 @@ import { describe } from "../host/problem.ts";
 import { json } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";
 import { ServerError } from "../host/server-error.ts";
+import { encodeAll, lengthsOf } from "../jobs/encode.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { LoadedModel, Models } from "../jobs/models.ts";
 import { assertNoImages } from "../jobs/no-images.ts";
@@ -151,8 +153,8 @@ async function complete(
       "INVALID_ARGUMENT",
       `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
     );
-  const encoded = await Promise.all(prompts.map((prompt) => llm.encode(prompt)));
-  const longest = Math.max(...encoded.map(({ length }) => length));
+  const encoded = await encodeAll(model, prompts, c.req.raw.signal);
+  const { longest, total: promptTokens } = lengthsOf(encoded);
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   // What fits: a client that names no limit, or one for a larger model, gets what there is room for.
   const room = llm.contextSize - longest;
@@ -169,7 +171,6 @@ async function complete(
     seed: (body.seed ?? Math.floor(Math.random() * 2 ** 32)) >>> 0,
     stop: stops,
   };
-  const promptTokens = encoded.reduce((sum, { length }) => sum + length, 0);
   const usageOf = (finished: readonly Finished[]): TokenUsage => {
     const completionTokens = finished.reduce((sum, { tokens }) => sum + tokens.length, 0);
     return {
@@ -209,8 +210,8 @@ async function complete(
   const { job, finished } = jobs.start({
     ...work,
     onRows: async (batch) => {
-      for (const [sample, text] of texts.entries()) {
-        const fresh = await text.add(batch, sample);
+      for (const sample of samplesOf(batch)) {
+        const fresh = await texts[sample]!.add(batch, sample);
         if (fresh !== "") await send([{ ...shape.delta(sample, fresh), finish_reason: null }]);
       }
     },
@@ -236,6 +237,9 @@ async function complete(
     .finally(() => stream.end());
   return stream.response;
 }
+
+/** Those that rows of a batch are of: few of many where a request has thousands. */
+const samplesOf = ({ sample }: RowBatch): ReadonlySet<number> => new Set(sample);
 
 const finishReason = (reason: Finished["reason"]) => (reason === "length" ? "length" : "stop");
 

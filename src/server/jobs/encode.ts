@@ -1,0 +1,60 @@
+import { setImmediate } from "node:timers/promises";
+import { RequestError } from "../../core/errors.ts";
+import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { LoadedModel } from "./models.ts";
+
+/** Characters of the longest token that any vocabulary has: a text of more than so many a token does not fit. */
+const LONGEST_TOKEN = 512;
+
+/**
+ * The tokens of a request's prompts, when it is its turn. One prompt after the other, so that a request of thousands
+ * holds up nobody, and ends with its client.
+ *
+ * @throws RequestError as `LanguageModel.encode`; ServerError `BUSY`; the signal's reason.
+ */
+export function encodeAll(
+  { llm, encoding }: LoadedModel,
+  prompts: readonly Prompt[],
+  signal: AbortSignal,
+): Promise<Int32Array[]> {
+  return encoding.run(
+    {},
+    signal,
+    () => {},
+    async () => {
+      const encoded: Int32Array[] = [];
+      for (const prompt of prompts) {
+        signal.throwIfAborted();
+        assertMayFit(prompt, llm.contextSize);
+        encoded.push(await llm.encode(prompt));
+        // Token ids need no thread: others would not be heard between them.
+        await setImmediate();
+      }
+      return encoded;
+    },
+  );
+}
+
+/** A text that is too long whatever its tokens are need not be made into tokens. */
+function assertMayFit(prompt: Prompt, contextSize: number): void {
+  const text = typeof prompt === "object" && "prompt" in prompt ? (prompt.prompt ?? "") : "";
+  if (text.length > contextSize * LONGEST_TOKEN)
+    throw new RequestError(
+      "CONTEXT_OVERFLOW",
+      `the prompt has ${text.length} characters, which is more than the model's context of ${contextSize} tokens can hold`,
+    );
+}
+
+/** How long the longest is, and all together. */
+export function lengthsOf(encoded: readonly Int32Array[]): {
+  readonly longest: number;
+  readonly total: number;
+} {
+  let longest = 0;
+  let total = 0;
+  for (const { length } of encoded) {
+    longest = Math.max(longest, length);
+    total += length;
+  }
+  return { longest, total };
+}
