@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { LanguageModel } from "../../src/run/language-model.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import { type AppParts, apiRoutes } from "../../src/server/host/app.ts";
 import { type ServeOptions, startServer } from "../../src/server/host/serve.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";

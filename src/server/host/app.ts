@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { MoescopeError } from "../../core/errors.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import type { CaptureLibrary } from "../captures/capture-library.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Models } from "../jobs/models.ts";

@@ -48,12 +48,12 @@ export async function readJson(c: Context, bodies: JsonBodies): Promise<ReadBody
   const body = new Body(bodies);
   if (length > JSON_LIMITS.bytes) body.refuse(tooLong(length));
   // Who is refused while still sending may never read why: the rest is taken and thrown away.
-  if (length <= MAX_THROWN_AWAY) for await (const chunk of chunksOf(c)) if (!body.add(chunk)) break;
-  const text = body.text();
   try {
-    return { value: JSON.parse(text), release: () => body.release() };
+    if (length <= MAX_THROWN_AWAY) for await (const chunk of chunksOf(c)) if (!body.add(chunk)) break;
+    return { value: JSON.parse(body.text()), release: () => body.release() };
   } catch (cause) {
     body.release();
+    if (!(cause instanceof SyntaxError)) throw cause;
     throw new ServerError("INVALID_REQUEST", `the body is no JSON: ${cause.message}`, { cause });
   }
 }

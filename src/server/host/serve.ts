@@ -9,7 +9,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import { RequestError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/package-root.ts";
 import type { LanguageModel } from "../../run/language-model.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { type Root, versionOf } from "../captures/capture-folders.ts";
 import { CaptureLibrary } from "../captures/capture-library.ts";
 import { Jobs } from "../jobs/jobs.ts";

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { RequestError } from "../../core/errors.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import type { LoadedModel } from "./models.ts";
 
 /** Characters of the longest token that any vocabulary has: a text of more than so many a token does not fit. */

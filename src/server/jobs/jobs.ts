@@ -4,7 +4,7 @@ import { FolderSink } from "../../capture/folder/folder-sink.ts";
 import type { Finished } from "../../core/request.ts";
 import type { Sink } from "../../core/sink.ts";
 import type { RunOptions } from "../../run/language-model.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import type { CaptureLibrary } from "../captures/capture-library.ts";
 import { ServerError } from "../host/server-error.ts";
 import { type FinishListener, Job, type JobListener, type RowListener } from "./job.ts";

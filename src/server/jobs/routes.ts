@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { given } from "../../core/given.ts";
-import type { Prompt, PromptObject } from "../../run/prompts/prompt.ts";
+import type { Prompt, PromptObject } from "../../run/prompts/prompt-object.ts";
 import { accepted, events, json as told } from "../host/declaration.ts";
 import { EventStream } from "../host/event-stream.ts";
 import { json } from "../host/respond.ts";

@@ -1,5 +1,5 @@
 import { RequestError } from "../../core/errors.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { json as told } from "../host/declaration.ts";
 import { inPieces } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";

@@ -5,7 +5,7 @@ import { given } from "../../core/given.ts";
 import type { Finished } from "../../core/request.ts";
 import type { RowBatch } from "../../core/rows.ts";
 import type { ChatMessage } from "../../run/prompts/message.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { json as told } from "../host/declaration.ts";
 import { EventStream } from "../host/event-stream.ts";
 import { describe } from "../host/problem.ts";
