@@ -7,6 +7,7 @@ import { MemorySink } from "../capture/memory.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, GraphTensor } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
+import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
@@ -227,7 +228,7 @@ export class LanguageModel implements AsyncDisposable {
       });
     }
     const shapes = await this.#rowShapes(streams, options);
-    const plan = planFor(this.info, options, { shapes, keys: Math.max(...requests.map(tokensFed)) });
+    const plan = planFor(this.info, options, { shapes, keys: largest(requests.map(tokensFed)) });
     this.#warnIfEmpty(streams, shapes);
     return { samples, requests, plan };
   }
@@ -305,7 +306,10 @@ export class LanguageModel implements AsyncDisposable {
       if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
       const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
       if (ended.length > 0) await sink.finish?.(ended);
-      finished.push(...ended.map(({ embedding: _, ...end }) => end));
+      append(
+        finished,
+        ended.map(({ embedding: _, ...end }) => end),
+      );
       tokens += step.processed;
       options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
     }

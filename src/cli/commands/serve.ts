@@ -56,7 +56,7 @@ export async function serve(
       onUnexpected: (error) => context.output.note((error as Error).stack ?? String(error)),
     });
     try {
-      context.output.print(...greeting(server, [...loaded.keys()], folders, flags, context));
+      context.output.print(greeting(server, [...loaded.keys()], folders, flags, context));
       if (flags.open) openBrowser(server.url);
       if (!context.signal.aborted) await once(context.signal, "abort");
     } finally {

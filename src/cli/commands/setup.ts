@@ -20,7 +20,7 @@ export async function setup(engine: string, flags: SetupFlags, context: CommandC
   const build = chosenBuild(flags);
   output.note(`moescope: resolving the packages of vLLM ${VLLM_VERSION} for ${build.toUpperCase()}`);
   const plan = await planSetup(build, { folder: flags.dir, signal });
-  output.print(...describe(plan));
+  output.print(describe(plan));
   if (flags.dryRun) return;
   if (!flags.yes && !(await agreed(context))) return output.note("moescope: nothing was installed");
   await runSetup(plan, signal);

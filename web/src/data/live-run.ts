@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { append } from "../../../src/core/extremes.ts";
 import type { Job, JobEvents, TokenEvent } from "../../../src/server/jobs/schemas.ts";
 import type { StreamEvent } from "./event-stream.ts";
 import { server } from "./server.ts";
@@ -115,7 +116,10 @@ async function follow(events: AsyncGenerator<StreamEvent>, stop: AbortSignal): P
         const { job, tokens } = JSON.parse(data) as JobEvents["tokens"];
         if (run?.job.id !== job) break;
         // Of several prompts at once, the first.
-        waiting.push(...tokens.filter(({ sample }) => sample === 0));
+        append(
+          waiting,
+          tokens.filter(({ sample }) => sample === 0),
+        );
         if (!scheduled) requestAnimationFrame(flush);
         scheduled = true;
         break;
