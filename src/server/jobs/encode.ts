@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { RequestError } from "../../core/errors.ts";
+import { textOfPart } from "../../run/prompts/message.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import type { LoadedModel } from "./models.ts";
 
@@ -35,14 +36,25 @@ export function encodeAll(
   );
 }
 
-/** A text that is too long whatever its tokens are need not be made into tokens. */
+/** A text or chat that is too long whatever its tokens are need not be made into tokens. */
 function assertMayFit(prompt: Prompt, contextSize: number): void {
-  const text = typeof prompt === "object" && "prompt" in prompt ? (prompt.prompt ?? "") : "";
-  if (text.length > contextSize * LONGEST_TOKEN)
+  const length = lengthOf(prompt);
+  if (length > contextSize * LONGEST_TOKEN)
     throw new RequestError(
       "CONTEXT_OVERFLOW",
-      `the prompt has ${text.length} characters, which is more than the model's context of ${contextSize} tokens can hold`,
+      `the prompt has ${length} characters, which is more than the model's context of ${contextSize} tokens can hold`,
     );
+}
+
+/** Characters of a text, or of what is said in a chat. */
+function lengthOf(prompt: Prompt): number {
+  if (typeof prompt !== "object" || !("prompt" in prompt || "messages" in prompt)) return 0;
+  if (typeof prompt.prompt === "string") return prompt.prompt.length;
+  let length = 0;
+  for (const { content } of prompt.messages ?? [])
+    for (const part of typeof content === "string" ? [content] : (content ?? []))
+      length += textOfPart(part)?.length ?? 0;
+  return length;
 }
 
 /** How long the longest is, and all together. */
