@@ -222,6 +222,7 @@ function serveCommand(context: CommandContext): Command {
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--token <secret>", "ask everybody for it")
     .option("--allow-host <name>", "another name the server is reached under; may repeat", append)
+    .option("--no-record", "do not record what requests run")
     .option("--no-open", "do not open the browser");
   return modelOptions(command, context.engines)
     .addHelpText("after", SERVE_EXAMPLES)

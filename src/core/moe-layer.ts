@@ -1,4 +1,5 @@
 import { RequestError } from "./errors.ts";
+import { largest } from "./extremes.ts";
 import type { MoeInfo, MoeLayer } from "./model-info.ts";
 
 /**
@@ -34,8 +35,8 @@ export function moeInfo(
   const gatings = new Set(each.map(({ gating }) => JSON.stringify(gating)));
   return {
     layers,
-    experts: Math.max(...each.map(({ experts }) => experts)),
-    topK: Math.max(...each.map(({ topK }) => topK)),
+    experts: largest(each.map(({ experts }) => experts)),
+    topK: largest(each.map(({ topK }) => topK)),
     sharedExperts,
     gating: gatings.size === 1 ? each[0]!.gating : null,
     ...(distinct.size > 1 && { byLayer: each }),

@@ -8,6 +8,7 @@ import { MemorySink } from "../capture/memory.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
+import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
@@ -247,6 +248,7 @@ export class LanguageModel implements AsyncDisposable {
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
+      options.signal?.throwIfAborted();
       const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
       const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
       const needed = tokens.length + generation.maxTokens;
@@ -265,7 +267,7 @@ export class LanguageModel implements AsyncDisposable {
       });
     }
     const shapes = await this.#rowShapes(streams, options);
-    const plan = planFor(this.info, options, { shapes, keys: Math.max(...requests.map(tokensFed)) });
+    const plan = planFor(this.info, options, { shapes, keys: largest(requests.map(tokensFed)) });
     this.#warnIfEmpty(streams, shapes);
     return { samples, requests, plan };
   }
@@ -337,7 +339,10 @@ export class LanguageModel implements AsyncDisposable {
         if (batch) await turn.inside(() => sink.write({ ...batch, sample: batch.sample.map(sampleOf) }));
         const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
         if (ended.length > 0) await turn.inside(() => sink.finish?.(ended));
-        finished.push(...ended.map(({ embedding: _, ...end }) => end));
+        append(
+          finished,
+          ended.map(({ embedding: _, ...end }) => end),
+        );
         tokens += step.processed;
         options.onProgress?.({
           samples: finished.length,

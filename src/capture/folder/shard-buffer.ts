@@ -1,3 +1,4 @@
+import { largest } from "../../core/extremes.ts";
 import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -111,7 +112,7 @@ function store(values: TensorDataTypes[TensorType], dtype: Dtype, out: DtypeArra
   else {
     // An id beyond 255 would come back as another expert.
     if (dtype === "U8" && values.some((id) => id > 0xff))
-      throw new RangeError(`expert id ${Math.max(...values)} of a model with at most 256 experts`);
+      throw new RangeError(`expert id ${largest(values)} of a model with at most 256 experts`);
     out.set(values);
   }
 }

@@ -141,14 +141,14 @@ function printCapture(
 ): void {
   const { depth, width } = terminal;
   const { usage } = facts;
-  print(...header(captured.model, captured.engine.kind, terminal), "");
-  print(...captureSummary(facts), "");
+  print(header(captured.model, captured.engine.kind, terminal), "");
+  print(captureSummary(facts), "");
   const layer = middleLayer(captured);
   if (usage && captured.rows.length > 0 && layer !== undefined) {
-    print(...sampleStrips(captured, layer, terminal), "");
-    print(...usageMap(usage, terminal), "");
+    print(sampleStrips(captured, layer, terminal), "");
+    print(usageMap(usage, terminal), "");
     const labels = new Set(captured.samples.map(({ label }) => label));
-    if (labels.size > 1) print(...usageByLabel(usage, layer, terminal), "");
+    if (labels.size > 1) print(usageByLabel(usage, layer, terminal), "");
   }
   const written = captured.outputs.filter(({ text }) => text !== "");
   for (const { sample, text } of written.slice(0, MAX_OUTPUTS))

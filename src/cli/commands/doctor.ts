@@ -60,7 +60,7 @@ export async function doctor(
   };
   const { output } = context;
   if (json) output.print(JSON.stringify(forPrograms(report)));
-  else output.print(...doctorView(report, output.terminal));
+  else output.print(doctorView(report, output.terminal));
   return report.capture.ok;
 }
 

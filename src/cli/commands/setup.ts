@@ -15,7 +15,7 @@ interface SetupFlags {
 export async function setup(engine: string, flags: SetupFlags, context: CommandContext): Promise<void> {
   const { output, signal, engines } = context;
   const plan = await planOf(setupOf(engine, engines), flags, context);
-  output.print(...plan.lines);
+  output.print(plan.lines);
   if (flags.dryRun) return;
   if (!flags.yes && !(await agreed(context))) return output.note("moescope: nothing was installed");
   await plan.install(signal);
