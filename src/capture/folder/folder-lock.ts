@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
 import { storageError } from "../../formats/atomic-file.ts";
+import { readFileUpTo } from "../../formats/regular-file.ts";
 
 /** Tells other processes that a run writes to the folder. Gone when the run has closed it; a killed run leaves it. */
 export const LOCK_FILE = ".lock";
@@ -68,7 +69,13 @@ async function create(path: string): Promise<boolean> {
   }
 }
 
-const readLock = (path: string) => readFile(path, "utf8").catch(() => null);
+/** A few words of JSON; what is longer is no lock. */
+const MAX_LOCK_LENGTH = 4096;
+
+const readLock = (path: string) =>
+  readFileUpTo(path, MAX_LOCK_LENGTH).then(String, (error: NodeJS.ErrnoException) =>
+    error.code === "ENOENT" ? null : "",
+  );
 
 async function inUse(path: string, text: string): Promise<boolean> {
   const by = parse(text);

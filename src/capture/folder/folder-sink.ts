@@ -5,8 +5,10 @@ import type { RunHeader } from "../../core/sink.ts";
 import { storageError, type WriteBytes } from "../../formats/atomic-file.ts";
 import { assertDiskFits } from "./assert-disk-fits.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
+import { JOURNAL_FILE } from "./journal.ts";
 import { makeFolder } from "./make-folder.ts";
-import { MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
+import { MANIFEST_FILE, readManifest } from "./manifest.ts";
+import type { Manifest } from "./manifest-record.ts";
 import { newManifest } from "./new-manifest.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
@@ -60,16 +62,22 @@ export class FolderSink extends ShardSink {
 
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
-    const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
+    const [folder, shardBytes, options] = [this.#folder, this.#shardBytes, { write: this.#write }];
     const modelSha256 = (await request?.modelHash()) ?? null;
     const manifest = this.#manifest(header, modelSha256);
-    if (request) await writePromptTokens(folder, request.prompts, write);
-    return { folder, manifest, shardBytes, write, tokens: new Map(), outputs: [] };
+    if (request) await writePromptTokens(folder, request.prompts, options);
+    return { folder, manifest, shardBytes, options, tokens: new Map(), outputs: [] };
   }
 }
 
 /** What a run leaves in its folder that is killed before the first manifest. */
-const BEFORE_MANIFEST = new Set([LOCK_FILE, PROMPTS_FILE, `.${PROMPTS_FILE}.part`, `.${MANIFEST_FILE}.part`]);
+const BEFORE_MANIFEST = new Set([
+  LOCK_FILE,
+  JOURNAL_FILE,
+  PROMPTS_FILE,
+  `.${PROMPTS_FILE}.part`,
+  `.${MANIFEST_FILE}.part`,
+]);
 
 /** Make the folder, or take one that is empty. */
 async function claimFolder(folder: string): Promise<FolderLock> {

@@ -3,7 +3,6 @@ import type { RunHeader } from "../../core/sink.ts";
 import { axesOf, streamSpec } from "../../core/streams.ts";
 import type { Dtype } from "../../formats/safetensors.ts";
 import { newEmbeddings } from "./embeddings.ts";
-import type { FolderOptions } from "./folder-sink.ts";
 import { FORMAT } from "./format.ts";
 import type { Manifest, StreamEntry } from "./manifest.ts";
 import { recordOf } from "./run-record.ts";
@@ -13,7 +12,15 @@ const FLOATS = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 /** The manifest of a run that has not brought a row yet. */
 export function newManifest(
   header: RunHeader,
-  { dtype, shardBytes, modelSha256 }: Required<FolderOptions> & { readonly modelSha256: string | null },
+  {
+    dtype,
+    shardBytes,
+    modelSha256,
+  }: {
+    readonly dtype: keyof typeof FLOATS;
+    readonly shardBytes: number;
+    readonly modelSha256: string | null;
+  },
 ): Manifest {
   const { engine, model, samples, request, embedding } = header;
   // One byte an id is enough for the models of up to 256 experts, which are nearly all.

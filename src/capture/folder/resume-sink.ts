@@ -67,6 +67,6 @@ export class ResumeSink extends ShardSink {
       throw storageError(folder, cause);
     }
     const { shardBytes } = manifest.run!;
-    return { folder, manifest: next, shardBytes, write: undefined, tokens, outputs: done };
+    return { folder, manifest: next, shardBytes, options: {}, tokens, outputs: done };
   }
 }
