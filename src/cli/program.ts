@@ -35,7 +35,7 @@ import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize context kvType seed temperature " +
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared context kvType seed temperature " +
   "topK topP minP stop flashAttention task pooling normalize"
 ).split(" ");
 
@@ -130,6 +130,7 @@ function captureCommand(context: CommandContext): Command {
       "of the folder's files; what memory holds and a kill loses (default: 32)",
       value(parseNumber("above 0", (mib) => mib > 0)),
     )
+    .option("--shared", "let other users read the folder, as the umask says (default: nobody)")
     .addOption(
       new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts(SET_BY_THE_RUN),
     )

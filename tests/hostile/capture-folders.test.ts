@@ -208,7 +208,7 @@ interface Manifest {
 
 /** What each kind of thing that is no file is called in an error. */
 const KINDS: readonly [kind: string, make: (path: string) => Promise<void>][] = [
-  ["a named pipe", async (path) => void execFileSync("mkfifo", [path])],
+  ["a named pipe", async (path) => void execFileSync("sh", ["-c", 'mkfifo "$0"', path])],
   ["a device", (path) => symlink("/dev/zero", path)],
   ["a folder", (path) => mkdir(path).then(() => {})],
 ];

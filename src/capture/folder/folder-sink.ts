@@ -4,12 +4,13 @@ import { CaptureError } from "../../core/errors.ts";
 import type { RunHeader } from "../../core/sink.ts";
 import { storageError, type WriteBytes } from "../../formats/atomic-file.ts";
 import { assertDiskFits } from "./assert-disk-fits.ts";
-import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
+import { type FolderLock, isLockFile, lockFolder, writerOf } from "./folder-lock.ts";
 import { JOURNAL_FILE } from "./journal.ts";
 import { makeFolder } from "./make-folder.ts";
 import { MANIFEST_FILE, readManifest } from "./manifest.ts";
 import type { Manifest } from "./manifest-record.ts";
 import { newManifest } from "./new-manifest.ts";
+import { type Permissions, PRIVATE, SHARED } from "./permissions.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
 import type { OpenFolder } from "./shard-writer.ts";
@@ -23,6 +24,12 @@ export interface FolderOptions {
   readonly shardBytes?: number;
   /** How streams of floats are stored. Default `float32`: bit for bit what the engine computed. */
   readonly dtype?: "float32" | "float16" | "bfloat16";
+  /**
+   * Who may read the folder: it holds prompts and answers. `private`, the default: this user alone (0700, its files
+   * 0600); `shared`: whom the process's umask lets. A folder that is there already keeps its permissions, and a
+   * resumed run goes on with those of the manifest.
+   */
+  readonly access?: "private" | "shared";
 }
 
 const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
@@ -40,6 +47,7 @@ export class FolderSink extends ShardSink {
   readonly #folder: string;
   readonly #dtype: NonNullable<FolderOptions["dtype"]>;
   readonly #shardBytes: number;
+  readonly #permissions: Permissions;
   readonly #write: WriteBytes | undefined;
 
   /** @param write replaces the writing of bytes: for tests that fill the disk. */
@@ -48,12 +56,13 @@ export class FolderSink extends ShardSink {
     this.#folder = folder;
     this.#dtype = options.dtype ?? "float32";
     this.#shardBytes = options.shardBytes ?? DEFAULT_SHARD_BYTES;
+    this.#permissions = options.access === "shared" ? SHARED : PRIVATE;
     this.#write = write;
   }
 
   protected async claim(header: RunHeader): Promise<FolderLock> {
     await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
-    return claimFolder(this.#folder);
+    return claimFolder(this.#folder, this.#permissions);
   }
 
   #manifest(header: RunHeader, modelSha256: string | null): Manifest {
@@ -62,7 +71,8 @@ export class FolderSink extends ShardSink {
 
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
-    const [folder, shardBytes, options] = [this.#folder, this.#shardBytes, { write: this.#write }];
+    const [folder, shardBytes] = [this.#folder, this.#shardBytes];
+    const options = { write: this.#write, mode: this.#permissions.files };
     const modelSha256 = (await request?.modelHash()) ?? null;
     const manifest = this.#manifest(header, modelSha256);
     if (request) await writePromptTokens(folder, request.prompts, options);
@@ -72,7 +82,6 @@ export class FolderSink extends ShardSink {
 
 /** What a run leaves in its folder that is killed before the first manifest. */
 const BEFORE_MANIFEST = new Set([
-  LOCK_FILE,
   JOURNAL_FILE,
   PROMPTS_FILE,
   `.${PROMPTS_FILE}.part`,
@@ -80,8 +89,8 @@ const BEFORE_MANIFEST = new Set([
 ]);
 
 /** Make the folder, or take one that is empty. */
-async function claimFolder(folder: string): Promise<FolderLock> {
-  await makeFolder(resolve(folder)).catch((cause) => {
+async function claimFolder(folder: string, { folder: mode }: Permissions): Promise<FolderLock> {
+  await makeFolder(resolve(folder), mode).catch((cause) => {
     throw storageError(folder, cause);
   });
   if (!(await isFree(folder))) throw await refusal(folder);
@@ -96,7 +105,7 @@ async function isFree(folder: string): Promise<boolean> {
   const entries = await readdir(folder).catch((cause) => {
     throw storageError(folder, cause);
   });
-  return entries.every((entry) => BEFORE_MANIFEST.has(entry));
+  return entries.every((entry) => BEFORE_MANIFEST.has(entry) || isLockFile(entry));
 }
 
 async function refusal(folder: string): Promise<CaptureError> {
