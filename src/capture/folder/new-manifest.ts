@@ -3,6 +3,7 @@ import type { RunHeader } from "../../core/sink.ts";
 import { axesOf, streamSpec } from "../../core/streams.ts";
 import type { Dtype } from "../../formats/safetensors.ts";
 import { newEmbeddings } from "./embeddings.ts";
+import type { FolderOptions } from "./folder-options.ts";
 import { FORMAT } from "./format.ts";
 import type { Manifest, StreamEntry } from "./manifest.ts";
 import { recordOf } from "./run-record.ts";
@@ -16,11 +17,7 @@ export function newManifest(
     dtype,
     shardBytes,
     modelSha256,
-  }: {
-    readonly dtype: keyof typeof FLOATS;
-    readonly shardBytes: number;
-    readonly modelSha256: string | null;
-  },
+  }: Required<Pick<FolderOptions, "dtype" | "shardBytes">> & { readonly modelSha256: string | null },
 ): Manifest {
   const { engine, model, samples, request, embedding } = header;
   // One byte an id is enough for the models of up to 256 experts, which are nearly all.
