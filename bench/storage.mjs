@@ -4,7 +4,8 @@
  *     npm run bench:storage -- [megabytes, default 1000] [runs, default 5] [folder, default the system's temporary one]
  *
  * `dd` writes as many bytes and flushes them once; moescope flushes every shard. Reading is from the page cache for
- * both, each in its own process. Prints JSON and keeps it in bench/results/storage.json.
+ * both, each in its own process. Then corpora of growing size with shards of 64 KiB: the bytes that are written over those of
+ * the rows. Prints JSON and keeps it in bench/results/storage.json.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -13,6 +14,7 @@ import { join } from "node:path";
 import { FolderSink, openCapture } from "../dist/index.js";
 import { python } from "./python.mjs";
 import { inTurns, medians, ratio, timed, write } from "./result.mjs";
+import { writtenPerByte } from "./written-bytes.mjs";
 
 const [megabytes, runs] = [Number(process.argv[2] ?? 1000), Number(process.argv[3] ?? 5)];
 const folder = mkdtempSync(join(process.argv[4] ?? tmpdir(), "moescope-bench-"));
@@ -75,6 +77,10 @@ rmSync(folder, { recursive: true });
 const [ours, theirs] = [reading.moescope[0].result, reading.safetensors[0].result];
 if (JSON.stringify(ours) !== JSON.stringify(theirs)) throw new Error("safetensors reads other values");
 
+const written64KiB = {};
+for (const samples of [2000, 4000, 8000, 16_000])
+  written64KiB[`${samples} samples`] = await writtenPerByte(samples, 2 ** 16, process.argv[4]);
+
 write("storage", {
   megabytes: Math.round((rows * layers * width * 4) / 1e6),
   layers,
@@ -84,5 +90,7 @@ write("storage", {
   ratios: {
     "speed of writing, of dd's": ratio(writing, "dd", "moescope"),
     "time of opening and reading a layer, over safetensors": ratio(reading, "moescope", "safetensors"),
+    "bytes written, over those of the rows, shards of 64 KiB": written64KiB,
+    "bytes written, over those of the rows, shards as by default": await writtenPerByte(16_000),
   },
 });

@@ -36,7 +36,7 @@ import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder, besides what engines store there. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize seed temperature " +
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared seed temperature " +
   "topK topP minP stop"
 ).split(" ");
 
@@ -134,6 +134,7 @@ function captureCommand(context: CommandContext): Command {
       "of the folder's files; what memory holds and a kill loses (default: 32)",
       value(parseNumber("above 0", (mib) => mib > 0)),
     )
+    .option("--shared", "let other users read the folder, as the umask says (default: nobody)")
     .addOption(
       new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts([
         ...SET_BY_THE_RUN,

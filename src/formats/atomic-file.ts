@@ -5,23 +5,31 @@ import { CaptureError } from "../core/errors.ts";
 /** Writes all of `bytes` at the file's end. */
 export type WriteBytes = (file: FileHandle, bytes: Uint8Array) => Promise<unknown>;
 
-const writeAll: WriteBytes = (file, bytes) => file.writeFile(bytes);
+export const writeAll: WriteBytes = (file, bytes) => file.writeFile(bytes);
+
+export interface WriteOptions {
+  /** For tests that fill the disk. */
+  readonly write?: WriteBytes | undefined;
+  /** Permissions of a new file. Default: what the process's umask leaves of 0666. */
+  readonly mode?: number | undefined;
+}
 
 /**
  * Write a file so that its name only ever stands for a whole one: under a temporary name, flushed to the disk, then
  * renamed over what was there. A run that is killed in between leaves at most a file whose name starts with a dot.
  *
- * @param write for tests that fill the disk.
  * @throws CaptureError `STORAGE_FAILED`; the file is then what it was before.
  */
 export async function replaceFile(
   path: string,
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  write: WriteBytes = writeAll,
+  { write = writeAll, mode }: WriteOptions = {},
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.part`);
   try {
-    const file = await open(temporary, "w");
+    // A new file always: one that a killed run left has its permissions, and a link would lead elsewhere.
+    await rm(temporary, { force: true });
+    const file = await open(temporary, "wx", mode);
     try {
       for await (const chunk of chunks) await write(file, chunk);
       await file.sync();

@@ -1,8 +1,8 @@
-import { createReadStream } from "node:fs";
 import type { RowGroup, SchemaElement } from "hyparquet";
 import type { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { PHASES, type RowLabels } from "../core/rows.ts";
-import { replaceFile, type WriteBytes } from "./atomic-file.ts";
+import { replaceFile, type WriteOptions } from "./atomic-file.ts";
+import { openFile } from "./regular-file.ts";
 
 export const ROWS_PARQUET = "rows.parquet";
 
@@ -23,8 +23,8 @@ const MAGIC_LENGTH = 4;
 /** Rows in a row group: enough for its columns to compress, and their strings take a few megabytes. */
 const GROUP_ROWS = 25_000;
 
-/** Grow the file when the rows it lacks are this part of those it has. */
-const GROWTH = 0.25;
+/** Grow the file when it lacks as many rows as it has: all its copies together then have as many bytes as the last. */
+const GROWTH = 1;
 
 /**
  * `rows.parquet`: the rows' labels for pandas, DuckDB and the like, one row group or more a shard, `row` being the
@@ -32,8 +32,8 @@ const GROWTH = 0.25;
  *
  * Parquet keeps its index at the end, so a row group cannot just be appended: the file is copied up to its old index,
  * then come the new row groups and the new index, and the copy takes the file's place. Copying at every shard would
- * take time with the square of the rows; so the file grows by a quarter at a time, and to its whole at the end. A run
- * that is killed leaves a whole table of its first rows, four fifths of them or more; all labels are in the shards.
+ * take time with the square of the rows; so the file doubles each time, and grows to its whole at the end. A run that is
+ * killed leaves a whole table of its first rows, half of them or more; all labels are in the shards.
  *
  * moescope itself reads the labels from the shards: their columns are checked and read without decoding, while a
  * parquet decoder on a damaged file is a lot of code to trust.
@@ -42,7 +42,7 @@ export class RowsParquet {
   readonly #path: string;
   readonly #text: (tokenId: number) => string;
   readonly #sampleLabel: (sample: number) => string | null;
-  readonly #write: WriteBytes | undefined;
+  readonly #options: WriteOptions | undefined;
   #groups: RowGroup[] = [];
   #rows = 0;
   /** Where the row groups end and the index begins; 0: there is no file yet. */
@@ -52,12 +52,12 @@ export class RowsParquet {
     path: string,
     text: (tokenId: number) => string,
     sampleLabel: (sample: number) => string | null,
-    write?: WriteBytes,
+    options?: WriteOptions,
   ) {
     this.#path = path;
     this.#text = text;
     this.#sampleLabel = sampleLabel;
-    this.#write = write;
+    this.#options = options;
   }
 
   /** Rows in the file. */
@@ -67,7 +67,7 @@ export class RowsParquet {
 
   /** Whether the file should take up the rows it lacks, when there are `rows` in all. */
   isBehind(rows: number): boolean {
-    return rows - this.#rows > GROWTH * this.#rows;
+    return rows - this.#rows >= GROWTH * this.#rows;
   }
 
   /**
@@ -77,7 +77,7 @@ export class RowsParquet {
    */
   async append(shards: Iterable<RowLabels>): Promise<void> {
     const next = { groups: [...this.#groups], rows: this.#rows, end: this.#end };
-    await replaceFile(this.#path, this.#contents(shards, next), this.#write);
+    await replaceFile(this.#path, this.#contents(shards, next), this.#options);
     this.#groups = next.groups;
     this.#rows = next.rows;
     this.#end = next.end;
@@ -91,7 +91,7 @@ export class RowsParquet {
     const writers = await import("hyparquet-writer");
     // 1 MiB a chunk: few system calls, little memory.
     if (this.#end > 0)
-      yield* createReadStream(this.#path, {
+      yield* (await openFile(this.#path)).createReadStream({
         end: this.#end - 1,
         highWaterMark: 2 ** 20,
       }) as AsyncIterable<Buffer>;

@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { CaptureError } from "../core/errors.ts";
+import { openFileSync } from "./regular-file.ts";
 
 /**
  * The safetensors format (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length,
@@ -82,12 +83,12 @@ export function* safetensorsBytes(
 /**
  * Open a file for reading, hand its descriptor on, close it.
  *
- * @throws CaptureError `CAPTURE_INVALID` when there is no such file or it cannot be read.
+ * @throws CaptureError `CAPTURE_INVALID` when there is no such file, it is none, or it cannot be read.
  */
 export function withFile<R>(path: string, use: (fd: number) => R): R {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openFileSync(path);
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
     throw invalid(path, missing ? "is missing" : `cannot be opened (${(cause as Error).message})`, cause);

@@ -1,6 +1,6 @@
-import { copyFile, link, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { filesBelow } from "./local-files.ts";
+import { filesBelow, readSmallFile } from "./local-files.ts";
 
 /**
  * One repository in the standard Hugging Face cache, which Python's `huggingface_hub` and others share:
@@ -40,7 +40,7 @@ export function snapshotPath({ folder }: RepoCache, commit: string, file = ""): 
 /** The commit that a revision stood for when something was last downloaded; `null` when nothing was. */
 export async function cachedCommit({ folder }: RepoCache, revision: string): Promise<string | null> {
   if (COMMIT.test(revision)) return revision;
-  const commit = (await readFile(join(folder, "refs", revision), "utf8").catch(() => "")).trim();
+  const commit = (await readSmallFile(join(folder, "refs", revision))).trim();
   return COMMIT.test(commit) ? commit : null;
 }
 

@@ -101,6 +101,8 @@ async function gather(
 }
 
 async function openIncomplete(path: string): Promise<FileHandle> {
+  // What is no file is not continued, and must not keep us waiting.
+  if ((await sizeOf(path)) === null) await rm(path, { force: true });
   return open(path, "r+").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return open(path, "wx+");
     throw error;

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RequestError } from "../core/errors.ts";
+import { readSmallFile } from "./local-files.ts";
 
 const HUB_URL = "https://huggingface.co";
 
@@ -44,7 +44,7 @@ function endpointOf(value: string): string {
 
 /** The token that `hf auth login` keeps. */
 async function readToken(path: string): Promise<string> {
-  return readFile(path, "utf8").catch(() => "");
+  return readSmallFile(path);
 }
 
 function checkToken(value: string): string | undefined {

@@ -1,8 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
-import { filesBelow } from "./local-files.ts";
+import { filesBelow, readSmallFile } from "./local-files.ts";
 import { pickModel } from "./pick-model.ts";
 import type { LmStudioReference } from "./reference.ts";
 import type { ResolvedModel } from "./resolved-model.ts";
@@ -15,7 +14,7 @@ const DEPTH = 4;
  * defaults, the one of versions before 0.3.6 last. `~/.lmstudio-home-pointer` names its home when that was moved.
  */
 export async function lmStudioFolders(home: string): Promise<string[]> {
-  const pointer = await readFile(join(home, ".lmstudio-home-pointer"), "utf8").catch(() => "");
+  const pointer = await readSmallFile(join(home, ".lmstudio-home-pointer"));
   const moved = pointer.split("\n")[0]!.trim();
   const homes = [
     ...(isAbsolute(moved) ? [moved] : []),
@@ -31,7 +30,7 @@ export async function lmStudioFolders(home: string): Promise<string[]> {
 /** The models folder that was chosen in LM Studio's settings. They are not ours: what is unreadable names none. */
 async function downloadsFolder(lmStudioHome: string): Promise<string | null> {
   try {
-    const text = await readFile(join(lmStudioHome, "settings.json"), "utf8");
+    const text = await readSmallFile(join(lmStudioHome, "settings.json"));
     const { downloadsFolder: folder } = z.object({ downloadsFolder: z.string() }).parse(JSON.parse(text));
     return isAbsolute(folder) ? folder : null;
   } catch {

@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelError } from "../core/errors.ts";
 import { append } from "../core/extremes.ts";
+import { readFileUpTo } from "../formats/regular-file.ts";
 
 /**
  * The regular files below a folder, links followed, as sorted paths with `/`. A folder that is not there has none; links
@@ -27,6 +28,14 @@ export async function filesBelow(folder: string, depth: number): Promise<string[
       );
   }
   return files;
+}
+
+/** In bytes: what programs keep in such files is far less. */
+const MAX_SMALL = 2 ** 20;
+
+/** The text of a file that another program keeps (a token, a setting); empty where there is none, or it is no file. */
+export function readSmallFile(path: string): Promise<string> {
+  return readFileUpTo(path, MAX_SMALL).then(String, () => "");
 }
 
 /** The size of a file in bytes; `null` when there is none. */

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readSmallFile } from "./local-files.ts";
 
 /** How often the owner shows that it lives, and how long without a sign until it counts as dead (two missed and slack). */
 const SIGN_MS = 5_000;
@@ -45,7 +46,7 @@ export async function withLock<T>(
   } finally {
     clearInterval(sign);
     // If it was taken over, it is no longer ours to remove.
-    if ((await readFile(path, "utf8").catch(() => "")) === owner) await rm(path, { force: true });
+    if ((await readSmallFile(path)) === owner) await rm(path, { force: true });
   }
 }
 
@@ -65,7 +66,7 @@ async function isDead(path: string): Promise<boolean> {
   const info = await stat(path).catch(() => null);
   if (!info) return false;
   // The clock of a network drive may be off; an owner on this machine is asked for directly.
-  const { pid, host } = parseOwner(await readFile(path, "utf8").catch(() => ""));
+  const { pid, host } = parseOwner(await readSmallFile(path));
   if (host === hostname() && pid !== undefined && !isRunning(pid)) return true;
   return Date.now() - info.mtimeMs > DEAD_MS;
 }

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { append } from "../core/extremes.ts";
+import { readFileUpTo } from "../formats/regular-file.ts";
 import { filesBelow, sizeOf } from "./local-files.ts";
 import type { OllamaReference } from "./reference.ts";
 import type { ResolvedModel } from "./resolved-model.ts";
@@ -79,6 +79,9 @@ export async function resolveOllamaModel(
   );
 }
 
+/** In bytes: a manifest lists a few layers. */
+const MAX_MANIFEST_LENGTH = 2 ** 20;
+
 /** `registry.ollama.ai/library/qwen3/30b-a3b` as Ollama shows it: `qwen3:30b-a3b`. */
 function displayName(path: string): string {
   const [host, namespace, name, tag] = path.split("/");
@@ -141,5 +144,5 @@ function notesOf(name: string, layers: readonly Layer[]): string[] {
 }
 
 async function layersOf(path: string): Promise<readonly Layer[]> {
-  return manifest.parse(JSON.parse(await readFile(path, "utf8"))).layers;
+  return manifest.parse(JSON.parse((await readFileUpTo(path, MAX_MANIFEST_LENGTH)).toString())).layers;
 }

@@ -21,13 +21,13 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("what npm pack makes", () => {
-  it("installs and runs in an empty folder", { timeout: MINUTES }, async () => {
+  it("installs without a script and runs in an empty folder", { timeout: MINUTES }, async () => {
     const empty = mkdtempSync(join(folder, "empty-"));
     writeFileSync(
       join(empty, "package.json"),
       JSON.stringify({ name: "user", private: true, type: "module" }),
     );
-    await run("npm", ["install", "--no-audit", "--no-fund", tarball], { cwd: empty });
+    await run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", tarball], { cwd: empty });
     const cli = async (...args: string[]) =>
       (await run(join(empty, "node_modules", ".bin", "moescope"), args, { cwd: empty, maxBuffer: 1 << 26 }))
         .stdout;
@@ -46,10 +46,32 @@ describe("what npm pack makes", () => {
     for (const [rows, experts] of dims) expect([rows! > 0, experts]).toEqual([true, 16]);
   });
 
-  it("holds what it should and nothing else", () => {
-    const { files, name } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"));
-    expect(name).toBe("moescope");
-    expect(files).not.toContain("src");
+  it("holds what it should and nothing else", async () => {
+    const { stdout } = await run("tar", ["tzf", tarball]);
+    const files = stdout
+      .trimEnd()
+      .split("\n")
+      .map((path) => path.replace(/^package\//, ""));
+    const wanted = [
+      /^dist\/.*\.js$/,
+      /^dist\/.*\.d\.ts$/,
+      /^dist\/web\/[\w./-]+\.(html|js|css|svg|png|ico|webmanifest)$/,
+      /^dist\/web\/licenses\.md$/,
+      /^python\/(README\.md|pyproject\.toml)$/,
+      /^python\/moescope_vllm\/[\w/]+\.py$/,
+      /^python\/moescope_vllm-[\d.]+\.dist-info\/(METADATA|entry_points\.txt)$/,
+      /^models\/demo\/(demo-moe\.gguf|prompts\.jsonl|DATASHEET\.md|README\.md)$/,
+      /^(package\.json|README\.md|LICENSE|SECURITY\.md|THIRD-PARTY-NOTICES\.md)$/,
+    ];
+    expect(files.filter((file) => !wanted.some((pattern) => pattern.test(file)))).toEqual([]);
+    for (const pattern of wanted) expect(files.filter((file) => pattern.test(file))).not.toEqual([]);
+    expect(files).toContain("THIRD-PARTY-NOTICES.md");
+    // No map is named that is not there.
+    const code = files.filter((file) => /^dist\/.*\.(js|css|d\.ts)$/.test(file));
+    const mapped = code.filter((file) =>
+      /^\/[/*]# sourceMappingURL=/m.test(readFileSync(join(packageRoot, file), "utf8")),
+    );
+    expect(mapped).toEqual([]);
   });
 
   it("pleases publint", async () => {

@@ -91,7 +91,7 @@ describe("a disk that fills up", () => {
       expect(manifest.complete).toBe(false);
       const capture = await openCapture(folder);
       expect([0, 8, 16, 19]).toContain(capture.rows.length);
-      // It may lag behind the shards by a quarter of itself, and is a whole table all the same.
+      // It may lag behind the shards, and is a whole table all the same.
       const parquet = await parquetRows(folder).catch(() => []);
       expect(parquet.length).toBeGreaterThanOrEqual(0.8 * capture.rows.length);
     }

@@ -10,6 +10,11 @@ from safetensors import safe_open
 
 folder = Path(sys.argv[1])
 manifest = json.loads((folder / "manifest.json").read_text())
+# While a run goes on, or after it was killed, the shards are in the journal: a line each, whole once its end is written.
+if manifest["format"].endswith("+journal"):
+    for line in (folder / "journal.jsonl").read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            manifest["shards"].append(json.loads(line)["shard"])
 rows = pd.read_parquet(folder / "rows.parquet")
 
 streams = {}

@@ -1,9 +1,10 @@
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { describe, expect, test } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
+import { lockFolder } from "../../src/capture/folder/folder-lock.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { readManifest } from "../../src/capture/folder/manifest.ts";
@@ -158,8 +159,6 @@ describe("two writers of one folder", () => {
       await expect(whole.capture("a", { into: folder })).rejects.toMatchObject(inUse);
     }
     await expect(whole.resume(folder)).rejects.toThrow(/process 1 on another-machine .*remove .*\.lock/);
-    await writeFile(join(folder, ".lock"), "");
-    await expect(whole.resume(folder)).rejects.toMatchObject({ code: "CAPTURE_IN_USE" });
   });
 
   test("a lock whose process is gone does not count", async () => {
@@ -169,6 +168,34 @@ describe("two writers of one folder", () => {
       const folder = await broken(5);
       await writeFile(join(folder, ".lock"), JSON.stringify(owner));
       await expectWhole(await whole.resume(folder), folder);
+    }
+  });
+
+  test.each([
+    ["made and not written", ".lock", ""],
+    ["half written", ".lock", '{"pid":'],
+    ["being made", `.lock.${process.pid}`, JSON.stringify(lock({}))],
+    ["being taken away", `.lock.${2 ** 30}-0`, JSON.stringify(lock({ pid: 2 ** 30 }))],
+  ])("a lock that a killed process left %s does not count", async (_, name, text) => {
+    const folder = await broken(5);
+    await writeFile(join(folder, name), text);
+    await expectWhole(await whole.resume(folder), folder);
+    const free = await capturePath();
+    await mkdir(free);
+    await writeFile(join(free, name), text);
+    expect((await whole.capture("a", { into: free })).complete).toBe(true);
+  });
+
+  test("of many that begin at once, one gets the folder", async () => {
+    for (const stale of [null, "", JSON.stringify(lock({ pid: 2 ** 30 }))]) {
+      const folder = await capturePath();
+      await mkdir(folder);
+      if (stale !== null) await writeFile(join(folder, ".lock"), stale);
+      const locks = await Promise.allSettled(Array.from({ length: 20 }, () => lockFolder(folder)));
+      const refused = locks.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
+      expect(new Set(refused)).toEqual(new Set(["CAPTURE_IN_USE"]));
+      expect(refused).toHaveLength(19);
+      expect(await readdir(folder)).toEqual([".lock"]);
     }
   });
 

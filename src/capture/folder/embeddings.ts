@@ -4,9 +4,11 @@ import { POOLINGS } from "../../core/embedding.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { Finished } from "../../core/request.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
-import { replaceFile, type WriteBytes } from "../../formats/atomic-file.ts";
+import { replaceFile, type WriteOptions } from "../../formats/atomic-file.ts";
 import { readHeader, readInto, safetensorsBytes, withFile } from "../../formats/safetensors.ts";
 import { FORMAT } from "./format.ts";
+
+export const embeddingsFile = schema((z) => z.string().regex(/^embeddings-\d{5,}\.safetensors$/));
 
 /**
  * The pooled embeddings of a run in its manifest. Each file has two tensors: `embeddings` (F32, `[samples, values]`) and
@@ -16,7 +18,7 @@ export const embeddingsRecord = schema((z) =>
   z.object({
     pooling: z.enum(POOLINGS),
     normalize: z.boolean(),
-    files: z.array(z.string().regex(/^embeddings-\d{5,}\.safetensors$/)),
+    files: z.array(embeddingsFile()),
   }),
 );
 
@@ -31,17 +33,17 @@ export const newEmbeddings = ({ pooling, normalize }: EmbeddingInfo): Embeddings
 const VALUES = "embeddings";
 const SAMPLES = "embeddings.sample";
 
-/** Gathers embeddings and writes them, a file at a time. A file counts once a manifest names it. */
+/** Gathers embeddings and writes them, a file at a time. A file counts once a manifest or its journal names it. */
 export class EmbeddingsWriter {
   readonly #folder: string;
   readonly #record: EmbeddingsRecord | undefined;
-  readonly #write: WriteBytes | undefined;
+  readonly #options: WriteOptions | undefined;
   #pending: { readonly sample: number; readonly values: Float32Array }[] = [];
 
-  constructor(folder: string, record: EmbeddingsRecord | undefined, write?: WriteBytes) {
+  constructor(folder: string, record: EmbeddingsRecord | undefined, options?: WriteOptions) {
     this.#folder = folder;
     this.#record = record;
-    this.#write = write;
+    this.#options = options;
   }
 
   /** Of what is not written yet. */
@@ -73,7 +75,7 @@ export class EmbeddingsWriter {
       ],
       { format: FORMAT, axes: "samples,values" },
     );
-    await replaceFile(join(this.#folder, file), bytes, this.#write);
+    await replaceFile(join(this.#folder, file), bytes, this.#options);
     files.push(file);
     this.#pending = [];
   }

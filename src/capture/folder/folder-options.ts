@@ -7,4 +7,10 @@ export interface FolderOptions {
   readonly shardBytes?: number;
   /** How streams of floats are stored. Default `float32`: bit for bit what the engine computed. */
   readonly dtype?: "float32" | "float16" | "bfloat16";
+  /**
+   * Who may read the folder: it holds prompts and answers. `private`, the default: this user alone (0700, its files
+   * 0600); `shared`: whom the process's umask lets. A folder that is there already keeps its permissions, and a
+   * resumed run goes on with those of the manifest.
+   */
+  readonly access?: "private" | "shared";
 }

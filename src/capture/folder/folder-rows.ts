@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { RowLabels } from "../../core/rows.ts";
 import { withFile } from "../../formats/safetensors.ts";
-import { type Manifest, ROWS } from "./manifest.ts";
+import { type Manifest, ROWS } from "./manifest-record.ts";
 import type { OutputRecord } from "./output-record.ts";
 import { readShardRows, type ShardRows } from "./shard-rows.ts";
 
@@ -10,6 +10,7 @@ export interface FolderRows {
   /** In stored order. */
   readonly labels: RowLabels;
   readonly tokens: ReadonlyMap<number, string>;
+  /** Those that the shards say, as the folders of earlier versions do. */
   readonly outputs: readonly OutputRecord[];
 }
 
@@ -21,20 +22,27 @@ export function readRowsOf(folder: string, manifest: Manifest, shard: Manifest["
 
 /** @throws CaptureError `CAPTURE_INVALID` naming the file. */
 export function readFolderRows(folder: string, manifest: Manifest): FolderRows {
-  const { shards, rows } = manifest;
-  const parts = shards.map((shard) => readRowsOf(folder, manifest, shard));
+  const parts = manifest.shards.map((shard) => readRowsOf(folder, manifest, shard));
+  const tokens = new Map<number, string>();
+  for (const part of parts) for (const [id, text] of part.tokens) tokens.set(id, text);
   // Allocated after the shards were read: the manifest's count alone is not trusted with memory.
+  const labels = joinLabels(parts.map((part) => part.labels));
+  return { labels, tokens, outputs: parts.flatMap(({ outputs }) => outputs) };
+}
+
+/** The labels of some rows and those after them. */
+export function joinLabels(parts: readonly RowLabels[]): RowLabels {
+  const rows = parts.reduce((sum, { sample }) => sum + sample.length, 0);
   const labels = {
     sample: new Int32Array(rows),
     position: new Int32Array(rows),
     tokenId: new Int32Array(rows),
     phase: new Uint8Array(rows),
   };
-  const tokens = new Map<number, string>();
-  parts.forEach((part, i) => {
-    for (const name of ["sample", "position", "tokenId", "phase"] as const)
-      labels[name].set(part.labels[name], shards[i]!.firstRow);
-    for (const [id, text] of part.tokens) tokens.set(id, text);
-  });
-  return { labels, tokens, outputs: parts.flatMap(({ outputs }) => outputs) };
+  let at = 0;
+  for (const part of parts) {
+    for (const name of ["sample", "position", "tokenId", "phase"] as const) labels[name].set(part[name], at);
+    at += part.sample.length;
+  }
+  return labels;
 }

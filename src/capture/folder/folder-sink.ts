@@ -5,11 +5,14 @@ import { argument, oneOf, optionsReader, text, whole } from "../../core/options.
 import type { RunHeader } from "../../core/sink.ts";
 import { storageError, type WriteBytes } from "../../formats/atomic-file.ts";
 import { assertDiskFits } from "./assert-disk-fits.ts";
-import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
+import { type FolderLock, isLockFile, lockFolder, writerOf } from "./folder-lock.ts";
 import type { FolderOptions } from "./folder-options.ts";
+import { JOURNAL_FILE } from "./journal.ts";
 import { makeFolder } from "./make-folder.ts";
-import { MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
+import { MANIFEST_FILE, readManifest } from "./manifest.ts";
+import type { Manifest } from "./manifest-record.ts";
 import { newManifest } from "./new-manifest.ts";
+import { type Permissions, PRIVATE, SHARED } from "./permissions.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
 import type { OpenFolder } from "./shard-writer.ts";
@@ -17,6 +20,7 @@ import type { OpenFolder } from "./shard-writer.ts";
 const readOptions = optionsReader<FolderOptions>("FolderSink", {
   shardBytes: whole(1),
   dtype: oneOf(["float32", "float16", "bfloat16"]),
+  access: oneOf(["private", "shared"]),
 });
 
 const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
@@ -34,21 +38,23 @@ export class FolderSink extends ShardSink {
   readonly #folder: string;
   readonly #dtype: NonNullable<FolderOptions["dtype"]>;
   readonly #shardBytes: number;
+  readonly #permissions: Permissions;
   readonly #write: WriteBytes | undefined;
 
   /** @param write replaces the writing of bytes: for tests that fill the disk. */
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
     super();
-    const { dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES } = readOptions(options);
+    const { dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES, access } = readOptions(options);
     this.#folder = argument("FolderSink", "the folder", folder, text);
     this.#dtype = dtype;
     this.#shardBytes = shardBytes;
+    this.#permissions = access === "shared" ? SHARED : PRIVATE;
     this.#write = write;
   }
 
   protected async claim(header: RunHeader): Promise<FolderLock> {
     await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
-    return claimFolder(this.#folder);
+    return claimFolder(this.#folder, this.#permissions);
   }
 
   #manifest(header: RunHeader, modelSha256: string | null): Manifest {
@@ -57,20 +63,26 @@ export class FolderSink extends ShardSink {
 
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
-    const [folder, shardBytes, write] = [this.#folder, this.#shardBytes, this.#write];
+    const [folder, shardBytes] = [this.#folder, this.#shardBytes];
+    const options = { write: this.#write, mode: this.#permissions.files };
     const modelSha256 = (await request?.modelHash()) ?? null;
     const manifest = this.#manifest(header, modelSha256);
-    if (request) await writePromptTokens(folder, request.prompts, write);
-    return { folder, manifest, shardBytes, write, tokens: new Map(), outputs: [] };
+    if (request) await writePromptTokens(folder, request.prompts, options);
+    return { folder, manifest, shardBytes, options, tokens: new Map(), outputs: [] };
   }
 }
 
 /** What a run leaves in its folder that is killed before the first manifest. */
-const BEFORE_MANIFEST = new Set([LOCK_FILE, PROMPTS_FILE, `.${PROMPTS_FILE}.part`, `.${MANIFEST_FILE}.part`]);
+const BEFORE_MANIFEST = new Set([
+  JOURNAL_FILE,
+  PROMPTS_FILE,
+  `.${PROMPTS_FILE}.part`,
+  `.${MANIFEST_FILE}.part`,
+]);
 
 /** Make the folder, or take one that is empty. */
-async function claimFolder(folder: string): Promise<FolderLock> {
-  await makeFolder(resolve(folder)).catch((cause) => {
+async function claimFolder(folder: string, { folder: mode }: Permissions): Promise<FolderLock> {
+  await makeFolder(resolve(folder), mode).catch((cause) => {
     throw storageError(folder, cause);
   });
   if (!(await isFree(folder))) throw await refusal(folder);
@@ -85,7 +97,7 @@ async function isFree(folder: string): Promise<boolean> {
   const entries = await readdir(folder).catch((cause) => {
     throw storageError(folder, cause);
   });
-  return entries.every((entry) => BEFORE_MANIFEST.has(entry));
+  return entries.every((entry) => BEFORE_MANIFEST.has(entry) || isLockFile(entry));
 }
 
 async function refusal(folder: string): Promise<CaptureError> {

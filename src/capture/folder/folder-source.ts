@@ -11,7 +11,8 @@ import type { CaptureSource } from "../source.ts";
 import { withEmbeddings } from "./embeddings.ts";
 import { type FolderRows, readFolderRows } from "./folder-rows.ts";
 import { type FolderValues, folderDims, readFolder, type StreamShard } from "./folder-values.ts";
-import { type Manifest, readManifest, rowDims, storedStreams } from "./manifest.ts";
+import { readManifest } from "./manifest.ts";
+import { type Manifest, rowDims, storedStreams } from "./manifest-record.ts";
 import { mergeOutputs } from "./output-record.ts";
 import { inOrder, storedOrder } from "./stored-order.ts";
 
@@ -26,9 +27,16 @@ export async function openCapture(folder: string): Promise<Capture> {
   return captureIn(folder, await readManifest(folder));
 }
 
-/** {@link openCapture} for whoever has the manifest. */
-export function captureIn(folder: string, manifest: Manifest): Capture {
-  const rows = readFolderRows(folder, manifest);
+/**
+ * {@link openCapture} for whoever has the manifest.
+ *
+ * @param rows what the rows' files hold, where that is known.
+ */
+export function captureIn(
+  folder: string,
+  manifest: Manifest,
+  rows: FolderRows = readFolderRows(folder, manifest),
+): Capture {
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );

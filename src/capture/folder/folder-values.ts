@@ -2,7 +2,7 @@ import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
 import { fromBfloat16, fromFloat16 } from "../../formats/float-formats.ts";
 import { DTYPES, type Dtype, type DtypeArray, readInto, withFile } from "../../formats/safetensors.ts";
-import { type Manifest, rowDims } from "./manifest.ts";
+import { type Manifest, rowDims } from "./manifest-record.ts";
 import type { StoredOrder } from "./stored-order.ts";
 
 type Data = TensorDataTypes[TensorType];

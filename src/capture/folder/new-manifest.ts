@@ -13,7 +13,11 @@ const FLOATS = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 /** The manifest of a run that has not brought a row yet. */
 export function newManifest(
   header: RunHeader,
-  { dtype, shardBytes, modelSha256 }: Required<FolderOptions> & { readonly modelSha256: string | null },
+  {
+    dtype,
+    shardBytes,
+    modelSha256,
+  }: Required<Pick<FolderOptions, "dtype" | "shardBytes">> & { readonly modelSha256: string | null },
 ): Manifest {
   const { engine, model, samples, request, embedding } = header;
   // One byte an id is enough for the models of up to 256 experts, which are nearly all.

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
 import type { SampleInfo } from "../../core/sink.ts";
-import { replaceFile, type WriteBytes } from "../../formats/atomic-file.ts";
+import { replaceFile, type WriteOptions } from "../../formats/atomic-file.ts";
 import { readHeader, readInto, safetensorsBytes, withFile } from "../../formats/safetensors.ts";
 
 /**
@@ -15,7 +15,7 @@ const TENSOR = "prompts.token_id";
 export function writePromptTokens(
   folder: string,
   prompts: readonly Int32Array[],
-  write?: WriteBytes,
+  options?: WriteOptions,
 ): Promise<void> {
   const data = new Int32Array(prompts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -24,7 +24,7 @@ export function writePromptTokens(
     at += prompt.length;
   }
   const tensor = { name: TENSOR, dtype: "I32", shape: [data.length], data } as const;
-  return replaceFile(join(folder, PROMPTS_FILE), safetensorsBytes([tensor]), write);
+  return replaceFile(join(folder, PROMPTS_FILE), safetensorsBytes([tensor]), options);
 }
 
 /** @throws CaptureError `CAPTURE_INVALID` when the file is missing, damaged or of other prompts. */

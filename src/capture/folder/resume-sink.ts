@@ -8,6 +8,7 @@ import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { readFolderRows } from "./folder-rows.ts";
 import { readManifest } from "./manifest.ts";
 import { mergeOutputs, recordOfOutput } from "./output-record.ts";
+import { modeOfFiles } from "./permissions.ts";
 import { writeManifest } from "./shard-files.ts";
 import { ShardSink } from "./shard-sink.ts";
 import type { OpenFolder } from "./shard-writer.ts";
@@ -48,7 +49,8 @@ export class ResumeSink extends ShardSink {
     const isDone = new Set(done.map(({ sample }) => sample));
     this.#unfinished = [...manifest.samples.keys()].filter((sample) => !isDone.has(sample));
     await assertDiskFits(folder, header, manifest.streams, this.#unfinished);
-    const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished));
+    const options = { mode: await modeOfFiles(folder) };
+    const shards = await withoutSamples(folder, manifest, new Set(this.#unfinished), options);
     const inShards = new Set(outputs.map(({ sample }) => sample));
     const next = {
       ...manifest,
@@ -61,12 +63,12 @@ export class ResumeSink extends ShardSink {
     try {
       // Its rows would no longer be those of the shards; the writer makes it anew.
       await rm(join(folder, ROWS_PARQUET), { force: true });
-      await writeManifest(folder, next);
+      await writeManifest(folder, next, options);
       await removeStrays(folder, next);
     } catch (cause) {
       throw storageError(folder, cause);
     }
     const { shardBytes } = manifest.run!;
-    return { folder, manifest: next, shardBytes, write: undefined, tokens, outputs: done };
+    return { folder, manifest: next, shardBytes, options, tokens, outputs: done };
   }
 }

@@ -1,4 +1,3 @@
-import { largest } from "../../core/extremes.ts";
 import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -19,6 +18,9 @@ export interface ColumnSpec {
 /** Bytes of a row's labels: sample, position and token id (4 each), phase (1). */
 const LABEL_BYTES = 13;
 
+/** A shard of more is no faster, and its buffer is taken at once. */
+const MAX_SHARD_BYTES = 2 ** 30;
+
 /**
  * The rows of the shard that is being filled, in the form they have on disk: what an engine hands over is copied,
  * so nothing keeps its memory. Columns have the shard's size from the start, which takes memory only as rows come (the
@@ -37,7 +39,7 @@ export class ShardBuffer {
       (sum, { dtype, width }) => sum + width * DTYPES[dtype].BYTES_PER_ELEMENT,
       LABEL_BYTES,
     );
-    this.capacity = Math.max(1, Math.floor(shardBytes / bytes));
+    this.capacity = Math.max(1, Math.floor(Math.min(shardBytes, MAX_SHARD_BYTES) / bytes));
     this.columns = columns;
     this.#data = columns.map(({ dtype, width }) => new DTYPES[dtype](this.capacity * width));
     this.#labels = {
@@ -111,8 +113,8 @@ function store(values: TensorDataTypes[TensorType], dtype: Dtype, out: DtypeArra
   else if (dtype === "BF16") toBfloat16(values as Float32Array, out as Uint16Array);
   else {
     // An id beyond 255 would come back as another expert.
-    if (dtype === "U8" && values.some((id) => id > 0xff))
-      throw new RangeError(`expert id ${largest(values)} of a model with at most 256 experts`);
+    const beyond = dtype === "U8" ? values.find((id) => id > 0xff) : undefined;
+    if (beyond !== undefined) throw new RangeError(`expert id ${beyond} of a model with at most 256 experts`);
     out.set(values);
   }
 }

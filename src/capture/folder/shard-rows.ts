@@ -14,13 +14,14 @@ import { type OutputRecord, outputRecord } from "./output-record.ts";
 /**
  * The labels of a shard's rows as tensors: columns `rows.sample`, `rows.position`, `rows.token_id` (I32) and
  * `rows.phase` (U8, index into `prompt`, `generated`), and the text of the tokens that no earlier shard has:
- * `tokens.id` and `tokens.end` (I32; where the token's text ends) into `tokens.text` (U8, UTF-8). `outputs` (U8) is
- * JSON as in the manifest: the samples that ended and have all their rows in this shard and those before.
+ * `tokens.id` and `tokens.end` (I32; where the token's text ends) into `tokens.text` (U8, UTF-8). Earlier versions put
+ * the samples that ended there too, as JSON in `outputs` (U8); now the journal has them.
  */
 export interface ShardRows {
   readonly labels: RowLabels;
   /** Tokens that are new in this shard, with their text. */
   readonly tokens: ReadonlyMap<number, string>;
+  /** Of earlier versions: the samples that ended and have all their rows in this shard and those before. */
   readonly outputs: readonly OutputRecord[];
 }
 
@@ -46,7 +47,9 @@ export function rowTensors({ labels, tokens, outputs }: ShardRows): TensorData[]
     // Bytes last: the columns before them stay aligned.
     column("rows.phase", "U8", labels.phase),
     column("tokens.text", "U8", Uint8Array.from(Buffer.concat(texts))),
-    column("outputs", "U8", Uint8Array.from(Buffer.from(JSON.stringify(outputs)))),
+    ...(outputs.length > 0
+      ? [column("outputs", "U8", Uint8Array.from(Buffer.from(JSON.stringify(outputs))))]
+      : []),
   ];
 }
 

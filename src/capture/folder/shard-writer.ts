@@ -1,21 +1,24 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { append } from "../../core/extremes.ts";
 import type { Finished } from "../../core/request.ts";
-import type { RowBatch } from "../../core/rows.ts";
+import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import type { RunEnd, RunHeader } from "../../core/sink.ts";
 import type { StreamName } from "../../core/streams.ts";
-import type { WriteBytes } from "../../formats/atomic-file.ts";
+import type { WriteOptions } from "../../formats/atomic-file.ts";
 import { ROWS_PARQUET, RowsParquet } from "../../formats/rows-parquet.ts";
 import type { Capture } from "../capture.ts";
 import { EmbeddingsWriter } from "./embeddings.ts";
 import type { FolderLock } from "./folder-lock.ts";
-import { readRowsOf } from "./folder-rows.ts";
+import { joinLabels, readRowsOf } from "./folder-rows.ts";
 import { captureIn } from "./folder-source.ts";
-import { type Manifest, ROWS, type StreamEntry, storedStreams } from "./manifest.ts";
+import { JOURNAL_FORMAT } from "./format.ts";
+import { appendEntry, createJournal, JOURNAL_FILE, type JournalEntry } from "./journal.ts";
+import { type Manifest, ROWS, type StreamEntry, storedStreams } from "./manifest-record.ts";
 import { SampleProgress } from "./missing-rows.ts";
 import { type OutputRecord, recordOfOutput } from "./output-record.ts";
 import { ShardBuffer } from "./shard-buffer.ts";
-import { nextShardNumber, writeManifest, writeShard } from "./shard-files.ts";
+import { nextShardNumber, syncFolder, writeManifest, writeShard } from "./shard-files.ts";
 import { rowTensors } from "./shard-rows.ts";
 
 /** A folder that is to be written to: this run's, until the lock is released. */
@@ -28,13 +31,12 @@ export interface OpenFolder {
   readonly tokens: ReadonlyMap<number, string>;
   /** The ends of samples that an earlier run brought. */
   readonly outputs: readonly Finished[];
-  /** For tests that fill the disk. */
-  readonly write: WriteBytes | undefined;
+  readonly options: WriteOptions;
 }
 
 /**
- * Adds a run's rows to a folder, shard by shard: a shard's files first, the manifest that names them last, each
- * whole or not there at all. At any moment the folder opens with all finished shards.
+ * Adds a run's rows to a folder, shard by shard: a shard's files first, each whole or not there at all, then the line of
+ * the journal that names them. At any moment the folder opens with all finished shards.
  */
 export class ShardWriter {
   readonly #folder: string;
@@ -43,12 +45,16 @@ export class ShardWriter {
   readonly #shardBytes: number;
   readonly #tokens: Map<number, string>;
   readonly #outputs: readonly Finished[];
-  readonly #write: WriteBytes | undefined;
+  readonly #options: WriteOptions;
   readonly #tokenText: (tokenId: number) => string;
   readonly #progress: SampleProgress;
   readonly #rowsParquet: RowsParquet;
+  /** Of each shard, so that nothing that was written is read back; 13 bytes a row, which the capture takes in the end. */
+  readonly #labels: RowLabels[] = [];
   /** Shards whose rows are in `rows.parquet`. */
   #inParquet = 0;
+  /** Files of embeddings that the manifest or the journal names. */
+  #namedEmbeddings: number;
   #nextNumber: number;
   /** Made with the first batch, which tells the widths. */
   #buffer: ShardBuffer | null = null;
@@ -59,35 +65,39 @@ export class ShardWriter {
   #failure: unknown;
 
   constructor(open: OpenFolder, { tokenText, samples }: Pick<RunHeader, "tokenText" | "samples">) {
-    const { folder, write, manifest } = open;
+    const { folder, options, manifest } = open;
     this.#folder = folder;
     this.#lock = open.lock;
     this.#manifest = manifest;
     this.#shardBytes = open.shardBytes;
     this.#tokens = new Map(open.tokens);
     this.#outputs = open.outputs;
-    this.#write = write;
+    this.#options = options;
     this.#tokenText = tokenText;
     this.#progress = new SampleProgress(samples);
     this.#nextNumber = nextShardNumber(manifest.shards);
-    this.#embeddings = new EmbeddingsWriter(folder, manifest.embeddings, write);
+    this.#embeddings = new EmbeddingsWriter(folder, manifest.embeddings, options);
+    this.#namedEmbeddings = manifest.embeddings?.files.length ?? 0;
     this.#rowsParquet = new RowsParquet(
       join(folder, ROWS_PARQUET),
       (id) => this.#tokens.get(id)!,
       (sample) => samples[sample]!.label,
-      write,
+      options,
     );
   }
 
-  /** Write the manifest, and what rows there are to `rows.parquet`. */
+  /** Write the manifest, with a journal to go on in, and what rows there are to `rows.parquet`. */
   async begin(): Promise<void> {
-    for (const shard of this.#manifest.shards) {
-      const { labels } = readRowsOf(this.#folder, this.#manifest, shard);
+    const manifest = this.#manifest;
+    for (const shard of manifest.shards) {
+      const { labels } = readRowsOf(this.#folder, manifest, shard);
       this.#progress.see(labels);
       this.#progress.store(labels);
+      this.#labels.push(labels);
     }
-    await writeManifest(this.#folder, this.#manifest, this.#write);
-    if (this.#manifest.shards.length > 0) await this.#growParquet();
+    await createJournal(this.#folder, this.#options);
+    await writeManifest(this.#folder, { ...manifest, format: JOURNAL_FORMAT }, this.#options);
+    if (manifest.shards.length > 0) await this.#growParquet();
   }
 
   async write(batch: RowBatch): Promise<void> {
@@ -118,7 +128,7 @@ export class ShardWriter {
       if (failure === undefined) this.#manifest.complete = true;
       else this.#manifest.missing = this.#progress.missing(ended, messageOf(failure));
       // On a full disk this fails as well; the manifest before it says `complete: false` already.
-      const written = writeManifest(this.#folder, this.#manifest, this.#write);
+      const written = this.#endJournal();
       await (this.#failure ? written.catch(() => {}) : written);
     } finally {
       // Its memory is not needed beside that of the capture that is opened below.
@@ -127,7 +137,18 @@ export class ShardWriter {
     }
     // After an error of the run the caller has that one to report.
     if (this.#failure && error === undefined) throw this.#failure;
-    return captureIn(this.#folder, this.#manifest);
+    const { shards } = this.#manifest;
+    // Without those of a shard that could not be written.
+    const labels = joinLabels(this.#labels.slice(0, shards.length));
+    const rows = { labels, tokens: this.#tokens, outputs: [] };
+    return captureIn(this.#folder, this.#manifest, rows);
+  }
+
+  /** Write the manifest that holds all of the journal. */
+  async #endJournal(): Promise<void> {
+    await writeManifest(this.#folder, this.#manifest, this.#options);
+    // One that stays does no harm: no manifest says that there is one.
+    await rm(join(this.#folder, JOURNAL_FILE), { force: true }).catch(() => {});
   }
 
   #bufferFor(batch: RowBatch): ShardBuffer {
@@ -150,24 +171,36 @@ export class ShardWriter {
     if (!whole) await this.#guard(() => this.#growParquet());
   }
 
-  /** Write the buffer as a shard. The manifest comes last: a shard it does not name does not count. */
+  /** Write the buffer as a shard. The journal comes last: a shard it does not name does not count. */
   #flush(buffer: ShardBuffer): Promise<void> {
     return this.#guard(async () => {
+      const manifest = this.#manifest;
       const { labels, rows } = buffer;
-      // A sample that the shard says has ended must have its embedding.
+      // A sample that the journal says has ended must have its embedding.
       await this.#embeddings.flush();
       const tokens = this.#newTokens(labels.tokenId);
-      const tensors = new Map([[ROWS, rowTensors({ labels, tokens, outputs: this.#ended })]]);
-      for (const stream of storedStreams(this.#manifest.streams)) tensors.set(stream, buffer.tensors(stream));
-      const files = await writeShard(this.#folder, this.#nextNumber++, tensors, this.#write);
+      const tensors = new Map([[ROWS, rowTensors({ labels, tokens, outputs: [] })]]);
+      for (const stream of storedStreams(manifest.streams)) tensors.set(stream, buffer.tensors(stream));
+      const files = await writeShard(this.#folder, this.#nextNumber++, tensors, this.#options);
+      // The names of the files must be on the disk before the line that lists them.
+      await syncFolder(this.#folder);
+      const entry: JournalEntry = {
+        shard: { firstRow: manifest.rows, rows, files },
+        ...(manifest.rows === 0 && { widths: widthsOf(manifest) }),
+        outputs: this.#ended,
+        embeddings: manifest.embeddings?.files.slice(this.#namedEmbeddings) ?? [],
+      };
       for (const [id, text] of tokens) this.#tokens.set(id, text);
-      this.#manifest.shards.push({ firstRow: this.#manifest.rows, rows, files });
-      this.#manifest.rows += rows;
+      // A copy: the buffer is used again.
+      this.#labels.push(joinLabels([labels]));
+      if (this.#rowsParquet.isBehind(manifest.rows + rows)) await this.#growParquet();
+      await appendEntry(this.#folder, entry, this.#options);
+      manifest.shards.push(entry.shard);
+      manifest.rows += rows;
+      this.#namedEmbeddings += entry.embeddings.length;
       this.#progress.store(labels);
       this.#ended = [];
-      if (this.#rowsParquet.isBehind(this.#manifest.rows)) await this.#growParquet();
       buffer.clear();
-      await writeManifest(this.#folder, this.#manifest, this.#write);
     });
   }
 
@@ -189,15 +222,13 @@ export class ShardWriter {
   }
 
   async #growParquet(): Promise<void> {
-    const manifest = this.#manifest;
-    const lacking = manifest.shards.slice(this.#inParquet);
-    const folder = this.#folder;
-    const labels = function* () {
-      for (const shard of lacking) yield readRowsOf(folder, manifest, shard).labels;
-    };
-    await this.#rowsParquet.append(labels());
-    this.#inParquet = manifest.shards.length;
+    await this.#rowsParquet.append(this.#labels.slice(this.#inParquet));
+    this.#inParquet = this.#labels.length;
   }
 }
+
+/** Values of a row by stream and layer. */
+const widthsOf = ({ streams }: Manifest): Record<string, number[]> =>
+  Object.fromEntries(Object.entries(streams).map(([name, entry]) => [name, entry!.widths!]));
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

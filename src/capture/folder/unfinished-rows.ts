@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { WriteBytes } from "../../formats/atomic-file.ts";
+import type { WriteOptions } from "../../formats/atomic-file.ts";
 import {
   DTYPES,
   type DtypeArray,
@@ -10,11 +10,10 @@ import {
   withFile,
 } from "../../formats/safetensors.ts";
 import { readRowsOf } from "./folder-rows.ts";
-import { type Manifest, ROWS, storedStreams } from "./manifest.ts";
+import { JOURNAL_FILE } from "./journal.ts";
+import { type Manifest, ROWS, type Shard, storedStreams } from "./manifest-record.ts";
 import { nextShardNumber, writeShard } from "./shard-files.ts";
 import { rowTensors } from "./shard-rows.ts";
-
-type Shard = Manifest["shards"][number];
 
 /**
  * The shards without the rows of some samples. A shard that has such rows is written anew, under a new name, with its
@@ -25,7 +24,7 @@ export async function withoutSamples(
   folder: string,
   manifest: Manifest,
   drop: ReadonlySet<number>,
-  write?: WriteBytes,
+  options?: WriteOptions,
 ): Promise<Shard[]> {
   const shards: Shard[] = [];
   let number = nextShardNumber(manifest.shards);
@@ -51,10 +50,10 @@ export async function withoutSamples(
           }),
         ],
       ]);
-      files = await writeShard(folder, number, tensors, write);
+      files = await writeShard(folder, number, tensors, options);
       for (const stream of storedStreams(manifest.streams)) {
         const data = pickTensors(join(folder, shard.files[stream]!), kept);
-        files = { ...files, ...(await writeShard(folder, number, new Map([[stream, data]]), write)) };
+        files = { ...files, ...(await writeShard(folder, number, new Map([[stream, data]]), options)) };
       }
       number++;
     }
@@ -84,13 +83,20 @@ function pickRows<A extends DtypeArray>(data: A, kept: Uint32Array, width: numbe
   return out;
 }
 
-/** Remove what a killed run left beside the files of the manifest: shards it did not come to name, files half written. */
+/**
+ * Remove what a killed run left beside the files of the manifest: shards it did not come to name, files half written, and
+ * the journal whose entries are in the manifest by now.
+ */
 export async function removeStrays(folder: string, { shards, embeddings }: Manifest): Promise<void> {
   const named = new Set([
     ...shards.flatMap(({ files }) => Object.values(files)),
     ...(embeddings?.files ?? []),
   ]);
   for (const file of await readdir(folder))
-    if ((/-\d{5,}\.safetensors$/.test(file) && !named.has(file)) || /^\..*\.part$/.test(file))
+    if (
+      (/-\d{5,}\.safetensors$/.test(file) && !named.has(file)) ||
+      /^\..*\.part$/.test(file) ||
+      file === JOURNAL_FILE
+    )
       await rm(join(folder, file), { force: true });
 }

@@ -36,6 +36,7 @@ export interface CaptureFlags extends PromptFlags, LoadFlags {
   readonly out?: string;
   readonly dtype?: keyof typeof DTYPES;
   readonly shardSize?: number;
+  readonly shared?: boolean;
   readonly resume?: string;
   readonly model?: string;
   readonly json?: boolean;
@@ -66,8 +67,8 @@ export async function capture(
     return resume(flags.resume, flags, context);
   }
   if (model === undefined) throw new UsageError("name a model: moescope capture MODEL TEXT");
-  if (flags.out === undefined && (flags.dtype ?? flags.shardSize) !== undefined)
-    throw new UsageError("--dtype and --shard-size say how a folder is written: give --out DIR");
+  if (flags.out === undefined && (flags.dtype ?? flags.shardSize ?? flags.shared) !== undefined)
+    throw new UsageError("--dtype, --shard-size and --shared say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   await withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
@@ -104,9 +105,10 @@ async function resume(folder: string, flags: CaptureFlags, context: CommandConte
   });
 }
 
-function folderOptions({ dtype, shardSize }: CaptureFlags): FolderOptions {
+function folderOptions({ dtype, shardSize, shared }: CaptureFlags): FolderOptions {
   return {
     ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
+    ...(shared && { access: "shared" as const }),
     ...(shardSize !== undefined && { shardBytes: Math.ceil(shardSize * 2 ** 20) }),
   };
 }

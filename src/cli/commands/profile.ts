@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import {
   formatProfile,
   mergeProfiles,
@@ -10,6 +9,7 @@ import { RequestError } from "../../core/errors.ts";
 import { largest, smallest } from "../../core/extremes.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { replaceFile } from "../../formats/atomic-file.ts";
+import { readFileUpTo } from "../../formats/regular-file.ts";
 import { usageOf } from "../../views/facts/usage.ts";
 import { count } from "../../views/numbers.ts";
 import { header } from "../../views/terminal/parts/header.ts";
@@ -68,11 +68,14 @@ async function mergeFiles(paths: readonly string[]): Promise<Profile> {
   return profiles.reduce(mergeProfiles);
 }
 
+/** In bytes: counts of layers, experts and labels, far below that for any model. */
+const MAX_PROFILE_LENGTH = 256 * 2 ** 20;
+
 /** @throws RequestError when the file cannot be read or is no profile. */
 export async function readProfile(path: string): Promise<Profile> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = (await readFileUpTo(path, MAX_PROFILE_LENGTH)).toString();
   } catch (cause) {
     throw new RequestError(
       "INVALID_ARGUMENT",

@@ -1,8 +1,8 @@
-import { createReadStream } from "node:fs";
 import { extname } from "node:path";
 import { RequestError } from "../../core/errors.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { schema } from "../../core/schema.ts";
+import { NotAFileError, openFile } from "../../formats/regular-file.ts";
 import { parseJson } from "../../run/prompts/jinja/library/parse-json.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { readPromptObject } from "../../run/prompts/read-prompt.ts";
@@ -25,7 +25,7 @@ const TOKEN_IDS = schema((z) => {
  */
 export async function readPrompts(path: string, stdin: AsyncIterable<Uint8Array>): Promise<Prompt[]> {
   const name = path === "-" ? "stdin" : path;
-  const text = await readText(name, path === "-" ? stdin : createReadStream(path));
+  const text = await readText(name, path === "-" ? stdin : chunksOf(path));
   const isJson = path === "-" ? text.trimStart().startsWith("{") : /\.(jsonl|ndjson|json)$/i.test(path);
   const prompts = isJson
     ? ((/\.json$/i.test(path) ? readDocument(text, name) : null) ?? readLines(text, name))
@@ -65,7 +65,7 @@ const readValue = (value: unknown, where: string): Prompt => {
 
 /** Prompts as token ids: a JSON array of arrays, or one array. */
 export async function readTokenIds(path: string): Promise<Prompt[]> {
-  const text = await readText(path, createReadStream(path));
+  const text = await readText(path, chunksOf(path));
   const parsed = TOKEN_IDS().safeParse(parse(text, path));
   if (!parsed.success)
     throw invalid(
@@ -83,7 +83,11 @@ function parse(text: string, where: string): unknown {
   }
 }
 
-/** The whole of a stream as text; stops reading at the limit, so a device or an endless pipe is no trap. */
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
+  yield* (await openFile(path)).createReadStream();
+}
+
+/** The whole of a stream as text; stops reading at the limit, so an endless stdin is no trap. */
 async function readText(name: string, chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -104,6 +108,11 @@ async function readText(name: string, chunks: AsyncIterable<Uint8Array>): Promis
   } catch (cause) {
     if (cause instanceof RequestError) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
+    if (cause instanceof NotAFileError)
+      throw invalid(
+        `cannot read ${name}: ${message}; give a file, or prompts through stdin with --prompts -`,
+        cause,
+      );
     throw invalid(code === "ENOENT" ? `there is no file ${name}` : `cannot read ${name}: ${message}`, cause);
   }
   try {

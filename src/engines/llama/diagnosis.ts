@@ -74,7 +74,7 @@ export function diagnoseLlama(): LlamaDiagnosis {
 
 function diagnoseGpu(kind: GpuKind, find: () => readonly Device[]): GpuDiagnosis {
   const name = gpuPackage(kind);
-  const own = process.env.MOESCOPE_LLAMA_DIR !== undefined || kind === "metal";
+  const own = process.env.MOESCOPE_LLAMA_DIR !== undefined;
   const folder = name === null ? null : packageFolder(name);
   const installed = folder !== null && existsSync(folder);
   const install = name === null || own ? null : installCommand(name);

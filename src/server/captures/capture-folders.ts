@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, relative, sep } from "node:path";
+import { JOURNAL_FILE } from "../../capture/folder/journal.ts";
 import { MANIFEST_FILE, readManifest } from "../../capture/folder/manifest.ts";
 import { CaptureError } from "../../core/errors.ts";
 
@@ -18,7 +19,7 @@ export interface FoundCapture {
   readonly root: Root;
   /** Path below the root, for people. */
   readonly name: string;
-  /** Changes with every change of the manifest. */
+  /** Changes with every change of the manifest, and of the journal in which it goes on. */
   readonly version: string;
 }
 
@@ -57,12 +58,15 @@ export async function findCapture(roots: readonly Root[], folder: string): Promi
     : null;
 }
 
-/** The manifest's time and size, or `null` where there is none. */
+/** Time and size of the manifest and its journal, or `null` where there is no manifest. */
 export async function versionOf(folder: string): Promise<string | null> {
-  const found = await stat(join(folder, MANIFEST_FILE)).catch(() => null);
-  return found?.isFile()
-    ? `${Math.round(found.mtimeMs * 1000).toString(36)}-${found.size.toString(36)}`
-    : null;
+  const [manifest, journal] = await Promise.all(
+    [MANIFEST_FILE, JOURNAL_FILE].map((file) => stat(join(folder, file)).catch(() => null)),
+  );
+  if (!manifest?.isFile()) return null;
+  return [manifest, ...(journal ? [journal] : [])]
+    .map(({ mtimeMs, size }) => `${Math.round(mtimeMs * 1000).toString(36)}-${size.toString(36)}`)
+    .join("-");
 }
 
 /**
@@ -71,10 +75,10 @@ export async function versionOf(folder: string): Promise<string | null> {
  * @throws CaptureError `CAPTURE_INVALID` naming the file that does not.
  */
 export async function assertContained(folder: string, root: Root): Promise<void> {
-  await assertInside(join(folder, MANIFEST_FILE), root);
-  const { shards } = await readManifest(folder);
-  for (const { files } of shards)
-    for (const file of Object.values(files)) await assertInside(join(folder, file), root);
+  for (const file of [MANIFEST_FILE, JOURNAL_FILE]) await assertInside(join(folder, file), root);
+  const { shards, embeddings } = await readManifest(folder);
+  for (const file of [...shards.flatMap(({ files }) => Object.values(files)), ...(embeddings?.files ?? [])])
+    await assertInside(join(folder, file), root);
 }
 
 async function assertInside(file: string, root: Root): Promise<void> {

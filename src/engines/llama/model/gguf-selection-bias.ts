@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { ModelError } from "../../../core/errors.ts";
+import { openFile } from "../../../formats/regular-file.ts";
 import { readHeader } from "./gguf.ts";
 import { SELECTION_BIAS } from "./gguf-moe.ts";
 
@@ -24,7 +24,7 @@ export async function readSelectionBias(path: string): Promise<Map<number, Float
 
 async function readFloats(file: string, offset: bigint, length: number): Promise<Float32Array> {
   const bytes = Buffer.alloc(4 * length);
-  const handle = await open(file);
+  const handle = await openFile(file);
   try {
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, Number(offset));
     if (bytesRead < bytes.length)

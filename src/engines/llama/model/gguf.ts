@@ -1,9 +1,10 @@
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
 import { POOLINGS } from "../../../core/embedding.ts";
 import { ModelError } from "../../../core/errors.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
+import { openFile } from "../../../formats/regular-file.ts";
 import { foreignFile, otherGguf } from "./file-kind.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { moeOf } from "./gguf-moe.ts";
@@ -142,7 +143,7 @@ async function readPart(file: string, parts: number) {
 
 /** Magic, and counts that the file has room for: nothing else is allocated for before. */
 async function checkStart(file: string, size: number): Promise<void> {
-  const handle = await open(file);
+  const handle = await openFile(file);
   try {
     const start = Buffer.alloc(24);
     await handle.read(start, 0, start.length, 0);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { openFile } from "../../../formats/regular-file.ts";
 
 /** Larger models are not read for their hash: 2 GiB take about two seconds, 40 GB a minute. */
 const MAX_BYTES = 2 * 2 ** 30;
@@ -17,6 +17,7 @@ export async function hashOf(files: readonly string[]): Promise<string | null> {
   if (named) return named[1]!;
   if ((await stat(path)).size > MAX_BYTES) return null;
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  const file = await openFile(path);
+  for await (const chunk of file.createReadStream({ highWaterMark: 1 << 20 })) hash.update(chunk);
   return hash.digest("hex");
 }

@@ -23,13 +23,11 @@ export interface GpuLibrary {
 
 /**
  * Packages of `@node-llama-cpp` with a GPU backend, by platform and kind. Beside the backend they hold a second copy of
- * the whole CPU build, which stays unused: one process should not load two.
+ * the whole CPU build, which stays unused: one process should not load two. Where there is no package, Metal among them, a
+ * build of one's own brings its backends along (MOESCOPE_LLAMA_DIR).
  */
 const PACKAGES: Readonly<Record<string, Partial<Record<GpuKind, string>>>> = {
   "linux-x64": { cuda: "linux-x64-cuda", vulkan: "linux-x64-vulkan" },
-  "win32-x64": { cuda: "win-x64-cuda", vulkan: "win-x64-vulkan" },
-  // Metal is part of the only build there is for this platform.
-  "darwin-arm64": { metal: "mac-arm64-metal" },
 };
 
 const PLATFORM = `${process.platform}-${process.arch}`;
@@ -65,7 +63,6 @@ export function findGpuLibraries(gpu: GpuChoice, env: NodeJS.ProcessEnv = proces
           "to a build of your own",
       );
     }
-    if (kind === "metal") return [{ kind, files: [] }];
     const folder = packageFolder(name);
     const version = folder === null ? null : otherVersion(folder);
     if (folder !== null && version === null) return [{ kind, files: backendFiles(kind, name, folder) }];

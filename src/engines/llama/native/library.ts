@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "../../../core/errors.ts";
-import { installCommand, packageFolder } from "./prebuilt.ts";
+import { installCommand, packageFolder, packageVersion } from "./prebuilt.ts";
 
 /** What `llama_version()` of that build says. Struct layouts in `bindings.ts` belong to it. */
 export const LLAMA_VERSION = "v0.5.0";
@@ -14,14 +14,13 @@ export interface LibraryFiles {
   readonly llama: string;
 }
 
-/** Platform packages by `process.platform-process.arch`. */
+/**
+ * Platform packages by `process.platform-process.arch`: those that exist in the version whose struct layouts
+ * `bindings.ts` has, and that are optional dependencies of this package.
+ */
 const PACKAGES: Readonly<Record<string, string>> = {
   "linux-x64": "linux-x64",
   "linux-arm64": "linux-arm64",
-  "darwin-arm64": "mac-arm64-metal",
-  "darwin-x64": "mac-x64",
-  "win32-x64": "win-x64",
-  "win32-arm64": "win-arm64",
 };
 
 /**
@@ -29,15 +28,18 @@ const PACKAGES: Readonly<Record<string, string>> = {
  *
  * @throws EngineError `ENGINE_UNAVAILABLE`, saying what to install.
  */
-export function findLibrary(env: NodeJS.ProcessEnv = process.env): LibraryFiles {
+export function findLibrary(
+  env: NodeJS.ProcessEnv = process.env,
+  platform = `${process.platform}-${process.arch}`,
+): LibraryFiles {
   const own = env.MOESCOPE_LLAMA_DIR;
   if (own) return filesIn(own, `MOESCOPE_LLAMA_DIR (${own})`);
-  const platform = `${process.platform}-${process.arch}`;
   const name = PACKAGES[platform];
   if (!name)
     throw new EngineError(
       "ENGINE_UNAVAILABLE",
-      `there is no prebuilt llama.cpp for ${platform}; build llama.cpp ${LLAMA_VERSION} as shared libraries and set ` +
+      `there is no prebuilt llama.cpp ${LLAMA_VERSION} for ${platform}; build it as shared libraries (its source: npm pack ` +
+        `node-llama-cpp@${packageVersion}, file llama/gitRelease.bundle; cmake -DBUILD_SHARED_LIBS=ON) and set ` +
         "MOESCOPE_LLAMA_DIR to the folder that holds them",
     );
   const bins = packageFolder(name);

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { RequestError } from "../../../core/errors.ts";
+import { openFile } from "../../../formats/regular-file.ts";
 
 /** In bytes, as the plugin has it: a picture; more is a mistake. */
 const MAX_IMAGE = 64 << 20;
@@ -44,7 +44,7 @@ async function download(url: string, signal?: AbortSignal): Promise<Uint8Array[]
 }
 
 async function readPath(image: string): Promise<Uint8Array[]> {
-  const file = await open(image.startsWith("file:") ? fileURLToPath(image) : image);
+  const file = await openFile(image.startsWith("file:") ? fileURLToPath(image) : image);
   try {
     return await bounded(file.createReadStream({ autoClose: false }));
   } finally {
