@@ -62,7 +62,7 @@ export function loadOptionsOf(flags: LoadFlags, model: string): LoadOptions {
       gpuLayers,
       cpuMoe: flags.cpuMoe ?? flags.nCpuMoe,
       overrideTensors: flags.overrideTensor,
-      isolate: flags.isolate ? "process" : undefined,
+      isolate: flags.isolate === undefined ? undefined : flags.isolate ? "process" : "thread",
       // Left to llama.cpp unless it was switched off.
       flashAttention: flashAttention ? undefined : false,
     }),

@@ -56,7 +56,8 @@ export const modelOptions = (command: Command): Command =>
       "threads that compute (default: one a core, fewer for small models)",
       value(parseWhole(1, 1024)),
     )
-    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone")
+    .option("--isolate", "run llama.cpp in a process of its own, which may crash alone (default)")
+    .option("--no-isolate", "run it in a thread of this process: only for files you trust")
     .option("--gpu <kind>", "auto, cuda, vulkan, metal or off (default: auto)", value(parseGpu))
     .option("--gpu-layers <n>", "layers on the GPU (default: all)", value(parseWhole(0, 1 << 16)))
     .option("--cpu-moe", "keep all experts in the CPU's memory")
