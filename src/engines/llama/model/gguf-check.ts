@@ -5,6 +5,7 @@ import { embeddingFault } from "./gguf-embedding.ts";
 import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 import { usedExperts } from "./gguf-moe.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
+import { windowFault } from "./gguf-windows.ts";
 
 /**
  * What llama.cpp asserts or divides by without a check of its own: a file that breaks it would end the process. Where
@@ -38,6 +39,7 @@ export function metadataFault(
     attentionFault(of, tensors) ??
     expertFault(of, tensors) ??
     embeddingFault(of, tensors) ??
+    windowFault(of) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
   );
