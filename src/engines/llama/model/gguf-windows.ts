@@ -18,13 +18,15 @@ export function windowFault(of: Hyperparameters): string | null {
   const size = of.first("attention.sliding_window");
   if (size === 0 && ALWAYS.has(of.architecture))
     return `${of.key("attention.sliding_window")} is 0, and llama.cpp's graph of ${of.architecture} has windows`;
-  return noneFault(of) ?? maskFault(of);
+  return maskFault(of) ?? noneFault(of);
 }
 
 /** llama.cpp asserts that a window has a layer, of all architectures whose pattern it reads. */
 function noneFault(of: Hyperparameters): string | null {
   const pattern = of.value("attention.sliding_window_pattern");
-  if (pattern === undefined || of.first("attention.sliding_window") === 0) return null;
+  // Llama 4 has them without a word.
+  const windows = (of.first("attention.sliding_window") ?? 0) > 0 || of.architecture === "llama4";
+  if (pattern === undefined || !windows) return null;
   const none = Array.isArray(pattern)
     ? !pattern.some((windowed) => Number(windowed) !== 0)
     : Number(pattern) === 1;
