@@ -71,7 +71,7 @@ function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
   };
 }
 
-const ATTENTION = /^blk\.(\d+)\.attn_(?:q|k|v|qkv|output|q_a|kv_a_mqa)\.weight$/;
+const ATTENTION = /^(?:(?:enc|dec)\.)?blk\.(\d+)\.attn_(?:q|k|v|qkv|o|output|q_a|kv_a_mqa)\.weight$/;
 const RECURRENT = /^blk\.(\d+)\.(?:ssm_|shortconv|time_mix)/;
 
 /** Layers with attention have heads of both kinds; only what is recurrent may count none. */
@@ -132,12 +132,12 @@ function projectionFault(
   // Other sizes in some layers, or heads that are made from compressed vectors: those shapes llama.cpp checks.
   if (of.has("attention.key_length_swa") || of.has("attention.kv_lora_rank")) return null;
   for (const { name, shape } of tensors) {
-    const [, layer, kind] = /^blk\.(\d+)\.attn_(k|v|output)\.weight$/.exec(name) ?? [];
+    const [, layer, kind] = /^(?:(?:enc|dec)\.)?blk\.(\d+)\.attn_(k|v|o|output)\.weight$/.exec(name) ?? [];
     if (layer === undefined) continue;
     const { count, kv } = layers[Math.min(Number(layer), layers.length - 1)]!;
     if (kv === 0) continue;
     const [size, wanted] =
-      kind === "output"
+      kind === "o" || kind === "output"
         ? [shape[0], count * valueLength]
         : [shape[1], kv * (kind === "k" ? keyLength : valueLength)];
     if (size !== undefined && Number(size) !== wanted)
