@@ -20,7 +20,7 @@ export interface List {
   items: Scalar[];
 }
 
-export interface Tensor {
+interface Tensor {
   name: string;
   shape: bigint[];
   type: number;

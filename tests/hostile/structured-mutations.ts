@@ -70,7 +70,7 @@ const SCALARS = [TYPE.u8, TYPE.i8, TYPE.u16, TYPE.u32, TYPE.i32, TYPE.f32, TYPE.
 const TENSOR_TYPES = [0, 1, 2, 8, 9, 10, 12, 14, 15, 16, 20, 24, 26, 27, 28, 30, 34, 35, 39, 40, 41, 99];
 
 /** What is done to a file, by kind. */
-export const MUTATIONS: Readonly<Record<string, Mutation>> = {
+const MUTATIONS: Readonly<Record<string, Mutation>> = {
   "a number by another": ({ document, pick, odd }) => {
     const entry = pick(document.entries.filter(isNumber));
     entry.value = odd();

@@ -23,6 +23,9 @@ const DENSE_WITH_ONE = new Set(["hunyuan-dense", "hunyuan_vl"]);
 /** Architectures whose recurrent layers have as many values as keys in a head. */
 const DELTA_NET = /^qwen3next$|^qwen35(moe)?$/;
 
+/** Architectures whose graph asserts that recurrent layers are twice as wide as the residual stream. */
+const TWICE_AS_WIDE = new Set(["jamba", "granitehybrid"]);
+
 /** What is wrong with a model's description, or `null`. */
 export function metadataFault(
   metadata: Readonly<Record<string, unknown>>,
@@ -137,6 +140,10 @@ function divisorFault(of: Hyperparameters): string | null {
   const state = (of.first("ssm.state_size") ?? 0) * (of.first("ssm.time_step_rank") ?? 0);
   if (DELTA_NET.test(of.architecture) && of.first("ssm.inner_size") !== state)
     return `${of.key("ssm.inner_size")} is not ssm.state_size times ssm.time_step_rank`;
+  const inner = of.first("ssm.inner_size");
+  const hidden = of.first("embedding_length") ?? 0;
+  if (TWICE_AS_WIDE.has(of.architecture) && inner !== undefined && inner !== 2 * hidden)
+    return `${of.key("ssm.inner_size")} is ${inner}, it must be twice ${of.key("embedding_length")} (${hidden})`;
   return of.range(
     [
       "full_attention_interval",
