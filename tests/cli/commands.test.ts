@@ -86,7 +86,7 @@ test("--json prints one document with the same facts", async () => {
 test("options reach the model and the capture", async () => {
   const { loads, stdout } = await runCli([
     ..."capture m.gguf hello --chat --max-tokens 4 --layers 1,-1 --streams router_logits --json".split(" "),
-    ..."--select phase=generated,last=2 --context 128 --kv-type q8_0 --no-flash-attention --threads 2 --isolate".split(
+    ..."--select phase=generated,last=2 --context 128 --kv-type q8_0 --no-flash-attention --threads 2 --no-isolate".split(
       " ",
     ),
   ]);
