@@ -100,6 +100,7 @@ export {
   underusedExperts,
 } from "./analysis/underused-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
+export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";
 export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";
@@ -146,13 +147,7 @@ export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export type { GenerateOptions } from "./run/generate-options.ts";
-export type {
-  CaptureOptions,
-  LanguageModel,
-  Progress,
-  RunOptions,
-  TokenEvent,
-} from "./run/language-model.ts";
+export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
 export {
   inspectModel,
   type LlamaLoadOptions,
@@ -164,7 +159,10 @@ export {
   type VllmLoadOptions,
 } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
+
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
+export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
+
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
 export type { DownloadProgress } from "./sources/resolved-model.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

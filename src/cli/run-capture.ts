@@ -3,10 +3,13 @@ import { MemorySink } from "../capture/memory.ts";
 import { safeText } from "../core/safe-text.ts";
 import type { Sink } from "../core/sink.ts";
 import type { StartProgress } from "../engines/vllm/options.ts";
-import type { LanguageModel, RunOptions } from "../run/language-model.ts";
+import type { LanguageModel } from "../run/language-model.ts";
 import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
+
 import type { Prompt } from "../run/prompts/prompt-object.ts";
+import type { RunOptions } from "../run/run-options.ts";
 import type { DownloadProgress } from "../sources/resolved-model.ts";
+
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */

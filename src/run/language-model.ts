@@ -1,4 +1,5 @@
 import type { Capture } from "../capture/capture.ts";
+import type { CaptureWith } from "../capture/capture-with.ts";
 import { FolderSink } from "../capture/folder/folder-sink.ts";
 import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
@@ -9,40 +10,34 @@ import type { Engine, GraphTensor } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
 import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, text } from "../core/options.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
-import { type StreamName, streamSpec } from "../core/streams.ts";
+import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
-import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
+
+import { type GenerateOptions, generationOf } from "./generate-options.ts";
 import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
+import {
+  type CaptureOptions,
+  type RunOptions,
+  readCaptureOptions,
+  readResumeOptions,
+  readStreamOptions,
+  readTensorsOptions,
+  readTokenizeOptions,
+  type TokenizeOptions,
+} from "./run-options.ts";
+
 import { assertSameModel, storedRun } from "./stored-run.ts";
+import { withSink } from "./with-sink.ts";
 
-/** Where a run stands; counts only grow. */
-export interface Progress {
-  /** Samples that have ended. */
-  readonly samples: number;
-  readonly totalSamples: number;
-  /** Tokens that went through the model. */
-  readonly tokens: number;
-  /** At most this many will: prompts plus `maxTokens` each. */
-  readonly totalTokens: number;
-}
-
-/** What to run and what to keep of it, wherever the rows go. */
-export interface RunOptions extends PlanOptions, GenerateOptions {
-  /** Aborting rejects with the signal's reason; rows already in a folder stay there. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-export interface CaptureOptions extends RunOptions {
-  /** A folder to stream to. Default: memory. */
-  readonly into?: string;
-}
+/** Names of streams; those that are only known when it runs are checked then. */
+type StreamList = NonNullable<PlanOptions["streams"]>;
 
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
 export interface TokenEvent {
@@ -60,6 +55,7 @@ export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   #warnedEmpty = false;
 
+  /** @internal Models come from `load`. */
   constructor(engine: Engine) {
     this.#engine = engine;
   }
@@ -92,8 +88,16 @@ export class LanguageModel implements AsyncDisposable {
     return this.#engine.contextSize;
   }
 
-  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
-    return this.#engine.tokenize(text, options);
+  /**
+   * The token ids of a text.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   */
+  async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
+    return this.#engine.tokenize(
+      argument("tokenize", "the text", content, text),
+      readTokenizeOptions(options),
+    );
   }
 
   /**
@@ -122,6 +126,7 @@ export class LanguageModel implements AsyncDisposable {
    * loaded.
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
+    options = readTensorsOptions(options);
     if (this.#engine.tensors) return this.#engine.tensors(options);
     throw new RequestError("INVALID_ARGUMENT", `${this.#engine.kind} does not tell the tensors it computes`);
   }
@@ -136,16 +141,17 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; the signal's reason on abort.
    */
-  capture(
+  capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
-    options?: CaptureOptions & { into?: string },
-  ): Promise<Capture>;
+    options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
+  ): Promise<CaptureWith<Streams[number]>>;
   /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
     prompts: Prompt | readonly Prompt[],
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
+    options = readCaptureOptions(options);
     const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
@@ -164,6 +170,7 @@ export class LanguageModel implements AsyncDisposable {
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
+    options = readResumeOptions(options);
     const run = await storedRun(folder);
     if (run.complete) return openCapture(folder);
     assertSameModel(run, this.info, await this.#engine.modelHash());
@@ -178,6 +185,7 @@ export class LanguageModel implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: Omit<RunOptions, "onProgress"> = {},
   ): AsyncGenerator<TokenEvent, void, void> {
+    options = readStreamOptions(options);
     if (options.select?.last !== undefined)
       throw new RequestError(
         "INVALID_ARGUMENT",
@@ -204,7 +212,7 @@ export class LanguageModel implements AsyncDisposable {
     const list = isBatch(prompts) ? prompts : [prompts as Prompt];
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
-    const generation = checkGeneration(options);
+    const generation = generationOf(options);
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -276,15 +284,7 @@ export class LanguageModel implements AsyncDisposable {
     todo: () => readonly number[] = () => [...requests.keys()],
   ): Promise<R> {
     const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
-    await sink.open(header);
-    const finished: Finished[] = [];
-    try {
-      await this.#pump(requests, todo(), plan, sink, finished, options);
-    } catch (error) {
-      await sink.close({ finished: bySample(finished), error });
-      throw error;
-    }
-    return sink.close({ finished: bySample(finished) });
+    return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
   }
 
   async #pump(
@@ -370,12 +370,12 @@ export class LanguageModel implements AsyncDisposable {
 /** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
 function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
   if (!Array.isArray(prompts)) return false;
-  return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
+  return !prompts.some(
+    (item) => typeof item === "number" || (typeof item === "object" && item !== null && "role" in item),
+  );
 }
 
 /** The last token is drawn, and does not go through the model. */
 const tokensFed = ({ tokens, maxTokens }: EngineRequest) => tokens.length + Math.max(0, maxTokens - 1);
-
-const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);
 
 const signalOf = ({ signal }: { signal?: AbortSignal }) => (signal ? { signal } : {});

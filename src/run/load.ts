@@ -1,5 +1,17 @@
 import type { Engine } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
+import { nearMiss } from "../core/near-miss.ts";
+import {
+  abortSignal,
+  argument,
+  callback,
+  type Fields,
+  oneOf,
+  optionsReader,
+  text,
+  thing,
+  unchecked,
+} from "../core/options.ts";
 import type { ModelFile } from "../engines/llama/model/gguf.ts";
 import type { LlamaOptions } from "../engines/llama/options.ts";
 import type { VllmOptions } from "../engines/vllm/options.ts";
@@ -60,18 +72,43 @@ export async function load(reference: string, options: LoadOptions = {}): Promis
   return new LanguageModel(await loadEngine(reference, options));
 }
 
+const referenceFields: Fields<ReferenceOptions> = {
+  signal: abortSignal,
+  onProgress: callback<(progress: DownloadProgress) => void>,
+};
+
+/** A server is as it was started: an option of a load names what is no option here, or what is misspelt. */
+function readServerOptions(options: object): ServerLoadOptions {
+  const known = ["engine", "signal", "apiKey"];
+  for (const name of Object.keys(options))
+    if (!known.includes(name) && nearMiss(name, known) === null)
+      throw new RequestError("INVALID_ARGUMENT", `${name} cannot be set for a server that is running`);
+  return optionsReader<ServerLoadOptions>("load", {
+    engine: unchecked,
+    signal: abortSignal,
+    apiKey: text,
+  })(options);
+}
+
 async function loadEngine(reference: string, options: LoadOptions): Promise<Engine> {
+  argument("load", "the model", reference, text);
+  argument(
+    "load",
+    "the second argument",
+    options,
+    thing("an object of options", () => true),
+  );
   if (/^https?:\/\//i.test(reference)) {
     if (urlAdvice(reference) !== null) throw urlError(reference);
-    const { engine = "vllm", signal, apiKey, ...others } = options as ServerLoadOptions;
-    const [unknown] = engine === "vllm" ? Object.keys(others) : ["engine"];
-    if (unknown !== undefined)
-      throw new RequestError("INVALID_ARGUMENT", `${unknown} cannot be set for a server that is running`);
+    const { engine = "vllm", signal, apiKey } = readServerOptions(options);
+    if (engine !== "vllm")
+      throw new RequestError("INVALID_ARGUMENT", "engine cannot be set for a server that is running");
     const { VllmServerEngine } = await import("../engines/vllm/server/server-engine.ts");
     return VllmServerEngine.attach(reference, { ...(apiKey !== undefined && { apiKey }) }, signal);
   }
   if (options.engine === "vllm") {
-    const { engine: _, signal, ...vllm } = options as VllmLoadOptions;
+    const { engine: _, signal, ...others } = options as VllmLoadOptions;
+    if (signal !== undefined) argument("load", "signal", signal, abortSignal);
     const [, scheme, rest] = /^(hf|ollama|lmstudio):(.*)$/is.exec(reference) ?? [];
     if (scheme !== undefined)
       throw new RequestError(
@@ -80,19 +117,34 @@ async function loadEngine(reference: string, options: LoadOptions): Promise<Engi
           ? `vLLM takes a repository without hf:, as ${rest}; hf: is for GGUF files in llama.cpp`
           : `${scheme}: names a GGUF file, which llama.cpp runs; leave out --engine vllm (engine: "vllm")`,
       );
+    const { readVllmOptions } = await import("../engines/vllm/options.ts");
+    const vllm = readVllmOptions(others);
     const { VllmEngine } = await import("../engines/vllm/worker/worker-engine.ts");
     return VllmEngine.load(reference, vllm, signal);
   }
-  const { engine = "llama.cpp", signal, onProgress, ...llama } = options as LlamaLoadOptions;
+  const { engine = "llama.cpp" } = options;
   if (engine !== "llama.cpp")
     throw new RequestError(
       "INVALID_ARGUMENT",
       `unknown engine "${engine}"; the engines are llama.cpp and vllm`,
     );
+  const { llamaFields } = await import("../engines/llama/options.ts");
+  const readOptions = optionsReader<LlamaLoadOptions>("load", {
+    ...llamaFields,
+    ...referenceFields,
+    engine: oneOf(["llama.cpp"]),
+  });
+  const { engine: _, signal, onProgress, ...llama } = readOptions(options);
   const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
   tell(notes);
   const { LlamaEngine } = await import("../engines/llama/engine.ts");
   return LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) });
+}
+
+/** The file of a reference, for a function that takes the options of one. */
+function resolve(call: string, reference: string, options: ReferenceOptions) {
+  argument(call, "the model", reference, text);
+  return resolveModel(reference, optionsReader<ReferenceOptions>(call, referenceFields)(options));
 }
 
 /** Warn of what belongs to a model where it lies, and is not used. */
@@ -107,7 +159,7 @@ function tell(notes: readonly string[] = []): void {
  * @throws ModelError as {@link load}.
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelFile> {
-  const { path, source, notes } = await resolveModel(reference, options);
+  const { path, source, notes } = await resolve("inspectModel", reference, options);
   tell(notes);
   const { inspectFile } = await import("../engines/llama/model/gguf.ts");
   return inspectFile(path, source);
@@ -128,7 +180,7 @@ export async function selectionBias(
   reference: string,
   options: ReferenceOptions = {},
 ): Promise<ReadonlyMap<number, Float32Array>> {
-  const { path } = await resolveModel(reference, options);
+  const { path } = await resolve("selectionBias", reference, options);
   const { readSelectionBias } = await import("../engines/llama/model/gguf-selection-bias.ts");
   return readSelectionBias(path);
 }

@@ -104,7 +104,7 @@ async function resume(folder: string, flags: CaptureFlags, context: CommandConte
 function folderOptions({ dtype, shardSize }: CaptureFlags): FolderOptions {
   return {
     ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
-    ...(shardSize !== undefined && { shardBytes: shardSize * 2 ** 20 }),
+    ...(shardSize !== undefined && { shardBytes: Math.ceil(shardSize * 2 ** 20) }),
   };
 }
 

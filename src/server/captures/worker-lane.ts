@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { AnalyzeProgress } from "../../analysis/analyze.ts";
-import { type ErrorCode, MoescopeError } from "../../core/errors.ts";
+import { errorOf } from "../../core/errors.ts";
 import { ServerError, type ServerErrorCode } from "../host/server-error.ts";
 import type { Answer } from "./answer.ts";
 import type { Inquiry, Replied, SentError } from "./protocol.ts";
@@ -110,7 +110,7 @@ export class WorkerLane {
 }
 
 function received({ of, code, message, retryable, headers }: SentError): Error {
-  if (of === "library") return new MoescopeError(code as ErrorCode, message, { retryable });
+  if (of === "library") return errorOf(code, message, { retryable }) ?? new ServerError("FAILED", message);
   return new ServerError(
     code as ServerErrorCode,
     message,

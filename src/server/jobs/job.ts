@@ -149,9 +149,9 @@ export class Job {
     if ("finished" in outcome) this.#state = "done";
     else if (this.signal.aborted) this.#state = "cancelled";
     else {
-      const { code, message } = describe(outcome.error);
+      const { code, message, retryable } = describe(outcome.error);
       this.#state = "failed";
-      this.#error = { code, message };
+      this.#error = { code, message, retryable };
     }
     const finished = "finished" in outcome ? outcome.finished : [];
     const outputs = finished.map(({ sample, text, reason }) => ({ sample, text, reason }));

@@ -90,7 +90,7 @@ export const job = z
     progress: z.object({ samples: count, totalSamples: count, tokens: count, totalTokens: count }).nullable(),
     /** The rows, once there are any. */
     capture: z.string().nullable(),
-    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).nullable(),
   })
   .meta({ id: "Job" });
 export type Job = z.infer<typeof job>;
