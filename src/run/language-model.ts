@@ -6,8 +6,8 @@ import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
-import type { Engine, GraphTensor } from "../core/engine.ts";
-import { RequestError } from "../core/errors.ts";
+import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
+import { EngineError, RequestError } from "../core/errors.ts";
 import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
@@ -32,8 +32,9 @@ import {
   readTokenizeOptions,
   type TokenizeOptions,
 } from "./run-options.ts";
-
+import { RunQueue } from "./run-queue.ts";
 import { assertSameModel, storedRun } from "./stored-run.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { withSink } from "./with-sink.ts";
 
 /** Names of streams; those that are only known when it runs are checked then. */
@@ -53,6 +54,7 @@ export interface TokenEvent {
 /** A loaded model: capture from it, stream it, close it. Made by `load`. */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
+  readonly #queue = new RunQueue();
   #warnedEmpty = false;
 
   /** @internal Models come from `load`. */
@@ -127,7 +129,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
     options = readTensorsOptions(options);
-    if (this.#engine.tensors) return this.#engine.tensors(options);
+    if (this.#engine.tensors) return this.#engine.tensors(this.#call(options));
     throw new RequestError("INVALID_ARGUMENT", `${this.#engine.kind} does not tell the tensors it computes`);
   }
 
@@ -137,9 +139,11 @@ export class LanguageModel implements AsyncDisposable {
   }
 
   /**
-   * Run prompts and capture what the plan names, in memory or in the folder `into`.
+   * Run prompts and capture what the plan names, in memory or in the folder `into`. A model has one run at a time;
+   * others wait, in the order in which their prompts were ready, and a signal ends their waiting at once.
    *
-   * @throws RequestError for an unknown stream or layer, a prompt beyond the context; the signal's reason on abort.
+   * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
+   * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
@@ -180,23 +184,50 @@ export class LanguageModel implements AsyncDisposable {
     return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
-  /** Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones. */
-  async *stream(
+  /**
+   * Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones.
+   *
+   * The model computes as far as the stream is read. When another run of it is asked for meanwhile, also by who reads
+   * the stream, the rest of the stream is computed first and waits in memory. Leaving the loop stops the stream.
+   *
+   * @throws RequestError, EngineError and the signal's reason as {@link capture}, when it is read.
+   */
+  stream(
     prompts: Prompt | readonly Prompt[],
     options: Omit<RunOptions, "onProgress"> = {},
   ): AsyncGenerator<TokenEvent, void, void> {
     options = readStreamOptions(options);
+    const begun: BegunStream = { reader: null };
+    const events = this.#events(prompts, options, begun);
+    droppedStreams.register(events, begun);
+    return events;
+  }
+
+  async *#events(
+    prompts: Prompt | readonly Prompt[],
+    options: RunOptions,
+    begun: BegunStream,
+  ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined)
       throw new RequestError(
         "INVALID_ARGUMENT",
         "select.last is known only at the end of a sample: use capture()",
       );
     const { requests, plan } = await this.#prepare(prompts, options);
-    for await (const { batch } of this.#engine.run(requests, plan, signalOf(options)))
-      for (let row = 0; row < (batch?.rows ?? 0); row++) yield this.#event(batch!, row);
+    const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
+    const reader = new StreamReader(this.#queue, run, options.signal);
+    begun.reader = reader;
+    try {
+      for (let step = await reader.next(); step; step = await reader.next())
+        for (let row = 0; row < (step.batch?.rows ?? 0); row++) yield this.#event(step.batch!, row);
+    } finally {
+      await reader.leave();
+    }
   }
 
+  /** Free the model. A run that goes on and those that wait reject with `ENGINE_CLOSED`. */
   close(): Promise<void> {
+    this.#queue.close(new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it"));
     return this.#engine.close();
   }
 
@@ -301,17 +332,27 @@ export class LanguageModel implements AsyncDisposable {
     let tokens = 0;
     // The engine counts the requests it was given; a sink knows the run's samples.
     const sampleOf = (index: number) => todo[index]!;
-    for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
-      const { batch } = step;
-      if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
-      const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
-      if (ended.length > 0) await sink.finish?.(ended);
-      append(
-        finished,
-        ended.map(({ embedding: _, ...end }) => end),
-      );
-      tokens += step.processed;
-      options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
+    const turn = await this.#queue.take(signalOf(options));
+    try {
+      for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
+        const { batch } = step;
+        if (batch) await turn.inside(() => sink.write({ ...batch, sample: batch.sample.map(sampleOf) }));
+        const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
+        if (ended.length > 0) await turn.inside(() => sink.finish?.(ended));
+        append(
+          finished,
+          ended.map(({ embedding: _, ...end }) => end),
+        );
+        tokens += step.processed;
+        options.onProgress?.({
+          samples: finished.length,
+          totalSamples: requests.length,
+          tokens,
+          totalTokens,
+        });
+      }
+    } finally {
+      turn.release();
     }
   }
 
@@ -340,13 +381,28 @@ export class LanguageModel implements AsyncDisposable {
 
   /** What the engine has seen of the streams in the computation. */
   async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
-    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, signalOf(options));
+    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, this.#call(options));
     const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
     if (asked.length === 0) return new Map();
     throw new RequestError(
       "UNKNOWN_STREAM",
       `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,
     );
+  }
+
+  /** A call of the engine that may have to wait until no run goes on. */
+  #call(options: { signal?: AbortSignal }): EngineCall {
+    return {
+      ...signalOf(options),
+      alone: async (work) => {
+        const turn = await this.#queue.take(signalOf(options));
+        try {
+          return await work();
+        } finally {
+          turn.release();
+        }
+      },
+    };
   }
 
   #warnIfEmpty(streams: readonly StreamName[], shapes: RowShapes): void {
@@ -366,6 +422,14 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 }
+
+/** What a stream holds once it is read. */
+interface BegunStream {
+  reader: StreamReader | null;
+}
+
+/** A stream that nobody has any more can not be left by anybody: the garbage collector does it. */
+const droppedStreams = new FinalizationRegistry<BegunStream>(({ reader }) => void reader?.leave());
 
 /** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
 function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {

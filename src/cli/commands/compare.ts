@@ -84,6 +84,9 @@ const captureModel = (
   flags: CompareFlags,
   context: CommandContext,
 ) =>
-  withModel(model, loadOptionsOf(flagsOfItsEngine(flags, model), model), context, (llm) =>
-    captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
+  withModel(
+    model,
+    loadOptionsOf(flagsOfItsEngine(flags, model, context.engines), model, context.engines),
+    context,
+    (llm) => captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
   );

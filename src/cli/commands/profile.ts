@@ -54,7 +54,7 @@ async function run(
 ): Promise<Profile> {
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   const { maxTokens = 0 } = flags;
-  return withModel(model, loadOptionsOf(flags, model), context, async (llm) => {
+  return withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
     const results = await watched(context, (watch) =>
       llm.capture(prompts, { maxTokens, ...watch, into: profileReducer() }),
     );

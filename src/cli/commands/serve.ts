@@ -69,7 +69,7 @@ export async function serve(
 }
 
 const load = (reference: string, flags: ServeFlags, context: CommandContext) =>
-  loadWithProgress(reference, loadOptionsOf(flags, reference), context);
+  loadWithProgress(reference, loadOptionsOf(flags, reference, context.engines), context);
 
 const isFolder = (reference: string) =>
   statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false;

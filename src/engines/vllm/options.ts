@@ -1,5 +1,4 @@
 import { TASKS, type TaskOptions, taskFields } from "../../core/embedding.ts";
-
 import { RequestError } from "../../core/errors.ts";
 import { nearMiss } from "../../core/near-miss.ts";
 import {

@@ -45,4 +45,5 @@ const STATUS: Partial<Record<MoescopeError["code"], number>> = {
   CAPTURE_INVALID: 422,
   STORAGE_FAILED: 507,
   ENGINE_CLOSED: 503,
+  ENGINE_BUSY: 503,
 };

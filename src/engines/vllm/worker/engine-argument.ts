@@ -1,4 +1,4 @@
-import { UsageError } from "../usage-error.ts";
+import { RequestError } from "../../../core/errors.ts";
 
 /**
  * `maxNumSeqs=64`, `max-num-seqs=64`: an engine argument of vLLM's with its value, which is JSON where it can be read
@@ -7,7 +7,10 @@ import { UsageError } from "../usage-error.ts";
 export function parseEngineArgument(text: string): readonly [name: string, value: unknown] {
   const [, name, value] = /^([a-z][A-Za-z0-9_-]*)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined)
-    throw new UsageError(`"${text}" is no engine argument; write a name and a value, as in maxNumSeqs=64`);
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `"${text}" is no engine argument; write a name and a value, as in maxNumSeqs=64`,
+    );
   return [name.replace(/[-_]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()), parse(value)];
 }
 
