@@ -97,7 +97,7 @@ test("options reach the model and the capture", async () => {
       kvType: "q8_0",
       threads: 2,
       flashAttention: false,
-      isolate: "process",
+      isolate: "thread",
     },
   ]);
   const report = JSON.parse(stdout);
