@@ -5,9 +5,9 @@ import { layerChunk } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
 import { type Divergence, divergence } from "../statistics/logit-divergence.ts";
-import type { PairedDifferences } from "../statistics/randomization/sign-flip-test.ts";
 import { sharedExperts } from "./agreement.ts";
 import { type Alignment, pairChunks } from "./alignment.ts";
+import type { PairedDifferences } from "./shift-test.ts";
 
 /** What one layer's routing of the paired rows adds up to. */
 export interface LayerSums {
@@ -97,6 +97,7 @@ class SampleDifferences {
   readonly #offsets = [0];
   readonly #columns: number[] = [];
   readonly #values: number[] = [];
+  readonly #rows: number[] = [];
   #sample = -1;
 
   constructor(experts: number) {
@@ -105,10 +106,14 @@ class SampleDifferences {
     this.#current = new Int32Array(experts);
   }
 
+  /** A row of the sample. */
   enter(sample: number): void {
-    if (sample === this.#sample) return;
-    this.#close();
-    this.#sample = sample;
+    if (sample !== this.#sample) {
+      this.#close();
+      this.#sample = sample;
+      this.#rows.push(0);
+    }
+    this.#rows[this.#rows.length - 1]!++;
   }
 
   add(expertA: number, expertB: number): void {
@@ -121,21 +126,22 @@ class SampleDifferences {
   finish(): PairedDifferences {
     this.#close();
     return {
+      rows: Float64Array.from(this.#rows),
       offsets: Uint32Array.from(this.#offsets),
       columns: Uint16Array.from(this.#columns),
       values: Int32Array.from(this.#values),
     };
   }
 
-  /** A sample that uses every expert as often on both sides has nothing to swap and is no unit. */
+  /** A sample that uses every expert as often on both sides has no entries, and is a unit as in other layers. */
   #close(): void {
-    const before = this.#columns.length;
+    if (this.#sample < 0) return;
     this.#current.forEach((value, expert) => {
       if (value === 0) return;
       this.#columns.push(expert);
       this.#values.push(value);
     });
-    if (this.#columns.length > before) this.#offsets.push(this.#columns.length);
+    this.#offsets.push(this.#columns.length);
     this.#current.fill(0);
   }
 }

@@ -63,8 +63,8 @@ interface Described<N extends string, R> {
 export interface ScanSettings {
   /** Of labels between samples. */
   readonly permutations: number;
-  /** Of groups within samples; see `testRotations`. */
-  readonly rotations: number;
+  /** Of texts, for tests within them; see `signFlips`. */
+  readonly flips: number;
   readonly seed: number;
   /** Samples that are told token by token. */
   readonly texts: number;
