@@ -25,6 +25,7 @@ import { labelCounter } from "../../src/analysis/statistics/randomization/label-
 import { correctedTogether } from "../../src/analysis/statistics/randomization/max-t.ts";
 import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
 import { studentQuantile } from "../../src/analysis/statistics/student.ts";
+import { tableInformation } from "../../src/analysis/statistics/table-information.ts";
 import { error, reference } from "./reference.ts";
 
 describe("clusters", () => {
@@ -138,6 +139,51 @@ describe("groups within texts", () => {
     const ids = groups.map((of, i) => (of === 1 ? 3 : i % 3));
     const { shares } = tested(rows, ids, groups, 4, 999);
     expect(correctedTogether([shares])[0]![4 + 3]).toBe(0.001);
+  });
+});
+
+describe("information of a table", () => {
+  const tableOf = (experts: number, a: readonly number[], b: readonly number[]) => {
+    const table = new Uint32Array(experts * experts);
+    a.forEach((of, row) => {
+      table[of * experts + b[row]!]!++;
+    });
+    return tableInformation(table, experts);
+  };
+
+  test.each(reference.tables)("is scikit-learn's where its expectation is exact: $experts experts", (of) => {
+    const { information, entropy } = tableOf(of.experts, of.a, of.b);
+    expect(entropy).toBeCloseTo(Math.min(Math.log2(of.experts), of.entropy), 9);
+    if (of.information === null) expect(information).toBeNull();
+    else expect(Math.abs(information! - of.information)).toBeLessThan(0.05);
+  });
+
+  test("comes within a tenth of what was planted, or says that rows are too few", () => {
+    const random = seededRandom(5);
+    for (const [experts, rows] of [
+      [16, 128],
+      [64, 1000],
+      [128, 2000],
+      [128, 500],
+      [256, 8000],
+    ] as const)
+      for (const keep of [0, 0.5, 0.9]) {
+        const draw = () => Math.floor(random() * experts);
+        const a = Array.from({ length: rows }, draw);
+        const b = a.map((of) => (random() < keep ? (of * 7 + 3) % experts : draw()));
+        const same = keep + (1 - keep) / experts;
+        const other = (1 - keep) / experts;
+        const truth =
+          same * Math.log2(same * experts) +
+          (keep < 1 ? (experts - 1) * other * Math.log2(other * experts) : 0);
+        const { information } = tableOf(experts, a, b);
+        if (rows < experts * 8 && experts > 16) expect(information).toBeNull();
+        // 128 rows are one draw of what the tenth is the mean of.
+        else
+          expect(Math.abs(information! - truth)).toBeLessThan(
+            0.1 * Math.max(truth, 0.2 * Math.log2(experts)) + (rows === 128 ? 0.4 : 0.05),
+          );
+      }
   });
 });
 

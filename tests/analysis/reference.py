@@ -19,6 +19,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import mutual_info_score, silhouette_score
+from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -450,6 +451,33 @@ def flip_case():
     }
 
 
+def adjusted_information(a, b):
+    """Mutual information adjusted by scikit-learn's exact expectation, of Chao and Shen's entropy of b; bits."""
+    table = contingency_matrix(a, b)
+    n = len(a)
+    chance = expected_mutual_information(table, n) / math.log(2)
+    counts = np.bincount(b)
+    counts = counts[counts > 0]
+    p = (1 - min(n - 1, (counts == 1).sum()) / n) * counts / n
+    entropy = -np.sum(p * np.log2(p) / (1 - (1 - p) ** n))
+    seen = stats.entropy(counts, base=2)
+    return {
+        "information": (information(a, b) - chance) / (seen - chance) * entropy if chance <= seen / 2 else None,
+        "entropy": entropy,
+    }
+
+
+def table_cases():
+    """Best experts of two layers: the second is that of the first, renamed, or any. Of the last there are too few rows."""
+    own = np.random.default_rng(15)
+    cases = []
+    for experts, n, keep in [(16, 300, 0.5), (16, 4000, 0.9), (64, 2000, 0.5), (64, 900, 0), (64, 150, 0.5)]:
+        a = own.integers(experts, size=n)
+        b = np.where(own.random(n) < keep, own.permutation(experts)[a], own.integers(experts, size=n))
+        cases.append({"experts": experts, "a": a, "b": b, **adjusted_information(a, b)})
+    return cases
+
+
 def analysis_case():
     """Twelve samples through layers 1 and 2 of a model of 8 experts, top-2, that have something to find."""
     experts, k, width, types = 8, 2, 5, 9
@@ -535,16 +563,13 @@ def analysis_case():
         return found
 
     def flow(a, b):
-        best = information(ids[a][:, 0], ids[b][:, 0])
-        seen = [len(np.unique(x[:, 0])) for x in (ids[a], ids[b])]
         together = used[a].T @ used[b]
         expected = np.outer(used[a].sum(0), used[b].sum(0)) / rows
         with np.errstate(divide="ignore", invalid="ignore"):
             lift = together / expected
             probability = together / used[a].sum(0)[:, None]
         return {
-            "information": best - (seen[0] - 1) * (seen[1] - 1) / (2 * math.log(2) * rows),
-            "entropy": stats.entropy(np.bincount(ids[b][:, 0]), base=2),
+            **adjusted_information(ids[a][:, 0], ids[b][:, 0]),
             "counts": together,
             "lift": lift,
             "probability": probability,
@@ -595,6 +620,7 @@ reference = {
     "clusters": clusters_case(),
     "ridge": ridge_case(),
     "flips": flip_case(),
+    "tables": table_cases(),
     "analysis": analysis_case(),
 }
 json.dump(plain(reference), sys.stdout, separators=(",", ":"))

@@ -93,6 +93,7 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     silhouettes: number[];
   };
   ridge: { x: number[][]; y: number[]; fitted: number; predicted: number[] };
+  tables: { experts: number; a: number[]; b: number[]; information: number | null; entropy: number }[];
   flips: {
     sample: number[];
     group: number[];
