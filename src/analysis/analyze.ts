@@ -20,7 +20,7 @@ export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
   readonly labels?: readonly string[];
   /**
    * Random permutations of labels. Default 1999: p-values down to 0.0005, and as q is corrected by the greatest of all
-   * statistics it reaches as far in models of any size. Tests within texts make no more than 999.
+   * statistics it reaches as far in models of any size. Tests within texts make no more than 499.
    */
   readonly permutations?: number;
   /** Same seed, same numbers. Default 0. */
@@ -42,7 +42,7 @@ export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
 export type AnalyzeProgress = ScanProgress;
 
 /** Each sums up more numbers than a permutation of labels. */
-const MAX_FLIPS = 999;
+const MAX_FLIPS = 499;
 /** Below this many rows times layers a thread costs more to start than it saves: a second's work or two. */
 const WORTH_THREADS: Record<Cost, number> = { count: 2_000_000, test: 100_000, read: 100_000 };
 
