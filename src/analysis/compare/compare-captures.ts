@@ -45,7 +45,7 @@ export interface LayerComparison {
   readonly exact: number;
   /** Mean of |A ∩ B| / topK. */
   readonly overlap: number;
-  /** Part of the rows with the same best expert: that of most weight, the first where weights were not captured. */
+  /** Part of the rows with the same best expert: that of most weight; without weights, of the greatest logit. */
   readonly top1: number;
   /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
   readonly kl: number | null;

@@ -1,6 +1,5 @@
 import type { ModelInfo } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
-import { firstExpert, heaviestExpert } from "../rows/best-expert.ts";
 import { layerChunk } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -15,7 +14,7 @@ export interface LayerSums {
   readonly exact: number;
   /** Experts that pairs have in common, over all pairs. */
   readonly shared: number;
-  /** Pairs with the same best expert: that of most weight, the first where weights are not known. */
+  /** Pairs with the same best expert: see `withBestFirst`. */
   readonly top1: number;
   /** Sums of the divergences in nats; `null` unless both captures have the layer's logits. */
   readonly divergence: Divergence | null;
@@ -54,7 +53,7 @@ export function compareLayer(
     const chunkA = layerChunk(a.reader, a.model, a.columns, layer, ...spanA);
     const chunkB = layerChunk(b.reader, b.model, b.columns, layer, ...spanB);
     const [idsA, idsB] = [chunkA.ids, chunkB.ids];
-    const [weightsA, weightsB] = [chunkA.weights, chunkB.weights];
+    const [bestA, bestB] = [chunkA.bestFirst, chunkB.bestFirst];
     const logitsA = withLogits ? chunkA.logits!.data : null;
     const logitsB = withLogits ? chunkB.logits!.data : null;
     for (let i = from; i < to; i++) {
@@ -68,10 +67,7 @@ export function compareLayer(
       }
       shared += common;
       if (common === topK) exact++;
-      const weighted = weightsA && weightsB;
-      const bestA = weighted ? heaviestExpert(idsA, weightsA, rowA, topK) : firstExpert(idsA, rowA, topK);
-      const bestB = weighted ? heaviestExpert(idsB, weightsB, rowB, topK) : firstExpert(idsB, rowB, topK);
-      if (bestA === bestB) top1++;
+      if (bestA[rowA * topK] === bestB[rowB * topK]) top1++;
       usage.enter(a.columns.sample[alignment.a[i]!]!);
       for (let k = 0; k < topK; k++) usage.add(idsA[rowA * topK + k]!, idsB[rowB * topK + k]!);
       visit(i, common, pair.js);

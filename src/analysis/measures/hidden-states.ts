@@ -1,5 +1,4 @@
 import { schema } from "../../core/schema.ts";
-import { firstExpert } from "../rows/best-expert.ts";
 import { type SampleSpan, sampleSpans, someSpans } from "../rows/sample-spans.ts";
 import { addSpanIds, type SpanIds, startSpanIds } from "../rows/span-ids.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -54,12 +53,12 @@ const states: Tally<SpanIds, Ahead, HiddenStates> = {
     const probe = new ProbeFit(width, of.experts, of.settings.seed);
     forEach(fitted, (state, ids, row) => {
       centroids.add(state, ids);
-      probe.fitOn(state, firstExpert(ids, 0, 1), tokenId[row]!);
+      probe.fitOn(state, ids[0]!, tokenId[row]!);
     });
     const test = probe.fit();
     forEach(tested, (state, ids, row, text) => {
       centroids.add(state, ids);
-      test.add(state, firstExpert(ids, 0, 1), tokenId[row]!, text);
+      test.add(state, ids[0]!, tokenId[row]!, text);
     });
     return { stateOf, probe: test.result(), ...centroids.result() };
   },

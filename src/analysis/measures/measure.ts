@@ -185,7 +185,7 @@ export interface GroupRows extends RowLabels {
   readonly rows: number;
   /** Ids in a row: 1 where the measure keeps the best. */
   readonly perRow: number;
-  /** By layer of the group the ids of these rows, `[rows, perRow]`. */
+  /** By layer of the group the ids of these rows, `[rows, perRow]`, the best in front. */
   readonly experts: readonly (Uint8Array | Uint16Array)[];
 }
 
