@@ -24,6 +24,9 @@ export interface UnderusedExpert {
   readonly significant: boolean;
 }
 
+/** With fewer, what is called underused too often is not: see docs/analysis.md, calibration. */
+export const LEAST_TEXTS = 30;
+
 const read = optionsReader<UnderusedOptions>("underusedExperts", {
   threshold: number("above 0", (value) => value > 0),
   confidence: number("between 0 and 1", (value) => value > 0 && value < 1),
@@ -33,8 +36,8 @@ const read = optionsReader<UnderusedOptions>("underusedExperts", {
  * The experts of a layer that serve less than `threshold` times their fair share, least used first. Experts with
  * `count` 0 are dead: nothing chose them.
  *
- * Intervals take a text as one observation, because its tokens resemble each other. With few texts none is
- * significant: an expert that n texts did not use may serve a few percent of what others would ask.
+ * Intervals take a text as one observation, because its tokens resemble each other. With fewer than 30 texts none is
+ * significant, and an expert that n texts did not use may still serve a few percent of what others would ask.
  *
  * @throws RequestError `INVALID_ARGUMENT` for an unknown option or one out of range.
  * @example
@@ -49,9 +52,10 @@ export function underusedExperts(
   if (rows === 0) return [];
   const choices = counts.reduce((sum, count) => sum + count, 0);
   const limit = (threshold * choices) / rows / counts.length;
+  const sure = spread !== null && spread.texts >= LEAST_TEXTS;
   return Array.from(counts, (count, expert) => {
     const interval = spread ? shareInterval(count, rows, spread, expert, confidence) : ([0, 1] as const);
-    return { expert, count, share: count / rows, interval, significant: interval[1] < limit };
+    return { expert, count, share: count / rows, interval, significant: sure && interval[1] < limit };
   })
     .filter(({ share }) => share < limit)
     .sort((a, b) => a.count - b.count || a.expert - b.expert);

@@ -1,4 +1,5 @@
 import type { ExpertLoad } from "../../../analysis/measures/usage.ts";
+import { LEAST_TEXTS } from "../../../analysis/underused-experts.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, percent, plural, times } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
@@ -39,7 +40,9 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
     dim(
       depth,
       `  ${plural(found.length, "expert")}, ${dead} never used` +
-        (sure < found.length ? `; ${found.length - sure} unsure: too few texts` : "") +
+        (sure < found.length
+          ? `; ${found.length - sure} unsure: too few texts (${LEAST_TEXTS} are the least)`
+          : "") +
         (rest > 0 ? `; ${rest} not listed` : ""),
     ),
   ];
