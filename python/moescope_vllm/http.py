@@ -19,6 +19,7 @@ from .beat import last_beat
 from .collector import Collector, RowsReady
 from .errors import CaptureError, wire
 from .introduction import introduction
+from .layout import missing_here
 from .plan import check_plan, parse_plan, whole
 from .rows_file import read_token_ids
 from .settings import settings, sweep
@@ -56,6 +57,9 @@ class Server:
     async def info(self) -> dict[str, Any]:
         """Raises ENGINE_INCOMPATIBLE when nothing can be captured here."""
         if self._info is None:
+            missing = missing_here(served=True)
+            if missing:
+                raise CaptureError("ENGINE_INCOMPATIBLE", f"this vLLM's server is laid out in an unknown way: no {', '.join(missing)}")
             tokenizer = self.engine.get_tokenizer()
             self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
@@ -81,7 +85,8 @@ async def create(server: Server, request: Request) -> Response:
         plan = parse_plan(body["plan"], samples)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CaptureError("INVALID_ARGUMENT", f"not a capture: {type(error).__name__}: {error}") from error
-    check_plan(plan, (await server.info())["streams"])
+    known = await server.info()
+    check_plan(plan, known["streams"], known["refused"])
     shelved = server.shelf.create(plan, proof)
     return JSONResponse({"key": shelved.key, "local": shelved.local})
 

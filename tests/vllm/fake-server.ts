@@ -70,7 +70,7 @@ export class FakeServer {
     const {
       apiKey,
       plugin = true,
-      protocol = 1,
+      protocol = 2,
       folder = "/nowhere",
       presumptuous,
       answers,
@@ -156,7 +156,7 @@ export class FakeServer {
       if (ending === "nonsense") line({ type: "song" });
       if (ending === "error")
         line({ type: "error", error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" } });
-      line({ type: "ended", sample, rows: tokens.length, tokens: tokens.length });
+      line({ type: "ended", sample, rows: tokens.length, tokens: tokens.length, how: "complete" });
     }
     line({ type: "end" });
     response.end();
@@ -196,6 +196,9 @@ const info = (protocol: number) => ({
     },
   },
   contextSize: 512,
+  task: "generate",
+  causal: true,
+  embedding: null,
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
   chatTemplate: null,
   specialTokens: { bos: "", eos: "" },

@@ -135,7 +135,7 @@ describe("a vllm serve with the plugin", () => {
         "PYTHONPATH=$(npx moescope plugin-path) VLLM_PLUGINS=moescope vllm serve",
       ),
     });
-    const newer = await serving({ protocol: 2 });
+    const newer = await serving({ protocol: 3 });
     await expect(load(newer.url)).rejects.toMatchObject({
       code: "ENGINE_INCOMPATIBLE",
       message: expect.stringContaining("protocol: speaks another version of the protocol"),

@@ -3,9 +3,8 @@
  *
  *     npm run calibrate -- [data sets a condition, default 200]
  *
- * Prints a table for each, which docs/analysis.md shows, and keeps all numbers in bench/results/calibration.json.
+ * Prints a table for each; docs/analysis.md has the outcome.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { flowOf } from "./flows.ts";
 import { coverageOf } from "./intervals.ts";
 import { LENGTHS, levelOf, powerOf } from "./labels.ts";
@@ -128,11 +127,4 @@ table(
     planted: figure(truth, 2),
     found: mean === null ? "too few rows" : figure(mean, 2),
   })),
-);
-
-const folder = new URL("../../bench/results/", import.meta.url);
-mkdirSync(folder, { recursive: true });
-writeFileSync(
-  new URL("calibration.json", folder),
-  `${JSON.stringify({ runs, levels, powers, coverages, drifts, flows }, null, 1)}\n`,
 );

@@ -42,13 +42,4 @@ export function addSpanIds(
 }
 
 /** Rows of all spans together. */
-export const spanRows = ({ offsets }: Pick<SpanIds, "offsets">): number => offsets.at(-1)!;
-
-/** A column's values in the rows of the spans. */
-export function inSpans(column: Uint8Array, spans: readonly SampleSpan[], offsets: Uint32Array): Uint8Array {
-  const out = new Uint8Array(offsets.at(-1)!);
-  spans.forEach(({ from, to }, i) => {
-    out.set(column.subarray(from, to), offsets[i]!);
-  });
-  return out;
-}
+const spanRows = ({ offsets }: Pick<SpanIds, "offsets">): number => offsets.at(-1)!;

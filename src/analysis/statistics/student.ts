@@ -48,7 +48,7 @@ function quantile(cumulative: (t: number) => number, p: number): number {
  *
  * Source: its continued fraction (Abramowitz and Stegun 26.5.8), summed by Lentz's method.
  */
-export function incompleteBeta(x: number, a: number, b: number): number {
+function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
   const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x));
@@ -84,7 +84,7 @@ const LANCZOS = [
 ];
 
 /** ln of the gamma function for x above 0, to about 14 digits (Lanczos' approximation, g = 7). */
-export function logGamma(x: number): number {
+function logGamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
   const at = x - 1;
   const sum = LANCZOS.reduce((total, value, i) => (i === 0 ? value : total + value / (at + i)), 0);

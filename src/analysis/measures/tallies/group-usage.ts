@@ -114,7 +114,7 @@ export function groupUsages(layers: readonly (TestedUsage | null)[]): (GroupUsag
 }
 
 /** Values in pieces of the given lengths. */
-export function chunked(values: Float64Array, lengths: readonly number[]): number[][] {
+function chunked(values: Float64Array, lengths: readonly number[]): number[][] {
   let at = 0;
   return lengths.map((length) => {
     at += length;

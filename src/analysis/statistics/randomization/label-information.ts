@@ -15,7 +15,7 @@ export interface LabelInformation {
   readonly experts: Informed<Float64Array>;
 }
 
-export interface Informed<T> {
+interface Informed<T> {
   readonly observed: T;
   readonly chance: T;
 }
