@@ -56,7 +56,8 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
     expect(found.layers[0]!.usage.experts[3]).toMatchObject({
       state: "dead",
       count: 0,
-      significant: true,
+      // Fewer than 30 texts do not suffice to say so of others.
+      significant: false,
     });
   });
 
