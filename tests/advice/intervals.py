@@ -21,11 +21,14 @@ inside = np.clip(share, 0, 1)
 # As many independent observations as the samples are worth, for Wilson's interval; unused: a sample is one.
 with np.errstate(divide="ignore", invalid="ignore"):
     worth = np.where(
-        (inside > 0) & (variance > 0), np.minimum(totals.sum(), inside * (1 - inside) / variance), n
+        (inside > 0) & (inside < 1) & (variance > 0), np.minimum(totals.sum(), inside * (1 - inside) / variance), n
     )
 z = norm.ppf(0.975)
 worth = worth * (z / t.ppf(0.975, n - 1)) ** 2
 middle = (inside + z * z / (2 * worth)) / (1 + z * z / worth)
 half = z / (1 + z * z / worth) * np.sqrt(inside * (1 - inside) / worth + z * z / (4 * worth**2))
 low = np.where(inside > 0, middle - half, 0)
-print(json.dumps({"share": share.tolist(), "low": low.tolist(), "high": (middle + half).tolist()}))
+high = middle + half
+if totals.sum() <= 0:
+    low, high = np.zeros(experts), np.ones(experts)
+print(json.dumps({"share": share.tolist(), "low": low.tolist(), "high": high.tolist()}))

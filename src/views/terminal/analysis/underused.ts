@@ -1,5 +1,4 @@
 import type { ExpertLoad } from "../../../analysis/measures/usage.ts";
-import { LEAST_TEXTS } from "../../../analysis/underused-experts.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, percent, plural, times } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
@@ -40,9 +39,7 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
     dim(
       depth,
       `  ${plural(found.length, "expert")}, ${dead} never used` +
-        (sure < found.length
-          ? `; ${found.length - sure} unsure: too few texts (${LEAST_TEXTS} are the least)`
-          : "") +
+        (sure < found.length ? `; ${found.length - sure} unsure: too few texts` : "") +
         (rest > 0 ? `; ${rest} not listed` : ""),
     ),
   ];
