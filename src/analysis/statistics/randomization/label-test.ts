@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import { cachedQuantile } from "../student.ts";
 import { LabelOrder } from "./label-order.ts";
 import type { MatchedUnits } from "./matched-units.ts";
@@ -168,7 +169,7 @@ class LabelSums {
     this.#n = new Float64Array(labels);
     this.#nn = new Float64Array(labels);
     for (const of of label) this.#units[of]!++;
-    this.#largest = this.#units.indexOf(Math.max(...this.#units));
+    this.#largest = this.#units.indexOf(largest(this.#units));
   }
 
   /** Take the labels as they are now. */

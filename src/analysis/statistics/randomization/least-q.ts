@@ -1,3 +1,5 @@
+import { smallest } from "../../../core/extremes.ts";
+
 /** What counts as a finding. */
 const ALPHA = 0.05;
 
@@ -12,7 +14,7 @@ export function leastLabelQ(units: readonly number[], permutations: number): num
   const each = units
     .filter((n) => n > 1 && all - n > 1)
     .map((n) => units.filter((other) => other === n).length / choose(all, n));
-  return each.length === 0 ? 1 : Math.min(1, Math.max(1 / (permutations + 1), Math.min(...each)));
+  return each.length === 0 ? 1 : Math.min(1, Math.max(1 / (permutations + 1), smallest(each)));
 }
 
 /** The fewest units a label, the same for all labels, with which a label can be a finding. */
