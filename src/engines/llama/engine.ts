@@ -10,7 +10,7 @@ import { Inbox } from "../inbox.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import type { HostChannel } from "./host/channel.ts";
 import type { HostEnd } from "./host/host-end.ts";
-import { crashed, fromWire, killAfter, startingHost } from "./host/load-host.ts";
+import { crashed, fromWire, killAfter, type StartingHost, startingHost } from "./host/load-host.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./host/protocol.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./model/gguf.ts";
 import { templatesOf } from "./model/gguf-templates.ts";
@@ -100,17 +100,17 @@ export class LlamaEngine implements Engine {
   /**
    * Load a GGUF file (or the first part of a split one).
    *
+   * @param from where the model came from, and a host that was started for it: nothing else will use that.
    * @throws ModelError, EngineError, RequestError; the signal's reason on abort.
    */
   static async load(
     path: string,
     options: LlamaOptions = {},
-    { source = path, signal }: { source?: string; signal?: AbortSignal } = {},
+    from: { source?: string; signal?: AbortSignal; host?: StartingHost } = {},
   ): Promise<LlamaEngine> {
-    signal?.throwIfAborted();
-    // It starts while the header is read.
-    const host = startingHost(isolationOf(options));
+    const { source = path, signal, host = startingHost(isolationOf(options)) } = from;
     try {
+      signal?.throwIfAborted();
       const header = await readHeader(path);
       const model = modelInfo(header, source);
       const loading = hostOptions(header, model, options);

@@ -44,11 +44,22 @@ export const llamaEntry: EngineEntry<LlamaLoadOptions> = {
   flags: LLAMA_FLAGS,
 
   async load(reference, { engine: _, signal, onProgress, ...options }) {
-    const { resolveModel, warnOfNotes } = await import("../../sources/resolve.ts");
-    const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
-    warnOfNotes(notes);
-    const { LlamaEngine } = await import("./engine.ts");
-    return LlamaEngine.load(path, options, { source, ...(signal && { signal }) });
+    const [{ isolationOf }, { startingHost }] = await Promise.all([
+      import("./options.ts"),
+      import("./host/load-host.ts"),
+    ]);
+    // A process takes as long to start as what is imported and read here meanwhile.
+    const host = startingHost(isolationOf(options));
+    try {
+      const { resolveModel, warnOfNotes } = await import("../../sources/resolve.ts");
+      const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
+      warnOfNotes(notes);
+      const { LlamaEngine } = await import("./engine.ts");
+      return await LlamaEngine.load(path, options, { source, host, ...(signal && { signal }) });
+    } catch (error) {
+      host.discard();
+      throw error;
+    }
   },
 
   loading: "Loading the model",
