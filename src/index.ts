@@ -100,6 +100,7 @@ export {
   underusedExperts,
 } from "./analysis/underused-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
+export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";
 export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";
@@ -124,6 +125,8 @@ export type { Phase, RowBatch, RowLabels } from "./core/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./core/sink.ts";
 export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./core/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./core/tensor.ts";
+export type { LoadOptions } from "./engines/index.ts";
+export type { LlamaLoadOptions } from "./engines/llama/entry.ts";
 export type { ModelFile } from "./engines/llama/model/gguf.ts";
 export type { PromptFacts } from "./engines/llama/model/prompt-facts.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/native/gpu.ts";
@@ -131,7 +134,9 @@ export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/run/placement.ts";
 export type { Strategy } from "./engines/llama/tap/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
+export type { ServerLoadOptions } from "./engines/vllm/server/entry.ts";
 export type { ServerOptions } from "./engines/vllm/server/server-engine.ts";
+export type { VllmLoadOptions } from "./engines/vllm/worker/entry.ts";
 export { type ExpertLoadTable, expertLoad } from "./export/expert-load.ts";
 export { exportCapture } from "./export/export-capture.ts";
 export { EXPORT_FORMATS, type ExportFormat } from "./export/formats.ts";
@@ -146,25 +151,14 @@ export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export type { GenerateOptions } from "./run/generate-options.ts";
-export type {
-  CaptureOptions,
-  LanguageModel,
-  Progress,
-  RunOptions,
-  TokenEvent,
-} from "./run/language-model.ts";
-export {
-  inspectModel,
-  type LlamaLoadOptions,
-  type LoadOptions,
-  load,
-  type ReferenceOptions,
-  type ServerLoadOptions,
-  selectionBias,
-  type VllmLoadOptions,
-} from "./run/load.ts";
+export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
+export { inspectModel, load, selectionBias } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
+
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
+export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
+
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
+export type { ReferenceOptions } from "./sources/reference-options.ts";
 export type { DownloadProgress } from "./sources/resolved-model.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -13,7 +13,7 @@ import {
   whole,
 } from "../core/options.ts";
 import type { CacheType } from "../engines/llama/model/cache-size.ts";
-import type { ReferenceOptions } from "../run/load.ts";
+import type { ReferenceOptions } from "../sources/reference-options.ts";
 import { resolveModel } from "../sources/resolve.ts";
 import { type PlacementAdvice, placeExperts } from "./placement.ts";
 

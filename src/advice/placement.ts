@@ -1,4 +1,5 @@
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
+import { largest, smallest } from "../core/extremes.ts";
 import { EXPERTS } from "../engines/llama/model/expert-tensors.ts";
 import type { Footprint } from "../engines/llama/model/footprint.ts";
 import { hottestShare } from "./hottest-share.ts";
@@ -87,7 +88,7 @@ export function placeExperts(model: Footprint, usage: ExpertUsage, vram: number)
     lastLayers,
     bestFit: bestFit.trafficShare >= lastLayers.trafficShare + WORTH ? bestFit : null,
     sameSize: new Set(model.experts.values()).size === 1,
-    rows: Math.max(0, ...[...usage.layers.values()].map(({ rows }) => rows)),
+    rows: Math.max(0, largest([...usage.layers.values()].map(({ rows }) => rows))),
     singleExperts: hottestShare(usage, model.experts, experts),
   };
 }
@@ -118,10 +119,10 @@ function lastThatFit(
 function cpuLayers({ experts, rest }: Footprint, onGpu: readonly number[]): string[] {
   if (onGpu.length === experts.size) return [];
   if (onGpu.length === 0) return ["--cpu-moe"];
-  const first = Math.min(...onGpu);
+  const first = smallest(onGpu);
   // Up to the first layer on the GPU, of those before it the last that has experts.
   const below = [...experts.keys()].filter((layer) => layer < first);
-  return ["--n-cpu-moe", `${Math.min(rest.length, Math.max(...below) + 1)}`];
+  return ["--n-cpu-moe", `${Math.min(rest.length, largest(below) + 1)}`];
 }
 
 /** A pattern of the expert tensors of some layers, as `std::regex` and JavaScript understand it. */

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../core/errors.ts";
+import { smallest } from "../core/extremes.ts";
 import { abortSignal, callback, list, oneOf, optionsReader, text, whole } from "../core/options.ts";
 import { ANALYSIS_FORMAT, type CaptureAnalysis } from "./capture-analysis.ts";
 import type { Cost, Measure, ScanSettings } from "./measures/measure.ts";
@@ -101,7 +102,7 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
 }
 
 function threadsFor({ rows }: Capture, layers: readonly number[], measures: readonly Measure[]): number {
-  const worth = Math.min(...withSources(measures).map(({ cost }) => WORTH_THREADS[cost]));
+  const worth = smallest(withSources(measures).map(({ cost }) => WORTH_THREADS[cost]));
   return rows.length * layers.length < worth ? 1 : availableParallelism();
 }
 

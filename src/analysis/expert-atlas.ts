@@ -1,3 +1,4 @@
+import { largest } from "../core/extremes.ts";
 import type { CaptureAnalysis } from "./capture-analysis.ts";
 import type { GroupUsage } from "./measures/tallies/group-usage.ts";
 import { principalPlane } from "./statistics/linear/principal-plane.ts";
@@ -59,7 +60,7 @@ export function expertAtlas({
         dead.push({ layer: layer.layer, expert });
         continue;
       }
-      const group = mix.indexOf(Math.max(...mix));
+      const group = mix.indexOf(largest(mix));
       mixes.push(mix.map(Math.sqrt));
       found.push({
         layer: layer.layer,

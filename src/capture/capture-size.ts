@@ -1,7 +1,7 @@
 import { RequestError } from "../core/errors.ts";
-import { type Plan, sizesOf } from "../core/plan.ts";
+import { describedDims, type Plan } from "../core/plan.ts";
 import type { RunHeader, RunRequest } from "../core/sink.ts";
-import { type StreamName, streamSpec } from "../core/streams.ts";
+import type { StreamName } from "../core/streams.ts";
 
 /** At most so many rows and bytes a run brings: a sample may end before its `maxTokens`. */
 export interface CaptureSize {
@@ -37,10 +37,7 @@ export function captureSize(
   const product = (dims: readonly number[]) => dims.reduce((all, size) => all * size, 1);
   const parts = new Map<StreamName | "embeddings", number>(
     streams.map(({ name, layers, dims }) => {
-      const widths = layers.map((layer, i) => {
-        const sizes: Record<string, number> = sizesOf(model, layer);
-        return product(dims?.[i] ?? streamSpec(name).axes.map((axis) => sizes[axis] ?? 0));
-      });
+      const widths = layers.map((layer, i) => product(dims?.[i] ?? describedDims(model, name, layer)));
       return [name, rows * widths.reduce((sum, width) => sum + width, 0) * bytesOf(name)];
     }),
   );

@@ -1,6 +1,7 @@
 import type { EmbeddingInfo } from "../core/embedding.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, list, unchecked } from "../core/options.ts";
 import type { Finished } from "../core/request.ts";
 import { PHASES, type Phase } from "../core/rows.ts";
 import type { SampleInfo } from "../core/sink.ts";
@@ -20,6 +21,7 @@ export class Rows {
   readonly #tokenText: (tokenId: number) => string;
   readonly #samples: readonly SampleInfo[];
 
+  /** @internal */
   constructor(source: CaptureSource, from: number, to: number) {
     this.length = to - from;
     this.sample = source.labels.sample.subarray(from, to);
@@ -65,6 +67,7 @@ export class Capture {
   readonly #from: number;
   readonly #to: number;
 
+  /** @internal Captures come from `LanguageModel.capture` and `openCapture`. */
   constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
     this.#source = source;
     this.#from = from;
@@ -163,7 +166,7 @@ export class Capture {
    *
    * @throws RequestError `INVALID_ARGUMENT` when there is no such sample.
    */
-  sample(index: number): Capture {
+  sample(index: number): this {
     if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
       throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
     const column = this.#source.labels.sample;
@@ -171,7 +174,7 @@ export class Capture {
       this.#source,
       lowerBound(column, index, this.#from, this.#to),
       lowerBound(column, index + 1, this.#from, this.#to),
-    );
+    ) as this;
   }
 
   /**
@@ -179,15 +182,16 @@ export class Capture {
    *
    * @throws RequestError `INVALID_ARGUMENT` when one of them does not exist.
    */
-  only(samples: Iterable<number>): Capture {
-    const spans = [...new Set(samples)]
+  only(samples: Iterable<number>): this {
+    const chosen = argument("only", "the samples", samples, list<number>(unchecked));
+    const spans = [...new Set(chosen)]
       .sort((a, b) => a - b)
       .map((index) => {
         const { length } = this.sample(index).rows;
         const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
         return { sample: index, from, to: from + length };
       });
-    return new Capture(new SelectedSource(this.#source, spans));
+    return new Capture(new SelectedSource(this.#source, spans)) as this;
   }
 }
 

@@ -1,5 +1,8 @@
+import { RequestError } from "../core/errors.ts";
+import { ranges } from "../core/plan.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
-import { type Tensor, type TensorDataTypes, type TensorType, tensor } from "../core/tensor.ts";
+
+import { assertRows, type Tensor, type TensorDataTypes, type TensorType, tensor } from "../core/tensor.ts";
 import type { CaptureSource } from "./source.ts";
 
 /**
@@ -13,6 +16,7 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
   readonly #from: number;
   readonly #to: number;
 
+  /** @internal */
   constructor(source: CaptureSource, name: StreamName, layers: readonly number[], from: number, to: number) {
     this.#source = source;
     this.#name = name;
@@ -34,18 +38,38 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
     return this.rows(layer, 0, this.#to - this.#from);
   }
 
-  /** Sizes of the axes behind `rows` in a layer, without reading the layer: `[experts]`, `[heads, keys]`. */
+  /**
+   * Sizes of the axes behind `rows` in a layer, without reading the layer: `[experts]`, `[heads, keys]`.
+   *
+   * @throws RequestError `UNKNOWN_LAYER` for a layer that the map does not have.
+   */
   rowDims(layer: number): readonly number[] {
+    this.#assertLayer(layer);
     return this.#source.dims(this.#name, layer);
   }
 
-  /** Values of a row in a layer, without reading the layer: the product of {@link rowDims}. */
+  /**
+   * Values of a row in a layer, without reading the layer: the product of {@link rowDims}.
+   *
+   * @throws RequestError as {@link rowDims}.
+   */
   width(layer: number): number {
     return this.rowDims(layer).reduce((product, size) => product * size, 1);
   }
 
-  /** Rows `[from, to)` of a layer, counted from this map's first row: for captures that do not fit in memory. */
+  /**
+   * Rows `[from, to)` of a layer, counted from this map's first row: for captures that do not fit in memory.
+   *
+   * @throws RequestError `UNKNOWN_LAYER` for a layer that the map does not have, `INVALID_ARGUMENT` for rows that it does
+   * not have.
+   * @example
+   * const { routerLogits } = capture.sample(0);
+   * for (let row = 0; row < capture.sample(0).rows.length; row += 1000)
+   *   use(routerLogits.rows(5, row, Math.min(row + 1000, capture.sample(0).rows.length)));
+   */
   rows(layer: number, from: number, to: number): Tensor<T> {
+    this.#assertLayer(layer);
+    assertRows(from, to, this.#to - this.#from, this.#name);
     const first = this.#from + from;
     const data = this.#source.read(this.#name, layer, first, this.#from + to) as TensorDataTypes[T];
     return tensor(streamSpec(this.#name).type as T, [to - from, ...this.rowDims(layer)], data);
@@ -65,6 +89,15 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
 
   [Symbol.iterator](): MapIterator<[number, Tensor<T>]> {
     return this.entries();
+  }
+
+  #assertLayer(layer: number): void {
+    if (this.has(layer)) return;
+    throw new RequestError(
+      "UNKNOWN_LAYER",
+      `no layer ${layer} of ${this.#name} was captured; ` +
+        (this.size === 0 ? "there is none" : `there are ${ranges(this.#layers)}, counted from 0`),
+    );
   }
 
   forEach(callback: (value: Tensor<T>, layer: number, map: ReadonlyMap<number, Tensor<T>>) => void): void {

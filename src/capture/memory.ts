@@ -1,4 +1,5 @@
 import { availableMemory } from "../core/available-memory.ts";
+import { describedDims } from "../core/plan.ts";
 import type { Finished } from "../core/request.ts";
 import type { RowBatch, RowLabels } from "../core/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
@@ -89,7 +90,11 @@ class MemorySource implements CaptureSource {
 
   dims(stream: StreamName, layer: number): readonly number[] {
     const { layers, dims } = this.streams.find(({ name }) => name === stream)!;
-    return dims?.[layers.indexOf(layer)] ?? [this.#width(this.#values.get(stream)!.get(layer)!)];
+    const own = dims?.[layers.indexOf(layer)];
+    if (own) return own;
+    // No row tells how wide a row is.
+    if (this.labels.sample.length === 0) return describedDims(this.header.model, stream, layer);
+    return [this.#width(this.#values.get(stream)!.get(layer)!)];
   }
 
   #width(data: Data): number {

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { ENGINES } from "../engines/index.ts";
 import { run } from "./commands/run.ts";
 import { outputTo } from "./output.ts";
 
@@ -30,11 +31,10 @@ process.exitCode = await run(
     output: outputTo(process.stdout, process.stderr, process.env),
     stdin: process.stdin,
     signal: abort.signal,
+    engines: ENGINES,
     load: async (reference, options) => (await import("../run/load.ts")).load(reference, options),
     inspectModel: async (reference, options) =>
       (await import("../run/load.ts")).inspectModel(reference, options),
-    diagnose: async () => (await import("../engines/llama/diagnosis.ts")).diagnoseLlama(),
-    diagnoseVllm: async () => (await import("../engines/vllm/install/python.ts")).diagnoseVllm(),
   },
   process.stdout,
   process.stderr,

@@ -7,7 +7,7 @@ export interface Output {
   /** What stdout can show. */
   readonly terminal: Terminal;
   /** Lines of a result. */
-  print(...lines: string[]): void;
+  print(...lines: (string | readonly string[])[]): void;
   /** A remark that is no part of the result. */
   note(line: string): void;
   /** A line on stderr that tells how far long work is; nothing where stderr is no terminal. */
@@ -17,7 +17,13 @@ export interface Output {
 export function outputTo(stdout: WritableOutput, stderr: WritableOutput, env: NodeJS.ProcessEnv): Output {
   return {
     terminal: terminalOf(stdout, env),
-    print: (...lines) => void stdout.write(lines.map((line) => `${line}\n`).join("")),
+    print: (...lines) =>
+      void stdout.write(
+        lines
+          .flat()
+          .map((line) => `${line}\n`)
+          .join(""),
+      ),
     note: (line) => void stderr.write(`${line}\n`),
     progress: () => progressLine(stderr, terminalOf(stderr, env)),
   };

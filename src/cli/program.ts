@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { packageRoot, packageVersion } from "../core/package-root.ts";
+import { MODEL_FILE } from "../engines/llama/entry.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
 import type { CommandContext } from "./command.ts";
 import type { AnalyzeFlags } from "./commands/analyze.ts";
@@ -9,7 +10,6 @@ import type { CompareFlags } from "./commands/compare.ts";
 import type { PlaceFlags } from "./commands/place.ts";
 import type { ProfileFlags } from "./commands/profile.ts";
 import type { ServeFlags } from "./commands/serve.ts";
-import type { SetupFlags } from "./commands/setup.ts";
 import {
   ANALYZE_EXAMPLES,
   CAPTURE_EXAMPLES,
@@ -20,6 +20,7 @@ import {
   PROFILE_EXAMPLES,
   SERVE_EXAMPLES,
 } from "./examples.ts";
+import { engineFlags, modelOptions, optionOf } from "./options/load-flags.ts";
 import { append, value } from "./options/option-parser.ts";
 import {
   parseBytes,
@@ -30,13 +31,13 @@ import {
   parseStreamList,
   parseWhole,
 } from "./options/option-values.ts";
-import { MODEL, MODEL_FILE, modelOptions, promptOptions } from "./options/run-options.ts";
+import { modelHelp, promptOptions } from "./options/run-options.ts";
 import { CommandFailed } from "./usage-error.ts";
 
-/** What a resumed run takes from its folder. */
+/** What a resumed run takes from its folder, besides what engines store there. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared context kvType seed temperature " +
-  "topK topP minP stop flashAttention task pooling normalize"
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared seed temperature " +
+  "topK topP minP stop"
 ).split(" ");
 
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
@@ -95,18 +96,7 @@ export function program(context: CommandContext): Command {
       // The report has said why.
       if (!works) throw new CommandFailed();
     });
-  root
-    .command("setup")
-    .description("install the vLLM engine in an environment of its own")
-    .argument("<engine>", "vllm")
-    .option("--cpu", "the build for CPUs")
-    .option("--cuda", "the build for NVIDIA GPUs (default on Linux)")
-    .option("--dir <dir>", "where to (default: moescope's folder in your data folder)")
-    .option("--yes", "do not ask")
-    .option("--dry-run", "say what would be installed, and how large it is")
-    .action(async (engine: string, flags: SetupFlags) =>
-      (await import("./commands/setup.ts")).setup(engine, flags, context),
-    );
+  root.addCommand(setupCommand(context));
   root
     .command("plugin-path")
     .description("where vLLM finds the plugin: PYTHONPATH of a vllm serve")
@@ -114,8 +104,22 @@ export function program(context: CommandContext): Command {
   return root;
 }
 
+function setupCommand(context: CommandContext): Command {
+  const able = context.engines.filter(({ setup }) => setup !== undefined);
+  const names = able.map(({ name }) => name);
+  const command = new Command("setup")
+    .description(`install an engine in an environment of its own: ${names.join(", ")}`)
+    .argument("<engine>", names.join(" or "));
+  for (const flag of able.flatMap(({ setup }) => setup!.flags)) command.addOption(optionOf(flag));
+  return command
+    .option("--yes", "do not ask")
+    .option("--dry-run", "say what would be installed, and how large it is")
+    .action(async (engine, flags) => (await import("./commands/setup.ts")).setup(engine, flags, context));
+}
+
 function captureCommand(context: CommandContext): Command {
-  return runCommand("capture")
+  const stored = engineFlags(context.engines).filter((flag) => flag.stored);
+  return runCommand("capture", context)
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
@@ -132,7 +136,10 @@ function captureCommand(context: CommandContext): Command {
     )
     .option("--shared", "let other users read the folder, as the umask says (default: nobody)")
     .addOption(
-      new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts(SET_BY_THE_RUN),
+      new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts([
+        ...SET_BY_THE_RUN,
+        ...stored.map(({ name }) => name),
+      ]),
     )
     .option("--model <file>", "with --resume: where the model lies, if it has moved")
     .option("--json", "print one JSON document")
@@ -157,7 +164,7 @@ function captureCommand(context: CommandContext): Command {
 }
 
 function profileCommand(context: CommandContext): Command {
-  return runCommand("profile")
+  return runCommand("profile", context)
     .description("expert usage and routing entropy over a corpus, keeping counts and no rows")
     .option("--merge <files...>", "put profiles of several machines together instead of running")
     .option("--out <file>", "write the profile, for --merge")
@@ -169,14 +176,14 @@ function profileCommand(context: CommandContext): Command {
 }
 
 /** A command that loads a model and runs prompts, with the options of both. */
-function runCommand(name: string): Command {
-  const command = new Command(name).argument("[model]", MODEL).argument("[text...]", "prompts");
+function runCommand(name: string, { engines }: CommandContext): Command {
+  const command = new Command(name).argument("[model]", modelHelp(engines)).argument("[text...]", "prompts");
   promptOptions(command).option(
     "--max-tokens <n>",
     "tokens to generate after each prompt (default: 0)",
     value(parseWhole(0)),
   );
-  return modelOptions(command);
+  return modelOptions(command, engines);
 }
 
 function analyzeCommand(context: CommandContext): Command {
@@ -201,7 +208,7 @@ function compareCommand(context: CommandContext): Command {
     .argument("[text...]", "prompts, for models")
     .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
     .option("--json", "print one JSON document");
-  return modelOptions(promptOptions(command))
+  return modelOptions(promptOptions(command), context.engines)
     .addHelpText("after", COMPARE_EXAMPLES)
     .action(async (a: string, b: string | undefined, texts: string[], flags: CompareFlags) =>
       (await import("./commands/compare.ts")).compare(a, b, texts, flags, context),
@@ -216,8 +223,9 @@ function serveCommand(context: CommandContext): Command {
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--token <secret>", "ask everybody for it")
     .option("--allow-host <name>", "another name the server is reached under; may repeat", append)
+    .option("--no-record", "do not record what requests run")
     .option("--no-open", "do not open the browser");
-  return modelOptions(command)
+  return modelOptions(command, context.engines)
     .addHelpText("after", SERVE_EXAMPLES)
     .action(async (references: string[], flags: ServeFlags) =>
       (await import("./commands/serve.ts")).serve(references, flags, context),

@@ -2,11 +2,14 @@ import type { Capture } from "../capture/capture.ts";
 import { MemorySink } from "../capture/memory.ts";
 import { safeText } from "../core/safe-text.ts";
 import type { Sink } from "../core/sink.ts";
-import type { StartProgress } from "../engines/vllm/options.ts";
-import type { LanguageModel, RunOptions } from "../run/language-model.ts";
-import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
+import { chooseEngine } from "../engines/choose.ts";
+import type { LoadOptions } from "../engines/index.ts";
+import type { LanguageModel } from "../run/language-model.ts";
 import type { Prompt } from "../run/prompts/prompt-object.ts";
+import type { RunOptions } from "../run/run-options.ts";
+import type { ReferenceOptions } from "../sources/reference-options.ts";
 import type { DownloadProgress } from "../sources/resolved-model.ts";
+
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */
@@ -24,27 +27,23 @@ export async function withModel<R>(
   }
 }
 
-/** Load a model, with a progress line for what takes long: a download, or vLLM's start. */
+/** Load a model, with a progress line for what takes long: a download, or an engine's start. */
 export function loadWithProgress(
   reference: string,
   options: LoadOptions,
   context: CommandContext,
 ): Promise<LanguageModel> {
-  const { signal, output } = context;
-  if (!("engine" in options && options.engine === "vllm"))
-    return resolving(context, "Loading the model", (reach) =>
-      // A server has its model.
-      context.load(reference, isUrl(reference) ? { ...options, signal } : { ...options, ...reach }),
-    );
+  const { signal, output, engines } = context;
+  const entry = chooseEngine(engines, reference, options.engine as string | undefined);
   const progress = output.progress();
-  progress.update("Starting vLLM", 0, null);
-  const onStart = ({ text }: StartProgress) => progress.update(`vLLM: ${safeText(text)}`, 0, null);
+  progress.update(entry.loading, 0, null);
+  const watch = entry.watch?.(({ text, bytes }) =>
+    progress.update(safeText(text), bytes?.done ?? 0, bytes?.total ?? null, bytes && "bytes"),
+  );
   return context
-    .load(reference, { ...options, engine: "vllm", signal, onStart })
+    .load(reference, { ...options, ...watch, signal } as LoadOptions)
     .finally(() => progress.done());
 }
-
-const isUrl = (reference: string) => /^https?:\/\//i.test(reference);
 
 /** Do what may need a model's file from elsewhere first, with a progress line for that. */
 export async function resolving<R>(

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { dirname, join } from "node:path";
+import { smallest } from "./extremes.ts";
 
 /**
  * Bytes that this process can still take: what the machine has left, and what its control groups (a container's
@@ -9,7 +10,7 @@ import { dirname, join } from "node:path";
  * @param root where the system's files are; for tests.
  */
 export function availableMemory(root = "/", free = freemem()): number {
-  return Math.min(free, ...controlGroups(root).map((folder) => leftIn(folder)));
+  return Math.min(free, smallest(controlGroups(root).map((folder) => leftIn(folder))));
 }
 
 /** Folders of the control groups that limit this process's memory: its own and those around it. */

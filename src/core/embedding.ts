@@ -1,3 +1,5 @@
+import { type Fields, unchecked } from "./options.ts";
+
 /** What a model is loaded for: to write text, or to make one vector of each prompt. */
 export const TASKS = ["generate", "embed"] as const;
 export type Task = (typeof TASKS)[number];
@@ -35,6 +37,9 @@ export interface TaskOptions {
    */
   readonly normalize?: boolean;
 }
+
+/** The same, read strictly; engines know which of them a model takes. */
+export const taskFields: Fields<TaskOptions> = { task: unchecked, pooling: unchecked, normalize: unchecked };
 
 /** A vector scaled to the Euclidean length 1, as llama.cpp's tools do: sums in 64 bits; a vector of zeros stays one. */
 export function normalized(vector: Float32Array): Float32Array {

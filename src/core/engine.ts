@@ -31,12 +31,20 @@ export interface GraphTensor {
   readonly capturable: boolean;
 }
 
+/** What a call of an {@link Engine} may be given. */
+export interface EngineCall {
+  readonly signal?: AbortSignal;
+  /** Does work that no run may go on beside, as soon as none does. Absent: none does. */
+  readonly alone?: <R>(work: () => Promise<R>) => Promise<R>;
+}
+
 /**
  * What runs the model. It knows nothing of sinks or analysis: it takes tokenised requests and a plan, and yields
  * labelled rows.
  */
 export interface Engine {
-  readonly kind: "llama.cpp" | "vllm";
+  /** The engine's name in the registry, e.g. `llama.cpp`. */
+  readonly kind: string;
   /** Version of the engine's software, for the manifest. */
   readonly version: string;
   readonly model: ModelInfo;
@@ -78,12 +86,12 @@ export interface Engine {
    *
    * @throws RequestError `UNKNOWN_STREAM` for an activation that is not there or cannot be captured.
    */
-  rowShapes?(streams: readonly StreamName[], options?: { signal?: AbortSignal }): Promise<RowShapes>;
+  rowShapes?(streams: readonly StreamName[], call?: EngineCall): Promise<RowShapes>;
   /** The tensors of the model's computation that have a name. Absent: the engine cannot tell. */
-  tensors?(options?: { signal?: AbortSignal }): Promise<readonly GraphTensor[]>;
+  tensors?(call?: EngineCall): Promise<readonly GraphTensor[]>;
   /**
-   * Run the requests, several at a time, until all have ended. One run at a time per engine: a second one waits.
-   * Leaving the loop early or aborting the signal stops the engine within a fraction of a step.
+   * Run the requests, several at a time, until all have ended. Whoever calls it sees to it that the run before has
+   * ended (`RunQueue`). Leaving the loop early or aborting the signal stops the engine within a fraction of a step.
    */
   run(
     requests: readonly EngineRequest[],

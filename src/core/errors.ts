@@ -3,67 +3,140 @@
  * what was wrong, where, and what to do, and `retryable`: whether the same call may succeed later.
  */
 
-export type ErrorCode =
-  | "MODEL_NOT_FOUND"
-  | "MODEL_INVALID"
-  | "MODEL_UNSUPPORTED"
-  | "MODEL_DOWNLOAD_FAILED"
-  | "ENGINE_UNAVAILABLE"
-  | "ENGINE_INCOMPATIBLE"
-  | "ENGINE_FAILED"
-  | "ENGINE_CRASHED"
-  | "ENGINE_CLOSED"
-  | "CONTEXT_OVERFLOW"
-  | "OUT_OF_MEMORY"
-  | "UNKNOWN_STREAM"
-  | "UNKNOWN_LAYER"
-  | "INVALID_ARGUMENT"
-  | "CAPTURE_TOO_LARGE"
-  | "CAPTURE_INVALID"
-  | "CAPTURE_EXISTS"
-  | "CAPTURE_IN_USE"
-  | "STORAGE_FAILED";
+/** The codes, by the class of the errors that have them. */
+const CODES = {
+  ModelError: ["MODEL_NOT_FOUND", "MODEL_INVALID", "MODEL_UNSUPPORTED", "MODEL_DOWNLOAD_FAILED"],
+  EngineError: [
+    "ENGINE_UNAVAILABLE",
+    "ENGINE_INCOMPATIBLE",
+    "ENGINE_FAILED",
+    "ENGINE_CRASHED",
+    "ENGINE_CLOSED",
+    "ENGINE_BUSY",
+    "OUT_OF_MEMORY",
+  ],
+  RequestError: [
+    "CONTEXT_OVERFLOW",
+    "UNKNOWN_STREAM",
+    "UNKNOWN_LAYER",
+    "INVALID_ARGUMENT",
+    "CAPTURE_TOO_LARGE",
+  ],
+  CaptureError: ["CAPTURE_INVALID", "CAPTURE_EXISTS", "CAPTURE_IN_USE", "STORAGE_FAILED"],
+} as const;
 
-export class MoescopeError extends Error {
+type Codes = typeof CODES;
+type CodeOf<Class extends keyof Codes> = Codes[Class][number];
+
+/** What went wrong, to branch on; each belongs to one class of errors. */
+export type ErrorCode = CodeOf<keyof Codes>;
+
+/** What an error is made with, besides its code and message. */
+export interface MoescopeErrorOptions {
+  /** What led to it. */
+  readonly cause?: unknown;
+  /** Default `false`. */
+  readonly retryable?: boolean;
+}
+
+/**
+ * What all errors of this library have in common.
+ *
+ * @example
+ * try {
+ *   await load("model.gguf");
+ * } catch (error) {
+ *   if (error instanceof MoescopeError && error.code === "MODEL_NOT_FOUND") console.error(error.message);
+ *   else throw error;
+ * }
+ */
+export abstract class MoescopeError extends Error {
   readonly code: ErrorCode;
   /** Whether the same call may succeed later without a change (a full disk that was cleared, a crashed worker). */
   readonly retryable: boolean;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { retryable?: boolean }) {
-    super(message, options);
+  protected constructor(
+    code: ErrorCode,
+    message: string,
+    { retryable = false, ...rest }: MoescopeErrorOptions = {},
+  ) {
+    super(message, rest);
     this.name = new.target.name;
     this.code = code;
-    this.retryable = options?.retryable ?? false;
+    this.retryable = retryable;
   }
 }
 
-/** The model reference does not lead to a model that can be run. */
+/**
+ * The model reference does not lead to a model that can be run.
+ *
+ * @example
+ * if (error instanceof ModelError && error.code === "MODEL_UNSUPPORTED") console.error(error.message);
+ */
 export class ModelError extends MoescopeError {
-  declare readonly code: "MODEL_NOT_FOUND" | "MODEL_INVALID" | "MODEL_UNSUPPORTED" | "MODEL_DOWNLOAD_FAILED";
+  declare readonly code: CodeOf<"ModelError">;
+  // Not useless: it takes only the codes of its class.
+  constructor(code: CodeOf<"ModelError">, message: string, options?: MoescopeErrorOptions) {
+    super(code, message, options);
+  }
 }
 
-/** The engine cannot be found, does not fit, failed or is gone. */
+/**
+ * The engine cannot be found, does not fit, failed, is gone, or is held by a run that cannot go on.
+ *
+ * @example
+ * if (error instanceof EngineError && error.retryable) llm = await load("model.gguf");
+ */
 export class EngineError extends MoescopeError {
-  declare readonly code:
-    | "ENGINE_UNAVAILABLE"
-    | "ENGINE_INCOMPATIBLE"
-    | "ENGINE_FAILED"
-    | "ENGINE_CRASHED"
-    | "ENGINE_CLOSED"
-    | "OUT_OF_MEMORY";
+  declare readonly code: CodeOf<"EngineError">;
+  constructor(code: CodeOf<"EngineError">, message: string, options?: MoescopeErrorOptions) {
+    super(code, message, options);
+  }
 }
 
-/** What was asked for is not possible: an unknown stream or layer, a prompt beyond the context, more than there is room for. */
+/**
+ * What was asked for is not possible: an unknown stream, layer or option, a prompt beyond the context, more than there
+ * is room for.
+ *
+ * @example
+ * if (error instanceof RequestError && error.code === "CONTEXT_OVERFLOW") shorten(prompt);
+ */
 export class RequestError extends MoescopeError {
-  declare readonly code:
-    | "CONTEXT_OVERFLOW"
-    | "UNKNOWN_STREAM"
-    | "UNKNOWN_LAYER"
-    | "INVALID_ARGUMENT"
-    | "CAPTURE_TOO_LARGE";
+  declare readonly code: CodeOf<"RequestError">;
+  constructor(code: CodeOf<"RequestError">, message: string, options?: MoescopeErrorOptions) {
+    super(code, message, options);
+  }
 }
 
-/** A capture folder cannot be read or written. */
+/**
+ * A capture folder cannot be read or written.
+ *
+ * @example
+ * if (error instanceof CaptureError && error.code === "CAPTURE_EXISTS") into = "run2";
+ */
 export class CaptureError extends MoescopeError {
-  declare readonly code: "CAPTURE_INVALID" | "CAPTURE_EXISTS" | "CAPTURE_IN_USE" | "STORAGE_FAILED";
+  declare readonly code: CodeOf<"CaptureError">;
+  constructor(code: CodeOf<"CaptureError">, message: string, options?: MoescopeErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+const CLASSES: {
+  readonly [Class in keyof Codes]: new (
+    code: CodeOf<Class>,
+    message: string,
+    options?: MoescopeErrorOptions,
+  ) => MoescopeError;
+} = {
+  ModelError,
+  EngineError,
+  RequestError,
+  CaptureError,
+};
+
+/** The error of a code, or `null` where there is no such code. For what comes from another thread, process or machine. */
+export function errorOf(code: string, message: string, options?: MoescopeErrorOptions): MoescopeError | null {
+  const names = Object.keys(CODES) as (keyof Codes)[];
+  const name = names.find((each) => (CODES[each] as readonly string[]).includes(code));
+  return name ? new CLASSES[name](code as never, message, options) : null;
 }

@@ -31,13 +31,8 @@ export function optionsReader<O extends object>(
   required: readonly (keyof O & string)[] = [],
 ): (given: unknown) => O {
   return (given = {}) => {
-    if (!isPlain(given))
-      throw refused(`${call} takes its options as an object, { name: value }; it got ${shown(given)}`);
-    const entries = Object.entries(given).filter(([, value]) => value !== undefined);
     const names = typeof fields === "function" ? Object.keys(fields().shape) : Object.keys(fields);
-    for (const [name] of entries) if (!names.includes(name)) throw refused(unknownOption(call, name, names));
-    for (const name of required)
-      if (!entries.some(([other]) => other === name)) throw refused(`${call} needs the option ${name}`);
+    const entries = entriesOf(call, given, names, required);
     if (typeof fields === "function") return parsed(call, fields(), Object.fromEntries(entries)) as O;
     const read = entries.map(([name, value]) => [
       name,
@@ -46,6 +41,17 @@ export function optionsReader<O extends object>(
     return Object.fromEntries(read) as O;
   };
 }
+
+/** Options within options, `select: { last: 4 }`, read as strictly. */
+export const optionsField =
+  <O extends object>(fields: Fields<O>, required: readonly (keyof O & string)[] = []): Field<O> =>
+  (value, name) =>
+    Object.fromEntries(
+      entriesOf(name, value, Object.keys(fields), required).map(([key, each]) => [
+        key,
+        (fields as Record<string, Field<unknown>>)[key]!(each, `${name}.${key}`),
+      ]),
+    ) as O;
 
 /** One argument that is not an options object, checked with the same fields. */
 export function argument<T>(call: string, name: string, value: unknown, field: Field<T>): T {
@@ -129,6 +135,23 @@ export const thing =
     const awaited = value instanceof Promise ? "; await it first" : "";
     throw refused(`${name} must be ${what}, got ${shown(value)}${awaited}`);
   };
+
+/** What was given of the known options, and nothing else. */
+function entriesOf(
+  call: string,
+  given: unknown,
+  names: readonly string[],
+  required: readonly string[],
+): [string, unknown][] {
+  if (!isPlain(given))
+    throw refused(`${call} takes its options as an object, { name: value }; it got ${shown(given)}`);
+  const entries = Object.entries(given);
+  for (const [name] of entries) if (!names.includes(name)) throw refused(unknownOption(call, name, names));
+  const said = entries.filter(([, value]) => value !== undefined);
+  for (const name of required)
+    if (!said.some(([other]) => other === name)) throw refused(`${call} needs the option ${name}`);
+  return said;
+}
 
 function unknownOption(call: string, name: string, known: readonly string[]): string {
   const meant = nearMiss(name, known);

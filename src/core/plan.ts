@@ -141,12 +141,18 @@ export function plannedStreams({ streams = DEFAULT_STREAMS, attention }: PlanOpt
 }
 
 /** Sizes of the axes that a model's description tells, in one layer. */
-export function sizesOf(
+function sizesOf(
   { hiddenSize, moe }: ModelInfo,
   layer: number,
 ): { experts: number; top_k: number; hidden: number } {
-  const { experts, topK } = moe ? moeLayer(moe, layer) : { experts: 0, topK: 0 };
+  const { experts, topK } = moe?.layers.includes(layer) ? moeLayer(moe, layer) : { experts: 0, topK: 0 };
   return { experts, top_k: topK, hidden: hiddenSize };
+}
+
+/** Sizes of the axes behind `rows` of a stream in one layer, as a model's description tells them; 0: it does not. */
+export function describedDims(model: ModelInfo, name: StreamName, layer: number): number[] {
+  const sizes: Record<string, number> = sizesOf(model, layer);
+  return streamSpec(name).axes.map((axis) => sizes[axis] ?? 0);
 }
 
 function checkTopKeys({ topKeys }: AttentionOptions = {}): number | null {

@@ -50,7 +50,19 @@ export interface RunEnd {
 
 /**
  * Takes the rows of one run. `write` may return a promise: the engine waits for it, so memory stays bounded by
- * what a sink holds. `close` is called exactly once, also after an error.
+ * what a sink holds. `close` is called exactly once after `open`, also after an error; not after an `open` that failed,
+ * which itself gives back what it had taken.
+ *
+ * @example
+ * let rows = 0;
+ * const counter: Sink<number> = {
+ *   open() {},
+ *   write(batch) {
+ *     rows += batch.rows;
+ *   },
+ *   close: () => rows,
+ * };
+ * const count = await llm.capture("The capital of France", { into: counter });
  */
 export interface Sink<Result> {
   open(header: RunHeader): void | Promise<void>;

@@ -96,7 +96,11 @@ export type StreamType<S extends StreamName> = S extends NamedStream
 export const STREAM_NAMES = Object.keys(STREAMS) as NamedStream[];
 
 /** What is captured when nothing is said: everything about routing, nothing heavy. */
-export const DEFAULT_STREAMS: readonly StreamName[] = ["router_logits", "expert_ids", "expert_weights"];
+export const DEFAULT_STREAMS = [
+  "router_logits",
+  "expert_ids",
+  "expert_weights",
+] as const satisfies readonly StreamName[];
 
 const ACTIVATION = "activation:";
 /** Such names are parts of file names, and of lines on a terminal. */

@@ -1,3 +1,5 @@
+import { RequestError } from "./errors.ts";
+
 /** The element types moescope produces, with the array that holds each. */
 export interface TensorDataTypes {
   float32: Float32Array;
@@ -24,22 +26,49 @@ export interface Tensor<T extends TensorType = TensorType> {
 /**
  * Wrap `data` without a copy.
  *
- * @throws RangeError when the product of `dims` is not `data.length`.
+ * @param dims whole numbers from 0, slowest axis first; their product is `data.length`.
+ * @throws RequestError `INVALID_ARGUMENT` for other dims.
+ * @example
+ * const logits = tensor("float32", [2, 3], Float32Array.of(1, 2, 3, 4, 5, 6));
+ * const { indices } = topk(logits, 1); // [2, 1]: 2, 2
  */
 export function tensor<T extends TensorType>(
   type: T,
   dims: readonly number[],
   data: TensorDataTypes[T],
 ): Tensor<T> {
+  const bad = dims.find((size) => !(Number.isSafeInteger(size) && size >= 0));
+  if (bad !== undefined) throw invalid(`dims must be whole numbers from 0, got [${dims}]`);
   const size = dims.reduce((product, n) => product * n, 1);
-  if (size !== data.length)
-    throw new RangeError(`dims [${dims}] hold ${size} elements, the data ${data.length}`);
+  if (size !== data.length) throw invalid(`dims [${dims}] hold ${size} elements, the data ${data.length}`);
   return { type, dims, data };
 }
 
-/** Rows `[from, to)` of a tensor, sharing its memory. */
+/**
+ * Rows `[from, to)` of a tensor, sharing its memory.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for rows that it does not have.
+ */
 export function sliceRows<T extends TensorType>(t: Tensor<T>, from: number, to: number): Tensor<T> {
+  assertRows(from, to, t.dims[0]!, "the tensor");
   const width = t.dims.slice(1).reduce((product, n) => product * n, 1);
   const data = t.data.subarray(from * width, to * width) as TensorDataTypes[T];
   return { type: t.type, dims: [to - from, ...t.dims.slice(1)], data };
 }
+
+/**
+ * Check a window of rows: beyond its end lie the rows of something else, or none.
+ *
+ * @param rows how many there are.
+ * @param of what they are of, for the message.
+ * @throws RequestError `INVALID_ARGUMENT`.
+ */
+export function assertRows(from: number, to: number, rows: number, of: string): void {
+  if (Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= rows) return;
+  throw invalid(
+    `there are no rows [${from}, ${to}) of ${of}: it has ${rows}; from and to are whole numbers with ` +
+      `0 <= from <= to <= ${rows}`,
+  );
+}
+
+const invalid = (message: string) => new RequestError("INVALID_ARGUMENT", message);

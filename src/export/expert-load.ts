@@ -1,5 +1,6 @@
 import { checkUsage } from "../analysis/check-usage.ts";
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
+import { largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 
 export interface ExpertLoadTable {
@@ -24,7 +25,7 @@ export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): Exp
   return {
     format: "moescope.expert-load/1",
     model: name,
-    tokens: Math.max(0, ...counted),
+    tokens: Math.max(0, largest(counted)),
     moe_layers: [...usage.layers.keys()],
     logical_count: Array.from({ length: layers }, (_, layer) =>
       Array.from(usage.layers.get(layer)?.counts ?? new Float64Array(usage.experts)),

@@ -1,4 +1,5 @@
 import { RequestError } from "../core/errors.ts";
+import { type Fields, flag, list, number, whole } from "../core/options.ts";
 import type { Sampling } from "../core/request.ts";
 
 /** How to generate; {@link Sampling} with its defaults. */
@@ -17,46 +18,27 @@ const GREEDY: Sampling = {
   ignoreEos: false,
 };
 
-/**
- * The options with their defaults.
- *
- * @throws RequestError `INVALID_ARGUMENT` naming the option and its limits.
- */
-export function checkGeneration(options: GenerateOptions): { maxTokens: number; sampling: Sampling } {
-  const maxTokens = options.maxTokens ?? 0;
-  const sampling: Sampling = {
-    temperature: options.temperature ?? GREEDY.temperature,
-    topK: options.topK ?? GREEDY.topK,
-    topP: options.topP ?? GREEDY.topP,
-    minP: options.minP ?? GREEDY.minP,
-    seed: options.seed ?? GREEDY.seed,
-    stop: options.stop ?? GREEDY.stop,
-    ignoreEos: options.ignoreEos ?? GREEDY.ignoreEos,
-  };
-  const must = (ok: boolean, what: string) => {
-    if (!ok) throw new RequestError("INVALID_ARGUMENT", what);
-  };
-  must(
-    Number.isInteger(maxTokens) && maxTokens >= 0,
-    `maxTokens must be a whole number from 0, got ${maxTokens}`,
-  );
-  must(
-    sampling.temperature >= 0 && sampling.temperature < Infinity,
-    `temperature must be 0 or more, got ${sampling.temperature}`,
-  );
-  must(
-    Number.isInteger(sampling.topK) && sampling.topK >= 0,
-    `topK must be a whole number from 0, got ${sampling.topK}`,
-  );
-  must(sampling.topP > 0 && sampling.topP <= 1, `topP must be in (0, 1], got ${sampling.topP}`);
-  must(sampling.minP >= 0 && sampling.minP < 1, `minP must be in [0, 1), got ${sampling.minP}`);
-  must(
-    Number.isInteger(sampling.seed) && sampling.seed >= 0 && sampling.seed <= 0xffffffff,
-    `seed must be a whole number from 0 to 4294967295, got ${sampling.seed}`,
-  );
-  must(
-    sampling.stop.every((stop) => typeof stop === "string" && stop.length > 0),
-    "stop must hold non-empty strings",
-  );
-  return { maxTokens, sampling };
+/** The options of generation, with their limits. */
+export const generateFields: Fields<GenerateOptions> = {
+  maxTokens: whole(0),
+  temperature: number("from 0", (value) => value >= 0),
+  topK: whole(0),
+  topP: number("above 0, to 1", (value) => value > 0 && value <= 1),
+  minP: number("from 0, below 1", (value) => value >= 0 && value < 1),
+  seed: whole(0, 0xffffffff),
+  stop: list((value, name) => {
+    if (typeof value === "string" && value !== "") return value;
+    throw new RequestError("INVALID_ARGUMENT", `${name} must be text that is not empty`);
+  }),
+  ignoreEos: flag,
+};
+
+/** The options, which were read with {@link generateFields}, with their defaults. */
+export function generationOf({ maxTokens = 0, ...given }: GenerateOptions): {
+  maxTokens: number;
+  sampling: Sampling;
+} {
+  const names = Object.keys(GREEDY) as (keyof Sampling)[];
+  const sampling = Object.fromEntries(names.map((name) => [name, given[name] ?? GREEDY[name]]));
+  return { maxTokens, sampling: sampling as unknown as Sampling };
 }

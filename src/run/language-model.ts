@@ -1,47 +1,44 @@
 import type { Capture } from "../capture/capture.ts";
+import type { CaptureWith } from "../capture/capture-with.ts";
 import { FolderSink } from "../capture/folder/folder-sink.ts";
 import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
-import type { Engine, GraphTensor } from "../core/engine.ts";
-import { RequestError } from "../core/errors.ts";
+import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
+import { EngineError, RequestError } from "../core/errors.ts";
+import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, text } from "../core/options.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
-import { type StreamName, streamSpec } from "../core/streams.ts";
+import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
-import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
+
+import { type GenerateOptions, generationOf } from "./generate-options.ts";
 import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
+import {
+  type CaptureOptions,
+  type RunOptions,
+  readCaptureOptions,
+  readResumeOptions,
+  readStreamOptions,
+  readTensorsOptions,
+  readTokenizeOptions,
+  type TokenizeOptions,
+} from "./run-options.ts";
+import { RunQueue } from "./run-queue.ts";
 import { assertSameModel, storedRun } from "./stored-run.ts";
+import { StreamReader } from "./stream-reader.ts";
+import { withSink } from "./with-sink.ts";
 
-/** Where a run stands; counts only grow. */
-export interface Progress {
-  /** Samples that have ended. */
-  readonly samples: number;
-  readonly totalSamples: number;
-  /** Tokens that went through the model. */
-  readonly tokens: number;
-  /** At most this many will: prompts plus `maxTokens` each. */
-  readonly totalTokens: number;
-}
-
-/** What to run and what to keep of it, wherever the rows go. */
-export interface RunOptions extends PlanOptions, GenerateOptions {
-  /** Aborting rejects with the signal's reason; rows already in a folder stay there. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-export interface CaptureOptions extends RunOptions {
-  /** A folder to stream to. Default: memory. */
-  readonly into?: string;
-}
+/** Names of streams; those that are only known when it runs are checked then. */
+type StreamList = NonNullable<PlanOptions["streams"]>;
 
 /** A token with its routing, as {@link LanguageModel.stream} yields it. */
 export interface TokenEvent {
@@ -57,8 +54,10 @@ export interface TokenEvent {
 /** A loaded model: capture from it, stream it, close it. Made by `load`. */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
+  readonly #queue = new RunQueue();
   #warnedEmpty = false;
 
+  /** @internal Models come from `load`. */
   constructor(engine: Engine) {
     this.#engine = engine;
   }
@@ -91,8 +90,16 @@ export class LanguageModel implements AsyncDisposable {
     return this.#engine.contextSize;
   }
 
-  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
-    return this.#engine.tokenize(text, options);
+  /**
+   * The token ids of a text.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   */
+  async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
+    return this.#engine.tokenize(
+      argument("tokenize", "the text", content, text),
+      readTokenizeOptions(options),
+    );
   }
 
   /**
@@ -121,7 +128,8 @@ export class LanguageModel implements AsyncDisposable {
    * loaded.
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
-    if (this.#engine.tensors) return this.#engine.tensors(options);
+    options = readTensorsOptions(options);
+    if (this.#engine.tensors) return this.#engine.tensors(this.#call(options));
     throw new RequestError("INVALID_ARGUMENT", `${this.#engine.kind} does not tell the tensors it computes`);
   }
 
@@ -131,20 +139,23 @@ export class LanguageModel implements AsyncDisposable {
   }
 
   /**
-   * Run prompts and capture what the plan names, in memory or in the folder `into`.
+   * Run prompts and capture what the plan names, in memory or in the folder `into`. A model has one run at a time;
+   * others wait, in the order in which their prompts were ready, and a signal ends their waiting at once.
    *
-   * @throws RequestError for an unknown stream or layer, a prompt beyond the context; the signal's reason on abort.
+   * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
+   * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
    */
-  capture(
+  capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
-    options?: CaptureOptions & { into?: string },
-  ): Promise<Capture>;
+    options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
+  ): Promise<CaptureWith<Streams[number]>>;
   /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
     prompts: Prompt | readonly Prompt[],
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
+    options = readCaptureOptions(options);
     const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
@@ -163,6 +174,7 @@ export class LanguageModel implements AsyncDisposable {
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
+    options = readResumeOptions(options);
     const run = await storedRun(folder);
     if (run.complete) return openCapture(folder);
     assertSameModel(run, this.info, await this.#engine.modelHash());
@@ -172,10 +184,29 @@ export class LanguageModel implements AsyncDisposable {
     return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
-  /** Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones. */
-  async *stream(
+  /**
+   * Yield each token with its routing as it goes through the model: prompt tokens first, then generated ones.
+   *
+   * The model computes as far as the stream is read. When another run of it is asked for meanwhile, also by who reads
+   * the stream, the rest of the stream is computed first and waits in memory. Leaving the loop stops the stream.
+   *
+   * @throws RequestError, EngineError and the signal's reason as {@link capture}, when it is read.
+   */
+  stream(
     prompts: Prompt | readonly Prompt[],
     options: Omit<RunOptions, "onProgress"> = {},
+  ): AsyncGenerator<TokenEvent, void, void> {
+    options = readStreamOptions(options);
+    const begun: BegunStream = { reader: null };
+    const events = this.#events(prompts, options, begun);
+    droppedStreams.register(events, begun);
+    return events;
+  }
+
+  async *#events(
+    prompts: Prompt | readonly Prompt[],
+    options: RunOptions,
+    begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined)
       throw new RequestError(
@@ -183,11 +214,20 @@ export class LanguageModel implements AsyncDisposable {
         "select.last is known only at the end of a sample: use capture()",
       );
     const { requests, plan } = await this.#prepare(prompts, options);
-    for await (const { batch } of this.#engine.run(requests, plan, signalOf(options)))
-      for (let row = 0; row < (batch?.rows ?? 0); row++) yield this.#event(batch!, row);
+    const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
+    const reader = new StreamReader(this.#queue, run, options.signal);
+    begun.reader = reader;
+    try {
+      for (let step = await reader.next(); step; step = await reader.next())
+        for (let row = 0; row < (step.batch?.rows ?? 0); row++) yield this.#event(step.batch!, row);
+    } finally {
+      await reader.leave();
+    }
   }
 
+  /** Free the model. A run that goes on and those that wait reject with `ENGINE_CLOSED`. */
   close(): Promise<void> {
+    this.#queue.close(new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it"));
     return this.#engine.close();
   }
 
@@ -203,11 +243,12 @@ export class LanguageModel implements AsyncDisposable {
     const list = isBatch(prompts) ? prompts : [prompts as Prompt];
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
-    const generation = checkGeneration(options);
+    const generation = generationOf(options);
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
     for (const [i, prompt] of list.entries()) {
+      options.signal?.throwIfAborted();
       const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
       const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
       const needed = tokens.length + generation.maxTokens;
@@ -226,7 +267,7 @@ export class LanguageModel implements AsyncDisposable {
       });
     }
     const shapes = await this.#rowShapes(streams, options);
-    const plan = planFor(this.info, options, { shapes, keys: Math.max(...requests.map(tokensFed)) });
+    const plan = planFor(this.info, options, { shapes, keys: largest(requests.map(tokensFed)) });
     this.#warnIfEmpty(streams, shapes);
     return { samples, requests, plan };
   }
@@ -274,15 +315,7 @@ export class LanguageModel implements AsyncDisposable {
     todo: () => readonly number[] = () => [...requests.keys()],
   ): Promise<R> {
     const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
-    await sink.open(header);
-    const finished: Finished[] = [];
-    try {
-      await this.#pump(requests, todo(), plan, sink, finished, options);
-    } catch (error) {
-      await sink.close({ finished: bySample(finished), error });
-      throw error;
-    }
-    return sink.close({ finished: bySample(finished) });
+    return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
   }
 
   async #pump(
@@ -299,14 +332,27 @@ export class LanguageModel implements AsyncDisposable {
     let tokens = 0;
     // The engine counts the requests it was given; a sink knows the run's samples.
     const sampleOf = (index: number) => todo[index]!;
-    for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
-      const { batch } = step;
-      if (batch) await sink.write({ ...batch, sample: batch.sample.map(sampleOf) });
-      const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
-      if (ended.length > 0) await sink.finish?.(ended);
-      finished.push(...ended.map(({ embedding: _, ...end }) => end));
-      tokens += step.processed;
-      options.onProgress?.({ samples: finished.length, totalSamples: requests.length, tokens, totalTokens });
+    const turn = await this.#queue.take(signalOf(options));
+    try {
+      for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
+        const { batch } = step;
+        if (batch) await turn.inside(() => sink.write({ ...batch, sample: batch.sample.map(sampleOf) }));
+        const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
+        if (ended.length > 0) await turn.inside(() => sink.finish?.(ended));
+        append(
+          finished,
+          ended.map(({ embedding: _, ...end }) => end),
+        );
+        tokens += step.processed;
+        options.onProgress?.({
+          samples: finished.length,
+          totalSamples: requests.length,
+          tokens,
+          totalTokens,
+        });
+      }
+    } finally {
+      turn.release();
     }
   }
 
@@ -335,13 +381,28 @@ export class LanguageModel implements AsyncDisposable {
 
   /** What the engine has seen of the streams in the computation. */
   async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
-    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, signalOf(options));
+    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, this.#call(options));
     const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
     if (asked.length === 0) return new Map();
     throw new RequestError(
       "UNKNOWN_STREAM",
       `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,
     );
+  }
+
+  /** A call of the engine that may have to wait until no run goes on. */
+  #call(options: { signal?: AbortSignal }): EngineCall {
+    return {
+      ...signalOf(options),
+      alone: async (work) => {
+        const turn = await this.#queue.take(signalOf(options));
+        try {
+          return await work();
+        } finally {
+          turn.release();
+        }
+      },
+    };
   }
 
   #warnIfEmpty(streams: readonly StreamName[], shapes: RowShapes): void {
@@ -362,15 +423,23 @@ export class LanguageModel implements AsyncDisposable {
   }
 }
 
+/** What a stream holds once it is read. */
+interface BegunStream {
+  reader: StreamReader | null;
+}
+
+/** A stream that nobody has any more can not be left by anybody: the garbage collector does it. */
+const droppedStreams = new FinalizationRegistry<BegunStream>(({ reader }) => void reader?.leave());
+
 /** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
 function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
   if (!Array.isArray(prompts)) return false;
-  return !prompts.some((item) => typeof item === "number" || (typeof item === "object" && "role" in item));
+  return !prompts.some(
+    (item) => typeof item === "number" || (typeof item === "object" && item !== null && "role" in item),
+  );
 }
 
 /** The last token is drawn, and does not go through the model. */
 const tokensFed = ({ tokens, maxTokens }: EngineRequest) => tokens.length + Math.max(0, maxTokens - 1);
-
-const bySample = (finished: readonly Finished[]) => [...finished].sort((a, b) => a.sample - b.sample);
 
 const signalOf = ({ signal }: { signal?: AbortSignal }) => (signal ? { signal } : {});

@@ -1,42 +1,11 @@
-import type { Engine } from "../core/engine.ts";
-import { RequestError } from "../core/errors.ts";
+import { argument, optionsReader, text } from "../core/options.ts";
+import { chooseEngine } from "../engines/choose.ts";
+import type { EngineEntry } from "../engines/entry.ts";
+import type { LoadOptions } from "../engines/index.ts";
 import type { ModelFile } from "../engines/llama/model/gguf.ts";
-import type { LlamaOptions } from "../engines/llama/options.ts";
-import type { VllmOptions } from "../engines/vllm/options.ts";
-import type { ServerOptions } from "../engines/vllm/server/server-engine.ts";
-import { urlError } from "../sources/reference.ts";
-import { urlAdvice } from "../sources/reference-advice.ts";
-import { resolveModel } from "../sources/resolve.ts";
-import type { DownloadProgress } from "../sources/resolved-model.ts";
+import { type ReferenceOptions, referenceFields } from "../sources/reference-options.ts";
+import { resolveModel, warnOfNotes } from "../sources/resolve.ts";
 import type { LanguageModel } from "./language-model.ts";
-
-/** How to get at a model that is not a local file. */
-export interface ReferenceOptions {
-  /** Stops a download (what has arrived is kept) or the loading. */
-  readonly signal?: AbortSignal;
-  /** Called while a model is downloaded, and never when nothing is. */
-  readonly onProgress?: (progress: DownloadProgress) => void;
-}
-
-/** A model in the embedded llama.cpp. */
-export interface LlamaLoadOptions extends LlamaOptions, ReferenceOptions {
-  readonly engine?: "llama.cpp";
-}
-
-/** A model in a vLLM that is started for it. */
-export interface VllmLoadOptions extends VllmOptions {
-  readonly engine: "vllm";
-  /** Stops the loading. */
-  readonly signal?: AbortSignal;
-}
-
-/** A `vllm serve` that is running. */
-export interface ServerLoadOptions extends ServerOptions {
-  readonly engine?: "vllm";
-  readonly signal?: AbortSignal;
-}
-
-export type LoadOptions = LlamaLoadOptions | VllmLoadOptions | ServerLoadOptions;
 
 /**
  * Load a model.
@@ -56,49 +25,29 @@ export type LoadOptions = LlamaLoadOptions | VllmLoadOptions | ServerLoadOptions
  */
 export async function load(reference: string, options: LoadOptions = {}): Promise<LanguageModel> {
   // Loaded when needed: importing the library should be quick, and many only read captures.
+  const { ENGINES } = await import("../engines/index.ts");
+  return loadWith(ENGINES, reference, options);
+}
+
+/** {@link load} with a list of engines, the first of which runs what is nobody's own. */
+export async function loadWith(
+  engines: readonly EngineEntry[],
+  reference: string,
+  options: object = {},
+): Promise<LanguageModel> {
+  argument("load", "the model", reference, text);
+  const entry = chooseEngine(engines, reference, (options as { engine?: string } | null)?.engine);
+  const read = await entry.options();
+  const engine = await entry.load(reference, read(options));
   const { LanguageModel } = await import("./language-model.ts");
-  return new LanguageModel(await loadEngine(reference, options));
+  return new LanguageModel(engine);
 }
 
-async function loadEngine(reference: string, options: LoadOptions): Promise<Engine> {
-  if (/^https?:\/\//i.test(reference)) {
-    if (urlAdvice(reference) !== null) throw urlError(reference);
-    const { engine = "vllm", signal, apiKey, ...others } = options as ServerLoadOptions;
-    const [unknown] = engine === "vllm" ? Object.keys(others) : ["engine"];
-    if (unknown !== undefined)
-      throw new RequestError("INVALID_ARGUMENT", `${unknown} cannot be set for a server that is running`);
-    const { VllmServerEngine } = await import("../engines/vllm/server/server-engine.ts");
-    return VllmServerEngine.attach(reference, { ...(apiKey !== undefined && { apiKey }) }, signal);
-  }
-  if (options.engine === "vllm") {
-    const { engine: _, signal, ...vllm } = options as VllmLoadOptions;
-    const [, scheme, rest] = /^(hf|ollama|lmstudio):(.*)$/is.exec(reference) ?? [];
-    if (scheme !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        scheme.toLowerCase() === "hf"
-          ? `vLLM takes a repository without hf:, as ${rest}; hf: is for GGUF files in llama.cpp`
-          : `${scheme}: names a GGUF file, which llama.cpp runs; leave out --engine vllm (engine: "vllm")`,
-      );
-    const { VllmEngine } = await import("../engines/vllm/worker/worker-engine.ts");
-    return VllmEngine.load(reference, vllm, signal);
-  }
-  const { engine = "llama.cpp", signal, onProgress, ...llama } = options as LlamaLoadOptions;
-  if (engine !== "llama.cpp")
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `unknown engine "${engine}"; the engines are llama.cpp and vllm`,
-    );
-  const { path, source, notes } = await resolveModel(reference, { signal, onProgress });
-  tell(notes);
-  const { LlamaEngine } = await import("../engines/llama/engine.ts");
-  return LlamaEngine.load(path, llama, { source, ...(signal ? { signal } : {}) });
-}
-
-/** Warn of what belongs to a model where it lies, and is not used. */
-function tell(notes: readonly string[] = []): void {
-  for (const note of notes)
-    process.emitWarning(note, { type: "MoescopeWarning", code: "MODEL_PARTS_NOT_USED" });
+/** The file of a reference, for a function that takes the options of one. */
+async function resolve(call: string, reference: string, options: ReferenceOptions) {
+  argument(call, "the model", reference, text);
+  const read = optionsReader<ReferenceOptions>(call, referenceFields);
+  return resolveModel(reference, read(options));
 }
 
 /**
@@ -107,8 +56,8 @@ function tell(notes: readonly string[] = []): void {
  * @throws ModelError as {@link load}.
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelFile> {
-  const { path, source, notes } = await resolveModel(reference, options);
-  tell(notes);
+  const { path, source, notes } = await resolve("inspectModel", reference, options);
+  warnOfNotes(notes);
   const { inspectFile } = await import("../engines/llama/model/gguf.ts");
   return inspectFile(path, source);
 }
@@ -128,7 +77,7 @@ export async function selectionBias(
   reference: string,
   options: ReferenceOptions = {},
 ): Promise<ReadonlyMap<number, Float32Array>> {
-  const { path } = await resolveModel(reference, options);
+  const { path } = await resolve("selectionBias", reference, options);
   const { readSelectionBias } = await import("../engines/llama/model/gguf-selection-bias.ts");
   return readSelectionBias(path);
 }

@@ -2,6 +2,7 @@ import { type Manifest, readManifest } from "../capture/folder/manifest.ts";
 import { readPromptTokens } from "../capture/folder/prompt-tokens.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
+import { argument, text } from "../core/options.ts";
 import type { PlanOptions } from "../core/plan.ts";
 import type { EngineSettings } from "../core/request.ts";
 import type { SampleInfo } from "../core/sink.ts";
@@ -31,6 +32,7 @@ export interface StoredRun {
  * const capture = await llm.resume("run1");
  */
 export async function storedRun(folder: string): Promise<StoredRun> {
+  argument("storedRun", "the folder", folder, text);
   const manifest = await readManifest(folder);
   const { run, complete, model, samples } = manifest;
   if (!run)

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelError } from "../core/errors.ts";
+import { append } from "../core/extremes.ts";
 import { readFileUpTo } from "../formats/regular-file.ts";
 
 /**
@@ -21,7 +22,10 @@ export async function filesBelow(folder: string, depth: number): Promise<string[
     const info = await stat(path).catch(() => null);
     if (info?.isFile()) files.push(name);
     else if (info?.isDirectory() && depth > 1)
-      files.push(...(await filesBelow(path, depth - 1)).map((inner) => `${name}/${inner}`));
+      append(
+        files,
+        (await filesBelow(path, depth - 1)).map((inner) => `${name}/${inner}`),
+      );
   }
   return files;
 }

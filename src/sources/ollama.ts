@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
+import { append } from "../core/extremes.ts";
 import { readFileUpTo } from "../formats/regular-file.ts";
 import { filesBelow, sizeOf } from "./local-files.ts";
 import type { OllamaReference } from "./reference.ts";
@@ -67,7 +68,7 @@ export async function resolveOllamaModel(
       const { path, notes } = await modelBlob(folder, found);
       return { path, source: `ollama:${displayName(found)}`, ...(notes.length > 0 && { notes }) };
     }
-    known.push(...models.filter((model) => model.split("/").length === MANIFEST_DEPTH).map(displayName));
+    append(known, models.filter((model) => model.split("/").length === MANIFEST_DEPTH).map(displayName));
   }
   throw new ModelError(
     "MODEL_NOT_FOUND",

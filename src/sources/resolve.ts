@@ -49,3 +49,9 @@ async function resolvePath(given: string, home: string): Promise<ResolvedModel> 
   }
   return { path, source: path };
 }
+
+/** Warn of what belongs to a model where it lies, and is not used. */
+export function warnOfNotes(notes: ResolvedModel["notes"] = []): void {
+  for (const note of notes)
+    process.emitWarning(note, { type: "MoescopeWarning", code: "MODEL_PARTS_NOT_USED" });
+}

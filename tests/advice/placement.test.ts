@@ -5,7 +5,7 @@ import { largestFit } from "../../src/advice/largest-fit.ts";
 import { placeExperts } from "../../src/advice/placement.ts";
 import { expertUsage } from "../../src/analysis/expert-usage.ts";
 import type { Capture } from "../../src/capture/capture.ts";
-import { parseOverride } from "../../src/cli/options/placement-values.ts";
+import { parseOverride } from "../../src/engines/llama/flags.ts";
 import { type Footprint, footprint } from "../../src/engines/llama/model/footprint.ts";
 import { modelInfo, readHeader } from "../../src/engines/llama/model/gguf.ts";
 import { cpuMoeOverrides } from "../../src/engines/llama/run/placement.ts";

@@ -6,28 +6,8 @@ import { drive, syntheticRun } from "../store/synthetic.ts";
 const capture = await drive(syntheticRun({ lengths: [6, 5, 4, 7] }), new MemorySink());
 const usage = api.expertUsage(capture);
 const found = api.compareCaptures(capture, capture, { permutations: 9 });
-const specialized = api.specialization(capture, { permutations: 9 });
 const analysis = await api.analyzeCapture(capture, { permutations: 9 });
 const logits = new Map(capture.routerLogits);
-const llm = { capture: async () => capture } as unknown as Parameters<typeof api.hs.getMoeRouterLogits>[0];
-
-/** Every exported function of analysis, advice, export and `hs` that takes options, called with some. */
-const CALLS: Record<string, (options: object) => unknown> = {
-  analyzeCapture: (options) => api.analyzeCapture(capture, options),
-  compareCaptures: (options) => api.compareCaptures(capture, capture, options),
-  compareLabels: (options) => api.compareLabels(capture, "label 0", "label 1", options),
-  specialization: (options) => api.specialization(capture, options),
-  specializedExperts: (options) => api.specializedExperts(specialized, options),
-  largestShifts: (options) => api.largestShifts(found, options),
-  underusedExperts: (options) => api.underusedExperts(usage.layers.get(1)!, options),
-  advisePlacement: (options) => api.advisePlacement("model.gguf", usage, { vram: 1, ...options }),
-  reportHtml: (options) => api.reportHtml(analysis, options),
-  "hs.analyzeExpertUsage": (options) => api.hs.analyzeExpertUsage(logits, options),
-  "hs.getMoeRouterLogits": (options) => api.hs.getMoeRouterLogits(llm, ["a"], options),
-  "hs.getMoeRouterLogitsGenerate": (options) =>
-    api.hs.getMoeRouterLogitsGenerate(llm, { prompts: ["a"], ...options }),
-  "hs.getAllHiddenStates": (options) => api.hs.getAllHiddenStates(llm, ["a"], options),
-};
 
 /** What a call is refused with, thrown or as a rejection. */
 async function refusal(call: () => unknown): Promise<{ code?: string; message: string; name: string }> {
@@ -39,33 +19,6 @@ async function refusal(call: () => unknown): Promise<{ code?: string; message: s
   }
   return { message: "was accepted", name: "" };
 }
-
-describe("an unknown option", () => {
-  test.each(Object.entries(CALLS))("is refused by %s", async (name, call) => {
-    expect(await refusal(() => call({ nonsense: 1 }))).toMatchObject({
-      name: "RequestError",
-      code: "INVALID_ARGUMENT",
-      message: expect.stringContaining(`${name} has no option "nonsense"`),
-    });
-  });
-
-  test("that is nearly one says which", async () => {
-    const meant = async (call: () => unknown) => (await refusal(call)).message;
-    expect(await meant(() => CALLS.analyzeCapture!({ on_progress: 1 }))).toContain(
-      "did you mean onProgress?",
-    );
-    expect(await meant(() => CALLS.advisePlacement!({ context_size: 1 }))).toContain(
-      "did you mean contextSize?",
-    );
-    expect(await meant(() => CALLS["hs.analyzeExpertUsage"]!({ top_k: 1 }))).toContain("did you mean topK?");
-    expect(await meant(() => CALLS["hs.getMoeRouterLogitsGenerate"]!({ max_tokens: 1 }))).toContain(
-      "did you mean maxTokens?",
-    );
-    expect(await meant(() => CALLS["hs.getAllHiddenStates"]!({ split_by_samples: true }))).toContain(
-      "did you mean splitBySamples?",
-    );
-  });
-});
 
 describe("a wrong value", () => {
   const cases: [string, () => unknown, string][] = [

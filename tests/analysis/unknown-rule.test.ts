@@ -17,7 +17,7 @@ import { inspectView } from "../../src/cli/commands/inspect.ts";
 import type { Gating } from "../../src/core/gating.ts";
 import { moeInfo } from "../../src/core/moe-layer.ts";
 import { routedExperts } from "../../src/export/routed-experts.ts";
-import { tokenEvents, watchedLayers } from "../../src/server/token-events.ts";
+import { tokenEvents, watchedLayers } from "../../src/server/jobs/token-events.ts";
 import { captureFactsOf } from "../../src/views/facts/capture.ts";
 import { capturePath } from "../store/folder.ts";
 import { flat, float32, reference } from "./reference.ts";

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { type DoctorReport, doctorView } from "../../src/cli/commands/doctor.ts";
 import { memoryLimit } from "../../src/core/memory-limit.ts";
+import { llamaDoctor } from "../../src/engines/llama/doctor.ts";
 import { driverProblem, PREBUILT_CUDA, runtimeProblem } from "../../src/engines/llama/native/cuda.ts";
+import { vllmDoctor } from "../../src/engines/vllm/install/doctor.ts";
 import type { VllmDiagnosis } from "../../src/engines/vllm/install/python.ts";
 import { displayWidth } from "../../src/views/terminal/parts/text.ts";
 import type { Terminal } from "../../src/views/terminal/terminal.ts";
@@ -82,8 +84,10 @@ const REPORT: DoctorReport = {
   platform: "linux-x64",
   memory: { free: 2e10, total: 6.4e10, limit: null },
   threads: 8,
-  llama: HEALTHY,
-  vllm: null,
+  engines: [
+    { doctor: llamaDoctor, found: HEALTHY },
+    { doctor: vllmDoctor, found: null },
+  ],
   capture: { ok: true, message: "4 tokens", milliseconds: 5, devices: [] },
 };
 const TERMINAL = { width: 80, depth: "none" } as Terminal;
@@ -106,7 +110,7 @@ test("doctor says what a container may use, where that is less than the machine 
 test("doctor says what to install when there is an NVIDIA driver and no CUDA backend", () => {
   const cuda = { kind: "cuda", driver: "NVIDIA driver 580.159.04", installed: false, devices: [] } as const;
   const gpus = [{ ...cuda, install: "npm install cuda-package", problem: null }];
-  expect(viewOf({ llama: { ...HEALTHY, gpus } })).toContain(
+  expect(viewOf({ engines: [{ doctor: llamaDoctor, found: { ...HEALTHY, gpus } }] })).toContain(
     "cuda – NVIDIA driver 580.159.04 is here, llama.cpp's backend for it is not: npm install cuda-package",
   );
 });
@@ -125,7 +129,7 @@ test("doctor says why an installed CUDA backend cannot be used", () => {
       devices: [],
       problem,
     } as const;
-    return viewOf({ llama: { ...HEALTHY, gpus: [cuda] } });
+    return viewOf({ engines: [{ doctor: llamaDoctor, found: { ...HEALTHY, gpus: [cuda] } }] });
   });
   expect(views[0]).toContain(
     "cuda ✗ NVIDIA's kernel driver 580.159.04 is loaded, but libcuda.so.1 is not found",

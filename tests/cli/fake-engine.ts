@@ -1,4 +1,5 @@
 import type { Engine, Step } from "../../src/core/engine.ts";
+import { EngineError } from "../../src/core/errors.ts";
 import type { ModelInfo } from "../../src/core/model-info.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import type { EngineRequest } from "../../src/core/request.ts";
@@ -44,7 +45,7 @@ export function modelInfo({
 
 /** A model with a token per character (its code point) whose routing depends on token and layer alone. */
 export class FakeEngine implements Engine {
-  readonly kind = "llama.cpp";
+  readonly kind: string = "llama.cpp";
   readonly version = "fake";
   readonly contextSize = 4096;
   readonly chatTemplate: string =
@@ -53,6 +54,7 @@ export class FakeEngine implements Engine {
   readonly model: ModelInfo;
   readonly #disturbed: (token: number, layer: number) => boolean;
   closed = 0;
+  #open = true;
 
   /** @param disturbed which tokens a layer routes as it would the next one. */
   constructor(
@@ -63,7 +65,14 @@ export class FakeEngine implements Engine {
     this.#disturbed = disturbed;
   }
 
+  /** For the next who loads it. */
+  reopened(): this {
+    this.#open = true;
+    return this;
+  }
+
   async tokenize(text: string): Promise<Int32Array> {
+    this.#assertOpen();
     return Int32Array.from(text, (char) => char.codePointAt(0)!);
   }
 
@@ -83,6 +92,7 @@ export class FakeEngine implements Engine {
     for (const [sample, request] of requests.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
       options.signal?.throwIfAborted();
+      this.#assertOpen();
       // Continues with the alphabet.
       const drawn = Int32Array.from({ length: request.maxTokens }, (_, i) => 97 + (i % 26));
       const all = [...request.tokens, ...drawn.subarray(0, Math.max(0, drawn.length - 1))];
@@ -115,6 +125,11 @@ export class FakeEngine implements Engine {
 
   async close(): Promise<void> {
     this.closed++;
+    this.#open = false;
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new EngineError("ENGINE_CLOSED", "the fake engine was closed");
   }
 
   #values(name: StreamName, layer: number, tokens: Int32Array) {

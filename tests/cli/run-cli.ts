@@ -1,8 +1,15 @@
 import { run } from "../../src/cli/commands/run.ts";
 import { outputTo } from "../../src/cli/output.ts";
+import type { EngineEntry } from "../../src/engines/entry.ts";
 import type { LlamaDiagnosis } from "../../src/engines/llama/diagnosis.ts";
+import { llamaDoctor } from "../../src/engines/llama/doctor.ts";
+import { llamaEntry } from "../../src/engines/llama/entry.ts";
+import { vllmDoctor } from "../../src/engines/vllm/install/doctor.ts";
 import type { VllmDiagnosis } from "../../src/engines/vllm/install/python.ts";
+import { vllmServerEntry } from "../../src/engines/vllm/server/entry.ts";
+import { vllmEntry } from "../../src/engines/vllm/worker/entry.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
+import { loadWith } from "../../src/run/load.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 export interface CliOptions {
@@ -14,6 +21,8 @@ export interface CliOptions {
   readonly columns?: number;
   readonly stdin?: string;
   readonly signal?: AbortSignal;
+  /** Engines besides those there are. */
+  readonly further?: readonly EngineEntry[];
   readonly diagnosis?: LlamaDiagnosis;
   readonly vllm?: VllmDiagnosis;
 }
@@ -39,6 +48,7 @@ export async function runCli(
     columns,
     stdin = "",
     signal,
+    further = [],
     diagnosis = HEALTHY,
     vllm = null,
   }: CliOptions = {},
@@ -58,14 +68,20 @@ export async function runCli(
         yield Buffer.from(stdin);
       })(),
       signal: signal ?? new AbortController().signal,
+      engines: [
+        { ...llamaEntry, doctor: { ...llamaDoctor, examine: async () => diagnosis } },
+        { ...vllmEntry, doctor: { ...vllmDoctor, examine: async () => vllm } },
+        vllmServerEntry,
+        ...further,
+      ],
       load: async (reference, given) => {
+        if (further.some((entry) => entry.accepts(reference) === "own"))
+          return loadWith(further, reference, given);
         const { signal: _, onProgress: __, onStart: ___, ...options } = given as Record<string, unknown>;
         loads.push({ reference, ...options });
-        return new LanguageModel(engines[reference] ?? engine);
+        return new LanguageModel((engines[reference] ?? engine).reopened());
       },
       inspectModel: async () => engine.model,
-      diagnose: async () => diagnosis,
-      diagnoseVllm: async () => vllm,
     },
     stdout,
     stderr,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
-import type { CaptureOptions } from "../../src/run/language-model.ts";
-import { type LoadOptions, load } from "../../src/run/load.ts";
+import type { LoadOptions } from "../../src/engines/index.ts";
+import { load } from "../../src/run/load.ts";
+import type { CaptureOptions } from "../../src/run/run-options.ts";
 import {
   families,
   ggufOf,

@@ -1,4 +1,5 @@
 import type { Engine, Step } from "../../src/core/engine.ts";
+import { EngineError } from "../../src/core/errors.ts";
 import type { ModelInfo } from "../../src/core/model-info.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import type { EngineRequest } from "../../src/core/request.ts";
@@ -16,6 +17,10 @@ export const value = (tokenId: number, layer: number, i: number) =>
  * samples take turns, so that rows arrive in another order than a capture shows them.
  */
 export function syntheticEngine(model: ModelInfo = MODEL): Engine {
+  let open = true;
+  const assertOpen = () => {
+    if (!open) throw new EngineError("ENGINE_CLOSED", "the engine that is a formula was closed");
+  };
   return {
     kind: "llama.cpp",
     version: "0",
@@ -23,19 +28,26 @@ export function syntheticEngine(model: ModelInfo = MODEL): Engine {
     contextSize: 1024,
     chatTemplate: null,
     specialTokens: { bos: "", eos: "" },
-    tokenize: async (text) => Int32Array.from(Buffer.from(text)),
+    tokenize: async (text) => {
+      assertOpen();
+      return Int32Array.from(Buffer.from(text));
+    },
     detokenize: async (tokens) => Buffer.from(tokens).toString(),
     tokenText: (id) => String.fromCharCode(id),
     modelHash: async () => null,
-    close: async () => {},
-    async *run(requests, plan): AsyncGenerator<Step> {
+    close: async () => {
+      open = false;
+    },
+    async *run(requests, plan, { signal } = {}): AsyncGenerator<Step> {
       const steps = Math.max(...requests.map(({ maxTokens }) => Math.max(1, maxTokens)));
       for (let step = 0; step < steps; step++)
         for (const sample of [...requests.keys()].reverse()) {
+          signal?.throwIfAborted();
+          assertOpen();
           const request = requests[sample]!;
           const last = step === Math.max(1, request.maxTokens) - 1;
           yield {
-            batch: batchOf(request, sample, step, plan.streams, model),
+            batch: batchOf(request, sample, step, plan, model),
             drawn: request.maxTokens > 0 ? [{ sample, tokenId: 33 }] : [],
             finished: last ? [finished(request, sample)] : [],
             processed: step === 0 ? request.tokens.length : 1,
@@ -58,26 +70,32 @@ function batchOf(
   request: EngineRequest,
   sample: number,
   step: number,
-  streams: Plan["streams"],
+  { streams, select }: Plan,
   model: ModelInfo,
-): RowBatch {
-  const tokenId = step === 0 ? request.tokens : Int32Array.of(33);
+): RowBatch | null {
+  const all = step === 0 ? request.tokens : Int32Array.of(33);
   const first = step === 0 ? 0 : request.tokens.length + step - 1;
+  const phase = step === 0 ? "prompt" : "generated";
+  const rows = [...all.keys()].filter(
+    (row) => (select.phase ?? phase) === phase && (select.positions?.includes(first + row) ?? true),
+  );
+  if (rows.length === 0) return null;
+  const tokenId = Int32Array.from(rows, (row) => all[row]!);
   return {
     rows: tokenId.length,
     sample: new Int32Array(tokenId.length).fill(sample),
-    position: Int32Array.from(tokenId, (_, i) => first + i),
+    position: Int32Array.from(rows, (row) => first + row),
     tokenId,
     phase: new Uint8Array(tokenId.length).fill(step === 0 ? 0 : 1),
     streams: new Map(
       streams.map(({ name, layers }) => {
         const width =
           { router_logits: model.moe?.experts ?? 0, hidden_states: model.hiddenSize }[name as string] ?? 0;
-        const rows = (layer: number) =>
+        const valuesOf = (layer: number) =>
           Float32Array.from({ length: tokenId.length * width }, (_, at) =>
             value(tokenId[Math.floor(at / width)]!, layer, at % width),
           );
-        return [name, new Map(layers.map((layer) => [layer, rows(layer)]))];
+        return [name, new Map(layers.map((layer) => [layer, valuesOf(layer)]))];
       }),
     ),
   };

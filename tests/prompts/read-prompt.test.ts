@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { nearest } from "../../src/run/prompts/near-miss.ts";
+import { nearMiss } from "../../src/core/near-miss.ts";
 import { readPromptObject } from "../../src/run/prompts/read-prompt.ts";
 
 const refusal = (value: unknown, spelling: "library" | "file" = "library") => {
@@ -131,17 +131,12 @@ describe("fields that are not", () => {
 
 test("near misses", () => {
   const names = ["prompt", "tokenIds", "label"];
-  expect(["Prompt", "promt", "token_ids", "lable", "prompts"].map((name) => nearest(name, names))).toEqual([
+  expect(["Prompt", "promt", "token_ids", "lable", "prompts"].map((name) => nearMiss(name, names))).toEqual([
     "prompt",
     "prompt",
     "tokenIds",
     "label",
     "prompt",
   ]);
-  expect(["id", "text", "answer", ""].map((name) => nearest(name, names))).toEqual([
-    undefined,
-    undefined,
-    undefined,
-    undefined,
-  ]);
+  expect(["id", "text", "answer", ""].map((name) => nearMiss(name, names))).toEqual([null, null, null, null]);
 });

@@ -5,8 +5,10 @@ import { chosenRows } from "../../src/analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
-import type { MapFacts } from "../../src/server/api/analysis.ts";
-import type { CaptureDetails, CaptureList, RowColumns, Vocabulary } from "../../src/server/api/captures.ts";
+import type { CaptureDetails } from "../../src/server/questions/capture.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
+import type { MapFacts } from "../../src/server/questions/map.ts";
+import type { RowColumns } from "../../src/server/questions/rows.ts";
 import type { AnalysisOverview, LayerAnalysis } from "../../src/views/facts/analysis.ts";
 import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { captureInto, PROMPTS, type Serving, serving, temporaryFolder } from "./serving.ts";
@@ -114,7 +116,7 @@ describe("captures", () => {
       ["phase", Uint8Array.from(rows.phase, (phase) => (phase === "prompt" ? 0 : 1))],
     ] as const)
       expect(await array(await get(`${at}/rows/${column}`))).toEqual({ shape: [rows.length], data: values });
-    const { tokenId, text } = await json<Vocabulary>(`${at}/vocabulary`);
+    const { tokenId, text } = await json<{ tokenId: number[]; text: string[] }>(`${at}/vocabulary`);
     const textOf = new Map(tokenId.map((id, i) => [id, text[i]]));
     expect(Array.from(rows.tokenId, (id) => textOf.get(id))).toEqual(rows.text);
     for (const stream of capture.streams) {

@@ -3,8 +3,8 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { CaptureList } from "../../src/server/api/captures.ts";
-import { startServer } from "../../src/server/serve.ts";
+import { startServer } from "../../src/server/host/serve.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { captureInto, type Serving, serving, temporaryFolder } from "./serving.ts";
 
 /** A request with headers and a path that `fetch` would not send. */

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { EngineError } from "../../src/core/errors.ts";
-import type { CaptureList } from "../../src/server/api/captures.ts";
 import {
   type Job,
   type JobEvents,
@@ -11,7 +10,8 @@ import {
   jobEvents,
   type ModelList,
   type TokenEvent,
-} from "../../src/server/api/jobs.ts";
+} from "../../src/server/jobs/schemas.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { allEvents, events, PROMPTS, serving, until } from "./serving.ts";
 
 describe("a generation", () => {

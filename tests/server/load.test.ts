@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
-import type { CaptureList } from "../../src/server/api/captures.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { allEvents, captureInto, events, PROMPTS, serving } from "./serving.ts";
 
 const CLIENTS = 50;

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { packageRoot } from "../../src/core/package-root.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { load } from "../../src/run/load.ts";
-import type { CaptureList } from "../../src/server/api/captures.ts";
-import type { JobList } from "../../src/server/api/jobs.ts";
+import type { JobList } from "../../src/server/jobs/schemas.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { FakeEngine } from "../cli/fake-engine.ts";
 import { type Serving, serving, until } from "./serving.ts";
 

@@ -2,13 +2,13 @@ import { join } from "node:path";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import type { Hono } from "hono";
 import { describe, expect, it } from "vitest";
-import type { z } from "zod";
 import type { Step } from "../../src/core/engine.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
-import type { CaptureList } from "../../src/server/api/captures.ts";
-import { type AppParts, apiRoutes, createApp } from "../../src/server/app.ts";
+import { type AppParts, apiRoutes, createApp } from "../../src/server/host/app.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { captureInto, type Serving, serving } from "./serving.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";
+import { strictly } from "./strictly.ts";
 
 interface Document {
   readonly openapi: string;
@@ -75,10 +75,8 @@ describe("the description of the API", () => {
     };
     let checked = 0;
     for (const { spec } of apiRoutes({} as AppParts)) {
-      const { method, path, responses } = spec;
-      const status = method === "get" || path.startsWith("/v1/") ? 200 : 202;
-      const schema = responses[status]?.schema;
-      if (!schema || responses[status]?.type || path === "/api/jobs/{id}" || method === "delete") continue;
+      const { method, path, answer: told } = spec;
+      if (told.kind !== "json" || path === "/api/jobs/{id}") continue;
       const query = path === "/api/compare" ? `?a=${a}&b=${b}` : "";
       const response = await answer(
         server,
@@ -86,13 +84,33 @@ describe("the description of the API", () => {
         path.replaceAll(/\{(\w+)\}/g, (_, name) => values[name]!) + query,
         bodies[path],
       );
-      expect([path, response.status]).toEqual([path, status]);
-      expect([path, strictly(schema, await response.json())]).toEqual([path, null]);
+      expect([path, response.status]).toEqual([path, told.status ?? 200]);
+      expect([path, strictly(told.schema(), await response.json())]).toEqual([path, null]);
       checked++;
     }
     expect(checked).toBeGreaterThan(15);
-    const job = apiRoutes({} as AppParts).find(({ spec }) => spec.path === "/api/jobs/{id}")!.spec;
-    expect(strictly(job.responses[200]!.schema!, await server.json(`/api/jobs/${jobs[0]!.id}`))).toBeNull();
+    const { answer: job } = apiRoutes({} as AppParts).find(
+      ({ spec }) => spec.path === "/api/jobs/{id}",
+    )!.spec;
+    if (job.kind !== "json") throw new Error("a job is JSON");
+    expect(strictly(job.schema(), await server.json(`/api/jobs/${jobs[0]!.id}`))).toBeNull();
+  });
+
+  it("has the schema of every answer in it, and of no other", async () => {
+    const { json } = await serving();
+    const { paths } = await json<Document>("/api/openapi.json");
+    for (const { spec } of apiRoutes({} as AppParts)) {
+      const told = paths[spec.path]![spec.method]!.responses as Record<string, { content: object }>;
+      const status = spec.answer.kind === "json" ? (spec.answer.status ?? 200) : 200;
+      const types = {
+        json: "application/json",
+        events: "text/event-stream",
+        values: "application/octet-stream",
+      };
+      const [[type, content]] = Object.entries(told[status]!.content) as [[string, { schema?: object }]];
+      expect([spec.path, type]).toEqual([spec.path, types[spec.answer.kind]]);
+      if (spec.answer.kind !== "values") expect(JSON.stringify(content.schema).length).toBeGreaterThan(25);
+    }
   });
 });
 
@@ -123,24 +141,4 @@ async function answer(
     // An analysis that is not done yet.
     if (method !== "get" || response.status !== 202) return response;
   }
-}
-
-/** What is wrong with a value, or `null`; a field that no schema names is wrong as well. */
-function strictly(schema: z.ZodType, value: unknown): string | null {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) return parsed.error.message;
-  // Zod leaves out what it does not know.
-  return JSON.stringify(sorted(parsed.data)) === JSON.stringify(sorted(value))
-    ? null
-    : "it has unknown fields";
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([x], [y]) => (x < y ? -1 : 1))
-      .map(([key, of]) => [key, sorted(of)]),
-  );
 }

@@ -1,11 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
-import { type ServeOptions, startServer } from "../../src/server/serve.ts";
+import { type AppParts, apiRoutes } from "../../src/server/host/app.ts";
+import { type ServeOptions, startServer } from "../../src/server/host/serve.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";
+import { strictly } from "./strictly.ts";
 
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(): string {
@@ -55,7 +57,12 @@ export async function serving(options: Partial<ServeOptions> = {}): Promise<Serv
     engine,
     folder,
     get,
-    json: async <T>(path: string, init?: RequestInit) => (await (await get(path, init)).json()) as T,
+    json: async <T>(path: string, init?: RequestInit) => {
+      const response = await get(path, init);
+      const answer = await response.json();
+      if (response.ok) assertAsDeclared(path, init?.method ?? "GET", response.status, answer);
+      return answer as T;
+    },
     post: (path, body, init = {}) =>
       get(path, {
         method: "POST",
@@ -65,6 +72,18 @@ export async function serving(options: Partial<ServeOptions> = {}): Promise<Serv
       }),
     close: () => server.close(),
   };
+}
+
+/** Every answer that a test looks at is one that the API's description allows. */
+function assertAsDeclared(path: string, method: string, status: number, answer: unknown): void {
+  const { pathname } = new URL(path, "http://server");
+  const found = apiRoutes({} as AppParts).find(
+    ({ spec }) =>
+      spec.method === method.toLowerCase() &&
+      new RegExp(`^${spec.path.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(pathname),
+  );
+  if (found?.spec.answer.kind !== "json" || status !== (found.spec.answer.status ?? 200)) return;
+  expect([path, strictly(found.spec.answer.schema(), answer)]).toEqual([path, null]);
 }
 
 export interface ServerEvent {

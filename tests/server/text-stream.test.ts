@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { RowBatch } from "../../src/core/rows.ts";
-import { TextStream } from "../../src/server/text-stream.ts";
+import { TextStream } from "../../src/server/openai/text-stream.ts";
 
 /** A vocabulary in which each byte is a token. */
 const utf8 = new TextEncoder();

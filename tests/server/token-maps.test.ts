@@ -3,7 +3,9 @@ import { expect, it } from "vitest";
 import { chosenRows } from "../../src/analysis/rows/chosen.ts";
 import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
-import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
+import type { RowColumns } from "../../src/server/questions/rows.ts";
+import type { TokenRouting } from "../../src/server/questions/token.ts";
 import type { UsageFacts } from "../../src/views/facts/usage.ts";
 import { captureInto, PROMPTS, serving, temporaryFolder } from "./serving.ts";
 

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Plan } from "../../src/core/plan.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 import { EXPERTS, LAYERS, labelled, rowsBytes } from "./rows.ts";
 
@@ -28,7 +29,7 @@ interface Body {
   readonly max_tokens: number;
   readonly vllm_xargs: { readonly moescope: string; readonly moescope_sample: number };
   readonly samples: number;
-  readonly plan: { readonly streams: readonly { readonly name: string }[] };
+  readonly plan: { readonly streams: readonly { readonly name: string }[]; readonly select: Plan["select"] };
   readonly proof?: string;
   readonly [name: string]: unknown;
 }
@@ -43,7 +44,7 @@ export class FakeServer {
   /** By capture, its samples' prompts as they arrive. */
   readonly #captures = new Map<
     string,
-    { readonly samples: number; readonly prompts: (readonly number[])[] }
+    { readonly samples: number; readonly prompts: (readonly number[])[]; readonly select: Plan["select"] }
   >();
   #files = 0;
 
@@ -55,6 +56,11 @@ export class FakeServer {
   async listen(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Does not keep the process alive. */
+  unref(): void {
+    this.#server.unref();
   }
 
   async close(): Promise<void> {
@@ -121,7 +127,7 @@ export class FakeServer {
           { error: { code: "UNKNOWN_STREAM", message: "this server captures router_logits" } },
           400,
         );
-      this.#captures.set(key, { samples: body.samples, prompts: [] });
+      this.#captures.set(key, { samples: body.samples, prompts: [], select: body.plan.select });
       return json({ key, local: presumptuous ?? body.proof === PROOF });
     }
     if (method === "DELETE") return void response.writeHead(204).end();
@@ -132,15 +138,18 @@ export class FakeServer {
 
   async #stream(key: string, local: boolean, response: ServerResponse): Promise<void> {
     const { ending, folder = "/nowhere" } = this.#behaviour;
-    const { samples, prompts } = this.#captures.get(key)!;
+    const { samples, prompts, select } = this.#captures.get(key)!;
     const line = (value: object) => response.write(`${JSON.stringify(value)}\n`);
     response.writeHead(200);
     response.flushHeaders();
     for (let sample = 0; sample < samples; sample++) {
       while (!prompts[sample] && !response.destroyed) await new Promise((resolve) => setTimeout(resolve, 5));
       if (response.destroyed) return;
-      const tokens = prompts[sample]!;
-      const bytes = rowsBytes(labelled(ending === "another sample" ? 99 : sample, tokens));
+      const positions = [...prompts[sample]!.keys()].filter(
+        (position) => select.phase !== "generated" && (select.positions?.includes(position) ?? true),
+      );
+      const tokens = positions.map((position) => prompts[sample]![position]!);
+      const bytes = rowsBytes(labelled(ending === "another sample" ? 99 : sample, tokens, positions));
       const newTokens = tokens.map((token) => [token, String.fromCodePoint(token)]);
       const head = { type: "rows", rows: tokens.length, newTokens };
       if (local) {

@@ -159,7 +159,9 @@ async function run({ id, requests, plan }) {
   for (const [sample, tokens] of samples.entries()) {
     const drawn = Array.from({ length: requests[sample].maxTokens }, (_, step) => 97 + (step % 26));
     const text = String.fromCodePoint(...drawn);
-    send({ type: "ended", id, sample, rows: tokens.length + Math.max(0, drawn.length - 1), how: "complete" });
+    const all = Array.from({ length: tokens.length + Math.max(0, drawn.length - 1) }, (_, at) => at);
+    const kept = all.filter((position) => isSelected(position, position < tokens.length, plan));
+    send({ type: "ended", id, sample, rows: kept.length, how: "complete" });
     const vector = scenario === "embedder" ? { embedding: [0.6, 0.8] } : {};
     const finished = [{ sample, tokens: drawn, text, reason: "length", ...vector }];
     send({ type: "steps", id, drawn: [], finished, processed: 0, newTokens: [] });
@@ -170,12 +172,18 @@ async function run({ id, requests, plan }) {
   send({ type: "end", id, cancelled: false });
 }
 
+const isSelected = (position, inPrompt, { select: { phase, positions } }) =>
+  (phase === null || (phase === "prompt") === inPrompt) && (positions?.includes(position) ?? true);
+
 let files = 0;
 
 /** Positions `[from, to)` of a sample as a rows file. */
 function rows(id, sample, tokens, from, to, plan) {
-  const positions = Array.from({ length: to - from }, (_, i) => from + i);
   const prompt = from === 0;
+  const positions = Array.from({ length: to - from }, (_, i) => from + i).filter((position) =>
+    isSelected(position, prompt, plan),
+  );
+  if (positions.length === 0) return;
   const [{ layers } = { layers: [] }] = plan.streams;
   const tensors = {
     sample: ["I32", [positions.length], Int32Array.from(positions, () => sample)],

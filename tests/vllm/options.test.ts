@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { parseEngineArgument } from "../../src/cli/options/engine-argument.ts";
 import { loadOptionsOf } from "../../src/cli/options/load-flags.ts";
+import { ENGINES } from "../../src/engines/index.ts";
 import { engineArguments, forTask, settingsOf } from "../../src/engines/vllm/options.ts";
+import { parseEngineArgument } from "../../src/engines/vllm/worker/engine-argument.ts";
 import { load } from "../../src/run/load.ts";
 
 describe("vLLM's engine arguments", () => {
@@ -83,13 +84,14 @@ describe("the command line's options", () => {
       engineArg: [["dtype", "float32"]],
       flashAttention: true,
     } as const;
-    expect(loadOptionsOf(flags, "org/repo")).toEqual({
+    expect(loadOptionsOf(flags, "org/repo", ENGINES)).toEqual({
       engine: "vllm",
       maxModelLen: 512,
       tensorParallelSize: 2,
       dtype: "float32",
     });
-    expect(loadOptionsOf({ apiKey: "k", flashAttention: true }, "http://host:8000")).toEqual({ apiKey: "k" });
+    const server = { apiKey: "k", flashAttention: true };
+    expect(loadOptionsOf(server, "http://host:8000", ENGINES)).toEqual({ apiKey: "k" });
   });
 
   it.each([
@@ -100,7 +102,7 @@ describe("the command line's options", () => {
     [{ context: 5 }, "http://host", "--context means nothing to a server"],
     [{ tensorParallelSize: 2 }, "https://host", "a server that is running"],
   ] as const)("%j is refused for %s", (flags, model, message) => {
-    expect(() => loadOptionsOf({ flashAttention: true, ...flags }, model)).toThrow(message);
+    expect(() => loadOptionsOf({ flashAttention: true, ...flags }, model, ENGINES)).toThrow(message);
   });
 
   it("that are none are refused in TypeScript too", async () => {

@@ -10,7 +10,7 @@ import { LAYERS, labelled, METADATA, plan, rowsBytes } from "./rows.ts";
 const folder = mkdtempSync(join(tmpdir(), "moescope-rows-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const columns = labelled(3, [7, 8, 9], 5);
+const columns = labelled(3, [7, 8, 9], [5, 6, 7]);
 const labels = columns.slice(0, 4);
 
 describe("a rows file", () => {

@@ -12,7 +12,11 @@ export const plan: Plan = {
 };
 
 /** The prompt rows of one sample, as the plugin writes them: a logit is token + 1000 · layer + expert / 4. */
-export function labelled(sample: number, tokens: readonly number[], from = 0): TensorData[] {
+export function labelled(
+  sample: number,
+  tokens: readonly number[],
+  positions: readonly number[] = tokens.map((_, i) => i),
+): TensorData[] {
   const rows = tokens.length;
   const column = (name: string, dtype: "I32" | "U8", data: DtypeArray) => ({
     name,
@@ -27,11 +31,7 @@ export function labelled(sample: number, tokens: readonly number[], from = 0): T
   );
   return [
     column("sample", "I32", new Int32Array(rows).fill(sample)),
-    column(
-      "position",
-      "I32",
-      Int32Array.from(tokens, (_, i) => from + i),
-    ),
+    column("position", "I32", Int32Array.from(positions)),
     column("token_id", "I32", Int32Array.from(tokens)),
     column("phase", "U8", new Uint8Array(rows)),
     {

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { CaptureList, RowColumns, TokenRouting } from "../../src/server/api/captures.ts";
+import type { CaptureList } from "../../src/server/questions/captures.ts";
+import type { RowColumns } from "../../src/server/questions/rows.ts";
+import type { TokenRouting } from "../../src/server/questions/token.ts";
 import type { AnalysisOverview } from "../../src/views/facts/analysis.ts";
 import type { SimilarityFacts } from "../../src/views/facts/similarity.ts";
 import type { UsageFacts } from "../../src/views/facts/usage.ts";

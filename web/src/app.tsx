@@ -1,6 +1,6 @@
 import type { ComponentType } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { CaptureDetails } from "../../src/server/api/captures.ts";
+import type { CaptureDetails } from "../../src/server/questions/capture.ts";
 import {
   captureKey,
   captureList,

@@ -1,5 +1,6 @@
 import type { Capture, Rows } from "../../capture/capture.ts";
 import { RequestError } from "../../core/errors.ts";
+import { smallest } from "../../core/extremes.ts";
 import { CHUNK_ROWS } from "../rows/chosen.ts";
 
 /** A sample whose generated texts differ: from this position on its rows have no counterpart. */
@@ -94,7 +95,7 @@ function checkPromptLengths(a: Capture, b: Capture): void {
     const lengths = [a, b].map((capture) => capture.samples[sample]!.promptTokens) as [number, number];
     if (lengths[0] === lengths[1]) continue;
     const [left, right] = [a.sample(sample).rows, b.sample(sample).rows];
-    const rows = Math.min(left.length, right.length, ...lengths);
+    const rows = Math.min(left.length, right.length, smallest(lengths));
     let same = 0;
     while (same < rows && left.tokenId[same] === right.tokenId[same]) same++;
     throw differentPrompts(a, b, sample, left.position[same] ?? same);

@@ -1,3 +1,4 @@
+import { largest } from "../../core/extremes.ts";
 import { schema } from "../../core/schema.ts";
 import { averageLinkage, cutTree, leafOrder, silhouette } from "../statistics/average-linkage.ts";
 import type { StreamMeasure } from "./measure.ts";
@@ -135,7 +136,7 @@ function clustersOf({ experts, counts, lift, neutralLift }: Coactivation) {
     const width = silhouette(distances, cluster);
     if (width > best.width) best = { width, cluster };
   }
-  const clusters = Array.from({ length: Math.max(...best.cluster) + 1 }, (_, c) =>
+  const clusters = Array.from({ length: largest(best.cluster) + 1 }, (_, c) =>
     used.filter((_, i) => best.cluster[i] === c),
   );
   return {

@@ -20,16 +20,29 @@ export function combine<R extends object>(reducers: Reducers<R>): Reducer<R> {
     Object.fromEntries(names.map((name) => [name, of(name)]));
   return {
     async open(header) {
-      for (const name of names) await reducers[name].open(header);
+      const opened: Reducer<unknown>[] = [];
+      try {
+        for (const name of names) {
+          await reducers[name].open(header);
+          opened.push(reducers[name] as Reducer<unknown>);
+        }
+      } catch (error) {
+        for (const reducer of opened) await settled(() => reducer.close({ finished: [], error }));
+        throw error;
+      }
     },
     async write(batch) {
       const shared = sharedBatch(batch);
       for (const name of names) await reducers[name].write(shared);
     },
     async close(end) {
-      const results: Partial<R> = {};
-      for (const name of names) results[name] = await reducers[name].close(end);
-      return results as R;
+      // Each is closed, also after one that fails; the first failure is what is told.
+      const results: [string, PromiseSettledResult<unknown>][] = [];
+      for (const name of names) results.push([name, await settled(() => reducers[name].close(end))]);
+      for (const [, result] of results) if (result.status === "rejected") throw result.reason;
+      return Object.fromEntries(
+        results.map(([name, result]) => [name, (result as PromiseFulfilledResult<unknown>).value]),
+      ) as R;
     },
     merge: (a, b) => each((name) => reducers[name].merge(a[name], b[name])) as R,
     toJson: (result) => each((name) => reducers[name].toJson(result[name])),
@@ -38,4 +51,10 @@ export function combine<R extends object>(reducers: Reducers<R>): Reducer<R> {
       return each((name) => reducers[name].fromJson(parts[name])) as R;
     },
   };
+}
+
+/** What became of a call that may throw at once. */
+async function settled<T>(call: () => T | Promise<T>): Promise<PromiseSettledResult<T>> {
+  const [result] = await Promise.allSettled([(async () => call())()]);
+  return result;
 }

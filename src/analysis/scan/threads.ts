@@ -2,14 +2,14 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { CaptureOrigin } from "../../capture/source.ts";
-import { CaptureError, MoescopeError, RequestError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/package-root.ts";
+import { fromWire } from "../../core/wire-error.ts";
 import { talliesOf } from "../measures/registry.ts";
 import { runTask } from "./run-task.ts";
 import type { ScanWork } from "./scan-layer.ts";
 import type { ScanTask, Schedule } from "./schedule.ts";
 import { sharedData } from "./shared-data.ts";
-import type { FromWorker, ToWorker, WireError, WorkerStart } from "./worker-protocol.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./worker-protocol.ts";
 
 export interface RunOptions {
   readonly signal: AbortSignal | undefined;
@@ -118,13 +118,4 @@ function ask(worker: Worker, task: ScanTask): Promise<unknown> {
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
     worker.postMessage({ task } satisfies ToWorker);
   });
-}
-
-/** An error of a worker as the class it was there. */
-function fromWire({ code, name, message, stack }: WireError): Error {
-  const cause = Object.assign(new Error(message), { name, stack });
-  if (code === null) return cause;
-  if (name === "CaptureError") return new CaptureError(code, message, { cause });
-  if (name === "RequestError") return new RequestError(code, message, { cause });
-  return new MoescopeError(code, message, { cause });
 }

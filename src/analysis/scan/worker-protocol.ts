@@ -1,7 +1,7 @@
 import type { CaptureOrigin } from "../../capture/source.ts";
-import type { ErrorCode } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { SampleInfo } from "../../core/sink.ts";
+import type { WireError } from "../../core/wire-error.ts";
 import type { ScanSettings } from "../measures/measure.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { ScanTask } from "./schedule.ts";
@@ -27,12 +27,3 @@ export interface ToWorker {
 }
 
 export type FromWorker = { readonly result: unknown } | { readonly error: WireError };
-
-/** An error on its way between threads, where its class would be lost. */
-export interface WireError {
-  /** `null` for what is no error of moescope's. */
-  readonly code: ErrorCode | null;
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-}

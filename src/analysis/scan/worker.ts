@@ -1,12 +1,12 @@
 /** Entry of the threads that scan a capture folder: each does the tasks it is sent, and opens nothing. */
 import { parentPort, workerData } from "node:worker_threads";
-import { MoescopeError } from "../../core/errors.ts";
+import { toWire } from "../../core/wire-error.ts";
 import { allMeasures, talliesOf } from "../measures/registry.ts";
 import { originReader } from "./origin-reader.ts";
 import { runTask } from "./run-task.ts";
 import type { ScanWork } from "./scan-layer.ts";
 import { scanScope } from "./scope.ts";
-import type { FromWorker, ToWorker, WireError, WorkerStart } from "./worker-protocol.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./worker-protocol.ts";
 
 const { origin, model, samples, settings, columns, tokens, measures, ahead } = workerData as WorkerStart;
 const chosen = allMeasures.filter(({ name }) => measures.includes(name));
@@ -26,8 +26,3 @@ port.on("message", ({ task }: ToWorker) => {
     port.postMessage({ error: toWire(error) } satisfies FromWorker);
   }
 });
-
-function toWire(error: unknown): WireError {
-  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { code: error instanceof MoescopeError ? error.code : null, name, message, stack };
-}

@@ -1,3 +1,4 @@
+import { largest } from "../../core/extremes.ts";
 /** A merge of two clusters, as scipy's `linkage` numbers them: below n the items, n + i what merge i made. */
 export interface Merge {
   readonly a: number;
@@ -110,7 +111,7 @@ export function leafOrder(merges: readonly Merge[], n: number): number[] {
  */
 export function silhouette(distances: Float64Array, cluster: Uint32Array): number {
   const n = cluster.length;
-  const count = Math.max(...cluster) + 1;
+  const count = largest(cluster) + 1;
   const size = new Float64Array(count);
   for (const c of cluster) size[c]!++;
   let total = 0;

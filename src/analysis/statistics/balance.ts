@@ -1,3 +1,4 @@
+import { largest } from "../../core/extremes.ts";
 /** How evenly a layer's experts are used. */
 export interface LoadBalance {
   /** Coefficient of variation; 0 is even. See {@link coefficientOfVariation}. */
@@ -37,7 +38,7 @@ export function coefficientOfVariation(usage: ArrayLike<number>): number {
 export function maxViolation(usage: ArrayLike<number>): number {
   const values = Array.from(usage);
   const mean = total(values) / values.length;
-  return (Math.max(...values) - mean) / mean;
+  return (largest(values) - mean) / mean;
 }
 
 /**

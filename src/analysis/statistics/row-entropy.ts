@@ -1,3 +1,4 @@
+import { RequestError } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { EXP_REACH, expWithinReach, fastExp } from "../../gating/exp.ts";
 
@@ -71,11 +72,16 @@ function maxOf(values: Float32Array, from: number, to: number): number {
  *
  * @param logits router logits `[rows, experts]`.
  * @param ids chosen experts `[rows, topK]`, in any order.
+ * @throws RequestError `INVALID_ARGUMENT` for ids that are not as many in each row, or that the logits do not have.
+ * @example
+ * const margins = rowMargin(capture.routerLogits.get(5)!, capture.expertIds.get(5)!.data); // one number a row
  */
 export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<number>): Float64Array {
   const experts = dims.at(-1) ?? 0;
   const rows = experts === 0 ? 0 : data.length / experts;
-  const topK = ids.length / rows;
+  const topK = rows === 0 ? 0 : ids.length / rows;
+  if (!Number.isInteger(topK))
+    throw invalid(`${ids.length} expert ids are not as many in each of ${rows} rows`);
   const margins = new Float64Array(rows);
   // The row that last chose each expert, so that nothing has to be cleared between rows.
   const chosenBy = new Int32Array(experts).fill(-1);
@@ -83,8 +89,12 @@ export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<numb
     const from = row * experts;
     let lowest = Infinity;
     for (let i = row * topK; i < (row + 1) * topK; i++) {
-      chosenBy[ids[i]!] = row;
-      lowest = Math.min(lowest, data[from + ids[i]!]!);
+      const expert = ids[i]!;
+      // Beyond a row's experts lie the next row's.
+      if (!(expert >= 0 && expert < experts))
+        throw invalid(`row ${row} chose expert ${expert}; the logits are of experts 0 to ${experts - 1}`);
+      chosenBy[expert] = row;
+      lowest = Math.min(lowest, data[from + expert]!);
     }
     let highest = -Infinity;
     for (let e = 0; e < experts; e++) {
@@ -96,3 +106,5 @@ export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<numb
   }
   return margins;
 }
+
+const invalid = (message: string) => new RequestError("INVALID_ARGUMENT", message);

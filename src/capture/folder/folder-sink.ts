@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
+import { argument, oneOf, optionsReader, text, whole } from "../../core/options.ts";
 import type { RunHeader } from "../../core/sink.ts";
 import { storageError, type WriteBytes } from "../../formats/atomic-file.ts";
 import { assertDiskFits } from "./assert-disk-fits.ts";
@@ -15,6 +16,12 @@ import { type Permissions, PRIVATE, SHARED } from "./permissions.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
 import type { OpenFolder } from "./shard-writer.ts";
+
+const readOptions = optionsReader<FolderOptions>("FolderSink", {
+  shardBytes: whole(1),
+  dtype: oneOf(["float32", "float16", "bfloat16"]),
+  access: oneOf(["private", "shared"]),
+});
 
 const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
 
@@ -37,10 +44,11 @@ export class FolderSink extends ShardSink {
   /** @param write replaces the writing of bytes: for tests that fill the disk. */
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
     super();
-    this.#folder = folder;
-    this.#dtype = options.dtype ?? "float32";
-    this.#shardBytes = options.shardBytes ?? DEFAULT_SHARD_BYTES;
-    this.#permissions = options.access === "shared" ? SHARED : PRIVATE;
+    const { access = "private", dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES } = readOptions(options);
+    this.#folder = argument("FolderSink", "the folder", folder, text);
+    this.#dtype = dtype;
+    this.#shardBytes = shardBytes;
+    this.#permissions = access === "shared" ? SHARED : PRIVATE;
     this.#write = write;
   }
 

@@ -1,5 +1,7 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
+import { argument, text } from "../../core/options.ts";
+import { describedDims } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -21,6 +23,7 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
  */
 export async function openCapture(folder: string): Promise<Capture> {
+  argument("openCapture", "the folder", folder, text);
   return captureIn(folder, await readManifest(folder));
 }
 
@@ -83,7 +86,10 @@ class FolderSource implements CaptureSource {
   }
 
   dims(stream: StreamName, layer: number): readonly number[] {
-    return folderDims(this.#values, stream, layer);
+    // Without a row the manifest does not tell how wide one is.
+    return this.labels.sample.length === 0 && this.#values.streams[stream]!.dims === undefined
+      ? describedDims(this.header.model, stream, layer)
+      : folderDims(this.#values, stream, layer);
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {

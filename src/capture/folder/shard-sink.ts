@@ -21,7 +21,8 @@ export abstract class ShardSink implements Sink<Capture> {
       this.#writer = new ShardWriter({ ...(await this.prepare(header)), lock }, header);
       await this.#writer.begin();
     } catch (error) {
-      await lock.release();
+      // Why it cannot be opened says more than that the lock stays.
+      await lock.release().catch(() => {});
       throw error;
     }
   }

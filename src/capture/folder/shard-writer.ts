@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { append } from "../../core/extremes.ts";
 import type { Finished } from "../../core/request.ts";
 import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import type { RunEnd, RunHeader } from "../../core/sink.ts";
@@ -111,7 +112,7 @@ export class ShardWriter {
   }
 
   async finish(samples: readonly Finished[]): Promise<void> {
-    this.#ended.push(...samples.map(recordOfOutput));
+    append(this.#ended, samples.map(recordOfOutput));
     this.#embeddings.add(samples);
     // Samples may have few rows or none: their embeddings must not pile up until a shard is full.
     if (this.#embeddings.bytes > this.#shardBytes && !this.#failure)

@@ -27,5 +27,5 @@ export async function analyze(
     onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
   }).finally(() => progress.done());
   if (json) output.print(JSON.stringify(analysis));
-  else output.print(...analysisView(analysis, folder, output.terminal));
+  else output.print(analysisView(analysis, folder, output.terminal));
 }

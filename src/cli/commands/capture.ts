@@ -10,6 +10,7 @@ import { given } from "../../core/given.ts";
 import type { RowSelection } from "../../core/plan.ts";
 import { safeText } from "../../core/safe-text.ts";
 import type { StreamName } from "../../core/streams.ts";
+import { chooseEngine } from "../../engines/choose.ts";
 import { storedRun } from "../../run/stored-run.ts";
 import { type CaptureFacts, captureFactsOf } from "../../views/facts/capture.ts";
 import { captureSummary } from "../../views/terminal/capture-summary.ts";
@@ -20,7 +21,7 @@ import { usageByLabel, usageMap } from "../../views/terminal/parts/usage-map.ts"
 import { middleLayer, sampleStrips } from "../../views/terminal/sample-strips.ts";
 import type { CommandContext } from "../command.ts";
 import { gatherPrompts, type PromptFlags } from "../options/gather-prompts.ts";
-import { type LoadFlags, loadOptionsOf } from "../options/load-flags.ts";
+import { type LoadFlags, loadOptionsOf, optionsOf } from "../options/load-flags.ts";
 import type { Output } from "../output.ts";
 import { captureWithProgress, watched, withModel } from "../run-capture.ts";
 import { UsageError } from "../usage-error.ts";
@@ -69,7 +70,7 @@ export async function capture(
   if (flags.out === undefined && (flags.dtype ?? flags.shardSize ?? flags.shared) !== undefined)
     throw new UsageError("--dtype, --shard-size and --shared say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
-  await withModel(model, loadOptionsOf(flags, model), context, async (llm) => {
+  await withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
     const run = given({
@@ -85,15 +86,17 @@ export async function capture(
   });
 }
 
-/** Continue a folder as it was begun; threads may differ. */
+/** Continue a folder as it was begun; what no value depends on may differ. */
 async function resume(folder: string, flags: CaptureFlags, context: CommandContext): Promise<void> {
   const run = await storedRun(folder);
   if (run.complete) {
     context.output.note(`moescope: ${safeText(folder)} is complete`);
     return showCapture(await openCapture(folder), folder, flags, context.output);
   }
-  const options = { ...run.settings, ...given({ threads: flags.threads }) };
-  await withModel(flags.model ?? run.model.source, options, context, async (llm) => {
+  const model = flags.model ?? run.model.source;
+  const entry = chooseEngine(context.engines, model, run.settings.engine as string | undefined);
+  const options = { ...run.settings, ...optionsOf(entry, flags, ({ stored }) => !stored) };
+  await withModel(model, options, context, async (llm) => {
     const captured = await watched(context, (watch) => llm.resume(folder, watch)).catch((error) => {
       noteWhatIsKept(folder, error, context);
       throw error;
@@ -106,7 +109,7 @@ function folderOptions({ dtype, shardSize, shared }: CaptureFlags): FolderOption
   return {
     ...(dtype !== undefined && { dtype: DTYPES[dtype] }),
     ...(shared && { access: "shared" as const }),
-    ...(shardSize !== undefined && { shardBytes: shardSize * 2 ** 20 }),
+    ...(shardSize !== undefined && { shardBytes: Math.ceil(shardSize * 2 ** 20) }),
   };
 }
 
@@ -140,14 +143,14 @@ function printCapture(
 ): void {
   const { depth, width } = terminal;
   const { usage } = facts;
-  print(...header(captured.model, captured.engine.kind, terminal), "");
-  print(...captureSummary(facts), "");
+  print(header(captured.model, captured.engine.kind, terminal), "");
+  print(captureSummary(facts), "");
   const layer = middleLayer(captured);
   if (usage && captured.rows.length > 0 && layer !== undefined) {
-    print(...sampleStrips(captured, layer, terminal), "");
-    print(...usageMap(usage, terminal), "");
+    print(sampleStrips(captured, layer, terminal), "");
+    print(usageMap(usage, terminal), "");
     const labels = new Set(captured.samples.map(({ label }) => label));
-    if (labels.size > 1) print(...usageByLabel(usage, layer, terminal), "");
+    if (labels.size > 1) print(usageByLabel(usage, layer, terminal), "");
   }
   const written = captured.outputs.filter(({ text }) => text !== "");
   for (const { sample, text } of written.slice(0, MAX_OUTPUTS))

@@ -38,7 +38,7 @@ export async function compare(
     const [capture] = await captures([a], texts, flags, context);
     const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels));
     if (flags.json) print(JSON.stringify(facts));
-    else print(...labelComparisonView(facts, terminal));
+    else print(labelComparisonView(facts, terminal));
     return;
   }
   if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
@@ -46,7 +46,7 @@ export async function compare(
   const found = compareCaptures(left, right);
   const facts = comparisonOf(left, right, found, { tokens: flags.json === true });
   if (flags.json) print(JSON.stringify(facts));
-  else print(...comparisonView(facts, [a, b], terminal));
+  else print(comparisonView(facts, [a, b], terminal));
 }
 
 /** Capture folders are opened; models run the same prompts one after the other, so that only one is in memory. */
@@ -84,6 +84,9 @@ const captureModel = (
   flags: CompareFlags,
   context: CommandContext,
 ) =>
-  withModel(model, loadOptionsOf(flagsOfItsEngine(flags, model), model), context, (llm) =>
-    captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
+  withModel(
+    model,
+    loadOptionsOf(flagsOfItsEngine(flags, model, context.engines), model, context.engines),
+    context,
+    (llm) => captureWithProgress(llm, prompts, { streams: ["router_logits", "expert_ids"] }, context),
   );

@@ -42,7 +42,7 @@ export async function demo({ json }: { readonly json?: boolean }, context: Comma
           continuation: captureFactsOf(written, { samples: true }).samples![0],
         }),
       );
-    else output.print(...demoView(capture, written, found, output.terminal));
+    else output.print(demoView(capture, written, found, output.terminal));
   });
 }
 

@@ -3,9 +3,7 @@ import { join } from "node:path";
 import { memoryLimit } from "../../core/memory-limit.ts";
 import { packageRoot, packageVersion } from "../../core/package-root.ts";
 import { safeText } from "../../core/safe-text.ts";
-import type { GpuDiagnosis, LlamaDiagnosis } from "../../engines/llama/diagnosis.ts";
-import type { Device } from "../../engines/llama/native/devices.ts";
-import type { VllmDiagnosis } from "../../engines/vllm/install/python.ts";
+import type { DiagnosisLine, EngineDoctor } from "../../engines/entry.ts";
 import { bytes } from "../../views/numbers.ts";
 import { bold, dim } from "../../views/terminal/parts/paint.ts";
 import { padRight, wrap } from "../../views/terminal/parts/text.ts";
@@ -22,7 +20,13 @@ interface SelfTest {
   readonly devices: readonly string[];
 }
 
-/** Everything `moescope doctor` says, for programs as `--json`. */
+/** What was found of an engine, and who says it in words. */
+export interface EngineFindings {
+  readonly doctor: EngineDoctor;
+  readonly found: unknown;
+}
+
+/** Everything `moescope doctor` says. */
 export interface DoctorReport {
   readonly moescope: string;
   readonly node: string;
@@ -30,8 +34,7 @@ export interface DoctorReport {
   /** Bytes; `limit`: what a container lets this process have, `null` where that is all. */
   readonly memory: { readonly free: number; readonly total: number; readonly limit: number | null };
   readonly threads: number;
-  readonly llama: LlamaDiagnosis;
-  readonly vllm: VllmDiagnosis;
+  readonly engines: readonly EngineFindings[];
   readonly capture: SelfTest;
 }
 
@@ -52,14 +55,26 @@ export async function doctor(
     platform: `${process.platform}-${process.arch}`,
     memory: { free: freemem(), total: totalmem(), limit: memoryLimit() },
     threads: availableParallelism(),
-    llama: await context.diagnose(),
-    vllm: await context.diagnoseVllm(),
+    engines: await findings(context),
     capture: await selfTest(context),
   };
   const { output } = context;
-  if (json) output.print(JSON.stringify(report));
-  else output.print(...doctorView(report, output.terminal));
+  if (json) output.print(JSON.stringify(forPrograms(report)));
+  else output.print(doctorView(report, output.terminal));
   return report.capture.ok;
+}
+
+/** One engine after the other: what they load may be in each other's way. */
+async function findings({ engines }: CommandContext): Promise<EngineFindings[]> {
+  const found: EngineFindings[] = [];
+  for (const { doctor } of engines) if (doctor) found.push({ doctor, found: await doctor.examine() });
+  return found;
+}
+
+/** With what was found of each engine under its own key. */
+function forPrograms({ engines, capture, ...machine }: DoctorReport): object {
+  const byKey = engines.map(({ doctor, found }) => [doctor.key, found]);
+  return { ...machine, ...Object.fromEntries(byKey), capture };
 }
 
 async function selfTest({ load, signal }: CommandContext): Promise<SelfTest> {
@@ -89,35 +104,19 @@ async function selfTest({ load, signal }: CommandContext): Promise<SelfTest> {
   }
 }
 
-/** A fact, and what is to be done if it is none to be glad of. */
-interface Line {
-  readonly name: string;
-  /** `ok`, something that is missing and need not be, something that is broken; a bare fact has no mark. */
-  readonly mark: "ok" | "absent" | "broken" | null;
-  readonly text: string;
-}
-
 const MARKS = { ok: "✓", absent: "–", broken: "✗" } as const;
 const NAME_WIDTH = 12;
 
 export function doctorView(report: DoctorReport, { width, depth }: Terminal): string[] {
-  const { memory, threads, llama, capture } = report;
-  const lines: Line[] = [
+  const { memory, threads, engines, capture } = report;
+  const lines: DiagnosisLine[] = [
     { name: "node", mark: null, text: `${report.node} on ${report.platform}` },
     {
       name: "memory",
       mark: null,
       text: `${bytes(memory.total)}, ${bytes(memory.free)} free; ${memory.limit === null ? "" : `this container may use ${bytes(memory.limit)}; `}${threads} threads`,
     },
-    llama.problem === null
-      ? { name: "llama.cpp", mark: "ok", text: `${llama.version}, layouts checked, in ${llama.folder}` }
-      : { name: "llama.cpp", mark: "broken", text: llama.problem },
-    ...llama.devices.map((device): Line => ({ name: "", mark: "ok", text: deviceText(device) })),
-    ...(llama.kernels === null
-      ? []
-      : [{ name: "", mark: "ok", text: `CPU kernels: ${llama.kernels}` } as const]),
-    ...llama.gpus.flatMap(gpuLines),
-    vllmLine(report.vllm),
+    ...engines.flatMap(({ doctor, found }) => doctor.describe(found, { bytes })),
     {
       name: "capture",
       mark: capture.ok ? "ok" : "broken",
@@ -140,41 +139,5 @@ export function doctorView(report: DoctorReport, { width, depth }: Terminal): st
     capture.ok
       ? dim(depth, "Capturing works. Next: moescope demo")
       : "Capturing does not work: see ✗ above for what to do.",
-  ];
-}
-
-function vllmLine(vllm: VllmDiagnosis): Line {
-  if (vllm === null)
-    return { name: "vllm", mark: "absent", text: "not installed; to run models in it: moescope setup vllm" };
-  if ("problem" in vllm) return { name: "vllm", mark: "broken", text: vllm.problem };
-  const origin = vllm.origin === "MOESCOPE_PYTHON" ? " (MOESCOPE_PYTHON)" : "";
-  const build = { cpu: "for CPUs", cuda: "for NVIDIA GPUs" }[vllm.build];
-  return {
-    name: "vllm",
-    mark: "ok",
-    text: `${vllm.vllm} ${build}, Python ${vllm.pythonVersion} in ${vllm.python}${origin}`,
-  };
-}
-
-function deviceText({ name, description, memory }: Device): string {
-  const size = memory.total > 0 ? `, ${bytes(memory.total)}, ${bytes(memory.free)} free` : "";
-  return `${name}: ${description}${size}`;
-}
-
-function gpuLines({ kind, driver, install, installed, devices, problem }: GpuDiagnosis): Line[] {
-  if (devices.length > 0)
-    return devices.map((device, i) => ({ name: i === 0 ? kind : "", mark: "ok", text: deviceText(device) }));
-  if (problem !== null) return [{ name: kind, mark: "broken", text: problem }];
-  // Nothing to say of what does not exist here.
-  if (installed || install === null) return [];
-  return [
-    {
-      name: kind,
-      mark: "absent",
-      text:
-        driver === null
-          ? `not installed; with such a GPU: ${install}`
-          : `${driver} is here, llama.cpp's backend for it is not: ${install}`,
-    },
   ];
 }

@@ -14,5 +14,5 @@ export async function exportFolder(
   if (!capture.complete)
     output.note(`moescope: ${safeText(folder)} is not complete; what it has is exported`);
   const written = await exportCapture(capture, format, out);
-  output.print(...written.map((path) => `Saved to ${safeText(path)}`));
+  output.print(written.map((path) => `Saved to ${safeText(path)}`));
 }

@@ -1,4 +1,5 @@
 import type { GraphTensor } from "../../core/engine.ts";
+import { largest } from "../../core/extremes.ts";
 import { ranges } from "../../core/plan.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { whyNot } from "../../engines/llama/run/row-shapes.ts";
@@ -22,7 +23,7 @@ export async function inspectTensors(
   await withModel(model, options, context, async (llm) => {
     const tensors = await llm.tensors({ signal });
     if (json) output.print(JSON.stringify({ model: llm.info, tensors }));
-    else output.print(...tensorsView(llm.info.name, tensors, output.terminal));
+    else output.print(tensorsView(llm.info.name, tensors, output.terminal));
   });
 }
 
@@ -32,7 +33,7 @@ function tensorsView(name: string, tensors: readonly GraphTensor[], { width, dep
       `  ${padRight(cells[0], names)}  ${padRight(cells[1], 4)}  ${padRight(cells[2], 20)}  ${cells[3]}`,
       width,
     );
-  const names = Math.max(...tensors.map((tensor) => tensor.name.length), 4);
+  const names = Math.max(largest(tensors.map((tensor) => tensor.name.length)), 4);
   const usable = tensors.filter(({ capturable }) => capturable);
   const others = tensors.filter(({ capturable }) => !capturable);
   return [

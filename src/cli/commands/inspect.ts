@@ -29,7 +29,7 @@ export async function inspect(
   if (tensors) return inspectTensors(model, { json, flashAttention }, context);
   const info = await resolving(context, "Reading the model", (reach) => context.inspectModel(model, reach));
   if (json) output.print(JSON.stringify(info));
-  else output.print(...inspectView(info, output.terminal));
+  else output.print(inspectView(info, output.terminal));
 }
 
 export function inspectView(info: ModelInfo & Partial<ModelFile>, { width, depth }: Terminal): string[] {

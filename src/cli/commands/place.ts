@@ -30,7 +30,7 @@ export async function place(model: string, flags: PlaceFlags, context: CommandCo
   const { output } = context;
   const facts = placementOf(advice);
   if (flags.json) output.print(JSON.stringify(facts));
-  else output.print(...placementView(facts, output.terminal));
+  else output.print(placementView(facts, output.terminal));
 }
 
 /** From a capture folder or the JSON of `moescope profile`. */

@@ -6,6 +6,7 @@ import {
   profileReducer,
 } from "../../analysis/reducers/profile.ts";
 import { RequestError } from "../../core/errors.ts";
+import { largest, smallest } from "../../core/extremes.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { replaceFile } from "../../formats/atomic-file.ts";
 import { readFileUpTo } from "../../formats/regular-file.ts";
@@ -53,7 +54,7 @@ async function run(
 ): Promise<Profile> {
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   const { maxTokens = 0 } = flags;
-  return withModel(model, loadOptionsOf(flags, model), context, async (llm) => {
+  return withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
     const results = await watched(context, (watch) =>
       llm.capture(prompts, { maxTokens, ...watch, into: profileReducer() }),
     );
@@ -90,14 +91,14 @@ function printProfile({ model, engine, samples, results }: Profile, out: string 
   const usage = usageOf(results.usage, { byLabel: true });
   const { layers } = usage;
   const [first] = layers;
-  print(...header(model, engine.kind, terminal), "");
+  print(header(model, engine.kind, terminal), "");
   print(`Profiled ${count(first?.rows ?? 0)} tokens of ${count(samples)} samples`, "");
   if (first) {
-    print(...usageMap(usage, terminal), "");
+    print(usageMap(usage, terminal), "");
     const middle = layers[layers.length >> 1]!.layer;
-    if (first.byLabel!.length > 1) print(...usageByLabel(usage, middle, terminal), "");
+    if (first.byLabel!.length > 1) print(usageByLabel(usage, middle, terminal), "");
     const nats = Array.from(results.entropy.layers.values(), ({ mean }) => mean);
-    const range = [Math.min(...nats), Math.max(...nats)].map((mean) => mean.toFixed(2)).join(" to ");
+    const range = [smallest(nats), largest(nats)].map((mean) => mean.toFixed(2)).join(" to ");
     print(`Routing entropy by layer: ${range} of at most ${Math.log(usage.experts).toFixed(2)} nats`, "");
   }
   if (out !== undefined) print(`Saved to ${safeText(out)}`);

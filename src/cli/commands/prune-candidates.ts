@@ -13,5 +13,5 @@ export async function prune(
   const capture = await openCapture(folder);
   const facts = pruneFactsOf(capture, pruneCandidates(capture));
   if (json) output.print(JSON.stringify(facts));
-  else output.print(...pruneView(facts, limit, output.terminal));
+  else output.print(pruneView(facts, limit, output.terminal));
 }

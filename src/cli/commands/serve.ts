@@ -4,8 +4,8 @@ import { statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { packageRoot } from "../../core/package-root.ts";
 import type { LanguageModel } from "../../run/language-model.ts";
-import { isLoopback } from "../../server/guard.ts";
-import { type RunningServer, startServer } from "../../server/serve.ts";
+import { isLoopback } from "../../server/host/guard.ts";
+import { type RunningServer, startServer } from "../../server/host/serve.ts";
 import { bold, dim } from "../../views/terminal/parts/paint.ts";
 import type { CommandContext } from "../command.ts";
 import { openBrowser } from "../open-browser.ts";
@@ -20,6 +20,7 @@ export interface ServeFlags extends LoadFlags {
   readonly token?: string;
   readonly allowHost?: readonly string[];
   readonly open: boolean;
+  readonly record: boolean;
 }
 
 const DEMO = join(packageRoot, "models", "demo");
@@ -51,10 +52,11 @@ export async function serve(
       // A port that was asked for is the one people bookmark; the usual one gives way.
       anyPort: flags.port === undefined,
       allowHosts: flags.allowHost ?? [],
+      record: flags.record,
       onUnexpected: (error) => context.output.note((error as Error).stack ?? String(error)),
     });
     try {
-      context.output.print(...greeting(server, [...loaded.keys()], folders, context));
+      context.output.print(greeting(server, [...loaded.keys()], folders, flags, context));
       if (flags.open) openBrowser(server.url);
       if (!context.signal.aborted) await once(context.signal, "abort");
     } finally {
@@ -67,7 +69,7 @@ export async function serve(
 }
 
 const load = (reference: string, flags: ServeFlags, context: CommandContext) =>
-  loadWithProgress(reference, loadOptionsOf(flags, reference), context);
+  loadWithProgress(reference, loadOptionsOf(flags, reference, context.engines), context);
 
 const isFolder = (reference: string) =>
   statSync(reference, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -84,6 +86,7 @@ function greeting(
   { url, capturesInto }: RunningServer,
   models: readonly string[],
   folders: readonly string[],
+  { record }: ServeFlags,
   { output: { terminal } }: CommandContext,
 ): string[] {
   const { depth } = terminal;
@@ -96,7 +99,18 @@ function greeting(
     ...(capturesInto === null
       ? [dim(depth, "  New captures live until the server stops; name a folder to keep them.")]
       : [dim(depth, `  New captures go to ${capturesInto}`)]),
-    ...(models.length > 0 ? ["", `  Watch an app that speaks OpenAI's API: base URL ${origin}/v1`] : []),
+    ...(models.length > 0
+      ? [
+          "",
+          `  Watch an app that speaks OpenAI's API: base URL ${origin}/v1`,
+          dim(
+            depth,
+            record
+              ? "  Requests are recorded until the server stops; --no-record switches that off."
+              : "  Requests are not recorded.",
+          ),
+        ]
+      : []),
     "",
     dim(depth, "Ctrl-C stops."),
   ];

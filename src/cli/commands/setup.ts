@@ -1,46 +1,44 @@
 import { createInterface } from "node:readline/promises";
-import { type Build, interpreterOf, VLLM_VERSION } from "../../engines/vllm/install/python.ts";
-import { planSetup, runSetup, type SetupPlan } from "../../engines/vllm/install/setup.ts";
+import { RequestError } from "../../core/errors.ts";
+import type { EngineSetup } from "../../engines/entry.ts";
 import { bytes } from "../../views/numbers.ts";
 import type { CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
 
-export interface SetupFlags {
-  readonly cpu?: boolean;
-  readonly cuda?: boolean;
-  readonly dir?: string;
+/** The options of every engine's setup; each has its own besides. */
+interface SetupFlags {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
 }
 
-/** `moescope setup vllm`: an environment of its own for vLLM, after asking. */
+/** `moescope setup ENGINE`: what it takes is told, and installed after asking. */
 export async function setup(engine: string, flags: SetupFlags, context: CommandContext): Promise<void> {
-  if (engine !== "vllm") throw new UsageError(`only vllm needs to be set up, not "${engine}"`);
-  const { output, signal } = context;
-  const build = chosenBuild(flags);
-  output.note(`moescope: resolving the packages of vLLM ${VLLM_VERSION} for ${build.toUpperCase()}`);
-  const plan = await planSetup(build, { folder: flags.dir, signal });
-  output.print(...describe(plan));
+  const { output, signal, engines } = context;
+  const plan = await planOf(setupOf(engine, engines), flags, context);
+  output.print(plan.lines);
   if (flags.dryRun) return;
   if (!flags.yes && !(await agreed(context))) return output.note("moescope: nothing was installed");
-  await runSetup(plan, signal);
-  const named = flags.dir === undefined ? "" : `MOESCOPE_PYTHON=${interpreterOf(plan.folder)} `;
-  output.print(`Done. Next: ${named}moescope capture MODEL "The sky is" --engine vllm`);
+  await plan.install(signal);
+  output.print(`Done. Next: ${plan.next}`);
 }
 
-function chosenBuild({ cpu, cuda }: SetupFlags): Build {
-  if (cpu && cuda) throw new UsageError("--cpu and --cuda: choose one");
-  if (cpu) return "cpu";
-  if (cuda || process.platform === "linux") return "cuda";
-  return "cpu";
+function setupOf(engine: string, engines: CommandContext["engines"]): EngineSetup {
+  const able = engines.filter(({ setup }) => setup !== undefined);
+  const found = able.find(({ name }) => name === engine)?.setup;
+  if (found) return found;
+  const names = able.map(({ name }) => name).join(" and ");
+  throw new UsageError(`only ${names} need${able.length === 1 ? "s" : ""} to be set up, not "${engine}"`);
 }
 
-function describe({ build, folder, packages, download, unknown, present }: SetupPlan): string[] {
-  return [
-    `vLLM ${VLLM_VERSION} (${build}), ${packages} packages, ${bytes(download)} to download${unknown > 0 ? `, and ${unknown} packages of unknown size` : " at most"}`,
-    `into ${folder}${present ? ", which has it: it is checked and repaired" : ""}`,
-    "Remove the folder to remove it again; nothing else is changed.",
-  ];
+async function planOf(setup: EngineSetup, flags: SetupFlags, { output, signal }: CommandContext) {
+  const note = (text: string) => output.note(`moescope: ${text}`);
+  try {
+    return await setup.plan(flags as Readonly<Record<string, unknown>>, { signal, note, bytes });
+  } catch (error) {
+    // Flags that do not go together.
+    if (error instanceof RequestError) throw new UsageError(error.message);
+    throw error;
+  }
 }
 
 async function agreed({ output, signal }: CommandContext): Promise<boolean> {

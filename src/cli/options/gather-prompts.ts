@@ -1,3 +1,4 @@
+import { append } from "../../core/extremes.ts";
 import type { Prompt, PromptObject } from "../../run/prompts/prompt-object.ts";
 import type { CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
@@ -20,9 +21,9 @@ export async function gatherPrompts(
   stdin: CommandContext["stdin"],
 ): Promise<Prompt[]> {
   const fromFiles: Prompt[] = [];
-  for (const file of flags.prompts ?? []) fromFiles.push(...(await readPrompts(file, stdin)));
+  for (const file of flags.prompts ?? []) append(fromFiles, await readPrompts(file, stdin));
   const prompts = [...texts, ...fromFiles].map((prompt) => withFlags(prompt, flags));
-  if (flags.tokenIds !== undefined) prompts.push(...(await readTokenIds(flags.tokenIds)));
+  if (flags.tokenIds !== undefined) append(prompts, await readTokenIds(flags.tokenIds));
   if (prompts.length === 0)
     throw new UsageError("nothing to run: give TEXT, --prompts FILE or --token-ids FILE.json");
   return prompts;

@@ -1,5 +1,5 @@
 import type { EmbeddingInfo, Task } from "../../core/embedding.ts";
-import type { Engine, GraphTensor, Step } from "../../core/engine.ts";
+import type { Engine, EngineCall, GraphTensor, Step } from "../../core/engine.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { Plan } from "../../core/plan.ts";
@@ -7,7 +7,6 @@ import type { EngineRequest, EngineSettings } from "../../core/request.ts";
 import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
 import { activationOf, type StreamName } from "../../core/streams.ts";
 import { Inbox } from "../inbox.ts";
-import { Turns } from "../turns.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import type { HostChannel } from "./host/channel.ts";
 import type { HostEnd } from "./host/host-end.ts";
@@ -48,6 +47,8 @@ export class LlamaEngine implements Engine {
   readonly #files: readonly string[];
   #hash: Promise<string | null> | null = null;
   #nextId = 0;
+  /** Answers that somebody waits for. */
+  #awaited = 0;
   #dead: Error | null = null;
   #closed: Promise<void> | null = null;
   #end!: () => void;
@@ -55,7 +56,6 @@ export class LlamaEngine implements Engine {
   readonly #ended = new Promise<void>((resolve) => {
     this.#end = resolve;
   });
-  readonly #turns = new Turns();
 
   private constructor(
     channel: HostChannel,
@@ -139,18 +139,15 @@ export class LlamaEngine implements Engine {
     return this.#hash;
   }
 
-  async rowShapes(
-    streams: readonly StreamName[],
-    options: { signal?: AbortSignal } = {},
-  ): Promise<RowShapes> {
+  async rowShapes(streams: readonly StreamName[], call: EngineCall = {}): Promise<RowShapes> {
     const attentionSteps = needsAttentionSteps(streams);
     const shapes = new Map<StreamName, ReadonlyMap<number, RowShape | RefusedLayer>>();
     for (const stream of streams) {
       const activation = activationOf(stream);
       if (activation === null)
-        shapes.set(stream, this.#streams.get(stream) ?? (await this.#stepwise(stream, options)));
+        shapes.set(stream, this.#streams.get(stream) ?? (await this.#stepwise(stream, call)));
       else {
-        const tensors = await this.#graph("tensors", attentionSteps, options);
+        const tensors = await this.#graph("tensors", attentionSteps, call);
         shapes.set(stream, activationShapes(activation, tensors as readonly GraphTensor[]));
       }
     }
@@ -158,32 +155,30 @@ export class LlamaEngine implements Engine {
   }
 
   /** Of a stream that is only there where attention is computed in steps. */
-  async #stepwise(stream: StreamName, options: { signal?: AbortSignal }) {
-    const streams = (await this.#graph("streams", true, options)) as RowShapes;
+  async #stepwise(stream: StreamName, call: EngineCall) {
+    const streams = (await this.#graph("streams", true, call)) as RowShapes;
     return streams.get(stream) ?? new Map();
   }
 
-  async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
-    return (await this.#graph("tensors", false, options)) as readonly GraphTensor[];
+  async tensors(call: EngineCall = {}): Promise<readonly GraphTensor[]> {
+    return (await this.#graph("tensors", false, call)) as readonly GraphTensor[];
   }
 
+  /** The graph is built in the context that a run computes in. */
   async #graph(
     type: "tensors" | "streams",
     attentionSteps: boolean,
-    { signal }: { signal?: AbortSignal },
+    { signal, alone = (work) => work() }: EngineCall,
   ): Promise<Reply> {
     const key = `${type} ${attentionSteps}`;
     const known = this.#graphs.get(key);
     if (known) return known;
-    const release = await this.#turns.take();
-    try {
+    const reply = await alone(() => {
       signal?.throwIfAborted();
-      const reply = await this.#ask({ type, id: this.#nextId++, attentionSteps });
-      this.#graphs.set(key, reply);
-      return reply;
-    } finally {
-      release();
-    }
+      return this.#ask({ type, id: this.#nextId++, attentionSteps });
+    });
+    this.#graphs.set(key, reply);
+    return reply;
   }
 
   async *run(
@@ -192,20 +187,7 @@ export class LlamaEngine implements Engine {
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
     this.#text.assertStops(requests);
-    const release = await this.#turns.take();
-    try {
-      signal?.throwIfAborted();
-      yield* this.#exchange(requests, plan, signal);
-    } finally {
-      release();
-    }
-  }
-
-  async *#exchange(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    signal?: AbortSignal,
-  ): AsyncGenerator<Step, void, void> {
+    signal?.throwIfAborted();
     this.#assertAlive();
     const id = this.#nextId++;
     const inbox = new Inbox<FromHost | { type: "died"; error: Error }>();
@@ -214,12 +196,11 @@ export class LlamaEngine implements Engine {
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
-      const message = await inbox.take();
+      const message = await this.#awaiting(inbox.take());
       ended = message.type !== "steps";
       return message;
     };
     this.#channel.post({ type: "run", id, requests, plan });
-    this.#channel.ref();
     try {
       for (;;) {
         const message = await next();
@@ -242,7 +223,6 @@ export class LlamaEngine implements Engine {
       }
       this.#channel.resume();
       this.#pending.delete(id);
-      if (this.#pending.size === 0) this.#channel.unref();
     }
   }
 
@@ -262,16 +242,25 @@ export class LlamaEngine implements Engine {
 
   #ask(message: Exclude<ToHost, { type: "run" | "close" }>): Promise<Reply> {
     this.#assertAlive();
-    return new Promise((resolve, reject) => {
-      this.#channel.ref();
+    const answer = new Promise<Reply>((resolve, reject) => {
       this.#pending.set(message.id, (reply) => {
         this.#pending.delete(message.id);
-        if (this.#pending.size === 0) this.#channel.unref();
         if (reply.type === "reply") resolve(reply.value);
         else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);
       });
       this.#channel.post(message);
     });
+    return this.#awaiting(answer);
+  }
+
+  /** The host keeps the process alive while somebody waits for it, and not while a stream waits for its reader. */
+  async #awaiting<R>(answer: Promise<R>): Promise<R> {
+    if (this.#awaited++ === 0) this.#channel.ref();
+    try {
+      return await answer;
+    } finally {
+      if (--this.#awaited === 0) this.#channel.unref();
+    }
   }
 
   #receive(message: FromHost): void {

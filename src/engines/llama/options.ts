@@ -1,15 +1,16 @@
 import { totalmem } from "node:os";
-import { POOLINGS, TASKS, type TaskOptions } from "../../core/embedding.ts";
+import { POOLINGS, TASKS, type TaskOptions, taskFields } from "../../core/embedding.ts";
 import { EngineError, RequestError } from "../../core/errors.ts";
 import { memoryLimit } from "../../core/memory-limit.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
+import { type Fields, flag, list, oneOf, optionsField, text, unchecked, whole } from "../../core/options.ts";
 import type { EngineSettings } from "../../core/request.ts";
 import { modelShape } from "./graph/model-shape.ts";
 import type { Isolation } from "./host/load-host.ts";
 import type { HostOptions } from "./host/protocol.ts";
 import { type CacheType, cacheBytesPerToken } from "./model/cache-size.ts";
 import type { GgufHeader } from "./model/gguf.ts";
-import { findGpuLibraries, type GpuChoice } from "./native/gpu.ts";
+import { findGpuLibraries, GPU_KINDS, type GpuChoice } from "./native/gpu.ts";
 import { findLibrary } from "./native/library.ts";
 import { defaultThreads } from "./native/threads.ts";
 import { cpuMoeOverrides, type TensorOverride } from "./run/placement.ts";
@@ -46,6 +47,23 @@ export interface LlamaOptions extends TaskOptions {
   /** Where llama.cpp runs: a `thread` (default) or a `process`, which may crash without taking this one along. */
   readonly isolate?: Isolation;
 }
+
+/** The options, read strictly; what the model's file limits, {@link hostOptions} checks. */
+export const llamaFields: Fields<LlamaOptions> = {
+  ...taskFields,
+  contextSize: unchecked,
+  parallel: unchecked,
+  batchSize: unchecked,
+  threads: unchecked,
+  kvType: unchecked,
+  flashAttention: flag,
+  gpu: (value, name) => (value === false ? false : oneOf(["auto", ...GPU_KINDS])(value, name)),
+  gpuLayers: unchecked,
+  cpuMoe: (value, name) => (typeof value === "boolean" ? value : whole(0)(value, name)),
+  overrideTensors: list(optionsField<TensorOverride>({ pattern: text, device: text }, ["pattern", "device"])),
+  strategy: oneOf<Strategy>(["auto", "redirect", "copy"]),
+  isolate: unchecked,
+};
 
 /**
  * What the host is started with.

@@ -1,5 +1,16 @@
-import { TASKS, type TaskOptions } from "../../core/embedding.ts";
+import { TASKS, type TaskOptions, taskFields } from "../../core/embedding.ts";
 import { RequestError } from "../../core/errors.ts";
+import { nearMiss } from "../../core/near-miss.ts";
+import {
+  callback,
+  type Field,
+  type Fields,
+  list,
+  optionsField,
+  optionsReader,
+  text,
+  whole,
+} from "../../core/options.ts";
 import type { EngineSettings } from "../../core/request.ts";
 import type { StreamName } from "../../core/streams.ts";
 
@@ -48,6 +59,65 @@ export interface VllmOptions extends EngineArguments, TaskOptions {
   /** In milliseconds. Default 30 minutes: weights may have to be downloaded. */
   readonly startTimeout?: number;
   readonly onStart?: (progress: StartProgress) => void;
+}
+
+/** The options that are this library's, not vLLM's. */
+const ownFields: Fields<Omit<VllmOptions, keyof EngineArguments>> = {
+  ...taskFields,
+  python: text,
+  streams: list<StreamName>(text as Field<StreamName>),
+  limits: optionsField<NonNullable<VllmOptions["limits"]>>({ hostBytes: whole(1), spoolBytes: whole(1) }),
+  startTimeout: whole(1),
+  onStart: callback<(progress: StartProgress) => void>,
+};
+
+/** vLLM's engine arguments that have a name here. vLLM knows the others, and refuses those that are none. */
+const NAMED: readonly (keyof EngineArguments)[] = [
+  "tensorParallelSize",
+  "pipelineParallelSize",
+  "dataParallelSize",
+  "enableExpertParallel",
+  "dtype",
+  "quantization",
+  "maxModelLen",
+  "maxNumBatchedTokens",
+  "maxNumSeqs",
+  "gpuMemoryUtilization",
+  "enforceEager",
+  "enablePrefixCaching",
+  "trustRemoteCode",
+  "revision",
+];
+
+/**
+ * The options, read as strictly as is possible here.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for one of ours that is wrong, and for a name that no engine argument can have.
+ */
+export function readVllmOptions(given: object): VllmOptions {
+  const isOwn = (name: string) => Object.hasOwn(ownFields, name);
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  const known = [...Object.keys(ownFields), ...NAMED].map(String);
+  for (const [name] of entries) if (!known.includes(name)) assertArgument(name, known);
+  const own = optionsReader<Omit<VllmOptions, keyof EngineArguments>>("load", ownFields);
+  return {
+    ...Object.fromEntries(entries.filter(([name]) => !isOwn(name))),
+    ...own(Object.fromEntries(entries.filter(([name]) => isOwn(name)))),
+  };
+}
+
+/** An engine argument's name is in camelCase, and no other spelling of one that is named here. */
+function assertArgument(name: string, known: readonly string[]): void {
+  const plain = (text: string) => text.toLowerCase().replaceAll("_", "");
+  const same = known.find((other) => plain(other) === plain(name));
+  const isCamel = /^[a-z][A-Za-z0-9]*$/.test(name);
+  if (isCamel && same === undefined) return;
+  const camel = name.replace(/_+([a-z0-9])/gi, (_, letter: string) => letter.toUpperCase());
+  const meant = same ?? nearMiss(name, known) ?? camel;
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `load has no option ${JSON.stringify(name)}: did you mean ${meant}? vLLM's engine arguments are written in camelCase`,
+  );
 }
 
 /** vLLM's names of poolings; `rank` is a conversion of the model instead. */

@@ -1,12 +1,6 @@
 import { z } from "zod";
 import { POOLINGS, TASKS } from "../../core/embedding.ts";
-import {
-  EngineError,
-  type ErrorCode,
-  ModelError,
-  type MoescopeError,
-  RequestError,
-} from "../../core/errors.ts";
+import { EngineError, errorOf, type MoescopeError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
 import { type EngineRequest, FINISH_REASONS, type Finished } from "../../core/request.ts";
 import { STREAM_NAMES, type StreamName } from "../../core/streams.ts";
@@ -62,7 +56,7 @@ export const readyMessage = z.object({
 });
 export type ReadyMessage = z.infer<typeof readyMessage>;
 
-const wireError = z.object({ code: z.string(), message: z.string() });
+const wireError = z.object({ code: z.string(), message: z.string(), retryable: z.boolean().optional() });
 export type WireError = z.infer<typeof wireError>;
 
 /** How a request ended that did not come to its own end: vLLM was told to give it up, or had to. */
@@ -133,19 +127,6 @@ export const wirePlan = ({ streams, select }: Plan, requests: readonly EngineReq
   return { streams, select: { ...select, last, positions: select.positions && [...select.positions] } };
 };
 
-const CLASSES: Readonly<Record<string, new (code: never, message: string) => MoescopeError>> = {
-  MODEL_NOT_FOUND: ModelError,
-  MODEL_INVALID: ModelError,
-  MODEL_UNSUPPORTED: ModelError,
-  CONTEXT_OVERFLOW: RequestError,
-  UNKNOWN_STREAM: RequestError,
-  UNKNOWN_LAYER: RequestError,
-  INVALID_ARGUMENT: RequestError,
-  ENGINE_UNAVAILABLE: EngineError,
-  ENGINE_INCOMPATIBLE: EngineError,
-  OUT_OF_MEMORY: EngineError,
-};
-
 /**
  * Something of the other side's, as the protocol has it.
  *
@@ -165,8 +146,9 @@ export function understood<T>(schema: z.ZodType<T>, value: unknown, from: string
 }
 
 /** An error of the plugin's as ours. */
-export function fromWire({ code, message }: WireError): MoescopeError {
-  const known = CLASSES[code];
-  if (known) return new known(code as ErrorCode as never, message);
-  return new EngineError("ENGINE_FAILED", `vLLM failed: ${message}`);
+export function fromWire({ code, message, retryable = false }: WireError): MoescopeError {
+  return (
+    errorOf(code, message, { retryable }) ??
+    new EngineError("ENGINE_FAILED", `vLLM failed: ${message}`, { retryable })
+  );
 }

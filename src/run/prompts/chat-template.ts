@@ -1,6 +1,7 @@
 import { RequestError } from "../../core/errors.ts";
 import { adaptMessages } from "./adapt-messages.ts";
 import { continueFinalMessage } from "./continue-final-message.ts";
+import { TemplateOverrun, within } from "./jinja/deadline.ts";
 import {
   JinjaError,
   TemplateRefusal,
@@ -39,6 +40,9 @@ interface Compiled {
   readonly shape: TemplateShape;
 }
 
+/** For one chat, ms: templates of models take one or two, and a server has other clients. */
+const RENDER_MS = 2000;
+
 /** Models that are loaded have one or two each. */
 const MAX_COMPILED = 16;
 const compiled = new Map<string, Compiled>();
@@ -50,11 +54,11 @@ const compiled = new Map<string, Compiled>();
  */
 export function renderChat(templates: ChatTemplates, chat: Chat, where: string): string {
   const source = chooseTemplate(templates, chat, where);
-  return explained(templates, where, () => {
+  const render = () => {
     const { template, shape } = compile(source, templates);
     const { tools, documents, variables, addGenerationPrompt } = chat;
     const messages = adaptMessages(chat.messages, shape, where);
-    const render = (each: readonly ChatMessage[]) =>
+    const write = (each: readonly ChatMessage[]) =>
       template.render({
         ...specialVariables(templates),
         ...variables,
@@ -64,9 +68,10 @@ export function renderChat(templates: ChatTemplates, chat: Chat, where: string):
         add_generation_prompt: addGenerationPrompt,
       });
     return chat.continueFinalMessage === null
-      ? render(messages)
-      : continueFinalMessage(messages, chat.continueFinalMessage, { source, render });
-  });
+      ? write(messages)
+      : continueFinalMessage(messages, chat.continueFinalMessage, { source, render: write });
+  };
+  return explained(templates, where, () => within(RENDER_MS, render));
 }
 
 /** As transformers and llama.cpp choose: the one for tools where there are tools. */
@@ -134,6 +139,8 @@ const GO_TEMPLATE =
 
 function reason(error: JinjaError, { model, template }: ChatTemplates, line: string): string {
   const { message } = error;
+  if (error instanceof TemplateOverrun)
+    return `the chat template of ${model} did not come to its end with these messages in ${RENDER_MS / 1000} s${line}; ${ELSEWHERE}`;
   if (error instanceof TemplateRefusal)
     return `the chat template of ${model} refuses the messages: ${message}${line}`;
   if (error instanceof TemplateRuntimeError)

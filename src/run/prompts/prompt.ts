@@ -79,9 +79,9 @@ async function withoutBos(engine: Engine, text: string): Promise<string> {
 
 async function chatText(engine: Engine, prompt: PromptObject, where: string): Promise<string> {
   // Loaded when a chat comes: most prompts are text, and importing the library should be quick.
-  const { renderChat } = await import("./chat-template.ts");
+  const { renderApart } = await import("./render-apart.ts");
   const { continueFinalMessage = false } = prompt;
-  return renderChat(
+  return renderApart(
     {
       model: engine.model.name,
       template: engine.chatTemplate,

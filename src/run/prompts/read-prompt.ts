@@ -1,6 +1,7 @@
 import { RequestError } from "../../core/errors.ts";
+import { nearMiss } from "../../core/near-miss.ts";
 import { readMessages } from "./message.ts";
-import { nearest } from "./near-miss.ts";
+
 import type { MultiModalData, PromptObject } from "./prompt-object.ts";
 
 /** Who wrote a prompt: a program against the library, or a file, where names are Python's. */
@@ -152,7 +153,7 @@ const written = (value: unknown): string =>
 
 function nearestField(key: string): FieldName | undefined {
   const names = NAMES.flatMap((name) => [name, FIELDS[name].file]);
-  const found = nearest(key, names);
+  const found = nearMiss(key, names);
   return NAMES.find((name) => name === found || FIELDS[name].file === found);
 }
 

@@ -1,3 +1,4 @@
+import { largest } from "../../core/extremes.ts";
 import { safeText } from "../../core/safe-text.ts";
 import type { PruneFacts } from "../facts/prune-candidates.ts";
 import { count, percent, plural } from "../numbers.ts";
@@ -47,7 +48,7 @@ export function pruneView(
     columns.map(([heading]) => heading),
     ...shown.map((of) => columns.map(([, cell]) => cell(of))),
   ];
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => displayWidth(row[i]!))));
+  const widths = columns.map((_, i) => largest(cells.map((row) => displayWidth(row[i]!))));
   const lines = cells.map((row) =>
     row
       .map((cell, i) => (columns[i] === NAME || columns[i] === NEED ? padRight : padLeft)(cell, widths[i]!))

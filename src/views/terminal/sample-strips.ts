@@ -1,5 +1,6 @@
 import { chosenExperts, layersWithChoice } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
+import { append } from "../../core/extremes.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { plural } from "../numbers.ts";
 import { bold, dim } from "./parts/paint.ts";
@@ -32,7 +33,7 @@ export function sampleStrips(capture: Capture, layer: number, terminal: Terminal
     const share = samples.length - shown > 1 ? Math.max(LEAST_LINES, Math.floor(left / 2)) : left;
     lines.push(dim(depth, clip(sampleTitle(capture, index), width)));
     const sample = capture.sample(index);
-    lines.push(...tokenStrip(stripTokens(sample, layer), share, terminal, sample.rows.length));
+    append(lines, tokenStrip(stripTokens(sample, layer), share, terminal, sample.rows.length));
     shown++;
   }
   if (shown < samples.length) lines.push(`… ${plural(samples.length - shown, "more sample")}`);

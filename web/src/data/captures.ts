@@ -1,7 +1,8 @@
 import { computed, signal } from "@preact/signals";
-import type { CaptureDetails, CaptureList, CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
+import type { CaptureList } from "../../../src/server/questions/captures.ts";
 import { param } from "../route.ts";
-import { getJson } from "./request.ts";
+import { server } from "./server.ts";
 
 /** What the server has; `null` until it has answered. */
 export const captureList = signal<CaptureList | null>(null);
@@ -10,7 +11,7 @@ export const captureListError = signal<Error | null>(null);
 export async function loadCaptureList(): Promise<void> {
   captureListError.value = null;
   try {
-    captureList.value = await getJson<CaptureList>("captures");
+    captureList.value = await server.get("/api/captures", {});
   } catch (error) {
     captureListError.value = error as Error;
   }
@@ -28,7 +29,7 @@ export const currentSummary = computed<CaptureSummary | null>(() => {
 });
 
 export const loadDetails = (id: string, signal: AbortSignal) =>
-  getJson<CaptureDetails>(`captures/${id}`, signal);
+  server.get("/api/captures/{id}", { id }, signal);
 
 /** Where a capture's answers are; its version is part of every cache key. */
 export const captureKey = ({ id, version }: Pick<CaptureSummary, "id" | "version">, rest: string): string =>

@@ -1,7 +1,8 @@
 import { signal } from "@preact/signals";
-import type { Job, JobEvents, ModelList, TokenEvent } from "../../../src/server/api/jobs.ts";
-import { streamEvents } from "./event-stream.ts";
-import { getJson, request } from "./request.ts";
+import { append } from "../../../src/core/extremes.ts";
+import type { Job, JobEvents, TokenEvent } from "../../../src/server/jobs/schemas.ts";
+import type { StreamEvent } from "./event-stream.ts";
+import { server } from "./server.ts";
 
 /** A run as far as it is. */
 export interface LiveRun {
@@ -23,7 +24,7 @@ export const watching = signal(false);
 
 let controller: AbortController | null = null;
 
-export const loadModels = (signal: AbortSignal) => getJson<ModelList>("models", signal);
+export const loadModels = (signal: AbortSignal) => server.get("/api/models", {}, signal);
 
 export interface GenerateInput {
   readonly model: string | null;
@@ -48,18 +49,17 @@ export async function generate({
   liveBusy.value = true;
   watching.value = false;
   try {
-    const response = await request("generate", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
+    const events = await server.post(
+      "/api/generate",
+      {
         ...(model !== null && { model }),
-        prompt: messages ? { messages } : { prompt },
+        prompt: messages ? { messages: [...messages] } : { prompt },
         maxTokens,
         temperature,
-      }),
-      signal: own.signal,
-    });
-    await follow(response, own.signal);
+      },
+      own.signal,
+    );
+    await follow(events, own.signal);
   } catch (error) {
     if (!own.signal.aborted) liveError.value = error as Error;
   } finally {
@@ -76,7 +76,7 @@ export async function watch(): Promise<void> {
   liveError.value = null;
   watching.value = true;
   try {
-    await follow(await request("live", { signal: own.signal }), own.signal);
+    await follow(await server.get("/api/live", {}, own.signal), own.signal);
   } catch (error) {
     if (!own.signal.aborted) liveError.value = error as Error;
   } finally {
@@ -92,7 +92,7 @@ export function cancelRun(): void {
   watching.value = false;
 }
 
-async function follow(response: Response, stop: AbortSignal): Promise<void> {
+async function follow(events: AsyncGenerator<StreamEvent>, stop: AbortSignal): Promise<void> {
   let waiting: TokenEvent[] = [];
   let scheduled = false;
   // Tokens that come within a frame are drawn together.
@@ -102,7 +102,7 @@ async function follow(response: Response, stop: AbortSignal): Promise<void> {
     if (run && waiting.length > 0) liveRun.value = { ...run, tokens: [...run.tokens, ...waiting] };
     waiting = [];
   };
-  for await (const { event, data } of streamEvents(response)) {
+  for await (const { event, data } of events) {
     if (stop.aborted) return;
     const run = liveRun.peek();
     switch (event) {
@@ -116,7 +116,10 @@ async function follow(response: Response, stop: AbortSignal): Promise<void> {
         const { job, tokens } = JSON.parse(data) as JobEvents["tokens"];
         if (run?.job.id !== job) break;
         // Of several prompts at once, the first.
-        waiting.push(...tokens.filter(({ sample }) => sample === 0));
+        append(
+          waiting,
+          tokens.filter(({ sample }) => sample === 0),
+        );
         if (!scheduled) requestAnimationFrame(flush);
         scheduled = true;
         break;

@@ -1,5 +1,5 @@
-/** Where the API is, seen from the page: a server behind a proxy may be mounted anywhere. */
-const BASE = new URL("./api/", document.baseURI);
+/** Where the server is, seen from the page: behind a proxy it may be mounted anywhere. */
+const BASE = new URL("./", document.baseURI);
 
 /** What the server answered instead of data: the same code and words as in a terminal. */
 export class ApiError extends Error {
@@ -19,11 +19,14 @@ export class ApiError extends Error {
   }
 }
 
-/** @throws ApiError; the signal's reason when aborted. */
+/**
+ * @param path as the API's description has it, e.g. `/api/captures`.
+ * @throws ApiError; the signal's reason when aborted.
+ */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(new URL(path, BASE), init);
+    response = await fetch(new URL(path.slice(1), BASE), init);
   } catch {
     init.signal?.throwIfAborted();
     throw new ApiError(
@@ -42,19 +45,3 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     response.status,
   );
 }
-
-export const getJson = async <T>(path: string, signal?: AbortSignal): Promise<T> =>
-  (await (await request(path, signal ? { signal } : {})).json()) as T;
-
-export const getBuffer = async (path: string, signal?: AbortSignal): Promise<ArrayBuffer> =>
-  (await request(path, signal ? { signal } : {})).arrayBuffer();
-
-export const postJson = async <T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> =>
-  (await (
-    await request(path, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-      ...(signal && { signal }),
-    })
-  ).json()) as T;

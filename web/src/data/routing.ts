@@ -1,76 +1,55 @@
-import type { ExpertAtlas } from "../../../src/analysis/expert-atlas.ts";
-import type { MapFacts } from "../../../src/server/api/analysis.ts";
-import type { CaptureSummary, RowColumns, TokenRouting } from "../../../src/server/api/captures.ts";
-import type { AnalysisOverview, LayerAnalysis } from "../../../src/views/facts/analysis.ts";
-import type { ComparisonFacts } from "../../../src/views/facts/comparison.ts";
-import type { SimilarityFacts } from "../../../src/views/facts/similarity.ts";
-import type { BalanceFacts, UsageFacts } from "../../../src/views/facts/usage.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
+import type { RowFilter as Conditions } from "../../../src/server/host/schemas.ts";
+import type { MapFacts } from "../../../src/server/questions/map.ts";
+import type { TokenRouting } from "../../../src/server/questions/token.ts";
 import { captureKey } from "./captures.ts";
-import { getBuffer, getJson, request } from "./request.ts";
 import { type Resource, useResource } from "./resource.ts";
+import { server } from "./server.ts";
 
 type Id = Pick<CaptureSummary, "id" | "version">;
 
 /** Which rows are looked at. */
-export interface RowFilter {
-  readonly label?: string | null;
-  readonly phase?: string | null;
-  readonly sample?: number | null;
-  /** Rows that used this expert of this layer. */
-  readonly layer?: number | null;
-  readonly expert?: number | null;
-}
+export type RowFilter = { readonly [K in keyof Conditions]?: Conditions[K] | null };
 
-function query(parts: Readonly<Record<string, string | number | null | undefined>>): string {
-  const set = Object.entries(parts).filter(([, value]) => value !== null && value !== undefined);
-  return set.length === 0 ? "" : `?${new URLSearchParams(set.map(([key, value]) => [key, String(value)]))}`;
-}
-
-/** A question about a capture, by the path of its answer. */
-function useAnswer<T>(capture: Id | null, path: string | null): Resource<T> {
-  const key = capture && path !== null ? captureKey(capture, path) : null;
-  return useResource<T>(key, (signal) => getJson<T>(`captures/${capture!.id}/${path}`, signal));
-}
+/** A question about one capture, by what it is kept under. */
+const useAnswer = <T>(
+  capture: Id,
+  key: string | null,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Resource<T> => useResource(key === null ? null : captureKey(capture, key), ask);
 
 export const useUsage = (capture: Id, filter: RowFilter) =>
-  useAnswer<UsageFacts>(capture, `usage${query({ ...filter })}`);
+  useAnswer(capture, `usage ${JSON.stringify(filter)}`, (signal) =>
+    server.get("/api/captures/{id}/usage", { id: capture.id, ...filter }, signal),
+  );
 
 export const useBalance = (capture: Id, filter: RowFilter) =>
-  useAnswer<BalanceFacts>(capture, `balance${query({ ...filter })}`);
+  useAnswer(capture, `balance ${JSON.stringify(filter)}`, (signal) =>
+    server.get("/api/captures/{id}/balance", { id: capture.id, ...filter }, signal),
+  );
 
 /** How far the experts of all layers serve the tokens that one serves. */
 export const useSimilarity = (capture: Id, layer: number, expert: number) =>
-  useAnswer<SimilarityFacts>(capture, `similarity/${layer}/${expert}`);
+  useAnswer(capture, `similarity ${layer} ${expert}`, (signal) =>
+    server.get("/api/captures/{id}/similarity/{layer}/{expert}", { id: capture.id, layer, expert }, signal),
+  );
 
-export const useMapFacts = (capture: Id) => useAnswer<MapFacts>(capture, "map");
-
-/** How long to wait before asking whether the analysis is done, in milliseconds. */
-const ASK_AGAIN = 400;
-
-/** Answers that take the server a while: it says that it is not done yet, and is asked again. */
-async function patient<T>(path: string, signal: AbortSignal): Promise<T> {
-  for (;;) {
-    const response = await request(path, { signal });
-    const body = (await response.json()) as T;
-    if (response.status !== 202) return body;
-    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN));
-    signal.throwIfAborted();
-  }
-}
+export const useMapFacts = (capture: Id) =>
+  useAnswer(capture, "map", (signal) => server.get("/api/captures/{id}/map", { id: capture.id }, signal));
 
 export const useAnalysis = (capture: Id) =>
-  useResource(captureKey(capture, "analysis"), (signal) =>
-    patient<AnalysisOverview>(`captures/${capture.id}/analysis`, signal),
+  useAnswer(capture, "analysis", (signal) =>
+    server.get("/api/captures/{id}/analysis", { id: capture.id }, signal),
   );
 
 export const useLayerAnalysis = (capture: Id, layer: number | null) =>
-  useResource(layer === null ? null : captureKey(capture, `analysis/${layer}`), (signal) =>
-    patient<LayerAnalysis>(`captures/${capture.id}/analysis/${layer}`, signal),
+  useAnswer(capture, layer === null ? null : `analysis ${layer}`, (signal) =>
+    server.get("/api/captures/{id}/analysis/{layer}", { id: capture.id, layer: layer! }, signal),
   );
 
 export const useComparison = (a: Id, b: Id | null) =>
-  useResource(b && captureKey(a, `compare/${b.id}@${b.version}`), (signal) =>
-    patient<ComparisonFacts>(`compare${query({ a: a.id, b: b!.id })}`, signal),
+  useAnswer(a, b && `compare ${b.id}@${b.version}`, (signal) =>
+    server.get("/api/compare", { a: a.id, b: b!.id }, signal),
   );
 
 export interface RowQuery extends RowFilter {
@@ -80,12 +59,10 @@ export interface RowQuery extends RowFilter {
 }
 
 export const loadRows = (capture: Id, rows: RowQuery, signal?: AbortSignal) =>
-  getJson<RowColumns>(`captures/${capture.id}/rows${query({ ...rows })}`, signal);
+  server.get("/api/captures/{id}/rows", { id: capture.id, ...rows }, signal);
 
 export const useRows = (capture: Id, rows: RowQuery | null) =>
-  useAnswer<RowColumns>(capture, rows && `rows${query({ ...rows })}`);
-
-const ARRAYS = { float32: Float32Array, uint16: Uint16Array } as const;
+  useAnswer(capture, rows && `rows ${JSON.stringify(rows)}`, (signal) => loadRows(capture, rows!, signal));
 
 /** A tile of the token x layer map, `[layers, cells]`; with `rows`, from only so many rows of each cell. */
 export async function loadTile(
@@ -96,9 +73,12 @@ export async function loadTile(
   signal: AbortSignal,
   rows?: number,
 ): Promise<Float32Array | Uint16Array> {
-  const part = rows === undefined ? "" : `&rows=${rows}`;
-  const path = `captures/${capture.id}/map/${measure.name}/${level}/${tile}?v=${capture.version}${part}`;
-  return new ARRAYS[measure.dtype](await getBuffer(path, signal));
+  const { data } = await server.get(
+    "/api/captures/{id}/map/{measure}/{level}/{tile}",
+    { id: capture.id, measure: measure.name, level, tile, rows },
+    signal,
+  );
+  return data as Float32Array | Uint16Array;
 }
 
 /** A tile of the token x expert map of a layer: mean weights, `[experts, cells]`. */
@@ -109,25 +89,25 @@ export async function loadExpertTile(
   tile: number,
   signal: AbortSignal,
 ): Promise<Float32Array> {
-  const path = `captures/${capture.id}/experts/${layer}/${level}/${tile}?v=${capture.version}`;
-  return new Float32Array(await getBuffer(path, signal));
+  const path = "/api/captures/{id}/experts/{layer}/{level}/{tile}";
+  const { data } = await server.get(path, { id: capture.id, layer, level, tile }, signal);
+  return data as Float32Array;
 }
 
-/** Who served one token; see the server's `tokens/{row}`. */
+/** Who served one token. */
 export const useTokenRouting = (capture: Id, row: number | null) =>
-  useAnswer<TokenRouting>(capture, row === null ? null : `tokens/${row}`);
+  useAnswer(capture, row === null ? null : `token ${row}`, (signal) =>
+    server.get("/api/captures/{id}/tokens/{row}", { id: capture.id, row: row! }, signal),
+  );
 
 export type { TokenRouting };
 
 export const useAtlas = (capture: Id) =>
-  useResource(captureKey(capture, "atlas"), (signal) =>
-    patient<ExpertAtlas>(`captures/${capture.id}/atlas`, signal),
-  );
+  useAnswer(capture, "atlas", (signal) => server.get("/api/captures/{id}/atlas", { id: capture.id }, signal));
 
 /** Lift of each pair of a layer's experts over that of all pairs, `[experts, experts]`; 1 is the usual pair. */
 export const useCoactivation = (capture: Id, layer: number) =>
-  useResource(
-    captureKey(capture, `coactivation/${layer}`),
-    async (signal) =>
-      new Float32Array(await getBuffer(`captures/${capture.id}/coactivation/${layer}`, signal)),
-  );
+  useAnswer(capture, `coactivation ${layer}`, async (signal) => {
+    const path = "/api/captures/{id}/coactivation/{layer}";
+    return (await server.get(path, { id: capture.id, layer }, signal)).data as Float32Array;
+  });

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
 import { captureKey } from "./captures.ts";
 import { Lru } from "./lru.ts";
 import { loadRows } from "./routing.ts";

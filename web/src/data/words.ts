@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { WordsFacts } from "../../../src/views/facts/words.ts";
-import { getJson } from "./request.ts";
+import { server } from "./server.ts";
 
 export type TermText = WordsFacts["terms"][string];
 
@@ -10,7 +10,7 @@ export const terms = signal<WordsFacts["terms"]>({});
 /** A page without its words still shows everything: who fails to load them may try again. */
 export async function loadTerms(): Promise<void> {
   try {
-    terms.value = (await getJson<WordsFacts>("words")).terms;
+    terms.value = (await server.get("/api/words", {})).terms;
   } catch {
     // Asked again when somebody points at a word.
   }

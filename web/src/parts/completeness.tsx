@@ -1,4 +1,5 @@
-import type { CaptureDetails, CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
+import type { CaptureDetails } from "../../../src/server/questions/capture.ts";
 import { bytes, count as short } from "../../../src/views/numbers.ts";
 import { routedLayers } from "../data/captures.ts";
 import { count, plural } from "./numbers.ts";

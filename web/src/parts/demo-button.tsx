@@ -1,8 +1,7 @@
 import { useState } from "preact/hooks";
-import type { Job, JobEvents } from "../../../src/server/api/jobs.ts";
+import type { Job, JobEvents } from "../../../src/server/jobs/schemas.ts";
 import { loadCaptureList } from "../data/captures.ts";
-import { streamEvents } from "../data/event-stream.ts";
-import { postJson, request } from "../data/request.ts";
+import { server } from "../data/server.ts";
 import { go } from "../route.ts";
 
 /** Captures the demo model's texts on this server's model and opens the result. */
@@ -11,9 +10,9 @@ export function DemoButton({ onError }: { readonly onError: (error: Error | null
   const run = async () => {
     onError(null);
     try {
-      const started = await postJson<Job>("captures", { prompts: "demo" });
+      const started = await server.post("/api/captures", { prompts: "demo" });
       setJob(started);
-      for await (const { event, data } of streamEvents(await request(`jobs/${started.id}/events`))) {
+      for await (const { event, data } of await server.get("/api/jobs/{id}/events", { id: started.id })) {
         if (event !== "job" && event !== "end") continue;
         const told = event === "end" ? (JSON.parse(data) as JobEvents["end"]).job : (JSON.parse(data) as Job);
         setJob(told);
@@ -32,7 +31,7 @@ export function DemoButton({ onError }: { readonly onError: (error: Error | null
     return (
       <p class="composer-row">
         <progress value={progress?.tokens ?? 0} max={progress?.totalTokens ?? 1} aria-label="Capturing" />
-        <button type="button" onClick={() => void request(`jobs/${job.id}`, { method: "DELETE" })}>
+        <button type="button" onClick={() => void server.delete("/api/jobs/{id}", { id: job.id })}>
           Cancel
         </button>
       </p>

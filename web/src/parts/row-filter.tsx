@@ -1,4 +1,4 @@
-import type { CaptureDetails } from "../../../src/server/api/captures.ts";
+import type { CaptureDetails } from "../../../src/server/questions/capture.ts";
 import type { RowFilter } from "../data/routing.ts";
 import { show } from "../route.ts";
 import { filterLabel, filterPhase, filterSample } from "../selection.ts";
@@ -9,7 +9,7 @@ const MAX_LISTED = 500;
 
 export const currentFilter = (): RowFilter => ({
   label: filterLabel.value,
-  phase: filterPhase.value,
+  phase: filterPhase.value as RowFilter["phase"],
   sample: filterSample.value,
 });
 

@@ -1,3 +1,4 @@
+import { largest } from "../../../src/core/extremes.ts";
 import { amount, count, percent, probability } from "./numbers.ts";
 import { Term } from "./term.tsx";
 
@@ -24,7 +25,7 @@ export function ShareBars({
   readonly kind: string;
 }) {
   const shares = bars.map(({ used, rows }) => (rows === 0 ? 0 : used / rows));
-  const most = Math.max(2 * fairShare, ...shares);
+  const most = Math.max(2 * fairShare, largest(shares));
   return (
     <div class="scroll-x">
       <table class="shares">

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { AtlasPoint, ExpertAtlas } from "../../../src/analysis/expert-atlas.ts";
+import { largest, smallest } from "../../../src/core/extremes.ts";
 import type { ViewProps } from "../app.tsx";
 import { categoryColour } from "../colour/categories.ts";
 import { routedLayers } from "../data/captures.ts";
@@ -252,8 +253,8 @@ function placing({ points, corners }: ExpertAtlas, width: number, height: number
   const all = [...points, ...corners];
   const xs = all.map(({ x }) => x);
   const ys = all.map(({ y }) => y);
-  const [left, right] = [Math.min(...xs), Math.max(...xs)];
-  const [low, high] = [Math.min(...ys), Math.max(...ys)];
+  const [left, right] = [smallest(xs), largest(xs)];
+  const [low, high] = [smallest(ys), largest(ys)];
   const scale = Math.min((width - 2 * PAD) / (right - left || 1), (height - 2 * PAD) / (high - low || 1));
   return ({ x, y }) => [
     width / 2 + (x - (left + right) / 2) * scale,

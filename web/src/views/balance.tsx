@@ -1,4 +1,5 @@
 import { useRef } from "preact/hooks";
+import { largest } from "../../../src/core/extremes.ts";
 import type { BalanceFacts } from "../../../src/views/facts/usage.ts";
 import type { ViewProps } from "../app.tsx";
 import { useBalance } from "../data/routing.ts";
@@ -117,7 +118,7 @@ export function BalanceView({ capture }: ViewProps) {
                 <LayerRow
                   key={of.layer}
                   of={of}
-                  most={Math.max(...data.layers.map(({ cv }) => cv ?? 0))}
+                  most={largest(data.layers.map(({ cv }) => cv ?? 0))}
                   chosen={of.layer === layer}
                 />
               ))}
@@ -208,7 +209,7 @@ function LoadCurves({
 }) {
   const [box, width] = useWidth();
   const { layers, experts, fairShare } = report;
-  const top = Math.max(2, ...layers.map(({ sorted, shares }) => shares[sorted[0]!]! / fairShare));
+  const top = Math.max(2, largest(layers.map(({ sorted, shares }) => shares[sorted[0]!]! / fairShare)));
   const x = (rank: number) => LEFT + ((rank + 0.5) / experts) * (width - LEFT - 8);
   const y = (times: number) => TOP + (1 - times / top) * (HEIGHT - TOP - BOTTOM);
   const path = ({ sorted, shares }: LayerBalance) =>

@@ -1,5 +1,5 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
 import type { UsageFacts } from "../../../src/views/facts/usage.ts";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";

@@ -1,4 +1,4 @@
-import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
 import type { ComparisonFacts } from "../../../src/views/facts/comparison.ts";
 import { ApiError } from "../data/request.ts";
 import { useComparison } from "../data/routing.ts";

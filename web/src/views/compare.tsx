@@ -1,4 +1,4 @@
-import type { CaptureSummary } from "../../../src/server/api/captures.ts";
+import type { CaptureSummary } from "../../../src/server/captures/summary.ts";
 import type { ViewProps } from "../app.tsx";
 import { captureList } from "../data/captures.ts";
 import { EmptyNote } from "../parts/states.tsx";

@@ -1,4 +1,5 @@
 import { useMemo } from "preact/hooks";
+import { largest } from "../../../src/core/extremes.ts";
 import type { SimilarityFacts } from "../../../src/views/facts/similarity.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
@@ -64,7 +65,7 @@ function SimilarityMap({ data, layer, expert, height, onView }: MapProps) {
         of.phi.map((phi) => (of.layer === layer || phi === null ? Number.NaN : phi)),
       ),
     );
-    const most = Math.max(0.1, ...values.filter((value) => !Number.isNaN(value)).map(Math.abs));
+    const most = Math.max(0.1, largest(values.filter((value) => !Number.isNaN(value)).map(Math.abs)));
     const end = Math.ceil(most * 10) / 10;
     const scale = {
       ramp: DIVERGING_RAMP,

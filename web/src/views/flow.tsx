@@ -1,5 +1,6 @@
 import type { LayerFlow } from "../../../src/analysis/measures/flows.ts";
 import type { RoutingPaths } from "../../../src/analysis/measures/paths.ts";
+import { largest } from "../../../src/core/extremes.ts";
 import type { ViewProps } from "../app.tsx";
 import { useAnalysis } from "../data/routing.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
@@ -57,7 +58,7 @@ function FlowChart({
   const x = (of: number) =>
     FLOW_LEFT + (layers.indexOf(of) / Math.max(1, layers.length - 1)) * (inner - 2 * FLOW_LEFT);
   const y = (expert: number) => FLOW_TOP + ((expert + 0.5) / experts) * (FLOW_HEIGHT - FLOW_TOP - 8);
-  const most = Math.max(1, ...flows.flatMap(({ edges }) => edges.map((edge) => edge.count)));
+  const most = Math.max(1, largest(flows.flatMap(({ edges }) => edges.map((edge) => edge.count))));
   const hover = hovered.value;
   const bands = flows.flatMap(({ from, to, edges }) =>
     edges.map(({ a, b, count: tokens, lift, probability }) => ({

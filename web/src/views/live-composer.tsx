@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import type { ServedModel } from "../../../src/server/api/jobs.ts";
+import type { ServedModel } from "../../../src/server/jobs/schemas.ts";
 import { count as short } from "../../../src/views/numbers.ts";
 import { loadCaptureList } from "../data/captures.ts";
 import { cancelRun, generate, liveBusy, watch, watching } from "../data/live-run.ts";

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import type { TokenEvent } from "../../../src/server/api/jobs.ts";
+import type { TokenEvent } from "../../../src/server/jobs/schemas.ts";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";

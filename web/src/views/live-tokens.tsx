@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import type { TokenEvent } from "../../../src/server/api/jobs.ts";
+import type { TokenEvent } from "../../../src/server/jobs/schemas.ts";
 import { OTHER_COLOUR, rankColours } from "../colour/categories.ts";
 import { type ColourScale, colourOf, hexPixel, inkOn, pixelCss, VIRIDIS_RAMP } from "../colour/palette.ts";
 import { type LiveRun, liveBusy } from "../data/live-run.ts";

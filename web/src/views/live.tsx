@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { ServedModel } from "../../../src/server/api/jobs.ts";
+import type { ModelList, ServedModel } from "../../../src/server/jobs/schemas.ts";
 import type { HeatmapView } from "../canvas/heatmap-view.ts";
 import { type LiveRun, liveError, liveRun, loadModels, watching } from "../data/live-run.ts";
 import { useResource } from "../data/resource.ts";
@@ -23,7 +23,7 @@ export function LiveView() {
   const models = useResource("models", loadModels);
   if (models.state === "error") return <ErrorNote error={models.error} retry={models.retry} />;
   if (!models.data) return <Skeleton height={560} />;
-  const { models: list } = models.data;
+  const { models: list, recording } = models.data;
   if (list.length === 0)
     return (
       <EmptyNote>
@@ -35,10 +35,15 @@ export function LiveView() {
 npx moescope serve hf:org/repo:Q4_K_M`}</pre>
       </EmptyNote>
     );
-  return <LivePage models={list} />;
+  return <LivePage models={list} recording={recording} />;
 }
 
-function LivePage({ models }: { readonly models: readonly ServedModel[] }) {
+interface PageProps {
+  readonly models: readonly ServedModel[];
+  readonly recording: ModelList["recording"];
+}
+
+function LivePage({ models, recording }: PageProps) {
   const run = liveRun.value;
   const messages = useSignal<readonly Message[]>([]);
   const view = useRef<HeatmapView | null>(null);
@@ -73,6 +78,7 @@ function LivePage({ models }: { readonly models: readonly ServedModel[] }) {
       <div class="with-side">
         <div class="panel">
           <Composer models={models} messages={messages} />
+          <p class="muted small">{recordingNote(recording)}</p>
           {liveError.value && <ErrorNote error={liveError.value} />}
           {run ? (
             <>
@@ -132,6 +138,11 @@ function LivePage({ models }: { readonly models: readonly ServedModel[] }) {
     </section>
   );
 }
+
+const recordingNote = (recording: ModelList["recording"]) =>
+  recording === null
+    ? "Requests are not recorded: this server was started with --no-record."
+    : `Every request to this server, prompts included, is recorded until it stops: the newest ${count(recording.requests)}, ${Math.round(recording.bytes / 2 ** 20)} MiB at most. To switch it off, start it with --no-record.`;
 
 function RunState({ run: { job, tokens, dropped, text } }: { readonly run: LiveRun }) {
   const generated = tokens.filter(({ phase }) => phase === "generated").length;

@@ -1,4 +1,4 @@
-import type { MapFacts as Facts } from "../../../src/server/api/analysis.ts";
+import type { MapFacts as Facts } from "../../../src/server/questions/map.ts";
 import type { TiledCells } from "../canvas/tiled-cells.ts";
 import type { Span } from "../canvas/viewport.ts";
 import { csv } from "../parts/csv.ts";

@@ -1,5 +1,5 @@
 import { useEffect, useMemo } from "preact/hooks";
-import type { MapFacts as Facts } from "../../../src/server/api/analysis.ts";
+import type { MapFacts as Facts } from "../../../src/server/questions/map.ts";
 import type { ViewProps } from "../app.tsx";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import { TiledCells } from "../canvas/tiled-cells.ts";

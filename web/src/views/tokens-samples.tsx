@@ -1,4 +1,4 @@
-import type { CaptureDetails } from "../../../src/server/api/captures.ts";
+import type { CaptureDetails } from "../../../src/server/questions/capture.ts";
 import type { ViewProps } from "../app.tsx";
 import { categoryColour, OTHER_COLOUR } from "../colour/categories.ts";
 import { count } from "../parts/numbers.ts";

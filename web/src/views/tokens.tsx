@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { MapFacts as Facts } from "../../../src/server/api/analysis.ts";
-import type { CaptureDetails } from "../../../src/server/api/captures.ts";
+import type { CaptureDetails } from "../../../src/server/questions/capture.ts";
+import type { MapFacts as Facts } from "../../../src/server/questions/map.ts";
 import type { ViewProps } from "../app.tsx";
 import { Heatmap } from "../canvas/heatmap.tsx";
 import type { Cell, HeatmapView } from "../canvas/heatmap-view.ts";

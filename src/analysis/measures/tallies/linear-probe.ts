@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import { sparseProjection } from "../../statistics/linear/random-projection.ts";
 import { RidgeSums } from "../../statistics/linear/ridge.ts";
 import { wilsonInterval } from "../../statistics/wilson.ts";
@@ -53,7 +54,7 @@ export class ProbeFit {
   /** Fit on the rows so far; what comes back counts on held-out ones. */
   fit(): { add(state: Float32Array, expert: number, token: number): void; result(): LinearProbe } {
     const classifier = this.#sums.fit(ALPHA);
-    const common = this.#rows.indexOf(Math.max(...this.#rows));
+    const common = this.#rows.indexOf(largest(this.#rows));
     const ofToken = new Map([...this.#byToken].map(([token, counts]) => [token, mostFrequent(counts)]));
     const right = { probe: 0, chance: 0, token: 0 };
     let rows = 0;

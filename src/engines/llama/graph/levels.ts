@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import { type Graph, type GraphNode, NONE, weightAt } from "./graph.ts";
 
 /** Of no layer: before the first one. */
@@ -44,7 +45,7 @@ export class Levels {
     }
     this.#levels = levels;
     this.#isIndex = isIndex;
-    this.last = Math.max(BEFORE_LAYERS, ...this.readers.keys());
+    this.last = Math.max(BEFORE_LAYERS, largest(this.readers.keys()));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { append } from "../../../core/extremes.ts";
 import { behindViews, type Graph, type GraphNode, isLeaf, weightAt } from "./graph.ts";
 import { Levels } from "./levels.ts";
 import { must, type Proof, prove } from "./proof.ts";
@@ -172,7 +173,7 @@ class PassSearch {
       }
       must(WEIGHING.has(at.op), () => `its weights come of the operation ${at.op}, which is not known there`);
       operations.push(at);
-      if (at.op === "DIV") operations.push(...sumOf(at));
+      if (at.op === "DIV") append(operations, sumOf(at));
       at = at.sources[0]!;
     }
   }

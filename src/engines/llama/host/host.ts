@@ -1,5 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { MoescopeError } from "../../../core/errors.ts";
+import { toWire } from "../../../core/wire-error.ts";
 import { run } from "../run/run.ts";
 import { Session } from "../run/session.ts";
 import {
@@ -8,7 +8,6 @@ import {
   type NewTokens,
   type Reply,
   type ToHost,
-  type WireError,
   type WorkerOptions,
 } from "./protocol.ts";
 
@@ -153,9 +152,4 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       routes: session.routes,
     },
   });
-}
-
-function toWire(error: unknown): WireError {
-  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { name, code: error instanceof MoescopeError ? error.code : null, message, stack };
 }

@@ -1,11 +1,10 @@
-import * as errors from "../../../core/errors.ts";
+import { EngineError } from "../../../core/errors.ts";
+import { fromWire as errorFromWire, type WireError } from "../../../core/wire-error.ts";
 import type { HostChannel } from "./channel.ts";
 import type { HostEnd } from "./host-end.ts";
 import { ProcessChannel } from "./process-channel.ts";
-import type { HostOptions, Ready, WireError } from "./protocol.ts";
+import type { HostOptions, Ready } from "./protocol.ts";
 import { ThreadChannel } from "./thread-channel.ts";
-
-const { EngineError, ModelError, RequestError } = errors;
 
 /**
  * Where llama.cpp runs.
@@ -48,7 +47,7 @@ function untilReady(channel: HostChannel): Promise<Ready> {
 }
 
 /** The host is gone though nobody closed it. */
-export function crashed({ name, what, cause }: HostEnd, when = ""): errors.EngineError {
+export function crashed({ name, what, cause }: HostEnd, when = ""): EngineError {
   return new EngineError(
     "ENGINE_CRASHED",
     `${name} ${what}${when ? ` ${when}` : ""}; load the model again, and if that ends the same way, the file is ` +
@@ -58,11 +57,8 @@ export function crashed({ name, what, cause }: HostEnd, when = ""): errors.Engin
 }
 
 /** An error of the host as the class it was there. */
-export function fromWire({ name, code, message, stack }: WireError): Error {
-  const cause = Object.assign(new Error(message), { name, stack });
-  if (code === null)
-    return new EngineError("ENGINE_FAILED", `llama.cpp's host failed: ${message}`, { cause });
-  if (name === "ModelError") return new ModelError(code, message, { cause });
-  if (name === "RequestError") return new RequestError(code, message, { cause });
-  return new EngineError(code, message, { cause });
+export function fromWire(wire: WireError): Error {
+  const error = errorFromWire(wire);
+  if (wire.code !== null) return error;
+  return new EngineError("ENGINE_FAILED", `llama.cpp's host failed: ${wire.message}`, { cause: error });
 }

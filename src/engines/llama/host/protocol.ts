@@ -1,9 +1,9 @@
 import type { GraphTensor } from "../../../core/engine.ts";
-import type { ErrorCode } from "../../../core/errors.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, Finished } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import type { RowBatch } from "../../../core/rows.ts";
+import type { WireError } from "../../../core/wire-error.ts";
 import type { ModelShape } from "../graph/model-shape.ts";
 import type { Device } from "../native/devices.ts";
 import type { GpuChoice, GpuLibrary } from "../native/gpu.ts";
@@ -110,13 +110,6 @@ export interface Ready {
   readonly streams: RowShapes;
   /** How its layers route, by the same graph. */
   readonly routes: LayerRoutes;
-}
-
-export interface WireError {
-  readonly name: string;
-  readonly code: ErrorCode | null;
-  readonly message: string;
-  readonly stack: string | undefined;
 }
 
 /** To `tokenize`, `detokenize`, `tensors` and `streams`. */

@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
 import type { GgufHeader } from "./gguf.ts";
 
@@ -16,7 +17,7 @@ export function cacheBytesPerToken(
 ): number {
   const key = (name: string) => {
     const value = metadata[`${architecture}.${name}`];
-    return Number(Array.isArray(value) ? Math.max(...value.map(Number)) : (value ?? 0));
+    return Number(Array.isArray(value) ? largest(value.map(Number)) : (value ?? 0));
   };
   const heads = key("attention.head_count_kv") || key("attention.head_count");
   const headSize = key("attention.key_length") || hiddenSize / Math.max(1, key("attention.head_count"));

@@ -1,4 +1,5 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
+import { largest } from "../../../core/extremes.ts";
 import { type Hyperparameters, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 
 /** Architectures whose graph asserts that whole heads are rotated. */
@@ -58,7 +59,7 @@ function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
     return { count, kv: shared.length > 0 ? at(shared, layer) : count };
   });
   // llama.cpp goes by the first layer, and divides whole numbers.
-  const usual = Math.floor(of.first("embedding_length")! / (counts[0] || Math.max(...counts)));
+  const usual = Math.floor(of.first("embedding_length")! / (counts[0] || largest(counts)));
   return {
     keyLength: of.first("attention.key_length") ?? usual,
     valueLength: of.first("attention.value_length") ?? usual,

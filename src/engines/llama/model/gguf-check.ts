@@ -1,4 +1,5 @@
 import type { GGUFTensorInfo } from "@huggingface/gguf";
+import { largest } from "../../../core/extremes.ts";
 import { knownRule, scoreOf } from "../../../gating/architectures.ts";
 import { attentionFault } from "./gguf-attention.ts";
 import { embeddingFault } from "./gguf-embedding.ts";
@@ -87,7 +88,7 @@ function expertFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): s
   if (fault) return fault;
   const experts = count("expert_count");
   // One number, or one a layer.
-  const used = Math.max(0, ...of.all("expert_used_count"));
+  const used = Math.max(0, largest(of.all("expert_used_count")));
   // A dense model to llama.cpp, whatever else the file says.
   if (DENSE_WITH_ONE.has(of.architecture) && experts <= 1) return null;
   const groups = count("expert_group_count");

@@ -1,3 +1,4 @@
+import { largest, smallest } from "../../../core/extremes.ts";
 import type { Finished, FinishReason, Sampling } from "../../../core/request.ts";
 import type { Llama } from "../native/bindings.ts";
 import type { Pointer } from "../native/pointers.ts";
@@ -20,7 +21,7 @@ export class Generation {
     this.#vocabulary = vocabulary;
     this.#running = running;
     this.#chain = makeChain(llama, running.request.sampling);
-    this.#longestStop = Math.max(0, ...running.request.sampling.stop.map(({ length }) => length));
+    this.#longestStop = Math.max(0, largest(running.request.sampling.stop.map(({ length }) => length)));
   }
 
   /** Draw the next token from the logits at `index` of the last step; gives the end, if this was it. */
@@ -75,5 +76,5 @@ function makeChain(llama: Llama, { temperature, topK, topP, minP, seed }: Sampli
 function firstStop(text: string, stops: readonly string[], from: number): number {
   if (stops.length === 0) return -1;
   const found = stops.map((stop) => text.indexOf(stop, from)).filter((index) => index >= 0);
-  return found.length > 0 ? Math.min(...found) : -1;
+  return found.length > 0 ? smallest(found) : -1;
 }

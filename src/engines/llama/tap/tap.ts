@@ -1,4 +1,5 @@
 import { EngineError } from "../../../core/errors.ts";
+import { largest } from "../../../core/extremes.ts";
 import { type Graph, NONE } from "../graph/graph.ts";
 import { type KnownGraph, KnownGraphs } from "../graph/known-graphs.ts";
 import type { ModelShape } from "../graph/model-shape.ts";
@@ -201,7 +202,7 @@ export class Tap {
     const wanted = findTargets(known.taps, this.#targets);
     checkRowOrder(this.#llama, known.taps, this.#step!, wanted);
     if (known.outputProduct !== NONE) this.#head.found(graph.parts.nodes[known.outputProduct]!);
-    if (this.#cut) this.#leaveOut(graph, Math.max(NONE, ...wanted.map(({ index }) => index)) + 1);
+    if (this.#cut) this.#leaveOut(graph, Math.max(NONE, largest(wanted.map(({ index }) => index))) + 1);
     this.#take(wanted, known);
   }
 

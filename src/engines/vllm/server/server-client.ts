@@ -9,7 +9,11 @@ const ANSWER_TIMEOUT_MS = 60_000;
 
 const failure = z.object({
   // Ours has a code of the protocol, vLLM's own a number.
-  error: z.object({ message: z.string(), code: z.union([z.string(), z.number()]).nullish() }),
+  error: z.object({
+    message: z.string(),
+    code: z.union([z.string(), z.number()]).nullish(),
+    retryable: z.boolean().optional(),
+  }),
 });
 
 /** HTTP to a `vllm serve`, with errors in words. */
@@ -124,7 +128,7 @@ export class ServerClient {
           "VLLM_PLUGINS=moescope vllm serve ...` (docs/vllm.md)",
       );
     const { error } = failure.safeParse(parse(text)).data ?? {};
-    if (typeof error?.code === "string") return fromWire({ code: error.code, message: error.message });
+    if (typeof error?.code === "string") return fromWire({ ...error, code: error.code });
     const what = `${this.base}${path} answers ${status}: ${(error?.message ?? text).slice(0, 500)}`;
     return status < 500 ? new RequestError("INVALID_ARGUMENT", what) : new EngineError("ENGINE_FAILED", what);
   }

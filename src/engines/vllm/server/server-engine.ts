@@ -10,7 +10,6 @@ import type { EngineRequest, MediaPrompt } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
-import { Turns } from "../../turns.ts";
 import {
   encoded,
   fromWire,
@@ -76,7 +75,6 @@ export class VllmServerEngine implements Engine {
   readonly #proof: string | null;
   readonly #tokenText = new Map<number, string>();
   readonly #requests: ServerRequests;
-  readonly #turns = new Turns();
   readonly #closing = new AbortController();
 
   private constructor(client: ServerClient, ready: ReadyMessage, served: string, proof: string | null) {
@@ -155,7 +153,6 @@ export class VllmServerEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
-    const release = await this.#turns.take();
     // Stops the requests: by the caller, by close(), and when the loop is left early.
     const stop = new AbortController();
     const signals = [stop.signal, this.#closing.signal, ...(signal ? [signal] : [])];
@@ -163,7 +160,6 @@ export class VllmServerEngine implements Engine {
       yield* this.#exchange(requests, plan, AbortSignal.any(signals));
     } finally {
       stop.abort();
-      release();
     }
   }
 

@@ -5,9 +5,9 @@ import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
+import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
 import { Inbox } from "../../inbox.ts";
-import { Turns } from "../../turns.ts";
 import { findPython } from "../install/python.ts";
 import { engineArguments, forTask, settingsOf, type VllmOptions } from "../options.ts";
 import {
@@ -51,8 +51,9 @@ export class VllmEngine implements Engine {
   readonly #pending: Map<number, Reply>;
   readonly #tokenText: Map<number, string>;
   readonly #state: WorkerState;
-  readonly #turns = new Turns();
   #nextId = 0;
+  /** Answers that somebody waits for. */
+  #awaited = 0;
   #closed: Promise<void> | null = null;
 
   private constructor(
@@ -182,20 +183,7 @@ export class VllmEngine implements Engine {
     plan: Plan,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Step, void, void> {
-    const release = await this.#turns.take();
-    try {
-      signal?.throwIfAborted();
-      yield* this.#exchange(requests, plan, signal);
-    } finally {
-      release();
-    }
-  }
-
-  async *#exchange(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    signal?: AbortSignal,
-  ): AsyncGenerator<Step, void, void> {
+    signal?.throwIfAborted();
     this.#assertAlive();
     const id = this.#nextId++;
     const inbox = new Inbox<RunMessage | { readonly type: "died"; readonly error: Error }>();
@@ -204,11 +192,10 @@ export class VllmEngine implements Engine {
     signal?.addEventListener("abort", cancel, { once: true });
     let over = false;
     const next = async () => {
-      const message = await inbox.take();
+      const message = await this.#awaiting(inbox.take());
       over = message.type === "end" || message.type === "error" || message.type === "died";
       return message;
     };
-    this.#worker.ref();
     this.#worker.send({
       type: "run",
       id,
@@ -223,7 +210,7 @@ export class VllmEngine implements Engine {
         signal?.throwIfAborted();
         switch (message.type) {
           case "rows":
-            yield* ends.arrived(await takeRows(message.path, plan));
+            yield* ends.arrived(await this.#rows(message.path, plan));
             break;
           case "ended":
             yield* ends.counted(message);
@@ -254,7 +241,15 @@ export class VllmEngine implements Engine {
         }
       }
       this.#pending.delete(id);
-      if (this.#pending.size === 0) this.#worker.unref();
+    }
+  }
+
+  /** The worker's folder goes with it: what cannot be read then was not damaged. */
+  async #rows(path: string, plan: Plan): Promise<RowBatch> {
+    try {
+      return await takeRows(path, plan);
+    } catch (error) {
+      throw this.#closed ? closedError() : error;
     }
   }
 
@@ -266,17 +261,26 @@ export class VllmEngine implements Engine {
   #ask(message: { readonly type: string } & Record<string, unknown>): Promise<unknown> {
     this.#assertAlive();
     const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#worker.ref();
+    const answer = new Promise((resolve, reject) => {
       this.#pending.set(id, (reply) => {
         this.#pending.delete(id);
-        if (this.#pending.size === 0) this.#worker.unref();
         if (reply.type === "reply") resolve(reply.value);
         else if (reply.type === "error") reject(fromWire(reply.error));
         else reject(this.#closed ? closedError() : (reply as { error: Error }).error);
       });
       this.#worker.send({ ...message, id });
     });
+    return this.#awaiting(answer);
+  }
+
+  /** The worker keeps the process alive while somebody waits for it, and not while a stream waits for its reader. */
+  async #awaiting<R>(answer: Promise<R>): Promise<R> {
+    if (this.#awaited++ === 0) this.#worker.ref();
+    try {
+      return await answer;
+    } finally {
+      if (--this.#awaited === 0) this.#worker.unref();
+    }
   }
 
   #assertAlive(): void {

@@ -1,6 +1,7 @@
 import { getAttribute, getItem, slice } from "./access.ts";
 import { binary, concat, negate, positive } from "./arithmetic.ts";
 import { compare } from "./compare.ts";
+import { step } from "./deadline.ts";
 import { fail, JinjaError } from "./errors.ts";
 import { findFilter, findTest } from "./library/library.ts";
 import type { Scope } from "./scope.ts";
@@ -21,6 +22,7 @@ import {
 
 /** The value of an expression. @throws JinjaError with the line. */
 export function evaluate(expression: Expression, scope: Scope): Value {
+  step();
   try {
     return compute(expression, scope);
   } catch (error) {
@@ -99,7 +101,7 @@ export function applyFilter(node: Expression & { kind: "filter" }, input: Value,
 
 export function argumentsOf(node: Arguments, scope: Scope): readonly [Value[], Map<string, Value>] {
   const args = node.args.map((each) => evaluate(each, scope));
-  if (node.spread) args.push(...iterate(evaluate(node.spread, scope)));
+  if (node.spread) for (const each of iterate(evaluate(node.spread, scope))) args.push(each);
   const kwargs = new Map(node.kwargs.map(([name, each]) => [name, evaluate(each, scope)]));
   if (node.kwSpread) {
     const spread = evaluate(node.kwSpread, scope);

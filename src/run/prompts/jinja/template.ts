@@ -1,3 +1,4 @@
+import { step } from "./deadline.ts";
 import { fail, JinjaError, TemplateRuntimeError } from "./errors.ts";
 import { applyFilter, argumentsOf, callValue, evaluate } from "./evaluate.ts";
 import { globals } from "./library/globals.ts";
@@ -56,6 +57,7 @@ function renderBody(body: Body, scope: Scope): string {
 
 function run(body: Body, scope: Scope, out: string[]): Signal {
   for (const statement of body) {
+    step();
     try {
       const signal = execute(statement, scope, out);
       if (signal !== null) return signal;

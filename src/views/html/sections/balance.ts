@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { inColumn, probability } from "../../numbers.ts";
 import { bar } from "../parts/bar.ts";
@@ -6,7 +7,7 @@ import { type Html, html } from "../parts/html.ts";
 /** Load balance, confidence of the router and what experts tell, layer by layer. */
 export function balance({ layers, experts }: CaptureAnalysis): Html {
   const most = (of: (layer: LayerAnalysis) => number | null | undefined) =>
-    Math.max(0, ...layers.map((layer) => of(layer) ?? 0));
+    Math.max(0, largest(layers.map((layer) => of(layer) ?? 0)));
   const maxCv = most(({ balance }) => balance?.cv);
   const maxEntropy = Math.log(experts);
   const maxBits = most(({ specialization }) => beyondChance(specialization));

@@ -1,4 +1,5 @@
 import type { DriftGroup } from "../../../analysis/measures/tallies/drift.ts";
+import { largest } from "../../../core/extremes.ts";
 import { safeText } from "../../../core/safe-text.ts";
 import { viridis } from "../../colours.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
@@ -37,7 +38,7 @@ export function drift({ layers, settings }: CaptureAnalysis): Html {
   };
   const most = Math.max(
     1e-3,
-    ...parts.flatMap((_, row) => layers.map((_, column) => beyond(row, column) ?? 0)),
+    largest(parts.flatMap((_, row) => layers.map((_, column) => beyond(row, column) ?? 0))),
   );
   return html`<h2 id="drift">Drift along the text</h2>
 <p>How far the use of experts in a part of the texts is from their use in all other tokens, less what chance brings: 0 nats is the same use, ${Math.LN2.toFixed(3)} shares no expert. A dot marks what chance does not explain (false discovery rate ${percent(ALPHA)}; ${settings.rotations} rotations of each text's positions against its experts). What was generated also differs in content and comes last: read it beside the positions.</p>

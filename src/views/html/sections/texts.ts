@@ -1,4 +1,5 @@
 import type { TextStrip } from "../../../analysis/measures/texts.ts";
+import { largest, smallest } from "../../../core/extremes.ts";
 import { safeToken } from "../../../core/safe-text.ts";
 import { hex, viridis } from "../../colours.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
@@ -56,5 +57,5 @@ function describe({ tokens, layers, best }: TextStrip, i: number, mean: number):
 /** Entropy by position. */
 function line(means: readonly number[], most: number): Html {
   const path = means.map((nats, i) => `${i === 0 ? "M" : "L"}${i} ${(most - nats).toFixed(2)}`).join("");
-  return html`<svg class="line" viewBox="0 0 ${Math.max(1, means.length - 1)} ${most.toFixed(2)}" preserveAspectRatio="none" role="img" aria-label="Routing entropy from ${Math.min(...means).toFixed(2)} to ${Math.max(...means).toFixed(2)} nats over ${means.length} tokens"><line x1="0" x2="${means.length}" y1="${most.toFixed(2)}" y2="${most.toFixed(2)}"/><path d="${path}"/></svg>`;
+  return html`<svg class="line" viewBox="0 0 ${Math.max(1, means.length - 1)} ${most.toFixed(2)}" preserveAspectRatio="none" role="img" aria-label="Routing entropy from ${smallest(means).toFixed(2)} to ${largest(means).toFixed(2)} nats over ${means.length} tokens"><line x1="0" x2="${means.length}" y1="${most.toFixed(2)}" y2="${most.toFixed(2)}"/><path d="${path}"/></svg>`;
 }

@@ -1,4 +1,5 @@
 import type { TextStrip } from "../../../analysis/measures/texts.ts";
+import { largest } from "../../../core/extremes.ts";
 import { safeText } from "../../../core/safe-text.ts";
 import { viridis } from "../../colours.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
@@ -16,7 +17,7 @@ export function entropyLines({ texts, experts }: CaptureAnalysis, { width, depth
   const having = texts.filter(({ entropy, tokens }) => entropy && tokens.length > 0).slice(0, MAX_TEXTS);
   if (having.length === 0) return [];
   const curves = having.map(meanOverLayers);
-  const most = curves.reduce((top, curve) => Math.max(top, ...curve), 0);
+  const most = curves.reduce((top, curve) => Math.max(top, largest(curve)), 0);
   const room = width - 2 - NAME_WIDTH - 6;
   const lines = having.map(({ sample, label }, i) => {
     const name = label === null ? `sample ${sample}` : `sample ${sample} ${safeText(label)}`;

@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { inColumn } from "../../numbers.ts";
 import { layerGroups, mean } from "../parts/layer-groups.ts";
@@ -106,7 +107,7 @@ function table(
     }),
   );
   const widths = columns.map(({ head }, i) =>
-    Math.max(...head.map(({ length }) => length), ...cells.map((row) => row[i]!.length)),
+    Math.max(largest(head.map(({ length }) => length)), largest(cells.map((row) => row[i]!.length))),
   );
   const line = (name: string, texts: readonly string[]) =>
     `  ${padRight(name, 4)}${texts.map((text, i) => padLeft(text, widths[i]! + 2)).join("")}`.trimEnd();

@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import { viridis } from "../../colours.ts";
 import type { ComparisonFacts } from "../../facts/comparison.ts";
 import { information, percent } from "../../numbers.ts";
@@ -23,7 +24,7 @@ export function agreementTable({ layers, rows }: ComparisonFacts, { width, depth
     return { exact, cells: [name, percent(exact), percent(overlap), percent(top1), nats, percent(first)] };
   });
   const widths = HEADINGS.map((head, i) =>
-    Math.max(displayWidth(head), ...lines.map(({ cells }) => displayWidth(cells[i]!))),
+    Math.max(displayWidth(head), largest(lines.map(({ cells }) => displayWidth(cells[i]!)))),
   );
   const row = (cells: readonly string[]) =>
     cells.map((cell, i) => (i === 0 ? padRight : padLeft)(cell, widths[i]!)).join("  ");

@@ -1,3 +1,4 @@
+import { largest, smallest } from "../../../core/extremes.ts";
 import { safeText } from "../../../core/safe-text.ts";
 import type { LabelComparisonFacts } from "../../facts/label-comparison.ts";
 import { inColumn, plural, probability } from "../../numbers.ts";
@@ -18,7 +19,7 @@ export function labelComparisonView(facts: LabelComparisonFacts, terminal: Termi
   const { capture, labels, samples, rows, layers } = facts;
   const side = (name: string, i: 0 | 1) =>
     `${name}  ${safeText(labels[i])}: ${plural(rows[i], "token")} of ${plural(samples[i], "sample")}`;
-  const few = Math.min(...samples) < FEW_SAMPLES;
+  const few = smallest(samples) < FEW_SAMPLES;
   return [
     ...header(capture.model, capture.engine.kind, terminal),
     "",
@@ -46,7 +47,7 @@ function informationTable(layers: LabelComparisonFacts["layers"], { depth }: Ter
       `${inColumn(mean(members.map((layer) => layer.mutualInformation)))} bits`,
       `by chance ${inColumn(mean(members.map((layer) => layer.chanceInformation)))}`,
       // Means of p-values mean nothing: a line of several layers shows the least telling.
-      probability(Math.max(...members.map(({ pValue }) => pValue))),
+      probability(largest(members.map(({ pValue }) => pValue))),
     ]),
     [padRight, padLeft, padLeft, padRight],
   );

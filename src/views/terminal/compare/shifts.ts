@@ -1,4 +1,5 @@
 import { largestShifts, type UsageShift } from "../../../analysis/compare/usage-shift.ts";
+import { largest } from "../../../core/extremes.ts";
 import { diverging } from "../../colours.ts";
 import { percent, points, probability } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
@@ -30,7 +31,7 @@ export function shiftMap(layers: readonly LayerShifts[], terminal: Terminal): st
     ),
     figures: [],
   }));
-  const most = rows.reduce((top, { values }) => Math.max(top, ...values.map(Math.abs)), 0);
+  const most = rows.reduce((top, { values }) => Math.max(top, largest(values.map(Math.abs))), 0);
   if (most === 0) return [];
   return [
     bold(terminal.depth, "Shift of expert usage from A to B (share of tokens)"),
@@ -54,7 +55,7 @@ export function shiftList(
   if (found.length === 0) return [title, "  none: every expert serves as many tokens", ""];
   const significant = found.filter(({ qValue }) => qValue <= ALPHA);
   const shown = [...significant, ...found.filter(({ qValue }) => qValue > ALPHA)].slice(0, MAX_SHIFTS);
-  const most = Math.max(...shown.map(({ difference }) => Math.abs(difference)));
+  const most = largest(shown.map(({ difference }) => Math.abs(difference)));
   const lines = alignColumns(
     shown.map(({ layer, expert, shareA, shareB, difference, pValue, qValue }) => [
       `${qValue <= ALPHA ? "*" : " "} L${layer} E${expert}`,

@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import type { Rgb } from "../../colours.ts";
 import type { ColourDepth, Terminal } from "../terminal.ts";
 import { background, dim } from "./paint.ts";
@@ -35,9 +36,10 @@ const LONGEST_NAME = 12;
  * shows their mean, and a note says so.
  */
 export function heatTable({ scale, rows, columns, notes }: HeatTable, { width, depth }: Terminal): string[] {
-  const nameWidth = Math.min(LONGEST_NAME, Math.max(...rows.map((row) => displayWidth(row.name))));
+  const nameWidth = Math.min(LONGEST_NAME, largest(rows.map((row) => displayWidth(row.name))));
   const figureWidths = columns.map(
-    (head, i) => (i === 0 ? 2 : 1) + Math.max(head.length, ...rows.map((row) => row.figures[i]!.length)),
+    (head, i) =>
+      (i === 0 ? 2 : 1) + Math.max(head.length, largest(rows.map((row) => row.figures[i]!.length))),
   );
   const gutter = nameWidth + 1;
   const experts = rows[0]!.values.length;

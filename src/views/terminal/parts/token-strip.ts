@@ -1,3 +1,4 @@
+import { largest } from "../../../core/extremes.ts";
 import { safeToken } from "../../../core/safe-text.ts";
 import { LABEL_COLOURS } from "../../colours.ts";
 import { count } from "../../numbers.ts";
@@ -75,7 +76,7 @@ function takeRow(tokens: readonly StripToken[], start: number, ranks: number, wi
     const first = token.generated && !tokens[i - 1]?.generated;
     const text = (first ? "▸" : "") + clip(safeToken(token.text), MAX_TOKEN);
     const ids = Array.from({ length: ranks }, (_, rank) => `${token.experts[rank]}`.length);
-    const cellWidth = 2 + Math.max(displayWidth(text), ...ids);
+    const cellWidth = 2 + Math.max(displayWidth(text), largest(ids));
     if (used + cellWidth > width && row.length > 0) break;
     row.push({ token, text, width: cellWidth });
     used += cellWidth;

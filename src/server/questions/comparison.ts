@@ -1,0 +1,17 @@
+import { z } from "zod";
+import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
+import { comparisonFacts, comparisonOf } from "../../views/facts/comparison.ts";
+import { json } from "../host/declaration.ts";
+import { captureId } from "../host/schemas.ts";
+import { question } from "./question.ts";
+
+export const comparison = question({
+  path: "/api/compare",
+  tag: "analysis",
+  summary: "Two captures of the same prompts, token by token",
+  asked: z.object({ a: captureId, b: captureId }),
+  answer: json("the comparison, without the columns of all tokens", comparisonFacts),
+  slow: true,
+  find: ({ a: { capture: a }, b: { capture: b } }) =>
+    comparisonOf(a, b, compareCaptures(a, b), { tokens: false }),
+});
