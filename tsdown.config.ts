@@ -1,22 +1,28 @@
-import { defineConfig } from "tsdown";
+import { defineConfig, type UserConfig } from "tsdown";
 
-export default defineConfig({
-  // Workers and the relay are entries of their own: they are started by path, never imported.
-  entry: {
-    index: "src/index.ts",
-    "cli/main": "src/cli/main.ts",
-    "analysis/worker": "src/analysis/scan/worker.ts",
-    "engines/llama/worker": "src/engines/llama/host/worker.ts",
-    "engines/llama/relay": "src/engines/llama/host/relay.ts",
-    "run/template-process": "src/run/prompts/template-process.ts",
-    "server/worker": "src/server/captures/worker.ts",
+// The package is as readable as its source: maps would be a third of it, and nobody's.
+const shared: UserConfig = { platform: "node", target: "node20", sourcemap: false };
+
+/** What every load starts: Node is sooner done with one file of CommonJS than with many modules (50 ms instead of 80). */
+const script: UserConfig = { ...shared, format: "cjs", dts: false, clean: false, fixedExtension: true };
+
+export default defineConfig([
+  {
+    ...shared,
+    // Workers are entries of their own: they are started by path, never imported.
+    entry: {
+      index: "src/index.ts",
+      "cli/main": "src/cli/main.ts",
+      "analysis/worker": "src/analysis/scan/worker.ts",
+      "engines/llama/worker": "src/engines/llama/host/worker.ts",
+      "run/template-process": "src/run/prompts/template-process.ts",
+      "server/worker": "src/server/captures/worker.ts",
+    },
+    format: "esm",
+    dts: { entry: "src/index.ts" },
+    clean: true,
+    fixedExtension: false,
   },
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  dts: { entry: "src/index.ts" },
-  // The package is as readable as its source: maps would be a third of it, and nobody's.
-  sourcemap: false,
-  clean: true,
-  fixedExtension: false,
-});
+  { ...script, entry: { "engines/llama/process": "src/engines/llama/host/process.ts" } },
+  { ...script, entry: { "engines/llama/relay": "src/engines/llama/host/relay.ts" } },
+]);

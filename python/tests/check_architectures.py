@@ -115,9 +115,16 @@ def check_streams(name: str, info: dict[str, Any]) -> None:
         assert written == WRITTEN.get(name, set()), f"{name}: vLLM writes into {written}"
 
 
+def registered(config: Any) -> str:
+    """The entry of vLLM's registry that a model runs as: that of its architecture, or of the backend for transformers' modules."""
+    from vllm import ModelRegistry
+
+    own = config.architectures[0]
+    return own if own in ModelRegistry.get_supported_archs() else config.architecture
+
+
 def record(name: str, llm: Any, differences: dict[str, float], refused: dict[str, str]) -> None:
-    architecture = llm.llm_engine.model_config.architectures[0]
-    family = family_of(name)
+    architecture, family = registered(llm.llm_engine.model_config), family_of(name)
     if not family.gating:
         return  # the table is of architectures with experts
     reference = family.reference or f"transformers {transformers.__version__} {family.model_class}"

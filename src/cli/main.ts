@@ -8,8 +8,10 @@ const abort = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
     // The first Ctrl-C stops the engine and closes what is open; who cannot wait presses it again.
-    if (abort.signal.aborted) process.exit(130);
-    abort.abort();
+    if (!abort.signal.aborted) return abort.abort();
+    // Not process.exit: that waits for threads, and native code in one may never end.
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
   });
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -86,7 +86,7 @@ test("--json prints one document with the same facts", async () => {
 test("options reach the model and the capture", async () => {
   const { loads, stdout } = await runCli([
     ..."capture m.gguf hello --chat --max-tokens 4 --layers 1,-1 --streams router_logits --json".split(" "),
-    ..."--select phase=generated,last=2 --context 128 --kv-type q8_0 --no-flash-attention --threads 2 --isolate".split(
+    ..."--select phase=generated,last=2 --context 128 --kv-type q8_0 --no-flash-attention --threads 2 --no-isolate".split(
       " ",
     ),
   ]);
@@ -97,7 +97,7 @@ test("options reach the model and the capture", async () => {
       kvType: "q8_0",
       threads: 2,
       flashAttention: false,
-      isolate: "process",
+      isolate: "thread",
     },
   ]);
   const report = JSON.parse(stdout);

@@ -125,6 +125,35 @@ describe("a process of its own", () => {
     },
   );
 
+  it.skipIf(process.platform === "win32")(
+    "that hangs is ended by an abort, and by closing",
+    { timeout: 120_000 },
+    async () => {
+      for (const by of ["abort", "close"] as const) {
+        const llm = await load(ggufOf("mixtral"), small);
+        const child = hosts.children.at(-1)!;
+        const controller = new AbortController();
+        const running = llm.capture("a", { ...endless, signal: controller.signal }).catch((error) => error);
+        const asking = llm.tokenize("b").catch((error) => error);
+        await sleep(20);
+        // As native code that does not come back, and more: nothing in there runs.
+        child.kill("SIGSTOP");
+        const reason = new Error("enough");
+        if (by === "abort") controller.abort(reason);
+        else await llm.close();
+        if (by === "abort") expect(await running).toBe(reason);
+        else expect(await running).toMatchObject({ code: "ENGINE_CLOSED" });
+        await asking;
+        expect(child.signalCode).toBe("SIGKILL");
+        await expect(llm.tokenize("a")).rejects.toMatchObject({
+          code: by === "abort" ? "ENGINE_CRASHED" : "ENGINE_CLOSED",
+          message: expect.stringMatching(by === "abort" ? /did not stop a run within 10 s/ : /closed/),
+        });
+        await llm.close();
+      }
+    },
+  );
+
   it("an aborted load rejects with the signal's reason and leaves no process", async () => {
     const controller = new AbortController();
     const reason = new Error("changed my mind");
@@ -165,7 +194,7 @@ describe("a process of its own", () => {
 
 describe("a thread that dies", () => {
   it.each([0, 5, 50])("killed %i ms into a run rejects what waits, and a new one works", async (delay) => {
-    const llm = await load(ggufOf("mixtral"), small);
+    const llm = await load(ggufOf("mixtral"), { ...small, isolate: "thread" });
     const waiting = [llm.capture("a", endless), llm.capture("b")].map((promise) =>
       promise.catch((error) => error),
     );
@@ -182,7 +211,7 @@ describe("a thread that dies", () => {
     // Not one that waits to be used again.
     for (const worker of hosts.workers) await worker.terminate();
     hosts.resourceLimits = { maxOldGenerationSizeMb: 3 };
-    const error = await load(ggufOf("mixtral"), { ...small, contextSize: 8192 })
+    const error = await load(ggufOf("mixtral"), { ...small, contextSize: 8192, isolate: "thread" })
       .then((llm) => llm.capture("a ".repeat(4000), { streams: ["hidden_states"], maxTokens: 4000 }))
       .catch((reason) => reason);
     expect(error).toMatchObject({ code: "ENGINE_CRASHED", message: expect.stringContaining("memory") });

@@ -2,18 +2,23 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export interface Outcome {
-  /** `loaded`, an error's code, `UNTYPED`, or what happened to the process: `CRASHED`, `HUNG`. */
+  /** `loaded`, an error's code, `UNTYPED`, `STOPPED` for what hung until an abort, or what happened to the process: `CRASHED`, `HUNG`. */
   readonly outcome: string;
   readonly message?: string;
 }
 
-/** A load of a fixture takes a tenth of a second, and ten times that on a busy machine. */
-const PATIENCE_MS = 20_000;
+/** What hangs is stopped after 20 s, or 10 more where it does not even notice that; see `load-files.mjs`. */
+const PATIENCE_MS = 45_000;
 
 /** Loads files in another process one after the other, and starts a new one when a file killed the last. */
 export class Loader {
   #child: ChildProcess | null = null;
   #stderr = "";
+  readonly #isolate: string;
+
+  constructor(isolate: string) {
+    this.#isolate = isolate;
+  }
 
   async load(file: string): Promise<Outcome> {
     this.#child ??= this.#start();
@@ -40,7 +45,7 @@ export class Loader {
 
   #start(): ChildProcess {
     this.#stderr = "";
-    const child = fork(fileURLToPath(new URL("./load-files.mjs", import.meta.url)), [], {
+    const child = fork(fileURLToPath(new URL("./load-files.mjs", import.meta.url)), [this.#isolate], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       execArgv: [],
       env: { ...process.env, GGML_NO_BACKTRACE: "1" },

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "tsdown";
 import { expect, expectTypeOf, it, onTestFinished } from "vitest";
 import { packageRoot } from "../../src/core/package-root.ts";
@@ -18,7 +18,7 @@ it("a question of one file is in the routes, the description, the worker and the
   // Within the package: what it imports is found from there.
   const built = join(packageRoot, ".cache", `added-question-${process.pid}`);
   onTestFinished(() => rmSync(built, { recursive: true, force: true }));
-  const entry = join(packageRoot, "tests/server/added-question/worker.ts");
+  const entry = fileURLToPath(new URL("./added-question/worker.ts", import.meta.url));
   await build({ entry, outDir: built, config: false, logLevel: "error", dts: false, fixedExtension: false });
   const roots = [{ path: folder, origin: "folder" as const }];
   const library = new CaptureLibrary(roots, pathToFileURL(join(built, "worker.js")));

@@ -18,6 +18,7 @@ const BOUNDED: readonly (readonly [file: string, call: string, why: string])[] =
   ["src/run/prompts/jinja/evaluate.ts", "findTest(node.name)", "a template's; too many are its error"],
   ["src/run/prompts/jinja/library/higher-filters.ts", "test", "a template's; too many are its error"],
   ["src/run/prompts/jinja/library/string-methods.ts", "method", "a template's; too many are its error"],
+  ["src/cli/options/load-flags.ts", "Object.assign", "the flags of the engines"],
   ["src/views/facts/words.ts", "Object.assign", "the measures of the registry"],
   ["src/views/html/parts/html.ts", "String.raw", "the values of a template literal"],
   ["web/src/views/atlas.tsx", "context.moveTo", "x and y"],

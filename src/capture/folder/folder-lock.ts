@@ -7,7 +7,7 @@ import { storageError } from "../../formats/atomic-file.ts";
 import { readFileUpTo } from "../../formats/regular-file.ts";
 
 /** Tells other processes that a run writes to the folder. Gone when the run has closed it; a killed run leaves it. */
-export const LOCK_FILE = ".lock";
+const LOCK_FILE = ".lock";
 
 /** The lock, and what a process leaves that is killed while it makes a lock or takes one away: nobody's. */
 export const isLockFile = (name: string) => name === LOCK_FILE || name.startsWith(`${LOCK_FILE}.`);

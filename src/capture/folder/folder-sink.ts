@@ -44,7 +44,7 @@ export class FolderSink extends ShardSink {
   /** @param write replaces the writing of bytes: for tests that fill the disk. */
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
     super();
-    const { access = "private", dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES } = readOptions(options);
+    const { dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES, access } = readOptions(options);
     this.#folder = argument("FolderSink", "the folder", folder, text);
     this.#dtype = dtype;
     this.#shardBytes = shardBytes;

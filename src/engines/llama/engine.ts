@@ -10,19 +10,24 @@ import { Inbox } from "../inbox.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import type { HostChannel } from "./host/channel.ts";
 import type { HostEnd } from "./host/host-end.ts";
-import { crashed, fromWire, loadHost } from "./host/load-host.ts";
+import { crashed, fromWire, killAfter, startingHost } from "./host/load-host.ts";
 import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./host/protocol.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./model/gguf.ts";
 import { templatesOf } from "./model/gguf-templates.ts";
 import { hashOf } from "./model/model-hash.ts";
 import { TextCheck } from "./model/text-check.ts";
-import { hostOptions, type LlamaOptions, settingsOf } from "./options.ts";
+import { hostOptions, isolationOf, type LlamaOptions, settingsOf } from "./options.ts";
 import { activationShapes } from "./run/row-shapes.ts";
 import { withRoutes } from "./tap/layer-routes.ts";
 
 type OnReply = (message: FromHost | { type: "died"; error: Error }) => void;
 
-/** llama.cpp in a thread or a process beside this one. */
+/** What is stopped or closed ends within a step; what has not ended after so long, in milliseconds, hangs. */
+const STOP_MS = 10_000;
+/** To answer a question: the longest text takes seconds. */
+const ANSWER_MS = 120_000;
+
+/** llama.cpp in a process or a thread beside this one. */
 export class LlamaEngine implements Engine {
   readonly kind = "llama.cpp";
   readonly version: string;
@@ -103,12 +108,19 @@ export class LlamaEngine implements Engine {
     { source = path, signal }: { source?: string; signal?: AbortSignal } = {},
   ): Promise<LlamaEngine> {
     signal?.throwIfAborted();
-    const header = await readHeader(path);
-    const model = modelInfo(header, source);
-    const host = hostOptions(header, model, options);
-    signal?.throwIfAborted();
-    const { channel, ready } = await loadHost(host, options.isolate ?? "thread", signal);
-    return new LlamaEngine(channel, host, model, header, ready);
+    // It starts while the header is read.
+    const host = startingHost(isolationOf(options));
+    try {
+      const header = await readHeader(path);
+      const model = modelInfo(header, source);
+      const loading = hostOptions(header, model, options);
+      signal?.throwIfAborted();
+      const { channel, ready } = await host.load(loading, header.bytes, signal);
+      return new LlamaEngine(channel, loading, model, header, ready);
+    } catch (error) {
+      host.discard();
+      throw error;
+    }
   }
 
   async tokenize(
@@ -192,7 +204,11 @@ export class LlamaEngine implements Engine {
     const id = this.#nextId++;
     const inbox = new Inbox<FromHost | { type: "died"; error: Error }>();
     this.#pending.set(id, (message) => inbox.put(message));
-    const stop = () => this.#channel.stop();
+    let deadline: NodeJS.Timeout | undefined;
+    const stop = () => {
+      this.#channel.stop();
+      deadline ??= killAfter(this.#channel, STOP_MS, "did not stop a run");
+    };
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
@@ -221,6 +237,7 @@ export class LlamaEngine implements Engine {
         stop();
         while (!ended) await next();
       }
+      clearTimeout(deadline);
       this.#channel.resume();
       this.#pending.delete(id);
     }
@@ -237,13 +254,21 @@ export class LlamaEngine implements Engine {
     this.#channel.stop();
     this.#channel.ref();
     this.#channel.post({ type: "close" });
+    const deadline = killAfter(this.#channel, STOP_MS, "did not close");
     await this.#ended;
+    clearTimeout(deadline);
   }
 
   #ask(message: Exclude<ToHost, { type: "run" | "close" }>): Promise<Reply> {
     this.#assertAlive();
     const answer = new Promise<Reply>((resolve, reject) => {
+      // While a run goes on a question waits for the end of a step, and nobody knows how long those take.
+      const deadline =
+        this.#pending.size === 0
+          ? killAfter(this.#channel, ANSWER_MS, `gave no answer (${message.type})`)
+          : undefined;
       this.#pending.set(message.id, (reply) => {
+        clearTimeout(deadline);
         this.#pending.delete(message.id);
         if (reply.type === "reply") resolve(reply.value);
         else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);

@@ -41,10 +41,11 @@ export const LLAMA_FLAGS: readonly OptionFlag<LlamaOptions>[] = [
   sets(
     {
       name: "isolate",
+      off: true,
       type: { is: "switch" },
-      help: "run llama.cpp in a process of its own, which may crash alone",
+      help: "run llama.cpp in a thread of this process: only for files you trust",
     },
-    () => ({ isolate: "process" }),
+    () => ({ isolate: "thread" }),
   ),
   sets(
     {

@@ -6,7 +6,7 @@ import type { ModelInfo } from "../../core/model-info.ts";
 import { type Fields, flag, list, oneOf, optionsField, text, unchecked, whole } from "../../core/options.ts";
 import type { EngineSettings } from "../../core/request.ts";
 import { modelShape } from "./graph/model-shape.ts";
-import type { Isolation } from "./host/load-host.ts";
+import { ISOLATIONS, type Isolation } from "./host/load-host.ts";
 import type { HostOptions } from "./host/protocol.ts";
 import { type CacheType, cacheBytesPerToken } from "./model/cache-size.ts";
 import type { GgufHeader } from "./model/gguf.ts";
@@ -44,7 +44,10 @@ export interface LlamaOptions extends TaskOptions {
   readonly overrideTensors?: readonly TensorOverride[];
   /** How captured tensors leave the graph. Default `auto`. */
   readonly strategy?: Strategy;
-  /** Where llama.cpp runs: a `thread` (default) or a `process`, which may crash without taking this one along. */
+  /**
+   * Where llama.cpp runs: in a `process` of its own (default), which a file may crash or hang without harm to this one; or
+   * in a `thread` of this process, for files one trusts: it starts again in a tenth of the time.
+   */
   readonly isolate?: Isolation;
 }
 
@@ -64,6 +67,15 @@ export const llamaFields: Fields<LlamaOptions> = {
   strategy: oneOf<Strategy>(["auto", "redirect", "copy"]),
   isolate: unchecked,
 };
+
+/** @throws RequestError for a misspelt one: it must not quietly be less safe. */
+export function isolationOf({ isolate = "process" }: LlamaOptions): Isolation {
+  if (ISOLATIONS.includes(isolate)) return isolate;
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `isolate must be ${ISOLATIONS.map((each) => `"${each}"`).join(" or ")}, got "${isolate}"`,
+  );
+}
 
 /**
  * What the host is started with.
@@ -88,10 +100,6 @@ export function hostOptions(header: GgufHeader, model: ModelInfo, options: Llama
   checkPositions(header, contextSize);
   const batchSize = whole("batchSize", Math.min(options.batchSize ?? 512, contextSize), 1 << 16);
   const kvType = options.kvType ?? "f16";
-  const isolate = options.isolate ?? "thread";
-  // A misspelt "process" must not quietly be less safe.
-  if (isolate !== "thread" && isolate !== "process")
-    throw new RequestError("INVALID_ARGUMENT", `isolate must be "thread" or "process", got "${isolate}"`);
   if (!["f32", "f16", "q8_0"].includes(kvType))
     throw new RequestError("INVALID_ARGUMENT", `kvType must be f32, f16 or q8_0, got ${kvType}`);
   checkMemory(header, model, contextSize, kvType);

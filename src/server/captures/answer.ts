@@ -2,7 +2,7 @@ import { ServerError } from "../host/server-error.ts";
 import { byteRange } from "./byte-range.ts";
 
 /** Element types of binary answers, little-endian, as numpy and JavaScript name them. */
-export type Dtype = "float32" | "uint16" | "int32" | "uint8";
+type Dtype = "float32" | "uint16" | "int32" | "uint8";
 type TypedArray = Float32Array | Uint16Array | Int32Array | Uint8Array;
 
 /** Bytes of values in one answer. Larger ones are asked for in parts: by rows or by `Range`. */

@@ -1,6 +1,6 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { LOCK_FILE, writerOf } from "../../capture/folder/folder-lock.ts";
+import { isLockFile, writerOf } from "../../capture/folder/folder-lock.ts";
 
 /** A folder is locked right after it is made; one without a lock that is older than this (ms) is a killed server's. */
 const UNLOCKED_MS = 60_000;
@@ -19,7 +19,7 @@ export async function sweepRecordings(parent: string, prefix: string): Promise<v
 async function isLeft(folder: string): Promise<boolean> {
   const found = await lstat(folder).catch(() => null);
   if (!found?.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) return false;
-  const lock = await lstat(join(folder, LOCK_FILE)).catch(() => null);
-  if (lock === null) return Date.now() - found.mtimeMs > UNLOCKED_MS;
-  return lock.isFile() && (await writerOf(folder)) === null;
+  const names = await readdir(folder).catch(() => []);
+  if (!names.some(isLockFile)) return Date.now() - found.mtimeMs > UNLOCKED_MS;
+  return (await writerOf(folder)) === null;
 }

@@ -10,7 +10,7 @@ import { type CaptureId, captureId } from "../host/schemas.ts";
 export type Opened<T> = { readonly [K in keyof T]: T[K] extends CaptureId ? OpenedCapture : T[K] };
 
 /** What is there beside the captures that were asked about. */
-export interface Around {
+interface Around {
   /** Every capture there is, for a question about all of them. */
   readonly found: readonly FoundCapture[];
   readonly onProgress: (progress: AnalyzeProgress) => void;

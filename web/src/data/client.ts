@@ -12,7 +12,7 @@ import { type StreamEvent, streamEvents } from "./event-stream.ts";
 export type Declared = Pick<Declaration, "path" | "answer"> & Partial<Pick<Declaration, "method">>;
 
 /** An array as it came. */
-export interface ValuesAnswer {
+interface ValuesAnswer {
   readonly data: Float32Array | Uint16Array | Int32Array | Uint8Array;
   /** Slowest axis first. */
   readonly shape: readonly number[];

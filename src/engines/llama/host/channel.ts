@@ -20,6 +20,8 @@ export interface HostChannel {
   taken(): void;
   /** Nobody waits for this host any more: it ends by itself as soon as it can. */
   discard(): void;
+  /** It does not do what it is told: it ends now. @param why what continues a sentence that begins with its name. */
+  kill(why: string): void;
   /** Whether the host keeps this process alive. It does not, to begin with. */
   ref(): void;
   unref(): void;

@@ -68,6 +68,12 @@ export class HostThread {
     this.#worker.unref();
   }
 
+  /** Let go of the thread, whatever it is doing; if it ever ends that, it serves again. */
+  abandon(why: string): void {
+    this.unref();
+    this.#end({ name: NAME, what: why });
+  }
+
   #release(): void {
     this.unref();
     if (idle.length < MAX_IDLE) idle.push(this);

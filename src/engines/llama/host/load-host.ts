@@ -8,19 +8,55 @@ import { ThreadChannel } from "./thread-channel.ts";
 
 /**
  * Where llama.cpp runs.
- * - `thread`: a worker thread, with nothing between it and this process; a crash in native code ends both.
- * - `process`: a process of its own, which may crash alone. For servers, and for files nobody vouches for.
+ * - `process`: a process of its own, which a file may crash or hang without harm to this one.
+ * - `thread`: a worker thread of this process; a crash in native code ends both.
  */
-export type Isolation = "thread" | "process";
+export type Isolation = "process" | "thread";
 
-/** Start a host and wait until its model is loaded. An abort rejects at once; what was started goes away by itself. */
-export function loadHost(
-  options: HostOptions,
-  isolate: Isolation,
-  signal?: AbortSignal,
-): Promise<{ channel: HostChannel; ready: Ready }> {
-  const opening: Promise<HostChannel> =
-    isolate === "process" ? Promise.resolve(new ProcessChannel(options)) : ThreadChannel.open(options);
+export const ISOLATIONS: readonly Isolation[] = ["process", "thread"];
+
+/** A host that has no model yet. */
+export interface StartingHost {
+  /** Load a model into it. An abort rejects at once; what was started goes away by itself. */
+  load(options: HostOptions, bytes: number, signal?: AbortSignal): Promise<LoadedHost>;
+  /** It is not needed. */
+  discard(): void;
+}
+
+interface LoadedHost {
+  readonly channel: HostChannel;
+  readonly ready: Ready;
+}
+
+/** Start a host: a process takes some time until it can load, which the caller may use. */
+export function startingHost(isolate: Isolation): StartingHost {
+  if (isolate === "thread")
+    return {
+      load: (options, bytes, signal) => loadInto(ThreadChannel.open(options), bytes, signal),
+      discard: () => {},
+    };
+  const channel = new ProcessChannel();
+  return {
+    load: (options, bytes, signal) => {
+      channel.open(options);
+      return loadInto(Promise.resolve(channel), bytes, signal);
+    },
+    discard: () => channel.discard(),
+  };
+}
+
+/**
+ * The longest a load may take, in milliseconds: nobody can tell a slow disk from a file that makes llama.cpp run for ever.
+ *
+ * @param bytes of the model, of which a megabyte a second should be read.
+ */
+const loadDeadline = (bytes: number) => 120_000 + bytes / 1000;
+
+function loadInto(
+  opening: Promise<HostChannel>,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<LoadedHost> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       reject(signal!.reason);
@@ -28,21 +64,35 @@ export function loadHost(
     };
     signal?.addEventListener("abort", onAbort, { once: true });
     opening
-      .then(async (channel) => resolve({ channel, ready: await untilReady(channel) }))
+      .then(async (channel) => resolve({ channel, ready: await untilReady(channel, loadDeadline(bytes)) }))
       .catch(reject)
       .finally(() => signal?.removeEventListener("abort", onAbort));
   });
 }
 
-function untilReady(channel: HostChannel): Promise<Ready> {
-  return new Promise((resolve, reject) =>
+function untilReady(channel: HostChannel, deadline: number): Promise<Ready> {
+  return new Promise<Ready>((resolve, reject) => {
+    const timer = killAfter(channel, deadline, "was not ready");
     channel.listen({
       message: (message) => {
+        clearTimeout(timer);
         if (message.type === "ready") resolve(message.ready);
         else if (message.type === "error") reject(fromWire(message.error));
       },
-      ended: (end) => reject(crashed(end, "while loading")),
-    }),
+      ended: (end) => {
+        clearTimeout(timer);
+        reject(crashed(end, "while loading"));
+      },
+    });
+  });
+}
+
+/** End a host that has not done what it should by then. @param what it did not do. Clear the timer when it has. */
+export function killAfter(channel: HostChannel, ms: number, what: string): NodeJS.Timeout {
+  return setTimeout(
+    () => channel.kill(`${what} within ${Math.round(ms / 1000)} s and was stopped`),
+    // The longest that a timer takes.
+    Math.min(ms, 2 ** 31 - 1),
   );
 }
 

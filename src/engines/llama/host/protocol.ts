@@ -12,7 +12,6 @@ import type { PlacementOptions } from "../run/placement.ts";
 import type { Purpose, PurposeRequest } from "../run/purpose.ts";
 import type { LayerRoutes } from "../tap/layer-routes.ts";
 import type { Strategy } from "../tap/tap.ts";
-import type { HostEnd } from "./host-end.ts";
 
 /** What a host is started with. */
 export interface HostOptions {
@@ -34,8 +33,11 @@ export interface HostOptions {
   readonly purpose: PurposeRequest;
 }
 
-/** What a model is opened with in a worker thread: memory that both threads share comes along. */
-export interface WorkerOptions extends HostOptions {
+/** What a model is opened with in a thread: memory that it shares with another comes along. */
+export interface WorkerOptions extends HostOptions, SharedSignals {}
+
+/** Memory of two threads; see `signals.ts`. */
+export interface SharedSignals {
   /** See {@link CONTROL}. */
   readonly control: SharedArrayBuffer;
   /** The native side of an abort; see `abort.ts`. */
@@ -78,13 +80,21 @@ export type ToThread =
   /** Not while it has a model. */
   | { readonly type: "exit" };
 
-/** To a child process; memory cannot be shared with it, so what `CONTROL` and the abort flag say becomes messages. */
-export type ToRelay =
+/** The file number of the pipe to the process that runs llama.cpp, in that process; 3 is Node's own. */
+export const PIPE = 4;
+
+/** To a process of its own; memory cannot be shared with it, so what the shared signals say becomes messages. */
+export type ToProcess =
   | ToHost
-  | { readonly type: "start"; readonly options: HostOptions }
-  | { readonly type: "stop" }
-  | { readonly type: "resume" }
-  | { readonly type: "taken" };
+  | {
+      readonly type: "open";
+      readonly options: HostOptions;
+      /** The file through which rows come back, by its number in that process; `null`: with their messages. */
+      readonly passage: number | null;
+    }
+  | { readonly type: "stop" | "resume" | "taken" }
+  /** The oldest rows in that file were taken out. */
+  | { readonly type: "rows taken" };
 
 /** Token ids that appear for the first time, with their text. */
 export type NewTokens = readonly (readonly [id: number, text: string])[];
@@ -127,8 +137,5 @@ export type FromHost =
   | { readonly type: "end"; readonly id: number }
   | { readonly type: "error"; readonly id: number | null; readonly error: WireError };
 
-/** From a worker thread; `closed` is the last of a model: it is freed, or was not loaded. */
+/** From a thread; `closed` is the last of a model: it is freed, or was not loaded. */
 export type FromThread = FromHost | { readonly type: "closed" };
-
-/** From a child process: what its thread says, and how that ended. */
-export type FromRelay = FromHost | { readonly type: "ended"; readonly end: HostEnd };

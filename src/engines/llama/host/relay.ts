@@ -1,27 +1,48 @@
-/**
- * Entry of the child process of `isolate: "process"`. llama.cpp runs in a thread here just as it does without
- * isolation; this main thread passes messages on and stays free to notice a stop, or the end of the parent.
- */
-import type { FromRelay, ToRelay } from "./protocol.ts";
-import { ThreadChannel } from "./thread-channel.ts";
+/** Entry of the thread beside llama.cpp in a process of its own: passes messages between the two processes. */
+import { Socket } from "node:net";
+import { type MessagePort, workerData } from "node:worker_threads";
+import { type FromThread, PIPE, type SharedSignals, type ToProcess } from "./protocol.ts";
+import { RowEntrance } from "./row-passage.ts";
+import { HostSignals } from "./signals.ts";
+import { encode, MessageReader } from "./wire.ts";
 
-// Whatever native code is doing: without a parent there is nobody to do it for, and nothing to save.
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
-// Ctrl-C reaches every process of a terminal; the parent decides what it means.
-process.on("SIGINT", () => {});
+export interface RelayData {
+  readonly port: MessagePort;
+  /** The file through which rows go; `null`: with their messages. */
+  readonly passage: number | null;
+  readonly signals: SharedSignals;
+}
 
-const send = (message: FromRelay, then?: () => void) => process.send!(message, undefined, undefined, then);
-let channel: ThreadChannel;
+const { port, passage, signals: shared } = workerData as RelayData;
+const signals = new HostSignals(shared);
+const entrance = passage === null ? undefined : new RowEntrance(passage);
+const pipe = new Socket({ fd: PIPE, readable: true, writable: true });
+const reader = new MessageReader();
 
-process.on("message", async (message: ToRelay) => {
-  if (message.type === "start") {
-    channel = await ThreadChannel.open(message.options);
-    channel.listen({
-      message: send,
-      ended: (end) => send({ type: "ended", end }, () => process.exit()),
+const receive = (message: ToProcess): void => {
+  if (message.type === "stop") signals.stop();
+  else if (message.type === "resume") signals.resume();
+  else if (message.type === "taken") signals.taken();
+  else if (message.type === "rows taken") entrance?.taken();
+  else port.postMessage(message);
+};
+
+pipe
+  .on("data", (piece: Buffer) => {
+    for (const message of reader.push(piece)) receive(message as ToProcess);
+  })
+  .on("error", () => {})
+  // Whatever native code is doing: without a parent there is nobody to do it for, and nothing to save.
+  .on("close", () => process.kill(process.pid, "SIGKILL"));
+
+port.on("message", (message: FromThread) => {
+  const rows = message.type === "steps" ? message.steps.batch?.sample.buffer : undefined;
+  pipe.cork();
+  for (const piece of encode(message, rows as ArrayBuffer | undefined, entrance)) pipe.write(piece);
+  pipe.uncork();
+  if (message.type === "closed")
+    pipe.end(() => {
+      // Its end ends the process.
+      process.exit();
     });
-  } else if (message.type === "stop") channel.stop();
-  else if (message.type === "resume") channel.resume();
-  else if (message.type === "taken") channel.taken();
-  else channel.post(message);
 });

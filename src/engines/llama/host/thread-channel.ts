@@ -1,7 +1,7 @@
-import { makeAbort, raiseAbort } from "../native/abort.ts";
 import type { ChannelListener, HostChannel } from "./channel.ts";
 import { HostThread } from "./host-thread.ts";
-import { CONTROL, type HostOptions, type ToHost } from "./protocol.ts";
+import type { HostOptions, ToHost } from "./protocol.ts";
+import { HostSignals } from "./signals.ts";
 
 /** Resolves when the model before this one has been loaded, or could not be. */
 let lastLoad: Promise<void> = Promise.resolve();
@@ -9,8 +9,7 @@ let lastLoad: Promise<void> = Promise.resolve();
 /** llama.cpp in a worker thread of this process. */
 export class ThreadChannel implements HostChannel {
   readonly #thread: HostThread;
-  readonly #control: Int32Array;
-  readonly #abort: SharedArrayBuffer;
+  readonly #signals = new HostSignals();
   #listener: ChannelListener | null = null;
 
   /**
@@ -29,9 +28,6 @@ export class ThreadChannel implements HostChannel {
 
   /** @param loaded called once the model has been loaded, or could not be. */
   private constructor(options: HostOptions, loaded: () => void) {
-    const control = new SharedArrayBuffer(CONTROL.bytes);
-    this.#control = new Int32Array(control);
-    this.#abort = makeAbort();
     this.#thread = HostThread.take({
       message: (message) => {
         loaded();
@@ -43,7 +39,7 @@ export class ThreadChannel implements HostChannel {
       },
     });
     this.ref();
-    this.#thread.post({ type: "open", options: { ...options, control, abort: this.#abort } });
+    this.#thread.post({ type: "open", options: { ...options, ...this.#signals.shared } });
   }
 
   listen(listener: ChannelListener): void {
@@ -55,20 +51,15 @@ export class ThreadChannel implements HostChannel {
   }
 
   stop(): void {
-    Atomics.store(this.#control, CONTROL.aborted, 1);
-    raiseAbort(this.#abort);
-    // The host may be waiting for messages to be taken.
-    Atomics.notify(this.#control, CONTROL.taken);
+    this.#signals.stop();
   }
 
   resume(): void {
-    Atomics.store(this.#control, CONTROL.aborted, 0);
-    raiseAbort(this.#abort, false);
+    this.#signals.resume();
   }
 
   taken(): void {
-    Atomics.add(this.#control, CONTROL.taken, 1);
-    Atomics.notify(this.#control, CONTROL.taken);
+    this.#signals.taken();
   }
 
   /** Never terminates the thread: native code would go on, and its model would never be freed. */
@@ -76,6 +67,11 @@ export class ThreadChannel implements HostChannel {
     this.stop();
     this.post({ type: "close" });
     this.unref();
+  }
+
+  /** Native code cannot be stopped from outside: the thread is left to itself. */
+  kill(why: string): void {
+    this.#thread.abandon(why);
   }
 
   ref(): void {

@@ -41,7 +41,12 @@ export function attentionFault(of: Hyperparameters, tensors: readonly GGUFTensor
   for (const { count, kv } of heads.layers)
     if (count > 0 && kv > 0 && count % kv !== 0)
       return `${count} attention heads cannot share ${kv} key-value heads`;
-  return rotaryFault(of, heads.keyLength) ?? latentFault(of) ?? projectionFault(of, heads, tensors);
+  return (
+    headlessFault(of, heads, tensors) ??
+    rotaryFault(of, heads.keyLength) ??
+    latentFault(of) ??
+    projectionFault(of, heads, tensors)
+  );
 }
 
 interface Heads {
@@ -65,6 +70,28 @@ function headsOf(of: Hyperparameters, counts: readonly number[]): Heads {
     valueLength: of.first("attention.value_length") ?? usual,
     layers,
   };
+}
+
+const ATTENTION = /^(?:(?:enc|dec)\.)?blk\.(\d+)\.attn_(?:q|k|v|qkv|o|output|q_a|kv_a_mqa)\.weight$/;
+const RECURRENT = /^blk\.(\d+)\.(?:ssm_|shortconv|time_mix)/;
+
+/** Layers with attention have heads of both kinds; only what is recurrent may count none. */
+function headlessFault(
+  of: Hyperparameters,
+  { layers }: Heads,
+  tensors: readonly GGUFTensorInfo[],
+): string | null {
+  // Its layers of linear attention have an output projection and nothing else of attention.
+  if (of.architecture === "deci") return null;
+  const withTensor = (pattern: RegExp) => new Set(tensors.map(({ name }) => pattern.exec(name)?.[1]));
+  const recurrent = withTensor(RECURRENT);
+  for (const layer of withTensor(ATTENTION)) {
+    if (layer === undefined || recurrent.has(layer)) continue;
+    const { count, kv } = layers[Math.min(Number(layer), layers.length - 1)]!;
+    if (count === 0 || kv === 0)
+      return `layer ${layer} has attention, and ${count} heads with ${kv} of keys and values`;
+  }
+  return null;
 }
 
 /** llama.cpp's names; anything else is an assertion there. */
@@ -106,12 +133,12 @@ function projectionFault(
   // Other sizes in some layers, or heads that are made from compressed vectors: those shapes llama.cpp checks.
   if (of.has("attention.key_length_swa") || of.has("attention.kv_lora_rank")) return null;
   for (const { name, shape } of tensors) {
-    const [, layer, kind] = /^blk\.(\d+)\.attn_(k|v|output)\.weight$/.exec(name) ?? [];
+    const [, layer, kind] = /^(?:(?:enc|dec)\.)?blk\.(\d+)\.attn_(k|v|o|output)\.weight$/.exec(name) ?? [];
     if (layer === undefined) continue;
     const { count, kv } = layers[Math.min(Number(layer), layers.length - 1)]!;
     if (kv === 0) continue;
     const [size, wanted] =
-      kind === "output"
+      kind === "o" || kind === "output"
         ? [shape[0], count * valueLength]
         : [shape[1], kv * (kind === "k" ? keyLength : valueLength)];
     if (size !== undefined && Number(size) !== wanted)

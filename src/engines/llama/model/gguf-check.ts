@@ -6,6 +6,7 @@ import { embeddingFault } from "./gguf-embedding.ts";
 import { Hyperparameters, MAX_COUNT, MAX_WIDTH } from "./gguf-hyperparameters.ts";
 import { usedExperts } from "./gguf-moe.ts";
 import { vocabularyFault } from "./gguf-vocabulary.ts";
+import { windowFault } from "./gguf-windows.ts";
 
 /**
  * What llama.cpp asserts or divides by without a check of its own: a file that breaks it would end the process. Where
@@ -23,6 +24,9 @@ const DENSE_WITH_ONE = new Set(["hunyuan-dense", "hunyuan_vl"]);
 /** Architectures whose recurrent layers have as many values as keys in a head. */
 const DELTA_NET = /^qwen3next$|^qwen35(moe)?$/;
 
+/** Architectures whose graph asserts that recurrent layers are twice as wide as the residual stream. */
+const TWICE_AS_WIDE = new Set(["jamba", "granitehybrid"]);
+
 /** What is wrong with a model's description, or `null`. */
 export function metadataFault(
   metadata: Readonly<Record<string, unknown>>,
@@ -39,6 +43,7 @@ export function metadataFault(
     attentionFault(of, tensors) ??
     expertFault(of, tensors) ??
     embeddingFault(of, tensors) ??
+    windowFault(of) ??
     divisorFault(of) ??
     vocabularyFault(metadata)
   );
@@ -136,6 +141,10 @@ function divisorFault(of: Hyperparameters): string | null {
   const state = (of.first("ssm.state_size") ?? 0) * (of.first("ssm.time_step_rank") ?? 0);
   if (DELTA_NET.test(of.architecture) && of.first("ssm.inner_size") !== state)
     return `${of.key("ssm.inner_size")} is not ssm.state_size times ssm.time_step_rank`;
+  const inner = of.first("ssm.inner_size");
+  const hidden = of.first("embedding_length") ?? 0;
+  if (TWICE_AS_WIDE.has(of.architecture) && inner !== undefined && inner !== 2 * hidden)
+    return `${of.key("ssm.inner_size")} is ${inner}, it must be twice ${of.key("embedding_length")} (${hidden})`;
   return of.range(
     [
       "full_attention_interval",

@@ -43,12 +43,29 @@ const ONE_ROW = /ffn_gate_inp_shexp\.weight$/;
 const MAX_DIMS = 4;
 const MAX_NAME = 64;
 
+/** What a tensor's data begin at a multiple of, in bytes: ggml asserts it (`TENSOR_ALIGNMENT`), whatever a file says of itself. */
+const ALIGNMENT = 32;
+/** Room between tensors that a file may ask for. */
+const MAX_ALIGNMENT = 1 << 16;
+
+/** What is wrong with how a file says its data are aligned, or `null`. */
+export function alignmentFault(metadata: Readonly<Record<string, unknown>>): string | null {
+  const alignment = metadata["general.alignment"] ?? ALIGNMENT;
+  const fits =
+    typeof alignment === "number" &&
+    alignment >= ALIGNMENT &&
+    alignment <= MAX_ALIGNMENT &&
+    Number.isInteger(Math.log2(alignment));
+  return fits
+    ? null
+    : `general.alignment is ${alignment}, it must be a power of 2 from ${ALIGNMENT} to ${MAX_ALIGNMENT}`;
+}
+
 /** What is wrong with a file's tensors, or `null`: their types, shapes, and whether their data is all there. */
 export function tensorFault(
   tensors: readonly GGUFTensorInfo[],
   dataOffset: bigint,
   fileBytes: number,
-  alignment: number,
 ): string | null {
   const names = new Set<string>();
   for (const tensor of tensors) {
@@ -57,8 +74,8 @@ export function tensorFault(
     names.add(name);
     const fault = shapeFault(tensor) ?? typeFault(tensor);
     if (fault) return `tensor ${name} ${fault}`;
-    if (tensor.offset % BigInt(alignment) !== 0n)
-      return `tensor ${name} is not aligned to ${alignment} bytes`;
+    if ((dataOffset + tensor.offset) % BigInt(ALIGNMENT) !== 0n)
+      return `tensor ${name} is not aligned to ${ALIGNMENT} bytes`;
     if (dataOffset + tensor.offset + tensorBytes(tensor) > BigInt(fileBytes))
       return `the file ends at ${fileBytes} bytes, before the end of tensor ${name}: it is cut off`;
   }

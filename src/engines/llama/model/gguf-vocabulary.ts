@@ -3,6 +3,11 @@ import { firstBytes, kindOfTokenizer, rwkvBytes } from "./tokenizer-kind.ts";
 
 /** Longest known vocabularies have some 260,000 tokens. */
 const MAX_TOKENS = 1 << 21;
+/**
+ * Bytes of a token that goes into a tree of letters: llama.cpp makes that, and takes it down, by recursion. The longest known
+ * tokens have a few hundred.
+ */
+const MAX_TREE_BYTES = 4096;
 /** `LLAMA_TOKEN_TYPE_BYTE`. */
 const BYTE = 6;
 
@@ -46,6 +51,8 @@ function kindFault(
       return id < 0 ? null : `token ${id} is a byte, which a tokenizer of kind bert does not have`;
     }
     case "ugm": {
+      const long = longToken(tokens);
+      if (long !== null) return long;
       const map = metadata["tokenizer.ggml.precompiled_charsmap"];
       return map === undefined ? null : charsmapFault(map);
     }
@@ -56,6 +63,8 @@ function kindFault(
         ? "tokenizer.ggml.pre is whitespace, which goes with the model whitespace only"
         : null;
     case "rwkv": {
+      const long = longToken(tokens);
+      if (long !== null) return long;
       // It is what a line ends with, and looked up first of all: a token that only begins with it is looked for for ever.
       const { begun, whole } = firstBytes(tokens.map(rwkvBytes));
       return begun.has(10) && !whole.has(10)
@@ -64,6 +73,13 @@ function kindFault(
     }
   }
   return null;
+}
+
+function longToken(tokens: readonly string[]): string | null {
+  const id = tokens.findIndex((token) => Buffer.byteLength(token) > MAX_TREE_BYTES);
+  return id < 0
+    ? null
+    : `token ${id} has ${Buffer.byteLength(tokens[id]!)} bytes, and this kind of tokenizer takes at most ${MAX_TREE_BYTES}`;
 }
 
 function isListOf<T extends "string" | "number">(

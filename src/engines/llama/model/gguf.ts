@@ -8,11 +8,9 @@ import { openFile } from "../../../formats/regular-file.ts";
 import { foreignFile, otherGguf } from "./file-kind.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { moeOf } from "./gguf-moe.ts";
-import { tensorFault } from "./gguf-tensors.ts";
+import { alignmentFault, tensorFault } from "./gguf-tensors.ts";
 import { type PromptFacts, promptFacts } from "./prompt-facts.ts";
 
-/** Tensor data begins at a multiple of this, in bytes, unless `general.alignment` says otherwise. */
-const DEFAULT_ALIGNMENT = 32;
 /** The shortest entries there can be: a key of no letters with a byte, a tensor of no name with one dimension. */
 const MIN_KEY_BYTES = 13;
 const MIN_TENSOR_BYTES = 32;
@@ -126,12 +124,11 @@ async function readPart(file: string, parts: number) {
     );
   });
   const metadata = header.metadata as Record<string, unknown>;
-  const alignment = Number(metadata["general.alignment"] ?? DEFAULT_ALIGNMENT);
   // Behind the end of the file the reader sees zeros, which are a well-formed header.
   const fault =
     header.tensorDataOffset > info.size
       ? `the file ends at ${info.size} bytes, within its header: it is cut off`
-      : tensorFault(header.tensorInfos, header.tensorDataOffset, info.size, alignment);
+      : (alignmentFault(metadata) ?? tensorFault(header.tensorInfos, header.tensorDataOffset, info.size));
   if (fault) throw invalid(file, fault);
   return {
     metadata,

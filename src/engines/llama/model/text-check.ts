@@ -99,8 +99,11 @@ const complete: Fault = () => null;
 function coverage(kind: TokenizerKind | null, metadata: Readonly<Record<string, unknown>>): Fault {
   const tokens = (metadata["tokenizer.ggml.tokens"] ?? []) as readonly string[];
   switch (kind) {
-    case "spm":
-      return characterCoverage(tokens);
+    case "spm": {
+      const fault = characterCoverage(tokens);
+      // A space goes before the text unless the file says otherwise.
+      return metadata["tokenizer.ggml.add_space_prefix"] === false ? fault : (text) => fault(` ${text}`);
+    }
     case "bpe":
       return WITHOUT_BYTE_LETTERS.has(String(metadata["tokenizer.ggml.pre"])) ||
         metadata["tokenizer.ggml.model"] === "gemma4"
