@@ -97,6 +97,6 @@ export function addEntry(manifest: Manifest, { shard, widths, outputs, embedding
     const stream = manifest.streams[name as keyof Manifest["streams"]];
     if (stream) stream.widths = sizes;
   }
-  for (const output of outputs) manifest.outputs.push(output);
+  append(manifest.outputs, outputs);
   if (manifest.embeddings) append(manifest.embeddings.files, embeddings);
 }
