@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,15 +11,20 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from .arguments import is_key
 from .beat import last_beat
-from .errors import CaptureError
-from .plan import Plan, parse_plan
-from .requests import PLAN_FILE, write_plan
+from .errors import CaptureError, TooMany, UnknownCapture, WriterDied
+from .plan import Plan
+from .requests import PLAN_FILE, read_plan, write_plan
 
 #: A capture that nobody reads is forgotten so long (s) after its last row, and after the engine has held a request of it.
 EXPIRY_S = 600
+#: One that no request has ever named is forgotten sooner.
+UNUSED_S = 120
+
+#: The most captures a server keeps, and the most bytes of their plans.
+MOST_CAPTURES, MOST_PLAN_BYTES = 1024, 32 << 20
 
 _PROOF, _READER, _LOCAL = "proof", "reader", "local"
 
@@ -48,11 +54,13 @@ class Shelf:
             pass
         return path
 
-    def create(self, plan: Plan, proof: str | None) -> Shelved:
-        """Raises INVALID_ARGUMENT for a wrong proof: a client that means to be local must not silently get a slow stream."""
-        local = proof is not None
-        if proof is not None and not secrets.compare_digest(proof.encode(), self.proof.read_bytes()):
+    def create(self, plan: Plan, proof: str) -> Shelved:
+        """Raises INVALID_ARGUMENT for a wrong proof: a client that means to be local must not silently get a slow stream. Raises TooMany,
+        and WriterDied."""
+        local = proof != ""
+        if local and not secrets.compare_digest(proof.encode("utf-8", "replace"), self.proof.read_bytes()):
             raise CaptureError("INVALID_ARGUMENT", "this is not the content of the server's proof file; leave proof out when remote")
+        self._assert_room(plan)
         key = uuid.uuid4().hex
         folder = write_plan(self._spool, key, plan)
         if local:
@@ -60,11 +68,30 @@ class Shelf:
         return Shelved(key, folder, plan, local)
 
     def find(self, key: str) -> Shelved:
-        folder = self._spool / key
-        if not key.isalnum() or not (folder / PLAN_FILE).is_file():
-            raise CaptureError("INVALID_ARGUMENT", "unknown capture; was it deleted, or has it expired?")
-        raw: dict[str, Any] = json.loads((folder / PLAN_FILE).read_text())
-        return Shelved(key, folder, parse_plan(raw, raw["samples"]), (folder / _LOCAL).exists())
+        """Raises UnknownCapture."""
+        folder = self.folder(key)
+        return Shelved(key, folder, read_plan(folder), (folder / _LOCAL).exists())
+
+    def folder(self, key: str) -> Path:
+        """Raises UnknownCapture."""
+        if not is_key(key) or not (self._spool / key / PLAN_FILE).is_file():
+            raise UnknownCapture()
+        return self._spool / key
+
+    def _assert_room(self, plan: Plan) -> None:
+        """Captures and their plans cost every process memory until they are over."""
+        for died in self._spool.glob("died.*.json"):
+            raise WriterDied(f"see the log; {died.name}")
+        size, count = len(json.dumps(plan.wire(), separators=(",", ":"))), 0
+        for entry in os.scandir(self._spool):
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    count += 1
+                    size += os.stat(os.path.join(entry.path, PLAN_FILE)).st_size
+        if count >= MOST_CAPTURES:
+            raise TooMany(f"{count} captures are open, and {MOST_CAPTURES} can be; close some, or ask again later")
+        if size > MOST_PLAN_BYTES:
+            raise TooMany(f"the plans of open captures take {size} bytes, and can take {MOST_PLAN_BYTES}; close some, or name fewer positions")
 
     def claim(self, shelved: Shelved) -> bool:
         """Become its one reader; False when there is one."""
@@ -76,6 +103,8 @@ class Shelf:
                 return False
             reader.unlink(missing_ok=True)
             return self.claim(shelved)
+        except FileNotFoundError:
+            raise UnknownCapture() from None
         return True
 
     def release(self, shelved: Shelved) -> None:
@@ -85,10 +114,10 @@ class Shelf:
         """Everything was told. Files that a local reader has not opened yet stay until they expire."""
         (shelved.folder / PLAN_FILE).unlink(missing_ok=True)
         if not shelved.local:
-            self.delete(shelved)
+            self.delete(shelved.folder)
 
-    def delete(self, shelved: Shelved) -> None:
-        shutil.rmtree(shelved.folder, ignore_errors=True)
+    def delete(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
 
     def expire(self) -> None:
         """Removes captures without a reader whose folder has not changed for :data:`EXPIRY_S`, and emptied ones that were read."""
@@ -96,10 +125,11 @@ class Shelf:
             try:
                 if not folder.is_dir() or lives(folder / _READER):
                     continue
-                idle = time.time() - max(folder.stat().st_mtime, last_beat(folder))
+                heard = last_beat(folder)
+                idle = time.time() - max(folder.stat().st_mtime, heard)
                 read = not (folder / PLAN_FILE).exists() and not any(folder.glob("*.safetensors"))
-                if idle > EXPIRY_S or (read and idle > 1):
-                    shutil.rmtree(folder, ignore_errors=True)
+                if idle > (EXPIRY_S if heard else UNUSED_S) or (read and idle > 1):
+                    self.delete(folder)
             except OSError:
                 continue  # another process was faster
 
