@@ -23,6 +23,7 @@ from .collector import Collector, RowsReady
 from .errors import CaptureError, CaptureIsRead, wire
 from .images import MOST_IMAGES
 from .introduction import introduction
+from .near import hand_over
 from .plan import Plan, check_plan, parse_plan, whole
 from .rows_file import read_token_ids
 from .settings import settings, sweep
@@ -64,7 +65,7 @@ class Server:
             answers = await self.engine.collective_rpc("moescope_info")
             described = introduction(self.engine.vllm_config, answers, self.tokens, await self.engine.get_supported_tasks())
             self.stages = described["stages"]
-            self._info = {**described, "proof": str(self.shelf.proof), "vision": takes_images(self.engine)}
+            self._info = {**described, "spool": str(settings().spool.resolve()), "vision": takes_images(self.engine)}
         return self._info
 
     async def _sweep(self) -> None:
@@ -85,8 +86,8 @@ async def create(server: Server, request: Request) -> Response:
     body = await body_of(request, PLAN_BYTES)
     plan = await asyncio.to_thread(plan_in, body)
     check_plan(plan, (await server.info())["streams"])
-    shelved = await asyncio.to_thread(server.shelf.create, plan, field(body, "proof", str, ""))
-    return JSONResponse({"key": shelved.key, "local": shelved.local})
+    shelved = await asyncio.to_thread(server.shelf.create, plan, field(body, "near", dict, {}))
+    return JSONResponse({"key": shelved.key, "local": shelved.local is not None})
 
 
 def plan_in(body: dict[str, Any]) -> Plan:
@@ -151,8 +152,8 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
                     yield frame({"type": "ended", **asdict(item)})
                     continue
                 rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
-                if shelved.local:
-                    yield frame({**rows, "bytes": 0, "path": str(item.path)})
+                if shelved.local is not None:
+                    yield frame({**rows, "bytes": 0, "name": hand_over(item.path, shelved.local)})
                 else:
                     yield frame({**rows, "bytes": item.bytes})
                     async for piece in pieces(item.path):

@@ -17,6 +17,7 @@ import torch
 from .arguments import is_key, key_in, sample_in
 from .errors import CaptureError, UnknownCapture
 from .gather import Rows
+from .near import near_of
 from .plan import Plan, parse_plan
 
 PLAN_FILE = "plan.json"
@@ -44,13 +45,15 @@ class Sample:
 
 @dataclass
 class Capture:
-    """One capture as this process sees it. layers: stream -> layer -> index along the first axis of what is delivered."""
+    """One capture as this process sees it. layers: stream -> layer -> index along the first axis of what is delivered. near: the
+    folder that its files are moved to for its reader."""
 
     key: str
     folder: Path
     plan: Plan
     layers: dict[str, dict[int, int]]
     samples: dict[int, Sample] = field(default_factory=dict)
+    near: Path | None = None
     failed: bool = False
 
 
@@ -272,7 +275,7 @@ class Requests:
             for stream, layers in plan.streams.items()
         }
         self._forget()
-        capture = Capture(key, folder, plan, {stream: index for stream, index in layers.items() if index})
+        capture = Capture(key, folder, plan, {stream: index for stream, index in layers.items() if index}, near=near_of(folder))
         self._captures[key] = capture
         return capture
 

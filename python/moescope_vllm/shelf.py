@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .arguments import is_key
 from .beat import last_beat
-from .errors import CaptureError, TooMany, UnknownCapture, WriterDied
+from .errors import TooMany, UnknownCapture, WriterDied
+from .near import left, near_folder, near_of, set_near, take_back
 from .plan import Plan
 from .requests import PLAN_FILE, read_plan, write_plan
 
@@ -26,7 +28,7 @@ UNUSED_S = 120
 #: The most captures a server keeps, and the most bytes of their plans.
 MOST_CAPTURES, MOST_PLAN_BYTES = 1024, 32 << 20
 
-_PROOF, _READER, _LOCAL = "proof", "reader", "local"
+_READER = "reader"
 
 
 @dataclass(frozen=True)
@@ -34,43 +36,27 @@ class Shelved:
     key: str
     folder: Path
     plan: Plan
-    #: Whether its reader gets paths instead of bytes.
-    local: bool
+    #: Where its reader gets files instead of bytes.
+    local: Path | None
 
 
 class Shelf:
     def __init__(self, spool: Path) -> None:
         self._spool = spool
 
-    @property
-    def proof(self) -> Path:
-        """A file with a secret that only processes of this user on this host can read."""
-        path = self._spool / _PROOF
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(file, "w") as out:
-                out.write(secrets.token_hex(16))
-        except FileExistsError:
-            pass
-        return path
-
-    def create(self, plan: Plan, proof: str) -> Shelved:
-        """Raises INVALID_ARGUMENT for a wrong proof: a client that means to be local must not silently get a slow stream. Raises TooMany,
-        and WriterDied."""
-        local = proof != ""
-        if local and not secrets.compare_digest(proof.encode("utf-8", "replace"), self.proof.read_bytes()):
-            raise CaptureError("INVALID_ARGUMENT", "this is not the content of the server's proof file; leave proof out when remote")
+    def create(self, plan: Plan, near: Mapping[str, Any]) -> Shelved:
+        """near: {folder, nonce} of a client that takes itself to be on this host; see `near.py`. Raises TooMany, WriterDied."""
         self._assert_room(plan)
-        key = uuid.uuid4().hex
+        key, local = uuid.uuid4().hex, near_folder(near.get("folder"), near.get("nonce"), self._spool)
         folder = write_plan(self._spool, key, plan)
-        if local:
-            (folder / _LOCAL).touch()
+        if local is not None:
+            set_near(folder, local)
         return Shelved(key, folder, plan, local)
 
     def find(self, key: str) -> Shelved:
         """Raises UnknownCapture."""
         folder = self.folder(key)
-        return Shelved(key, folder, read_plan(folder), (folder / _LOCAL).exists())
+        return Shelved(key, folder, read_plan(folder), near_of(folder))
 
     def folder(self, key: str) -> Path:
         """Raises UnknownCapture."""
@@ -85,7 +71,7 @@ class Shelf:
         size, count = len(json.dumps(plan.wire(), separators=(",", ":"))), 0
         for entry in os.scandir(self._spool):
             with contextlib.suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
+                if is_key(entry.name):
                     count += 1
                     size += os.stat(os.path.join(entry.path, PLAN_FILE)).st_size
         if count >= MOST_CAPTURES:
@@ -113,21 +99,27 @@ class Shelf:
     def finish(self, shelved: Shelved) -> None:
         """Everything was told. Files that a local reader has not opened yet stay until they expire."""
         (shelved.folder / PLAN_FILE).unlink(missing_ok=True)
-        if not shelved.local:
+        if shelved.local is None:
             self.delete(shelved.folder)
 
     def delete(self, folder: Path) -> None:
+        """With what its reader has not read."""
+        near = near_of(folder)
+        if near is not None:
+            take_back(folder.name, near)
         shutil.rmtree(folder, ignore_errors=True)
 
     def expire(self) -> None:
         """Removes captures without a reader whose folder has not changed for :data:`EXPIRY_S`, and emptied ones that were read."""
         for folder in self._spool.iterdir():
             try:
-                if not folder.is_dir() or lives(folder / _READER):
+                if not is_key(folder.name) or lives(folder / _READER):
                     continue
                 heard = last_beat(folder)
                 idle = time.time() - max(folder.stat().st_mtime, heard)
-                read = not (folder / PLAN_FILE).exists() and not any(folder.glob("*.safetensors"))
+                near = near_of(folder)
+                waiting = any(folder.glob("*.safetensors")) or (near is not None and left(folder.name, near))
+                read = not (folder / PLAN_FILE).exists() and not waiting
                 if idle > (EXPIRY_S if heard else UNUSED_S) or (read and idle > 1):
                     self.delete(folder)
             except OSError:

@@ -18,6 +18,7 @@ import torch
 
 from .chunk import Chunk
 from .errors import CaptureError, WriterDied, wire
+from .near import handed_over
 from .pending import End, Pending
 from .plan import PHASES
 from .requests import PLAN_FILE, Capture
@@ -46,7 +47,7 @@ class Spool(threading.Thread):
         self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self._pending: dict[str, tuple[Capture, Pending, float]] = {}
         #: Files that nobody was seen to have deleted: capture, path, bytes; and the bytes by capture.
-        self._files: list[tuple[str, Path, int]] = []
+        self._files: list[tuple[Capture, Path, int]] = []
         self._held: Counter[str] = Counter()
         self._sequence = 0
         self._memory = threading.Condition()
@@ -192,7 +193,7 @@ class Spool(threading.Thread):
         self._sequence += 1
         path = capture.folder / f"{self._sequence:08d}.{self._rank}.safetensors"
         size = write_rows(path, tensors, {"layers": layers, "ended": ended})
-        self._files.append((capture.key, path, size))
+        self._files.append((capture, path, size))
         self._held[capture.key] += size
 
     def _tensors(
@@ -229,10 +230,10 @@ class Spool(threading.Thread):
         while True:
             if self._over(capture, size) is None:
                 return
-            self._files = [entry for entry in self._files if entry[1].exists()]
+            self._files = [entry for entry in self._files if unread(*entry[:2])]
             self._held = Counter()
-            for key, _, held in self._files:
-                self._held[key] += held
+            for owner, _, held in self._files:
+                self._held[owner.key] += held
             over = self._over(capture, size)
             if over is None:
                 return
@@ -274,6 +275,11 @@ class Spool(threading.Thread):
 def alive(capture: Capture) -> bool:
     """Whether anybody still wants it: deleting the plan is how a capture is cancelled."""
     return (capture.folder / PLAN_FILE).exists()
+
+
+def unread(capture: Capture, path: Path) -> bool:
+    """Whether a file waits for the capture's reader: looked for where it was written first, as it may be moved meanwhile."""
+    return path.exists() or (capture.near is not None and handed_over(path, capture.near).exists())
 
 
 def write_failure(folder: Path, rank: str, error: BaseException) -> None:

@@ -310,9 +310,9 @@ class WriterTest(Folder):
         with self.assertRaisesRegex(CaptureError, "has ended"):
             self.until_over(late)
         with self.assertRaises(WriterDied):
-            Shelf(self.spool).create(plan_of(), "")
+            Shelf(self.spool).create(plan_of(), {})
         self.start()  # the server has been started again
-        Shelf(self.spool).create(plan_of(), "")
+        Shelf(self.spool).create(plan_of(), {})
 
 
 def broken(chunk, name: str, value):
@@ -327,16 +327,16 @@ class ShelfTest(Folder):
         made = 0
         with self.assertRaisesRegex(TooMany, "plans of open captures"):
             while made < 1000:
-                shelf.create(big, "")
+                shelf.create(big, {})
                 made += 1
         self.assertLess(sum(path.stat().st_size for path in self.spool.rglob(PLAN_FILE)), MOST_PLAN_BYTES)
         for folder in list(self.spool.iterdir()):
             shelf.delete(folder)
         with self.assertRaisesRegex(TooMany, f"{MOST_CAPTURES} captures are open"):
             for _ in range(MOST_CAPTURES + 1):
-                shelf.create(plan_of(), "")
+                shelf.create(plan_of(), {})
         shelf.delete(next(self.spool.iterdir()))
-        shelf.create(plan_of(), "")
+        shelf.create(plan_of(), {})
 
     def test_unknown_by_its_type(self):
         shelf = Shelf(self.spool)
@@ -412,7 +412,7 @@ class RoutesTest(Folder):
         image = {"prompt": "a", "images": [], "key": "abc", "sample": 0, "maxTokens": 1, "sampling": {"temperature": 0.5, "stop": ["x"]}}
         write_plan(self.spool, "abc", plan_of(samples=1))
         bodies = [b"", b"{", b"[1]", b"null", b"5", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b'{"samples":' + b"9" * 6000 + b"}", b"NaN",
-                  b'{"samples":1e999,"plan":{"streams":[]}}', b'{"samples":2147483647,"plan":{"streams":[]}}', b'{"plan":{"streams":[]},"samples":1,"proof":5}',
+                  b'{"samples":1e999,"plan":{"streams":[]}}', b'{"samples":2147483647,"plan":{"streams":[]}}', b'{"plan":{"streams":[]},"samples":1,"near":5}',
                   b'{"x":[' + b"1," * 1_000_000 + b"1]}", b"x" * (3 << 20)]  # fmt: skip
         bodies += [encoded(value) for value in STRANGE]
         questions = [("POST", "/v1/moescope/captures", body) for body in bodies]

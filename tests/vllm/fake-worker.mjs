@@ -69,7 +69,7 @@ const REFUSALS = {
 
 const ready = (engineArgs) => ({
   type: "ready",
-  protocol: 1,
+  protocol: 3,
   plugin: "0.1.0",
   vllm: "0.32.0",
   spool,
