@@ -103,6 +103,9 @@ const ready = (engineArgs) => ({
           },
   },
   contextSize: engineArgs.max_model_len ?? 512,
+  task: "generate",
+  causal: true,
+  embedding: null,
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
   ...REFUSALS[scenario],
   tested: scenario !== "untested",
@@ -153,7 +156,7 @@ async function run({ id, requests, plan }) {
   for (const [sample, tokens] of samples.entries()) {
     const drawn = Array.from({ length: requests[sample].maxTokens }, (_, step) => 97 + (step % 26));
     const text = String.fromCodePoint(...drawn);
-    send({ type: "ended", id, sample, rows: tokens.length + Math.max(0, drawn.length - 1) });
+    send({ type: "ended", id, sample, rows: tokens.length + Math.max(0, drawn.length - 1), how: "complete" });
     const finished = [{ sample, tokens: drawn, text, reason: "length" }];
     send({ type: "steps", id, drawn: [], finished, processed: 0, newTokens: [] });
     // The last rows come after the sample's end has been told, as they may.
