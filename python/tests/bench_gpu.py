@@ -42,7 +42,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     BARE: (),
     NONE: (),
     "router logits": ("router_logits",),
-    "+ ids, weights": ("router_logits", "expert_ids", "expert_weights"),
+    "+ ids and weights": ("router_logits", "expert_ids", "expert_weights"),
     "+ hidden states": ("router_logits", "expert_ids", "expert_weights", "hidden_states"),
 }
 
