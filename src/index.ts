@@ -99,17 +99,12 @@ export {
   type UnderusedOptions,
   underusedExperts,
 } from "./analysis/underused-experts.ts";
-export {
-  Capture,
-  type CaptureOrigin,
-  type CaptureSource,
-  type MissingRows,
-  type RowSpan,
-  type Rows,
-} from "./capture/capture.ts";
-export { type FolderOptions, FolderSink } from "./capture/folder/folder-sink.ts";
+export { Capture, type Rows } from "./capture/capture.ts";
+export type { FolderOptions } from "./capture/folder/folder-options.ts";
+export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
+export type { CaptureOrigin, CaptureSource, MissingRows, RowSpan } from "./capture/source.ts";
 export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./core/embedding.ts";
 export type { GraphTensor } from "./core/engine.ts";
 export {
@@ -169,7 +164,7 @@ export {
   type VllmLoadOptions,
 } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
-export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt.ts";
+export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
-export type { DownloadProgress } from "./sources/resolve.ts";
+export type { DownloadProgress } from "./sources/resolved-model.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

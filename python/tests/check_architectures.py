@@ -1,6 +1,6 @@
 """Every architecture against Hugging Face transformers: batches, chunked prefill, a warm prefix cache, generated tokens.
 
-usage: python check_architectures.py [family ...]
+usage: python check_architectures.py [family ...]; ends with 77 for one family that vLLM or transformers does not have.
 `family+compiled` runs a family with torch.compile and, on a GPU, CUDA graphs. MOESCOPE_RESULTS: see `results.py`.
 """
 
@@ -23,10 +23,13 @@ from referee import Referee
 
 FAMILIES = (
     *("mixtral", "deepseek_v2", "deepseek_v3", "qwen2_moe", "qwen3_moe", "qwen3_moe+compiled", "qwen3_vl_moe", "dbrx"),
-    *("ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "olmoe", "granitemoe", "granitemoe_shared", "llama4", "lfm2_moe", "dots1"),
-    *("afmoe", "cohere2_moe", "exaone_moe", "gemma4", "laguna", "longcat_flash", "flex_olmo", "mellum", "mellum+compiled"),
+    *("ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "olmoe", "granitemoe", "granitemoe_shared", "granitemoe_hybrid", "phimoe", "llama4"),
+    *("lfm2_moe", "dots1", "afmoe", "cohere2_moe", "exaone_moe", "gemma4", "laguna", "longcat_flash", "flex_olmo", "mellum", "mellum+compiled"),
     *("hunyuan_moe", "hunyuan_moe+compiled", "cohere", "exaone4", "stablelm", "gemma3", "glm4", "phi", "qwen3_dense"),
 )
+
+#: Exit status, as test runners have it for what cannot be run.
+NOT_THERE = 77
 
 ROUTED = ("router_logits", "expert_ids", "expert_weights")
 
@@ -44,6 +47,17 @@ SHARED = [(7 * i) % 250 + 20 for i in range(64)]
 #: One longer than a step's budget, two with a prefix in common, one short.
 PROMPTS = [SHARED, [*SHARED, *range(100, 120)], [*SHARED[:32], *range(200, 230)], list(range(30, 35))]
 GENERATED = 6
+
+
+def absent(name: str) -> str | None:
+    """Why a family cannot be checked here: older versions of vLLM and transformers do not have each."""
+    family = family_of(name)
+    if family.build is None and not hasattr(transformers, family.model_class):
+        return f"transformers {transformers.__version__} has no {family.model_class}"
+    from vllm import ModelRegistry, __version__
+
+    in_vllm = family.model_class in ModelRegistry.get_supported_archs()
+    return None if in_vllm or hasattr(transformers, family.model_class) else f"vLLM {__version__} has no {family.model_class}"
 
 
 def check(choice: str) -> None:
@@ -113,6 +127,9 @@ def record(name: str, llm: Any, differences: dict[str, float], refused: dict[str
 
 def main() -> None:
     wanted = sys.argv[1:] or FAMILIES
+    if len(wanted) == 1 and (why := absent(wanted[0].partition("+")[0])):
+        print(f"{wanted[0]} is not there: {why}", flush=True)
+        sys.exit(NOT_THERE)
     failed = []
     for choice in wanted:
         try:

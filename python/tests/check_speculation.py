@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import drafters
 import harness
+import torch
 from check_batching import PROMPTS
 
 #: A pattern that repeats is what n-grams are found in.
 REPEATING = [*[11, 23, 37, 41] * 6, 11, 23]
 TEXTS = [*PROMPTS, REPEATING]
 GENERATED = 32
+
+#: On a CPU vLLM 0.32 ends with "CPU Generator does not use offset" when a prompt that has a seed is computed in parts.
+SEED = {"seed": 3} if torch.cuda.is_available() else {}
 
 
 def speculation(method: str, expected: harness.Reference) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def check(method: str, further: dict[str, Any]) -> None:
         (None, {}),
         ({"phase": "generated", "last": 5}, {}),
         ({"positions": [0, 30, 64, 80]}, {}),
-        (None, {"temperature": 1.0, "seed": 3}),  # most drafts are wrong
+        (None, {"temperature": 1.0, **SEED}),  # most drafts are wrong
         (None, {"stop_token_ids": [plain[0][5], plain[3][9]]}),  # texts that end between drafts
     ]
     for number, (selection, sampling) in enumerate(rounds):
@@ -113,8 +118,11 @@ def close(llm: Any) -> None:
 def main() -> None:
     further = json.loads(sys.argv[-1]) if sys.argv[-1].startswith("{") else {}
     methods = [argument for argument in sys.argv[1:] if not argument.startswith("{")] or ["ngram", *drafters.MAKE]
+    if len(methods) == 1:
+        return check(methods[0], further)
     for method in methods:
-        check(method, further)
+        # Each in a process of its own: vLLM 0.32 cannot make a second engine where numba, which finds n-grams, has been imported.
+        subprocess.run([sys.executable, __file__, method, json.dumps(further)], check=True)
     print(f"speculation: all {len(methods)} good", flush=True)
 
 

@@ -43,7 +43,8 @@ WITHOUT_BIAS = ("ernie4_5_moe", "laguna")
 
 
 def family_of(name: str) -> Family:
-    return next(family for family in (*FAMILIES, *vllm_families.FAMILIES) if family.name == name)
+    """vLLM's own first: of Mellum and Laguna llama.cpp's fixtures have what vLLM 0.32 computes otherwise than transformers."""
+    return next(family for family in (*vllm_families.FAMILIES, *FAMILIES) if family.name == name)
 
 
 def build(name: str, checkpoint: Path) -> tuple[Family, torch.nn.Module]:

@@ -29,7 +29,7 @@ class BiasedExperts(nomic_moe.Experts):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bias = torch.nn.Parameter(torch.empty(nomic_moe.HIDDEN))
+        self.bias = torch.nn.Parameter(torch.zeros(nomic_moe.HIDDEN))  # to which `randomize` adds
 
 
 class BiasedMoe(nomic_moe.Moe):

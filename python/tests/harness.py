@@ -148,16 +148,14 @@ def capture(
     return Captured(announced.collect(stages), [list(output.outputs[0].token_ids) for output in outputs])
 
 
-def capture_pooled(
-    llm: Any, prompts: list[Any], streams: dict[str, list[int]] | None = None, select: dict[str, Any] | None = None, stages: int = 1
-) -> Captured:
-    """Of a pooling model."""
+def capture_pooled(llm: Any, prompts: list[Any], select: dict[str, Any] | None = None, **pooling: Any) -> Captured:
+    """Of a pooling model. pooling: further parameters of each request."""
     from vllm import PoolingParams
 
-    announced = Announced(llm, len(prompts), streams, select)
-    params = [PoolingParams(extra_kwargs=announced.arguments(sample)) for sample in range(len(prompts))]
+    announced = Announced(llm, len(prompts), select=select)
+    params = [PoolingParams(extra_kwargs=announced.arguments(sample), **pooling) for sample in range(len(prompts))]
     outputs = llm.encode(as_prompts(prompts), params, pooling_task="embed", use_tqdm=False)
-    return Captured(announced.collect(stages), [[] for _ in prompts], [output.outputs.data.float() for output in outputs])
+    return Captured(announced.collect(), [[] for _ in prompts], [output.outputs.data.float() for output in outputs])
 
 
 def as_prompts(prompts: list[Any]) -> list[Any]:
@@ -165,7 +163,10 @@ def as_prompts(prompts: list[Any]) -> list[Any]:
 
 
 def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:
+    """Of the rows files of a capture; none where its plan selects no row."""
     masks = [(part, part["sample"] == sample) for part in parts]
+    if not masks:
+        return {name: torch.empty(0, dtype=torch.int32) for name in ("position", "token_id", "phase")}
     found = {name: torch.cat([part[name][mask] for part, mask in masks]) for name in ("position", "token_id", "phase")}
     for stream, layers in plan.streams.items():
         for index, layer in enumerate(layers):

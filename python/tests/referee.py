@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from moescope_vllm import process, step
 from moescope_vllm.streams import EXPERT_IDS
 
@@ -48,8 +46,8 @@ class Referee:
     def _watched(self) -> Any:
         original, referee = self._chunks, self
 
-        def chunks(self: Any, input_ids: torch.Tensor) -> Any:
-            made, failed = original(self, input_ids)
+        def chunks(self: Any) -> Any:
+            made, failed = original(self)
             if referee.why:
                 return made, failed
             rows = {id(group.capture): group.rows for group in self.groups()}

@@ -1,6 +1,6 @@
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { type Tensor, type TensorDataTypes, type TensorType, tensor } from "../core/tensor.ts";
-import type { CaptureSource } from "./capture.ts";
+import type { CaptureSource } from "./source.ts";
 
 /**
  * A read-only Map from layer to tensor `[rows, ...]`. Values are fetched when asked for: in a stored capture only

@@ -4,8 +4,9 @@ import type { RowBatch, RowLabels } from "../core/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "../core/tensor.ts";
-import { Capture, type CaptureSource } from "./capture.ts";
+import { Capture } from "./capture.ts";
 import { assertFits, captureSize } from "./capture-size.ts";
+import type { CaptureSource } from "./source.ts";
 
 type Data = TensorDataTypes[TensorType];
 

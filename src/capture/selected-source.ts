@@ -1,7 +1,7 @@
 import type { RowLabels } from "../core/rows.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "../core/tensor.ts";
-import type { CaptureSource, RowSpan } from "./capture.ts";
+import type { CaptureSource, RowSpan } from "./source.ts";
 
 /** The rows `[from, to)` of a sample. */
 interface Span extends RowSpan {

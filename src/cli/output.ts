@@ -1,9 +1,6 @@
-import { type OutputStream, type Terminal, terminalOf } from "../views/terminal/terminal.ts";
+import { type Terminal, terminalOf } from "../views/terminal/terminal.ts";
 import { type ProgressLine, progressLine } from "./progress-line.ts";
-
-export interface WritableOutput extends OutputStream {
-  write(text: string): unknown;
-}
+import type { WritableOutput } from "./writable-output.ts";
 
 /** Where a command writes: results to stdout, everything a person waits with to stderr. */
 export interface Output {

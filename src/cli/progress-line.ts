@@ -3,7 +3,7 @@ import { bytes, count, duration } from "../views/numbers.ts";
 import { dim, foreground } from "../views/terminal/parts/paint.ts";
 import { clip } from "../views/terminal/parts/text.ts";
 import type { Terminal } from "../views/terminal/terminal.ts";
-import type { WritableOutput } from "./output.ts";
+import type { WritableOutput } from "./writable-output.ts";
 
 /** Work that ends sooner shows nothing: a bar that flashes by only disturbs. */
 const DELAY_MS = 500;

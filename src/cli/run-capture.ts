@@ -5,8 +5,8 @@ import type { Sink } from "../core/sink.ts";
 import type { StartProgress } from "../engines/vllm/options.ts";
 import type { LanguageModel, RunOptions } from "../run/language-model.ts";
 import type { LoadOptions, ReferenceOptions } from "../run/load.ts";
-import type { Prompt } from "../run/prompts/prompt.ts";
-import type { DownloadProgress } from "../sources/resolve.ts";
+import type { Prompt } from "../run/prompts/prompt-object.ts";
+import type { DownloadProgress } from "../sources/resolved-model.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Load a model for one piece of work; it is closed when the work ends, also by an error. */

@@ -3,7 +3,7 @@ import { flag, list, optionsReader, unchecked } from "../core/options.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { GenerateOptions } from "../run/generate-options.ts";
 import type { LanguageModel } from "../run/language-model.ts";
-import type { MultiModalData } from "../run/prompts/prompt.ts";
+import type { MultiModalData } from "../run/prompts/prompt-object.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;

@@ -16,7 +16,8 @@ import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
 import { checkGeneration, type GenerateOptions } from "./generate-options.ts";
-import { encodePrompt, type Prompt, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
+import type { Prompt } from "./prompts/prompt-object.ts";
 import { assertSameModel, storedRun } from "./stored-run.ts";
 
 /** Where a run stands; counts only grow. */

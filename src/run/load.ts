@@ -6,7 +6,8 @@ import type { VllmOptions } from "../engines/vllm/options.ts";
 import type { ServerOptions } from "../engines/vllm/server/server-engine.ts";
 import { urlError } from "../sources/reference.ts";
 import { urlAdvice } from "../sources/reference-advice.ts";
-import { type DownloadProgress, resolveModel } from "../sources/resolve.ts";
+import { resolveModel } from "../sources/resolve.ts";
+import type { DownloadProgress } from "../sources/resolved-model.ts";
 import type { LanguageModel } from "./language-model.ts";
 
 /** How to get at a model that is not a local file. */

@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { MoescopeError } from "../core/errors.ts";
-import type { Prompt } from "../run/prompts/prompt.ts";
+import type { Prompt } from "../run/prompts/prompt-object.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
 import { type Explorer, serveExplorer } from "./explorer.ts";
 import { type Access, guard } from "./guard.ts";

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { FolderSink } from "../capture/folder/folder-sink.ts";
 import type { Finished } from "../core/request.ts";
 import type { RunOptions } from "../run/language-model.ts";
-import type { Prompt } from "../run/prompts/prompt.ts";
+import type { Prompt } from "../run/prompts/prompt-object.ts";
 import type { Job as JobFacts } from "./api/jobs.ts";
 import type { CaptureLibrary } from "./capture-library.ts";
 import { type FinishListener, Job, type JobListener, type RowListener } from "./job.ts";

@@ -9,7 +9,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import { RequestError } from "../core/errors.ts";
 import { packageRoot } from "../core/package-root.ts";
 import type { LanguageModel } from "../run/language-model.ts";
-import type { Prompt } from "../run/prompts/prompt.ts";
+import type { Prompt } from "../run/prompts/prompt-object.ts";
 import { createApp } from "./app.ts";
 import { type Root, versionOf } from "./capture-folders.ts";
 import { CaptureLibrary } from "./capture-library.ts";

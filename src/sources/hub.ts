@@ -17,7 +17,7 @@ import { type HubSettings, hubSettings } from "./hub-settings.ts";
 import { sizeOf } from "./local-files.ts";
 import { pickModel } from "./pick-model.ts";
 import type { HubReference } from "./reference.ts";
-import type { ResolvedModel, ResolveOptions } from "./resolve.ts";
+import type { ResolvedModel, ResolveOptions } from "./resolved-model.ts";
 import { freeBytes, storageError } from "./storage-error.ts";
 
 export interface HubOptions extends ResolveOptions {

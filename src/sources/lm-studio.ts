@@ -5,7 +5,7 @@ import { ModelError } from "../core/errors.ts";
 import { filesBelow } from "./local-files.ts";
 import { pickModel } from "./pick-model.ts";
 import type { LmStudioReference } from "./reference.ts";
-import type { ResolvedModel } from "./resolve.ts";
+import type { ResolvedModel } from "./resolved-model.ts";
 
 /** publisher/model/folder/file.gguf: repositories that keep a split model in a folder are stored as they are. */
 const DEPTH = 4;

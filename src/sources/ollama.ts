@@ -4,7 +4,7 @@ import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { filesBelow, sizeOf } from "./local-files.ts";
 import type { OllamaReference } from "./reference.ts";
-import type { ResolvedModel } from "./resolve.ts";
+import type { ResolvedModel } from "./resolved-model.ts";
 
 /** Where Ollama's service keeps its models on Linux: it runs as a user of its own. */
 const SERVICE_FOLDER = "/usr/share/ollama/.ollama/models";

@@ -5,9 +5,10 @@ import { afterAll, describe, expect, test } from "vitest";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
 import { measures } from "../../src/analysis/measures/registry.ts";
-import { Capture, type CaptureSource } from "../../src/capture/capture.ts";
+import { Capture } from "../../src/capture/capture.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
+import type { CaptureSource } from "../../src/capture/source.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moescope-reads-"));

@@ -12,7 +12,7 @@ import { SAMPLE } from "../../src/engines/llama/run/probe-sample.ts";
 import { Session } from "../../src/engines/llama/run/session.ts";
 import type { CaptureOptions } from "../../src/run/language-model.ts";
 import { type LoadOptions, load } from "../../src/run/load.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import { withKey } from "../fixtures/edited-gguf.ts";
 import { embeddingFamilies, embeddingGguf, embeddingReference } from "../fixtures/embedding-families.ts";
 import { ggufOf, maxDifference } from "../fixtures/families.ts";

@@ -5,7 +5,7 @@ import { packageRoot } from "../../src/core/package-root.ts";
 import type { LlamaOptions } from "../../src/engines/llama/options.ts";
 import type { CaptureOptions } from "../../src/run/language-model.ts";
 import { load } from "../../src/run/load.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import { ggufOf, maxDifference, PLAIN_STREAMS, Reference } from "../fixtures/families.ts";
 
 /** A kind of GPU, and how far its values may be from the reference, which is computed in float32 on a CPU. */

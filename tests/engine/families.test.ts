@@ -135,13 +135,18 @@ describe.each(families)("$name equals its reference", (family) => {
   });
 
   it("activations by llama.cpp's names", () => {
-    if (redirected.streams.includes("hidden_states") && redirected.streams.includes("activation:l_out"))
+    // Nemotron-H calls a part of its layers so as well.
+    const named = family.name !== "nemotron_h" && redirected.streams.includes("activation:l_out");
+    if (redirected.streams.includes("hidden_states") && named)
       for (const [layer, { data }] of redirected.activation("l_out"))
         expect(data).toEqual(redirected.hiddenStates.get(layer)!.data);
     if (!family.gating || refused.has("expert_outputs")) return;
     // What comes later: a factor (Gemma 4), a bias (gpt-oss) of the experts.
     const names = ["ffn_moe_down_biased", "ffn_moe_down_scaled", "ffn_moe_down"] as const;
-    const last = names.find((name) => redirected.streams.includes(`activation:${name}`))!;
+    const last = names.find((name) => redirected.streams.includes(`activation:${name}`));
+    // With two passes of experts in a layer no name is that of one alone.
+    expect(last === undefined).toBe(family.name === "grove_moe");
+    if (!last) return;
     const outputs = redirected.activation(last);
     expect([...outputs.keys()]).toEqual(family.moeLayers);
     for (const [layer, output] of outputs) expect(output).toEqual(redirected.expertOutputs.get(layer));

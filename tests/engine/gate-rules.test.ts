@@ -54,21 +54,25 @@ describe.each(routed)("$name", ({ name, moeLayers, gating: expected }) => {
     warn.mockRestore();
     const capture = await llm.capture(new Reference(name).tokens);
     const biases = await selectionBias(ggufOf(name));
-    expect([...biases.keys()]).toEqual(expected!.selectionBias ? moeLayers : []);
+    // The file may have layers more, which predict tokens further ahead and are not run.
+    const biased = moeLayers.filter((layer) => moeLayer(llm.info.moe!, layer).gating!.selectionBias);
+    expect([...biases.keys()].filter((layer) => moeLayers.includes(layer))).toEqual(biased);
+    expect(biased.length > 0).toBe(expected!.selectionBias);
     for (const layer of moeLayers) {
       const { experts, topK, gating } = moeLayer(llm.info.moe!, layer);
-      expect(gating!.selectionBias).toBe(expected!.selectionBias);
       expect(gating!.scale).toBeCloseTo(expected!.scaling, 6);
       expect(gating!.groups).toEqual(expected!.groups && { ...pick(expected!.groups), best: 2 });
       const logits = capture.routerLogits.get(layer)!;
       const ids = capture.expertIds.get(layer)!;
       const weights = capture.expertWeights.get(layer)!;
       const bias = biases.get(layer) ?? null;
+      const rows = { logits: logits.data, ids: ids.data, weights: weights.data, experts, topK };
+      expect(gateFault(rows, gating, bias)).toBe(null);
+      // Experts that are looked up by token follow from nothing that is captured.
+      if (gating!.chosenBy === "token_id") continue;
       const own = route(logits, gating, topK, bias);
       expect(own.ids).toEqual(ids);
       expect(maxDifference(own.weights.data, weights.data)).toBeLessThan(1e-5);
-      const rows = { logits: logits.data, ids: ids.data, weights: weights.data, experts, topK };
-      expect(gateFault(rows, gating, bias)).toBe(null);
       for (const [field, mutant] of mutants(gating!, experts)) {
         // A bias of another's size where the model has none.
         const given = mutant.selectionBias
@@ -96,15 +100,18 @@ describe.each(routed)("$name", ({ name, moeLayers, gating: expected }) => {
     expect(withRoutes(model, routes)).toEqual({ moe, differences: [] });
     const wrong = (changed: Partial<MoeInfo>) =>
       withRoutes({ ...model, moe: { ...moe, ...changed } }, routes);
-    const different = mutants(moe.gating!, moe.experts).filter(
-      ([, gating]) => JSON.stringify(gating) !== JSON.stringify(moe.gating),
-    );
-    for (const [, gating] of different) {
-      const { moe: shown, differences } = wrong({ gating });
+    // Where layers differ, the last one's.
+    const right = moeLayer(moe, moe.layers.at(-1)!).gating!;
+    const isRight = (gating: Gating | null) => JSON.stringify(gating) === JSON.stringify(right);
+    const layers = moe.layers.filter((layer) => isRight(moeLayer(moe, layer).gating));
+    for (const [, gating] of mutants(right, moe.experts).filter(([, mutant]) => !isRight(mutant))) {
+      const { moe: shown, differences } = moe.byLayer
+        ? wrong({ byLayer: moe.byLayer.map((of) => (isRight(of.gating) ? { ...of, gating } : of)) })
+        : wrong({ gating });
       // What is computed holds.
       expect(shown).toEqual(moe);
-      expect(differences).toHaveLength(moe.layers.length);
-      expect(differences[0]).toContain(`layer ${moe.layers[0]} of ${model.architecture} is described as`);
+      expect(differences).toHaveLength(layers.length);
+      expect(differences[0]).toContain(`layer ${layers[0]} of ${model.architecture} is described as`);
     }
     expect(wrong({ topK: moe.topK + 1 }).moe).toEqual(moe);
     // A rule that is not known from the file is no fault: the graph tells it.

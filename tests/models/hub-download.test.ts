@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { DownloadProgress } from "../../src/sources/resolve.ts";
+import type { DownloadProgress } from "../../src/sources/resolved-model.ts";
 import {
   blobs,
   expectContent,

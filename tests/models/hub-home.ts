@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { beforeEach, expect, onTestFinished } from "vitest";
 import { type HubOptions, resolveHubModel } from "../../src/sources/hub.ts";
 import { type HubReference, parseModelReference } from "../../src/sources/reference.ts";
-import type { ResolvedModel } from "../../src/sources/resolve.ts";
+import type { ResolvedModel } from "../../src/sources/resolved-model.ts";
 import { etagOf, type HubServer, type ServedFile, startHub } from "./hub-server.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 

@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { inspectFile } from "../../src/engines/llama/model/gguf.ts";
-import { type DownloadProgress, resolveModel } from "../../src/sources/resolve.ts";
+import { resolveModel } from "../../src/sources/resolve.ts";
+import type { DownloadProgress } from "../../src/sources/resolved-model.ts";
 import {
   blobs,
   cached,

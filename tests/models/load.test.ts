@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { inspectModel, load } from "../../src/run/load.ts";
-import type { DownloadProgress } from "../../src/sources/resolve.ts";
+import type { DownloadProgress } from "../../src/sources/resolved-model.ts";
 import { home, hub, OLMOE } from "./hub-home.ts";
 
 afterEach(() => vi.unstubAllEnvs());

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Engine } from "../../src/core/engine.ts";
-import { encodePrompt, type Prompt } from "../../src/run/prompts/prompt.ts";
+import { encodePrompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 
 /** A tokenizer of characters, which adds what it is told to. */
 function engineThatAdds(before: string, after = ""): Engine {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { LanguageModel } from "../../src/run/language-model.ts";
-import type { Prompt } from "../../src/run/prompts/prompt.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import { type ServeOptions, startServer } from "../../src/server/serve.ts";
 import { StepwiseEngine } from "./stepwise-engine.ts";
 

@@ -68,6 +68,21 @@ describe.skipIf(process.platform === "win32")("vLLM in a process of our own", ()
     await llm.close();
   });
 
+  it("hands on the vectors of an embedding model, which does not generate", async () => {
+    const { llm } = await started("embedder");
+    expect(llm.task).toBe("embed");
+    expect(llm.embedding).toEqual({ pooling: "mean", normalize: true });
+    const { outputs } = await llm.capture(["ab", "xyz"], logits);
+    expect(outputs.map(({ embedding }) => [...embedding!])).toEqual([
+      [Math.fround(0.6), Math.fround(0.8)],
+      [Math.fround(0.6), Math.fround(0.8)],
+    ]);
+    await expect(llm.capture("ab", { ...logits, maxTokens: 2 })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
+    await llm.close();
+  });
+
   it("runs one capture after the other when several are asked for at once", async () => {
     const { llm } = await started("whole");
     const captures = await Promise.all(["ab", "cde", "f"].map((text) => llm.capture(text, logits)));

@@ -52,7 +52,7 @@ function start({ model, engineArgs }) {
     send({ type: "error", id: null, error: { code: "MODEL_NOT_FOUND", message: "there is no such model" } });
     leave(1);
   }
-  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 2 });
+  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 4 });
   send(ready(engineArgs));
 }
 
@@ -65,6 +65,11 @@ function fall(words) {
 const REFUSALS = {
   "no logits": { streams: {}, refused: { router_logits: "its modules keep them to themselves" } },
   "no layers": { streams: {}, refused: { router_logits: "they are of a kind nobody knows" } },
+};
+
+const PURPOSES = {
+  generate: { task: "generate", causal: true, embedding: null },
+  embed: { task: "embed", causal: false, embedding: { pooling: "mean", normalize: true } },
 };
 
 const ready = (engineArgs) => ({
@@ -103,9 +108,7 @@ const ready = (engineArgs) => ({
           },
   },
   contextSize: engineArgs.max_model_len ?? 512,
-  task: "generate",
-  causal: true,
-  embedding: null,
+  ...PURPOSES[scenario === "embedder" ? "embed" : "generate"],
   streams: { router_logits: { layers: LAYERS, width: EXPERTS } },
   ...REFUSALS[scenario],
   tested: scenario !== "untested",
@@ -157,7 +160,8 @@ async function run({ id, requests, plan }) {
     const drawn = Array.from({ length: requests[sample].maxTokens }, (_, step) => 97 + (step % 26));
     const text = String.fromCodePoint(...drawn);
     send({ type: "ended", id, sample, rows: tokens.length + Math.max(0, drawn.length - 1), how: "complete" });
-    const finished = [{ sample, tokens: drawn, text, reason: "length" }];
+    const vector = scenario === "embedder" ? { embedding: [0.6, 0.8] } : {};
+    const finished = [{ sample, tokens: drawn, text, reason: "length", ...vector }];
     send({ type: "steps", id, drawn: [], finished, processed: 0, newTokens: [] });
     // The last rows come after the sample's end has been told, as they may.
     if (drawn.length > 1 && scenario !== "rows missing")

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseEngineArgument } from "../../src/cli/options/engine-argument.ts";
 import { loadOptionsOf } from "../../src/cli/options/load-flags.ts";
-import { engineArguments, settingsOf } from "../../src/engines/vllm/options.ts";
+import { engineArguments, forTask, settingsOf } from "../../src/engines/vllm/options.ts";
 import { load } from "../../src/run/load.ts";
 
 describe("vLLM's engine arguments", () => {
@@ -19,6 +19,33 @@ describe("vLLM's engine arguments", () => {
       expect(() => engineArguments({ [name]: 1 })).toThrow(
         expect.objectContaining({ code: "INVALID_ARGUMENT" }),
       );
+  });
+
+  it("load the model for its task; what is not told is as the checkpoint says", () => {
+    expect(forTask({ dtype: "auto" })).toEqual({ dtype: "auto" });
+    expect(forTask({ task: "generate" })).toEqual({ runner: "generate" });
+    expect(forTask({ task: "embed" })).toEqual({ runner: "pooling" });
+    expect(forTask({ task: "embed", pooling: "rank" })).toEqual({ runner: "pooling", convert: "classify" });
+    for (const normalize of [true, false])
+      expect(forTask({ task: "embed", pooling: "cls", normalize })).toEqual({
+        runner: "pooling",
+        poolerConfig: { seq_pooling_type: "CLS", use_activation: normalize },
+      });
+  });
+
+  it.each([
+    [{ task: "classify" }, "task must be generate or embed"],
+    [{ task: "embed", pooling: "max" }, "pooling must be one of mean, cls, last, rank in vLLM"],
+    [{ task: "embed", pooling: "none" }, "pooling none is llama.cpp's"],
+    [{ task: "embed", normalize: "yes" }, "normalize must be true or false"],
+    [{ task: "embed", pooling: "rank", normalize: true }, "scores, which are never scaled"],
+    [{ pooling: "mean" }, 'pooling goes with task "embed"'],
+    [{ task: "generate", normalize: true }, 'normalize goes with task "embed"'],
+    [{ task: "embed", runner: "pooling" }, "task and runner say the same in two ways"],
+  ])("say what of a task is refused: %j", (options, message) => {
+    expect(() => forTask(options as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(message) }),
+    );
   });
 
   it("are kept with a capture as far as they are plain", () => {

@@ -1,6 +1,6 @@
-import type { CaptureOrigin } from "../../capture/capture.ts";
 import { type FolderValues, folderDims, readFolder } from "../../capture/folder/folder-values.ts";
 import { readSpans } from "../../capture/selected-source.ts";
+import type { CaptureOrigin } from "../../capture/source.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import type { CaptureOrigin } from "../../capture/capture.ts";
+import type { CaptureOrigin } from "../../capture/source.ts";
 import { CaptureError, MoescopeError, RequestError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/package-root.ts";
 import { talliesOf } from "../measures/registry.ts";

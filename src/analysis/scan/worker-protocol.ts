@@ -1,4 +1,4 @@
-import type { CaptureOrigin } from "../../capture/capture.ts";
+import type { CaptureOrigin } from "../../capture/source.ts";
 import type { ErrorCode } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { SampleInfo } from "../../core/sink.ts";

@@ -5,23 +5,13 @@ import type { RunHeader } from "../../core/sink.ts";
 import { storageError, type WriteBytes } from "../../formats/atomic-file.ts";
 import { assertDiskFits } from "./assert-disk-fits.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, writerOf } from "./folder-lock.ts";
+import type { FolderOptions } from "./folder-options.ts";
 import { makeFolder } from "./make-folder.ts";
 import { MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
 import { newManifest } from "./new-manifest.ts";
 import { PROMPTS_FILE, writePromptTokens } from "./prompt-tokens.ts";
 import { ShardSink } from "./shard-sink.ts";
 import type { OpenFolder } from "./shard-writer.ts";
-
-export interface FolderOptions {
-  /**
-   * Bytes of all streams together in a shard: what is held in memory, and the most that is lost when the process is
-   * killed. Default 32 MiB: little beside a model, and at the default streams of a model with 48 layers and 128
-   * experts still 1250 rows, so that reading a layer takes reads of half a megabyte, not of a row.
-   */
-  readonly shardBytes?: number;
-  /** How streams of floats are stored. Default `float32`: bit for bit what the engine computed. */
-  readonly dtype?: "float32" | "float16" | "bfloat16";
-}
 
 const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
 

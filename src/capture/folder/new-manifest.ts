@@ -3,7 +3,7 @@ import type { RunHeader } from "../../core/sink.ts";
 import { axesOf, streamSpec } from "../../core/streams.ts";
 import type { Dtype } from "../../formats/safetensors.ts";
 import { newEmbeddings } from "./embeddings.ts";
-import type { FolderOptions } from "./folder-sink.ts";
+import type { FolderOptions } from "./folder-options.ts";
 import { FORMAT } from "./format.ts";
 import type { Manifest, StreamEntry } from "./manifest.ts";
 import { recordOf } from "./run-record.ts";

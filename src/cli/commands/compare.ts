@@ -4,7 +4,7 @@ import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
 import { compareLabels } from "../../analysis/compare/compare-labels.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { comparisonOf } from "../../views/facts/comparison.ts";
 import { labelComparisonOf } from "../../views/facts/label-comparison.ts";
 import { comparisonView } from "../../views/terminal/compare/comparison.ts";

@@ -4,7 +4,8 @@ import { type Specialization, specialization } from "../../analysis/specializati
 import { specializedExperts } from "../../analysis/specialized-experts.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { packageRoot } from "../../core/package-root.ts";
-import { type Prompt, promptLabel } from "../../run/prompts/prompt.ts";
+import { promptLabel } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { captureFactsOf } from "../../views/facts/capture.ts";
 import { captureSummary } from "../../views/terminal/capture-summary.ts";
 import { header } from "../../views/terminal/parts/header.ts";

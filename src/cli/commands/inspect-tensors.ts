@@ -7,7 +7,6 @@ import { clip, padRight } from "../../views/terminal/parts/text.ts";
 import type { Terminal } from "../../views/terminal/terminal.ts";
 import type { CommandContext } from "../command.ts";
 import { withModel } from "../run-capture.ts";
-import type { InspectFlags } from "./inspect.ts";
 
 /** Tokens of context: the graph is the same for any, and this takes little memory. */
 const CONTEXT = 512;
@@ -15,7 +14,7 @@ const CONTEXT = 512;
 /** `moescope inspect MODEL --tensors`: what can be captured as `activation:<name>`. The weights are not read. */
 export async function inspectTensors(
   model: string,
-  { json, flashAttention }: Omit<InspectFlags, "tensors">,
+  { json, flashAttention }: { readonly json?: boolean | undefined; readonly flashAttention: boolean },
   context: CommandContext,
 ): Promise<void> {
   const { output, signal } = context;

@@ -1,9 +1,9 @@
 import { type Command, CommanderError } from "commander";
 import { MoescopeError } from "../../core/errors.ts";
 import type { CommandContext } from "../command.ts";
-import type { WritableOutput } from "../output.ts";
 import { program } from "../program.ts";
 import { CommandFailed, UsageError } from "../usage-error.ts";
+import type { WritableOutput } from "../writable-output.ts";
 
 /** Exit codes, those of most Unix tools; 130 is 128 + SIGINT, as shells count. */
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;

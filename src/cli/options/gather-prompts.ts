@@ -1,4 +1,4 @@
-import type { Prompt, PromptObject } from "../../run/prompts/prompt.ts";
+import type { Prompt, PromptObject } from "../../run/prompts/prompt-object.ts";
 import type { CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
 import { readPrompts, readTokenIds } from "./prompt-files.ts";

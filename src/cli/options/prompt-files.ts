@@ -4,7 +4,7 @@ import { RequestError } from "../../core/errors.ts";
 import { safeText } from "../../core/safe-text.ts";
 import { schema } from "../../core/schema.ts";
 import { parseJson } from "../../run/prompts/jinja/library/parse-json.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { readPromptObject } from "../../run/prompts/read-prompt.ts";
 import { bytes } from "../../views/numbers.ts";
 import { dataFormat } from "./data-formats.ts";

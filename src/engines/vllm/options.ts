@@ -1,4 +1,4 @@
-import type { TaskOptions } from "../../core/embedding.ts";
+import { TASKS, type TaskOptions } from "../../core/embedding.ts";
 import { RequestError } from "../../core/errors.ts";
 import type { EngineSettings } from "../../core/request.ts";
 import type { StreamName } from "../../core/streams.ts";
@@ -50,11 +50,11 @@ export interface VllmOptions extends EngineArguments, TaskOptions {
   readonly onStart?: (progress: StartProgress) => void;
 }
 
-/** vLLM's names of poolings. */
-const POOLING_TYPES = { mean: "MEAN", cls: "CLS", last: "LAST" } as const;
+/** vLLM's names of poolings; `rank` is a conversion of the model instead. */
+const POOLING_TYPES = { mean: "MEAN", cls: "CLS", last: "LAST", rank: null } as const;
 
 /**
- * Engine arguments that load the model for its task.
+ * Engine arguments that load the model for its task. What is not told here is as the checkpoint says.
  *
  * @throws RequestError `INVALID_ARGUMENT` for what vLLM does not have, and for a task told twice.
  */
@@ -67,6 +67,10 @@ export function forTask({
   const refuse = (what: string) => {
     throw new RequestError("INVALID_ARGUMENT", what);
   };
+  if (task !== undefined && !TASKS.includes(task))
+    refuse(`task must be ${TASKS.join(" or ")}, got ${JSON.stringify(task)}`);
+  if (normalize !== undefined && typeof normalize !== "boolean")
+    refuse(`normalize must be true or false, got ${normalize}`);
   if (task !== "embed" && (pooling !== undefined || normalize !== undefined))
     refuse(`${pooling !== undefined ? "pooling" : "normalize"} goes with task "embed"`);
   if (task === undefined) return args;
@@ -74,10 +78,16 @@ export function forTask({
     if (args[name] !== undefined) refuse(`task and ${name} say the same in two ways; leave one of them out`);
   if (task === "generate") return { ...args, runner: "generate" };
   if (pooling === "none") refuse("vLLM makes a vector of each prompt: pooling none is llama.cpp's");
-  const type = POOLING_TYPES[pooling as keyof typeof POOLING_TYPES];
+  if (pooling !== undefined && !Object.hasOwn(POOLING_TYPES, pooling))
+    refuse(
+      `pooling must be one of ${Object.keys(POOLING_TYPES).join(", ")} in vLLM, got ${JSON.stringify(pooling)}`,
+    );
+  if (pooling === "rank" && normalize !== undefined)
+    refuse("pooling rank gives scores, which are never scaled; leave normalize out");
+  const type = pooling && POOLING_TYPES[pooling as keyof typeof POOLING_TYPES];
   const poolerConfig = {
     ...(type && { seq_pooling_type: type }),
-    ...(normalize === false && { use_activation: false }),
+    ...(normalize !== undefined && { use_activation: normalize }),
   };
   return {
     ...args,

@@ -1,7 +1,7 @@
 import { RequestError } from "../../core/errors.ts";
 import { readMessages } from "./message.ts";
 import { nearest } from "./near-miss.ts";
-import type { MultiModalData, PromptObject } from "./prompt.ts";
+import type { MultiModalData, PromptObject } from "./prompt-object.ts";
 
 /** Who wrote a prompt: a program against the library, or a file, where names are Python's. */
 export type Spelling = "library" | "file";

@@ -1,5 +1,5 @@
 import { RequestError } from "../../core/errors.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { type EmbeddingRequest, embeddingList, embeddingRequest, openaiError } from "../api/openai.ts";
 import type { LoadedModel } from "../models.ts";
 import { json } from "../respond.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { given } from "../../core/given.ts";
-import type { Prompt, PromptObject } from "../../run/prompts/prompt.ts";
+import type { Prompt, PromptObject } from "../../run/prompts/prompt-object.ts";
 import { captureRequest, generateRequest, job, jobEvents, jobList, modelList } from "../api/jobs.ts";
 import { EventStream } from "../event-stream.ts";
 import type { JobListener } from "../job.ts";

@@ -3,7 +3,7 @@ import { RequestError } from "../../core/errors.ts";
 import { given } from "../../core/given.ts";
 import type { Finished } from "../../core/request.ts";
 import type { ChatMessage } from "../../run/prompts/message.ts";
-import type { Prompt } from "../../run/prompts/prompt.ts";
+import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import {
   type ChatRequest,
   type CompletionRequest,

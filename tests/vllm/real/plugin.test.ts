@@ -18,6 +18,8 @@ const SOME = [
   ...["mixtral", "deepseek_v2", "qwen3_moe", "qwen3_moe+compiled", "qwen3_vl_moe", "dbrx", "llama4"],
   ...[
     "granitemoe",
+    "granitemoe_hybrid",
+    "phimoe",
     "cohere2_moe",
     "longcat_flash",
     "flex_olmo",
@@ -38,6 +40,8 @@ const CHECKS: readonly [command: string, last: RegExp][] = [
   ["check_split_experts.py", /^split experts: all good$/m],
   ["check_mutants.py", /^mutants: all caught$/m],
   ["check_layers.py", /^layers: all \d+ as written down$/m],
+  ["check_pooling.py", /^pooling: all \d+ agree$/m],
+  ["check_speculation.py ngram mtp", /^speculation: all 2 good$/m],
   ["check_batching.py", /^batching: all good$/m],
   ['check_batching.py {"tensor_parallel_size":2}', /^batching: all good$/m],
   ["check_quantized.py", /^quantized: all good$/m],

@@ -1,5 +1,5 @@
 import type { Gating } from "../../../core/gating.ts";
-import type { TensorPointer } from "../native/bindings.ts";
+import type { TensorPointer } from "../native/pointers.ts";
 import { behindViews, type GraphNode, isLeaf, weightAt } from "./graph.ts";
 import type { MoePass } from "./moe-pass.ts";
 import { must, type Proof, prove } from "./proof.ts";

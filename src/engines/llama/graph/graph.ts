@@ -1,5 +1,6 @@
-import { GGML_TENSOR_FLAG_OUTPUT, type TensorPointer } from "../native/bindings.ts";
+import { GGML_TENSOR_FLAG_OUTPUT } from "../native/bindings.ts";
 import { toNumber } from "../native/memory.ts";
+import type { TensorPointer } from "../native/pointers.ts";
 import { TENSOR } from "../native/tensor-reader.ts";
 
 /**

@@ -1,5 +1,6 @@
 import type { Llama } from "../native/bindings.ts";
 import type { NativeGraph } from "../native/device-bindings.ts";
+import { toNumber } from "../native/memory.ts";
 import { TENSOR } from "../native/tensor-reader.ts";
 import { NONE } from "./graph.ts";
 import { GraphTaps } from "./graph-taps.ts";
@@ -11,7 +12,7 @@ const REMEMBERED = 8;
 /** Nearly all operations have no more operands. */
 const FEW_SOURCES = 3;
 const [OP, PARAMETER] = [TENSOR.op >> 2, TENSOR.opParams >> 2];
-const [SOURCES, VIEW_OF] = [TENSOR.src >> 3, TENSOR.viewSrc >> 3];
+const [NE, SOURCES, VIEW_OF] = [TENSOR.ne >> 3, TENSOR.src >> 3, TENSOR.viewSrc >> 3];
 
 /** A graph, and what was found in it. */
 export interface KnownGraph {
@@ -63,7 +64,17 @@ export class KnownGraphs {
   }
 }
 
-/** Whether all operations are the same and read the same; sizes, and where values lie, may differ. */
+/** Tokens of a graph's step; {@link NONE} where it looks none up. */
+function tokensOf({ graph, rows: { tokens } }: GraphTaps, numbers: Float64Array): number {
+  const { nodeCount, leaves, from } = graph.parts;
+  if (tokens < nodeCount) return NONE;
+  return toNumber(numbers[(leaves[tokens - nodeCount]!.address - from) / 8 + NE]!);
+}
+
+/**
+ * Whether all operations are the same and read the same; sizes, and where values lie, may differ. But with one token an
+ * axis of that size could count anything: what was found out then does not hold for several.
+ */
 function isSame(known: KnownGraph, { nodes, from, memory }: NativeGraph): boolean {
   const before = known.native;
   if (before.from !== from || before.nodes.length !== nodes.length) return false;
@@ -74,6 +85,7 @@ function isSame(known: KnownGraph, { nodes, from, memory }: NativeGraph): boolea
   const words = new Int32Array(memory);
   const numbersBefore = known.numbers;
   const wordsBefore = new Int32Array(numbersBefore.buffer);
+  if (tokensOf(known.taps, numbersBefore) === 1 && tokensOf(known.taps, numbers) !== 1) return false;
   for (let i = 0; i < nodes.length; i++) {
     if (nodes[i] !== before.nodes[i]) return false;
     const at = (nodes[i]! - from) / 8;

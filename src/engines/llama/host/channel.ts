@@ -1,11 +1,5 @@
+import type { HostEnd } from "./host-end.ts";
 import type { FromHost, ToHost } from "./protocol.ts";
-
-/** How a host ended; `what` continues a sentence that begins with its name, as in "was killed by SIGSEGV". */
-export interface HostEnd {
-  readonly name: string;
-  readonly what: string;
-  readonly cause?: Error;
-}
 
 export interface ChannelListener {
   message(message: FromHost): void;

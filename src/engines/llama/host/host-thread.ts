@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { packageRoot } from "../../../core/package-root.ts";
-import type { HostEnd } from "./channel.ts";
+import type { HostEnd } from "./host-end.ts";
 import type { FromHost, FromThread, ToThread } from "./protocol.ts";
 
 /** Whoever has a model in the thread. */

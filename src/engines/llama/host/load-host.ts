@@ -1,5 +1,6 @@
 import * as errors from "../../../core/errors.ts";
-import type { HostChannel, HostEnd } from "./channel.ts";
+import type { HostChannel } from "./channel.ts";
+import type { HostEnd } from "./host-end.ts";
 import { ProcessChannel } from "./process-channel.ts";
 import type { HostOptions, Ready, WireError } from "./protocol.ts";
 import { ThreadChannel } from "./thread-channel.ts";

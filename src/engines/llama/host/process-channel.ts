@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { packageRoot } from "../../../core/package-root.ts";
-import type { ChannelListener, HostChannel, HostEnd } from "./channel.ts";
+import type { ChannelListener, HostChannel } from "./channel.ts";
+import type { HostEnd } from "./host-end.ts";
 import type { FromRelay, HostOptions, ToHost, ToRelay } from "./protocol.ts";
 
 /** What a crash says of itself is at the end of stderr; this many characters hold it. */

@@ -12,7 +12,7 @@ import type { PlacementOptions } from "../run/placement.ts";
 import type { Purpose, PurposeRequest } from "../run/purpose.ts";
 import type { LayerRoutes } from "../tap/layer-routes.ts";
 import type { Strategy } from "../tap/tap.ts";
-import type { HostEnd } from "./channel.ts";
+import type { HostEnd } from "./host-end.ts";
 
 /** What a host is started with. */
 export interface HostOptions {

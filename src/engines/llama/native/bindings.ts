@@ -5,15 +5,12 @@
  *
  * One instance per thread: koffi's handles and callbacks are bound to the thread that made them.
  */
+
 import koffi from "koffi";
 import { bindDevices } from "./device-bindings.ts";
 import type { LibraryFiles } from "./library.ts";
 import { Memory } from "./memory.ts";
-
-/** An address in this process. */
-export type Pointer = bigint;
-/** Address of a `ggml_tensor`; user-space addresses fit a double exactly, and callbacks come by the thousand. */
-export type TensorPointer = number;
+import type { Pointer, TensorPointer } from "./pointers.ts";
 
 /** `ggml_type` values the captured tensors have. */
 export const GGML_TYPE = { F32: 0, F16: 1, Q8_0: 8, I32: 26 } as const;

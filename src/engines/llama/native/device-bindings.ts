@@ -3,8 +3,8 @@
  * itself holds here too.
  */
 import type { LibraryHandle } from "koffi";
-import type { Pointer, TensorPointer } from "./bindings.ts";
 import { addressOf, type Memory, toNumber } from "./memory.ts";
+import type { Pointer, TensorPointer } from "./pointers.ts";
 
 /** Address of a `ggml_backend_buffer`, as a tensor struct holds it. */
 export type BufferPointer = number;

@@ -1,9 +1,10 @@
 import { basename, dirname } from "node:path";
 import { EngineError } from "../../../core/errors.ts";
-import type { Llama, Pointer } from "./bindings.ts";
+import type { Llama } from "./bindings.ts";
 import { cudaRefusal, driverProblem, nvidiaDriver, PREBUILT_CUDA, runtimeProblem } from "./cuda.ts";
 import { type BufferTypePointer, DEVICE_TYPE } from "./device-bindings.ts";
 import type { GpuChoice, GpuKind, GpuLibrary } from "./gpu.ts";
+import type { Pointer } from "./pointers.ts";
 
 /** Something that computes. */
 export interface Device {

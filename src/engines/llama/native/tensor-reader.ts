@@ -1,6 +1,6 @@
-import type { TensorPointer } from "./bindings.ts";
 import type { BufferPointer } from "./device-bindings.ts";
 import type { Memory } from "./memory.ts";
+import type { TensorPointer } from "./pointers.ts";
 
 /** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */
 export const TENSOR = {

@@ -1,4 +1,5 @@
-import type { Llama, NativeBatch, Pointer } from "../native/bindings.ts";
+import type { Llama, NativeBatch } from "../native/bindings.ts";
+import type { Pointer } from "../native/pointers.ts";
 
 /** Runs a step; 0 is success. */
 export type ComputeStep = (context: Pointer, batch: NativeBatch) => number;

@@ -1,5 +1,6 @@
 import type { Finished, FinishReason, Sampling } from "../../../core/request.ts";
-import type { Llama, Pointer } from "../native/bindings.ts";
+import type { Llama } from "../native/bindings.ts";
+import type { Pointer } from "../native/pointers.ts";
 import type { Running } from "./batch.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 

@@ -1,7 +1,8 @@
 import { EngineError, ModelError } from "../../../core/errors.ts";
 import type { WorkerOptions } from "../host/protocol.ts";
-import type { Llama, Pointer } from "../native/bindings.ts";
+import type { Llama } from "../native/bindings.ts";
 import { addressOf } from "../native/memory.ts";
+import type { Pointer } from "../native/pointers.ts";
 import type { Placement } from "./placement.ts";
 
 /** What helps when a GPU's memory is too small. */

@@ -8,11 +8,11 @@ import {
   type Llama,
   type NativeBatch,
   POOLING_TYPE,
-  type Pointer,
 } from "../native/bindings.ts";
 import { type Device, loadGpus, type NativeDevice } from "../native/devices.ts";
 import { addressOf, floatsAt } from "../native/memory.ts";
 import { openLlama } from "../native/open-llama.ts";
+import type { Pointer } from "../native/pointers.ts";
 import { firstLook, PROBE_TOKENS } from "../tap/first-look.ts";
 import { GateCheck } from "../tap/gate-check.ts";
 import { type GraphTensors, graphTensors } from "../tap/graph-tensors.ts";

@@ -1,5 +1,6 @@
 import { EngineError, ModelError, RequestError } from "../../../core/errors.ts";
-import type { Llama, Pointer } from "../native/bindings.ts";
+import type { Llama } from "../native/bindings.ts";
+import type { Pointer } from "../native/pointers.ts";
 
 /** `llama_vocab_type`. */
 const TYPE = { none: 0, spm: 1, bpe: 2, wpm: 3, ugm: 4 } as const;

@@ -3,26 +3,14 @@ import type { Plan } from "../../../core/plan.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import { type StreamName, streamSpec } from "../../../core/streams.ts";
 import { TENSOR_ARRAYS } from "../../../core/tensor.ts";
+import type { CollectedStep } from "./collected-step.ts";
 import { attentionRows, plainRows, type RowCopy, topAttentionRows, type Values } from "./row-copy.ts";
-import type { SelectedRow } from "./selection.ts";
 import type { Slot } from "./slot.ts";
 
 /** Rows of decode steps are gathered up to this many before they are sent: a message a step would cost more. */
 const GATHERED_ROWS = 64;
 /** Or up to so many bytes: what is large is sent as it comes. */
 const GATHERED_BYTES = 16 << 20;
-
-/** A step as the collector sees it. */
-export interface CollectedStep {
-  readonly selected: readonly SelectedRow[];
-  readonly slots: readonly Slot[];
-  readonly tokens: number;
-  /** Whether a row sees only the rows of its sample before it; else all of them, and they are all in the step. */
-  readonly causal: boolean;
-  /** Per token of the step its index among the outputs, or -1. */
-  readonly outputIndex: Int32Array;
-  readonly outputs: number;
-}
 
 interface Column {
   readonly stream: StreamName;

@@ -1,5 +1,6 @@
-import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "../native/bindings.ts";
+import { GGML_TYPE, type Llama } from "../native/bindings.ts";
 import type { BufferTypePointer } from "../native/device-bindings.ts";
+import type { Pointer, TensorPointer } from "../native/pointers.ts";
 import { Arena, type Block, CACHE_LINE, type Region, views } from "./arena.ts";
 
 /** Room for one tensor and its header, and what `ggml_init` keeps for itself. */

@@ -1,6 +1,7 @@
 import { EngineError, ModelError } from "../../../core/errors.ts";
 import type { KnownGraph } from "../graph/known-graphs.ts";
-import { GGML_TYPE, type Llama, type Pointer, type TensorPointer } from "../native/bindings.ts";
+import { GGML_TYPE, type Llama } from "../native/bindings.ts";
+import type { Pointer, TensorPointer } from "../native/pointers.ts";
 import { MAX_SOURCES, TensorReader } from "../native/tensor-reader.ts";
 import { computeStepOf } from "../run/compute-step.ts";
 import { NativeTokens } from "../run/native-tokens.ts";
@@ -98,15 +99,18 @@ class GraphLook implements GraphWatcher {
     if (mask !== 0) this.#read(mask);
   }
 
-  /** A mask that was filled, or those it is made of. */
-  #read(t: TensorPointer): void {
-    const op = this.#ops.get(t);
-    if (op === undefined) this.#readFilled(t);
-    else if (LAYOUTS.has(op))
-      for (let i = 0; i < MAX_SOURCES; i++) {
-        const source = this.#tensors.source(t, i);
-        if (source !== 0) this.#read(source);
-      }
+  /** A mask that was filled, or those it is made of; each once, as masks of sparse attention share what they are made of. */
+  #read(mask: TensorPointer): void {
+    const parts = new Set([mask]);
+    for (const part of parts) {
+      const op = this.#ops.get(part);
+      if (op === undefined) this.#readFilled(part);
+      else if (LAYOUTS.has(op))
+        for (let i = 0; i < MAX_SOURCES; i++) {
+          const source = this.#tensors.source(part, i);
+          if (source !== 0) parts.add(source);
+        }
+    }
   }
 
   #readFilled(t: TensorPointer): void {

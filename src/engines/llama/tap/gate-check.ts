@@ -6,7 +6,7 @@ import type { NamedStream } from "../../../core/streams.ts";
 import { gateFault } from "../../../gating/gate-fault.ts";
 import { ruleWords } from "../../../gating/rule-words.ts";
 import type { Llama } from "../native/bindings.ts";
-import type { CollectedStep } from "./collector.ts";
+import type { CollectedStep } from "./collected-step.ts";
 import type { LayerRoute, LayerRoutes } from "./layer-routes.ts";
 import { plainRows, type Values } from "./row-copy.ts";
 import type { Slot } from "./slot.ts";

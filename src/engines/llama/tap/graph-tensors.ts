@@ -4,7 +4,7 @@ import { activationStream, isStreamName } from "../../../core/streams.ts";
 import type { Graph } from "../graph/graph.ts";
 import { NativeTokens } from "../run/native-tokens.ts";
 import { SAMPLE } from "../run/probe-sample.ts";
-import type { Session } from "../run/session.ts";
+import type { SteppingSession } from "./look-at-step.ts";
 
 /** Tokens of the second step that is looked at; any number that is not 1 would do. */
 const TOKENS = 5;
@@ -32,7 +32,7 @@ export interface GraphTensors {
  * left out, one with a token on an empty cache, one with several on a cache that is fuller. An axis that was 1 and is
  * then the number of tokens counts tokens; one that is the same is fixed. Tensors that are not in both are left out.
  */
-export function graphTensors(session: Session, layers: number, batchSize: number): GraphTensors {
+export function graphTensors(session: SteppingSession, layers: number, batchSize: number): GraphTensors {
   const [one, several] = lookTwice(session, batchSize);
   const byName = new Map<string, Map<number, Found>>();
   for (const [key, { name, layer, node: before }] of one.nodes) {
@@ -122,7 +122,7 @@ function namedNodes(graph: Graph, typeName: (type: number) => string): ReadonlyM
   );
 }
 
-function lookTwice(session: Session, batchSize: number): [Look, Look] {
+function lookTwice(session: SteppingSession, batchSize: number): [Look, Look] {
   const count = Math.min(TOKENS, batchSize);
   const total = Math.min(CELLS + count, session.contextSize);
   const tokens = new NativeTokens(batchSize, session.parallel);

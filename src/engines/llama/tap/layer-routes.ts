@@ -4,7 +4,7 @@ import { moeInfo, moeLayer } from "../../../core/moe-layer.ts";
 import { ruleWords } from "../../../gating/rule-words.ts";
 import { gateRule } from "../graph/gate-rule.ts";
 import type { GraphTaps } from "../graph/graph-taps.ts";
-import type { TensorPointer } from "../native/bindings.ts";
+import type { TensorPointer } from "../native/pointers.ts";
 
 /** How a layer routes by its graph. */
 export interface LayerRoute extends MoeLayer {

@@ -1,4 +1,4 @@
-import type { TensorPointer } from "../native/bindings.ts";
+import type { TensorPointer } from "../native/pointers.ts";
 import type { TensorReader } from "../native/tensor-reader.ts";
 
 /**

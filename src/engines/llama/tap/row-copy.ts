@@ -1,5 +1,5 @@
 import { EngineError } from "../../../core/errors.ts";
-import type { CollectedStep } from "./collector.ts";
+import type { CollectedStep } from "./collected-step.ts";
 import type { Slot } from "./slot.ts";
 
 export type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int32Array<ArrayBuffer>;

@@ -1,6 +1,7 @@
 import { EngineError } from "../../../core/errors.ts";
 import { activationOf } from "../../../core/streams.ts";
-import { GGML_TYPE, type TensorPointer } from "../native/bindings.ts";
+import { GGML_TYPE } from "../native/bindings.ts";
+import type { TensorPointer } from "../native/pointers.ts";
 import type { TensorReader } from "../native/tensor-reader.ts";
 import type { Region } from "./arena.ts";
 import type { Found } from "./find-targets.ts";
