@@ -162,7 +162,11 @@ describe("a vllm serve with the plugin", () => {
 
   it.skipIf(process.platform === "win32")("opens plain files only, and waits for none", async () => {
     const folder = temporaryFolder();
-    execFileSync("mkfifo", [join(folder, "pipe.safetensors")]);
+    execFileSync("python3", [
+      "-c",
+      "import os, sys; os.mkfifo(sys.argv[1])",
+      join(folder, "pipe.safetensors"),
+    ]);
     symlinkSync("/dev/zero", join(folder, "zero.safetensors"));
     mkdirSync(join(folder, "folder.safetensors"));
     for (const name of ["pipe", "zero", "folder", "none"])
