@@ -9,6 +9,7 @@ from typing import Any
 
 from .arguments import KEY_ARG, SAMPLE_ARG, is_key, key_in, sample_in
 from .collector import write_refusal
+from .layout import missing_here
 from .settings import settings
 
 #: Requests that may ask for beam search.
@@ -26,6 +27,8 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    if missing_here(served=True):
+        return  # `http.py` says so to who asks; the server itself goes on
     for module, name in BEAM_SEARCH:
         refuse_beam_search(getattr(importlib.import_module(module), name))
     let_pooling_be_captured()

@@ -23,6 +23,7 @@ from .collector import Collector, RowsReady
 from .errors import CaptureError, CaptureIsRead, wire
 from .images import MOST_IMAGES
 from .introduction import introduction
+from .layout import missing_here
 from .near import hand_over
 from .plan import Plan, check_plan, parse_plan, whole
 from .rows_file import read_token_ids
@@ -60,6 +61,9 @@ class Server:
     async def info(self) -> dict[str, Any]:
         """Raises ENGINE_INCOMPATIBLE when nothing can be captured here."""
         if self._info is None:
+            missing = missing_here(served=True)
+            if missing:
+                raise CaptureError("ENGINE_INCOMPATIBLE", f"this vLLM's server is laid out in an unknown way: no {', '.join(missing)}")
             tokenizer = self.engine.get_tokenizer()
             self.tokens = Tokens(await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer)
             answers = await self.engine.collective_rpc("moescope_info")
@@ -85,7 +89,8 @@ async def info(server: Server, _request: Request) -> Response:
 async def create(server: Server, request: Request) -> Response:
     body = await body_of(request, PLAN_BYTES)
     plan = await asyncio.to_thread(plan_in, body)
-    check_plan(plan, (await server.info())["streams"])
+    known = await server.info()
+    check_plan(plan, known["streams"], known["refused"])
     shelved = await asyncio.to_thread(server.shelf.create, plan, field(body, "near", dict, {}))
     return JSONResponse({"key": shelved.key, "local": shelved.local is not None})
 

@@ -91,6 +91,13 @@ REQUIRED: dict[str, dict[str, Takes]] = {
     "vllm.v1.worker.worker_base": {"WorkerBase": EXISTS},
 }
 
+#: The same of `vllm serve`, whose modules the processes that run the model do not import.
+SERVED: dict[str, dict[str, Takes]] = {
+    "vllm.entrypoints.openai.completion.protocol": {"CompletionRequest.to_beam_search_params": Takes(("self",))},
+    "vllm.entrypoints.openai.chat_completion.protocol": {"ChatCompletionRequest.to_beam_search_params": Takes(("self",))},
+    "vllm.entrypoints.pooling.base.serving": {"PoolingBaseServing._init_ctx": Takes(("self",))},
+}
+
 #: Need what not every platform has: Triton here, a CPU build there.
 OPTIONAL = frozenset({"vllm.v1.worker.gpu.model_runner", "vllm.v1.worker.cpu_model_runner"})
 
@@ -109,10 +116,10 @@ Known = list[Parameter] | None
 
 
 @cache
-def missing_here() -> tuple[str, ...]:
-    """What of :data:`REQUIRED` the installed vLLM lacks, in words. Looked at once, before anything is patched."""
+def missing_here(served: bool = False) -> tuple[str, ...]:
+    """What of :data:`REQUIRED` the installed vLLM lacks, in words; served: of :data:`SERVED`. Looked at once, before anything is patched."""
     missing = []
-    for module, names in REQUIRED.items():
+    for module, names in (SERVED if served else REQUIRED).items():
         try:
             namespace = importlib.import_module(module)
         except ImportError as error:
@@ -128,7 +135,7 @@ def missing_here() -> tuple[str, ...]:
 def missing_in(read: Callable[[str], str]) -> list[str]:
     """The same for a vLLM that is not installed. read: text of a file by its path in the package; raises KeyError or OSError."""
     missing = []
-    for module, names in REQUIRED.items():
+    for module, names in (REQUIRED | SERVED).items():
         try:
             defined = definitions(read(f"{module.replace('.', '/')}.py"))
         except (KeyError, OSError):

@@ -161,11 +161,12 @@ def whole(value: Any, least: int = 0) -> int:
     return value
 
 
-def check_plan(plan: Plan, available: Mapping[str, Any]) -> None:
-    """`available`: the streams of a model, name to {"layers", ...}. Raises UNKNOWN_STREAM or UNKNOWN_LAYER."""
+def check_plan(plan: Plan, available: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+    """`available`: the streams of a model, name to {"layers", ...}. refused: others, each with why. Raises UNKNOWN_STREAM or UNKNOWN_LAYER."""
     for name, layers in plan.streams.items():
         if name not in available:
-            why = "the model has no MoE layers this engine can read" if name in ROUTED else "it is not switched on for this process"
+            absent = "the model has no MoE layers this engine can read" if name in ROUTED else "it is not switched on for this process"
+            why = refused.get(name, absent)
             raise CaptureError("UNKNOWN_STREAM", f"{name} is not available: {why}")
         has = available[name]["layers"]
         absent = sorted(set(layers) - set(has))

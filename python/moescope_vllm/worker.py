@@ -104,7 +104,7 @@ class Worker:
         self._tokens = Tokens(self._engine.get_tokenizer())
         answers, tasks = self._engine.collective_rpc("moescope_info"), self._engine.get_supported_tasks()
         described = introduction(self._engine.vllm_config, answers, self._tokens, tasks)
-        self._stages, self._streams = described["stages"], described["streams"]
+        self._stages, self._streams, self._refused = described["stages"], described["streams"], described["refused"]
         self._channel.send({"type": "ready", **described, "spool": str(self._spool)})
 
     # -- messages --------------------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Worker:
 
         id, requests = message["id"], message["requests"]
         plan = parse_plan(message["plan"], len(requests))
-        check_plan(plan, self._streams)
+        check_plan(plan, self._streams, self._refused)
         run = Run(self._engine, self._tokens, self._spool, self._stages, plan, id, self._channel.send)
         self._running = (id, run.cancelled)
         if id in self._cancelled:

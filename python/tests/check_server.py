@@ -102,6 +102,74 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
     return files, [30 + sample, *range(40, 61), *choice["token_ids"]]
 
 
+async def told(client: Any, key: str) -> tuple[list[dict], list[dict]]:
+    """What a remote client reads of a capture until its end: rows files and `ended` frames."""
+    from safetensors.torch import load
+
+    body = (await client.get(f"/v1/moescope/captures/{key}")).content
+    files, ended = [], []
+    while body:
+        line, _, body = body.partition(b"\n")
+        frame = json.loads(line)
+        assert frame["type"] != "error", frame
+        if frame["type"] == "rows":
+            files.append(load(body[: frame["bytes"]]))
+            body = body[frame["bytes"] :]
+        elif frame["type"] == "ended":
+            ended.append(frame)
+    return files, ended
+
+
+async def check_ends(client: Any, raw: dict[str, Any], expected: harness.Reference) -> None:
+    """Branches are samples; a client that lost its connection may ask again; a beam search is refused, and its sample says so."""
+    import httpx
+    from moescope_vllm.plan import parse_plan
+
+    prompt = list(range(40, 60))
+
+    async def announced(samples: int) -> str:
+        return (await client.post("/v1/moescope/captures", json={"samples": samples, "plan": raw})).json()["key"]
+
+    def request(key: str, **further: Any) -> dict[str, Any]:
+        named = {"moescope": key, "moescope_sample": 0}
+        return {"model": "m", "prompt": prompt, "ignore_eos": True, "return_token_ids": True, "vllm_xargs": named, **further}
+
+    def compare(files: list[dict], samples: int, sample: int, drawn: list[int]) -> None:
+        tokens = [*prompt, *drawn[:-1]]
+        got = harness.sample_of(files, parse_plan(raw, samples), sample)
+        harness.judge(f"sample {sample} of {samples}", harness.check_sample(got, expected.values(tokens), tokens, len(prompt), "ends"))
+
+    key = await announced(3)
+    reading = asyncio.create_task(told(client, key))
+    answer = await client.post("/v1/completions", json=request(key, n=3, max_tokens=5, temperature=1.0))
+    files, ended = await reading
+    assert sorted((end["sample"], end["how"]) for end in ended) == [(0, "complete"), (1, "complete"), (2, "complete")], ended
+    for choice in answer.json()["choices"]:
+        compare(files, 3, choice["index"], choice["token_ids"])
+
+    key = await announced(1)
+    reading = asyncio.create_task(told(client, key))
+    long = request(key, max_tokens=200, temperature=0)
+    try:
+        await client.post("/v1/completions", json=long, timeout=0.2)
+        raise AssertionError("the request was to be given up in the middle")
+    except httpx.TimeoutException:
+        pass
+    answer = await client.post("/v1/completions", json=long)
+    files, ended = await reading
+    assert {end["how"] for end in ended[:-1]} <= {"aborted"}, ended
+    if ended[-1]["how"] == "complete":
+        compare(files, 1, 0, answer.json()["choices"][0]["token_ids"])
+    else:  # what another replica has handed over of the sample is not known to the one that was asked second
+        assert "--data-parallel-size" in sys.argv and "another data-parallel rank has begun it" in ended[-1]["why"], ended
+
+    key = await announced(1)
+    answer = await client.post("/v1/completions", json=request(key, use_beam_search=True, n=2, max_tokens=4))
+    assert answer.status_code == 400 and "beam search" in answer.text, answer.text
+    files, ended = await told(client, key)
+    assert not files and ended[0]["how"] == "failed" and "beam search" in ended[0]["why"], ended
+
+
 async def check(base: str, expected: harness.Reference) -> None:
     import httpx
 
@@ -132,6 +200,7 @@ async def check(base: str, expected: harness.Reference) -> None:
         for extra in ({}, {"vllm_xargs": {"moescope": key}}):
             answer = await client.post("/v1/completions", json={"model": "m", "prompt": [30, 31], "max_tokens": 2, **extra})
             assert answer.status_code == 200, answer.text
+        await check_ends(client, raw, expected)
         left = [path for path in spool.rglob("*.safetensors")]
         assert not left, f"files nobody wants: {left}"
 

@@ -96,7 +96,7 @@ class PlansTest(unittest.TestCase):
         rng, refused = random.Random(1), 0
         for raw in [*STRANGE, *mutants(GOOD, rng, 600)]:
             try:
-                check_plan(parse_plan(raw, 3), STREAMS)
+                check_plan(parse_plan(raw, 3), STREAMS, {})
             except CaptureError as error:
                 refused += 1
                 self.assertLess(len(error.message), 500)
@@ -376,7 +376,7 @@ class RoutesTest(Folder):
             from moescope_vllm.tokens import Tokens
 
             self.app.state.moescope = server = Server(self.app.state.engine_client)
-            server._info, server.tokens = {"streams": STREAMS}, Tokens(SimpleNamespace(convert_ids_to_tokens=str))
+            server._info, server.tokens = {"streams": STREAMS, "refused": {}}, Tokens(SimpleNamespace(convert_ids_to_tokens=str))
         pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)] or [b""]
         messages = [{"type": "http.request", "body": piece, "more_body": leaves or at + 1 < len(pieces)} for at, piece in enumerate(pieces)]
         status, received = 0, []

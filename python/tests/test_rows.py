@@ -87,7 +87,7 @@ class SelectionTest(unittest.TestCase):
             parse_plan({"streams": [{"name": "colour", "layers": [0]}]}, 1)
         self.assertEqual(caught.exception.code, "UNKNOWN_STREAM")
         with self.assertRaises(CaptureError) as caught:
-            check_plan(plan_of(), {"hidden_states": {"layers": [0]}})
+            check_plan(plan_of(), {"hidden_states": {"layers": [0]}}, {})
         self.assertEqual(caught.exception.code, "UNKNOWN_LAYER")
 
     def test_plans_survive_the_wire(self):

@@ -36,8 +36,11 @@ export function findSharedExperts(
     const pass = passes.get(layer);
     if (found.has(layer) || another || !pass || "refused" in pass) continue;
     const dense = prove(() => added(product!, layer, false, levels));
-    if ("proven" in dense && isComputedFrom(dense.proven.other, pass.proven.sum))
-      found.set(layer, { proven: dense.proven.output });
+    if (!("proven" in dense)) continue;
+    const { output, other } = dense.proven;
+    // What reads the experts' sum comes after them, not beside them.
+    const { sum } = pass.proven;
+    if (isAlone(sum, other, levels) && !isComputedFrom(output, sum)) found.set(layer, { proven: output });
   }
   return found;
 }
@@ -74,6 +77,19 @@ function added(
     must(!toGate, () => "its shared experts have a gate, which is not applied to their output");
     return { output: at, other };
   }
+}
+
+/**
+ * Whether a tensor is the experts' sum and nothing beside it, with its norm or factor. After a residual it is not: what
+ * is added then is a step of the layer of its own.
+ */
+function isAlone(sum: GraphNode, tensor: GraphNode, levels: Levels): boolean {
+  for (let at = tensor; at !== sum; ) {
+    const [live, another] = at.sources.filter((source) => source && levels.isLive(source.index));
+    if (!live || another || !OWN.has(at.op)) return false;
+    at = live;
+  }
+  return true;
 }
 
 const SHARED = "ffn_down_shexp.weight";
