@@ -154,7 +154,7 @@ describe("what cannot be is refused", () => {
     ]);
     expect(await code({ streams: ["attention"], attention: { topKeys: 0 } })).toEqual([
       "INVALID_ARGUMENT",
-      expect.stringContaining("positive whole number"),
+      expect.stringContaining("must be a whole number from 1"),
     ]);
     expect(await code({ streams: ["attention"], layers: [0] })).toEqual([
       "UNKNOWN_LAYER",
