@@ -1,7 +1,11 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: ["bench/capture.ts", "bench/gate-check.ts"],
+  entry: {
+    capture: "bench/capture.ts",
+    "gate-check": "bench/gate-check.ts",
+    calibration: "tools/calibration/main.ts",
+  },
   outDir: ".cache/bench",
   format: "esm",
   platform: "node",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from .arguments import is_key
+
 _FILE = "beat"
 
 #: How often (s) the sign is given while any of them lives.
@@ -13,7 +15,7 @@ BEAT_S = 15.0
 
 def beat(spool: Path, key: str) -> None:
     """Best effort: the capture may be gone."""
-    if key.isalnum():
+    if is_key(key):
         with contextlib.suppress(OSError):
             (spool / key / _FILE).touch()
 

@@ -36,6 +36,14 @@ class Chunk:
     def nbytes(self) -> int:
         return 16 * self.rows + sum(layer.nbytes for layers in self.streams.values() for layer in layers)
 
+    def assert_rows(self) -> None:
+        """Raises ValueError where labels and values are not as many."""
+        columns = (self.sample, self.position, self.prompt, self.token_id)
+        if any(len(column) != self.rows for column in columns) or any(
+            layer.shape[0] != self.rows for layers in self.streams.values() for layer in layers
+        ):
+            raise ValueError(f"a chunk of {self.rows} rows has labels or values of another number")
+
     def settle(self) -> None:
         """Waits until the rows have arrived, and looks at their measured positions. Raises LookupError where they are others than those of
         the labels: rows would be labelled with tokens that they are not of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .errors import CaptureError
 from .merge import StageMerger, stage_of
 from .news import ABORTED, COMPLETE, FAILED
 from .plan import Plan
+from .requests import STOPPED
 from .rows_file import read_metadata
 
 
@@ -56,9 +58,9 @@ class Collector:
         return not self._aborted or time.monotonic() - max(self._aborted.values()) >= self._patience
 
     @property
-    def open(self) -> list[int]:
+    def open(self) -> Iterator[int]:
         """Samples that have not ended."""
-        return [sample for sample in range(self._plan.samples) if sample not in self._over and sample not in self._aborted]
+        return (sample for sample in range(self._plan.samples) if sample not in self._over and sample not in self._aborted)
 
     def poll(self) -> list[RowsReady | SampleEnded]:
         """What has come since the last call, in order. Raises the CaptureError that ended the capture."""
@@ -132,4 +134,4 @@ def write_refusal(folder: Path, sample: int, why: str) -> None:
 
 def stopped_file(sample: int) -> str:
     """Its presence says that a stop string ended the sample's text, before the engine was told to abort it."""
-    return f"stopped.{sample}"
+    return f"{STOPPED}/{sample}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import CaptureError
-from .images import load_image
+from .images import load_images
 
 
 def prompt_of(request: Mapping[str, Any], what: str, inline: bool = False) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def prompt_of(request: Mapping[str, Any], what: str, inline: bool = False) -> di
     prompt: dict[str, Any] = {"prompt": text} if tokens is None else {"prompt_token_ids": list(tokens)}
     images = request.get("images") or []
     if images:
-        prompt["multi_modal_data"] = {"image": [load_image(image, inline) for image in images]}
+        prompt["multi_modal_data"] = {"image": load_images(images, inline)}
     return prompt
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from typing import Any
 
-from .arguments import KEY_ARG, SAMPLE_ARG
+from .arguments import KEY_ARG, SAMPLE_ARG, is_key, key_in, sample_in
 from .collector import write_refusal
 from .layout import missing_here
 from .settings import settings
@@ -51,9 +52,10 @@ def refuse_beam_search(cls: Any) -> None:
 
 def refuse(named: dict[str, Any], why: str) -> None:
     """Ends the sample that will not come."""
-    key, sample = str(named[KEY_ARG]), named.get(SAMPLE_ARG, 0)
-    if key.isalnum() and isinstance(sample, int):
-        write_refusal(settings().spool / key, sample, why)
+    key = key_in(named)
+    with contextlib.suppress(ValueError):  # a number of no sample: nobody waits for it
+        if is_key(key):
+            write_refusal(settings().spool / key, sample_in(named), why)
 
 
 def let_pooling_be_captured() -> None:

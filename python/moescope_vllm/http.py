@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import json
 import logging
 import time
@@ -16,11 +18,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from . import front
 from .beat import last_beat
+from .body import IMAGES_BYTES, PLAN_BYTES, body_of, field
 from .collector import Collector, RowsReady
-from .errors import CaptureError, wire
+from .errors import CaptureError, CaptureIsRead, wire
+from .images import MOST_IMAGES
 from .introduction import introduction
 from .layout import missing_here
-from .plan import check_plan, parse_plan, whole
+from .near import hand_over
+from .plan import Plan, check_plan, parse_plan, whole
 from .rows_file import read_token_ids
 from .settings import settings, sweep
 from .shelf import Shelf, Shelved
@@ -48,7 +53,6 @@ class Server:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.shelf = Shelf(settings().spool)
-        sweep()  # of servers that were killed
         self._info: dict[str, Any] | None = None
         self.tokens: Tokens
         self.stages = 1
@@ -65,13 +69,17 @@ class Server:
             answers = await self.engine.collective_rpc("moescope_info")
             described = introduction(self.engine.vllm_config, answers, self.tokens, await self.engine.get_supported_tasks())
             self.stages = described["stages"]
-            self._info = {**described, "proof": str(self.shelf.proof), "vision": takes_images(self.engine)}
+            self._info = {**described, "spool": str(settings().spool.resolve()), "vision": takes_images(self.engine)}
         return self._info
 
     async def _sweep(self) -> None:
+        await asyncio.to_thread(sweep)  # of servers that were killed
         while True:
             await asyncio.sleep(SWEEP_S)
-            await asyncio.to_thread(self.shelf.expire)
+            try:
+                await asyncio.to_thread(self.shelf.expire)
+            except Exception:
+                logger.exception("moescope: captures that have expired cannot be removed; trying again")
 
 
 async def info(server: Server, _request: Request) -> Response:
@@ -79,53 +87,55 @@ async def info(server: Server, _request: Request) -> Response:
 
 
 async def create(server: Server, request: Request) -> Response:
-    try:
-        body = await request.json()
-        samples, proof = whole(body["samples"], least=1), body.get("proof")
-        plan = parse_plan(body["plan"], samples)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CaptureError("INVALID_ARGUMENT", f"not a capture: {type(error).__name__}: {error}") from error
+    body = await body_of(request, PLAN_BYTES)
+    plan = await asyncio.to_thread(plan_in, body)
     known = await server.info()
     check_plan(plan, known["streams"], known["refused"])
-    shelved = server.shelf.create(plan, proof)
-    return JSONResponse({"key": shelved.key, "local": shelved.local})
+    shelved = await asyncio.to_thread(server.shelf.create, plan, field(body, "near", dict, {}))
+    return JSONResponse({"key": shelved.key, "local": shelved.local is not None})
+
+
+def plan_in(body: dict[str, Any]) -> Plan:
+    """Of the message that makes a capture. Raises CaptureError."""
+    try:
+        samples = whole(body.get("samples"), least=1)
+    except ValueError as error:
+        raise CaptureError("INVALID_ARGUMENT", f"samples: {error}") from error
+    return parse_plan(body.get("plan"), samples)
 
 
 async def read(server: Server, request: Request) -> Response:
-    shelved = server.shelf.find(request.path_params["key"])
+    shelved = await asyncio.to_thread(server.shelf.find, request.path_params["key"])
     await server.info()
     if not server.shelf.claim(shelved):
-        return JSONResponse({"error": {"code": "INVALID_ARGUMENT", "message": "this capture is being read"}}, status_code=409)
+        raise CaptureIsRead()
     return StreamingResponse(frames(server, shelved), media_type="application/x-moescope-rows")
 
 
 async def delete(server: Server, request: Request) -> Response:
-    server.shelf.delete(server.shelf.find(request.path_params["key"]))
+    server.shelf.delete(server.shelf.folder(request.path_params["key"]))
     return Response(status_code=204)
 
 
 async def encode_images(server: Server, request: Request) -> Response:
-    return JSONResponse(await encode(server.engine, await fields(request, prompt=str, images=list)))
+    return JSONResponse(await encode(server.engine, await prompt_in(request)))
 
 
 async def complete_images(server: Server, request: Request) -> Response:
-    body = await fields(request, prompt=str, images=list, key=str, sample=int, maxTokens=int, sampling=dict)
-    server.shelf.find(body["key"])
-    return JSONResponse(await complete(server.engine, body, disconnected(request)))
+    body = await prompt_in(request)
+    body |= {"key": field(body, "key", str), "sample": field(body, "sample", int)}
+    body |= {"maxTokens": field(body, "maxTokens", int), "sampling": field(body, "sampling", dict)}
+    server.shelf.folder(body["key"])
+    return JSONResponse(await complete(server.engine, body, functools.partial(disconnected, request)))
 
 
-async def fields(request: Request, **types: type) -> dict[str, Any]:
-    """The body, with at least these members. Raises INVALID_ARGUMENT."""
-    try:
-        body = await request.json()
-    except ValueError as error:
-        raise CaptureError("INVALID_ARGUMENT", f"not JSON: {error}") from error
-    for name, kind in types.items():
-        if not isinstance(body, dict) or not isinstance(body.get(name), kind):
-            raise CaptureError("INVALID_ARGUMENT", f"{name} is missing or no {kind.__name__}")
-    if not all(isinstance(image, str) for image in body["images"]):
-        raise CaptureError("INVALID_ARGUMENT", "images is a list of data URIs")
-    return body
+async def prompt_in(request: Request) -> dict[str, Any]:
+    """The message, with a prompt and its images. Raises CaptureError."""
+    body = await body_of(request, IMAGES_BYTES)
+    prompt, images = field(body, "prompt", str), field(body, "images", list)
+    if len(images) > MOST_IMAGES or not all(isinstance(image, str) for image in images):
+        raise CaptureError("INVALID_ARGUMENT", f"images is a list of at most {MOST_IMAGES} data URIs")
+    return {**body, "prompt": prompt, "images": images}
 
 
 async def disconnected(request: Request) -> None:
@@ -147,8 +157,8 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
                     yield frame({"type": "ended", **asdict(item)})
                     continue
                 rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
-                if shelved.local:
-                    yield frame({**rows, "bytes": 0, "path": str(item.path)})
+                if shelved.local is not None:
+                    yield frame({**rows, "bytes": 0, "name": hand_over(item.path, shelved.local)})
                 else:
                     yield frame({**rows, "bytes": item.bytes})
                     async for piece in pieces(item.path):
@@ -163,7 +173,11 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
         server.shelf.finish(shelved)
     except CaptureError as error:
         yield frame({"type": "error", "error": wire(error)})
-        server.shelf.delete(shelved)
+        server.shelf.delete(shelved.folder)
+    except Exception as error:
+        logger.exception("moescope: capture %s cannot be read", shelved.key)
+        yield frame({"type": "error", "error": wire(error)})
+        server.shelf.delete(shelved.folder)
     finally:
         server.shelf.release(shelved)
 
@@ -174,8 +188,8 @@ def check_life(engine: Any, collector: Collector, heard: float) -> None:
         raise CaptureError("ENGINE_FAILED", "vLLM's engine has died; see the server's log")
     quiet = time.time() - heard
     if quiet > QUIET_S:
-        open_samples = collector.open
-        named = ", ".join(map(str, open_samples[:10])) + (", ..." if len(open_samples) > 10 else "")
+        first = list(itertools.islice(collector.open, 11))
+        named = ", ".join(map(str, first[:10])) + (", ..." if len(first) > 10 else "")
         raise CaptureError(
             "INVALID_ARGUMENT",
             f"the engine has held no request of this capture for {quiet:.0f} s; samples that were never asked for: {named}",
@@ -202,8 +216,10 @@ def route(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
                 state.moescope = Server(state.engine_client)
             return await handler(state.moescope, request)
         except CaptureError as error:
-            unknown = error.message.startswith("unknown capture")
-            return JSONResponse({"error": error.wire()}, status_code=404 if unknown else 400)
+            return JSONResponse({"error": error.wire()}, status_code=error.status)
+        except Exception as error:
+            logger.exception("moescope: %s %s failed", request.method, request.url.path)
+            return JSONResponse({"error": wire(error)}, status_code=500)
 
     return answer
 

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from . import __version__, graphs, lifetime, process
-from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of
+from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of, sample_in
 from .layout import OPTIONAL, missing_here, tested
 from .news import NEWS
 from .settings import settings
@@ -80,8 +80,8 @@ def patch_branches() -> None:
         arguments = params.extra_args
         if arguments and KEY_ARG in arguments:
             params = copy.copy(params)  # the branches share one
-            with contextlib.suppress(TypeError, ValueError):  # what is no number is refused where it starts
-                params.extra_args = {**arguments, SAMPLE_ARG: int(arguments.get(SAMPLE_ARG, 0)) + index}
+            with contextlib.suppress(ValueError):  # what is no number is refused where it starts
+                params.extra_args = {**arguments, SAMPLE_ARG: sample_in(arguments) + index}
         return name, params
 
     ParentRequest.get_child_info = get_child_info

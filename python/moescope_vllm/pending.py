@@ -11,6 +11,7 @@ import torch
 from .chunk import Chunk
 from .news import ABORTED, COMPLETE, FAILED
 from .plan import Plan
+from .sample_states import SampleStates
 
 
 @dataclass(frozen=True)
@@ -60,37 +61,37 @@ class Pending:
         self.nbytes = 0
         self._chunks: list[Chunk] = []
         self._repeats = False
-        self._certain = np.zeros(plan.samples, dtype=np.int64)
-        self._ends: list[End | None] = [None] * plan.samples  # None: runs, or has not begun
-        self._running = np.ones(plan.samples, dtype=bool)
-        self._whole = np.zeros(plan.samples, dtype=bool)  # ended, and complete
+        self._states = SampleStates()
+        self._ends: dict[int, End] = {}  # of samples that have ended, and are not taken over
         self._open = plan.samples  # samples that may still bring something
-        self._sent = np.zeros(plan.samples, dtype=np.int64)
-        self._prints = np.zeros(plan.samples, dtype=np.uint64)
-        self._reached = np.zeros(plan.samples, dtype=np.int64)  # one behind the highest position handed over
         self._replays: dict[int, Replay] = {}
         self._void: list[tuple[int, int]] = []
         self._ended: list[int] = []
 
     def add(self, chunk: Chunk) -> None:
+        """Raises ValueError where labels and values are not as many."""
+        chunk.assert_rows()
         self._chunks.append(chunk)
         self.nbytes += chunk.nbytes
         self._repeats |= chunk.repeats
         for sample, certain in chunk.certain.items():
-            self._certain[sample] = max(self._certain[sample], certain)
+            at = self._states.at(sample)
+            self._states.certain[at] = max(self._states.certain[at], certain)
 
     def again(self, sample: int) -> None:
         """Another request takes the sample over, from its start. What was handed over stays, if the new one turns out to be the same."""
         self._void.append((sample, len(self._chunks)))
         self._repeats = True
-        self._certain[sample] = 0
-        self._ends[sample], self._running[sample] = None, True
-        self._replays[sample] = Replay(int(self._sent[sample]), int(self._prints[sample]), int(self._reached[sample]))
+        self._ends.pop(sample, None)
+        at, states = self._states.at(sample), self._states
+        states.certain[at], states.running[at] = 0, True
+        self._replays[sample] = Replay(int(states.sent[at]), int(states.prints[at]), int(states.reached[at]))
 
     def end(self, end: End) -> None:
-        self._ends[end.sample], self._running[end.sample] = end, False
-        self._whole[end.sample] = end.how == COMPLETE
-        self._certain[end.sample] = end.tokens
+        at, states = self._states.at(end.sample), self._states
+        self._ends[end.sample], states.running[at] = end, False
+        states.whole[at] = end.how == COMPLETE
+        states.certain[at] = end.tokens
         self._open -= end.how != ABORTED
         self._ended.append(end.sample)
 
@@ -117,7 +118,7 @@ class Pending:
             self._chunks = [rest] if rest is not None else []
         self.nbytes = sum(chunk.nbytes for chunk in self._chunks)
         self._repeats = any(chunk.repeats for chunk in self._chunks)
-        return taken, [self._record(self._ends[sample]) for sample in dict.fromkeys(ended) if self._ends[sample] is not None]
+        return taken, [self._record(self._ends[sample]) for sample in dict.fromkeys(ended) if sample in self._ends]
 
     def _drop_void(self) -> None:
         """Rows of requests that were taken over."""
@@ -131,35 +132,37 @@ class Pending:
     def _sort_out(self, rows: Chunk) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the rows that go and of those that stay; the others are dropped."""
         sample, position = rows.sample, rows.position
-        running = self._running[sample]
-        certain = position < self._certain[sample]
+        states, at = self._states, self._states.of(sample)
+        running = states.running[at]
+        certain = position < states.certain[at]
         select = self.plan.select
         # Where only the model knew the positions, rows came that nobody asked for.
         wanted = select.holds(position, rows.prompt) if self._repeats else np.ones(len(sample), dtype=bool)
         if select.last is None:
             return wanted & certain, wanted & running & ~certain
         among_last = rank_from_end(sample, np.where(wanted & certain, position, -1)) < select.last
-        return wanted & self._whole[sample] & certain & among_last, wanted & running & (~certain | among_last)
+        return wanted & states.whole[at] & certain & among_last, wanted & running & (~certain | among_last)
 
     def _count(self, go: Chunk | None) -> Chunk | None:
         """Without the rows that were handed over before."""
         if go is None:
             return None
-        known, prints = go.position < self._reached[go.sample], row_prints(go.position, go.token_id.numpy())
+        states, at = self._states, self._states.of(go.sample)
+        known, prints = go.position < states.reached[at], row_prints(go.position, go.token_id.numpy())
         if known.any():
             for sample, replay in self._replays.items():
                 rows = known & (go.sample == sample)
                 replay.see(go.position[rows], prints[rows])
-            go, prints = go.select(~known), prints[~known]
+            go, prints, at = go.select(~known), prints[~known], at[~known]
             if go is None:
                 return None
-        self._sent += np.bincount(go.sample, minlength=len(self._sent))
-        np.bitwise_xor.at(self._prints, go.sample, prints)
-        np.maximum.at(self._reached, go.sample, go.position + 1)
+        np.add.at(states.sent, at, 1)
+        np.bitwise_xor.at(states.prints, at, prints)
+        np.maximum.at(states.reached, at, go.position + 1)
         return go
 
     def _record(self, end: End) -> dict[str, Any]:
-        how, why = end.how, end.why
+        how, why, rows = end.how, end.why, int(self._states.sent[self._states.at(end.sample)])
         replay = self._replays.pop(end.sample, None)
         if replay is not None and how == COMPLETE and (replay.seen, replay.seen_print) != (replay.rows, replay.print):
             how = FAILED
@@ -169,9 +172,8 @@ class Pending:
             )
         if how == COMPLETE:
             expected = self.plan.select.count(end.tokens, end.prompt)
-            if self._sent[end.sample] != expected:
-                raise LookupError(f"sample {end.sample} has {self._sent[end.sample]} of {expected} rows")
-        rows = int(self._sent[end.sample])
+            if rows != expected:
+                raise LookupError(f"sample {end.sample} has {rows} of {expected} rows")
         return {"sample": end.sample, "rows": rows, "tokens": end.tokens, "how": how, "why": why, "attempt": end.attempt}
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from .arguments import KEY_ARG, arguments_of
-from .errors import CaptureError
+from .arguments import arguments_of, key_in
+from .errors import CaptureError, WriterDied
 from .news import ABORTED, COMPLETE, FAILED, NEWS, Ended, News
 from .pending import End
 from .requests import Capture, Group, Requests, SampleRefused
@@ -44,11 +44,14 @@ class Recorder:
     def before(self, scheduler_output: Any) -> None:
         """The engine is about to run a step."""
         news: News = getattr(scheduler_output, NEWS, None) or News()
-        try:
-            for request in scheduler_output.finished_req_ids:
+        for request in scheduler_output.finished_req_ids:
+            tracked = self._requests.tracked.get(request)
+            try:
                 self._retire(request, news.ended.get(request))
-        except Exception as error:  # noqa: BLE001
-            self._fail([(tracked.capture, error) for tracked in self._requests.tracked.values()])
+            except Exception as error:  # noqa: BLE001
+                logger.warning("moescope: the end of request %s: %s", request, error)
+                if tracked is not None:
+                    self._fail([(tracked.capture, error)])
         for request in scheduler_output.scheduled_new_reqs:
             arguments = arguments_of(request)
             if arguments is not None:
@@ -98,6 +101,8 @@ class Recorder:
         try:
             if self._refusal is not None:
                 raise CaptureError("ENGINE_INCOMPATIBLE", self._refusal)
+            if self._spool.died is not None:
+                raise WriterDied(self._spool.died)
             prompt = request.prompt_token_ids
             if prompt is None:
                 raise CaptureError("INVALID_ARGUMENT", "prompts given as embeddings have no tokens to label rows with")
@@ -109,7 +114,7 @@ class Recorder:
             self._end(error.capture, End(error.sample, 0, 0, FAILED, error.message))
         except Exception as error:  # noqa: BLE001
             logger.warning("moescope: request %s is not captured: %s", request.req_id, error)
-            folder = self._requests.folder(str(arguments[KEY_ARG]))
+            folder = self._requests.folder(key_in(arguments))
             if folder is not None:
                 write_failure(folder, self._rank, error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +14,22 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from .arguments import KEY_ARG, SAMPLE_ARG
-from .errors import CaptureError
+from .arguments import is_key, key_in, sample_in
+from .errors import CaptureError, UnknownCapture
 from .gather import Rows
+from .near import near_of
 from .plan import Plan, parse_plan
 
 PLAN_FILE = "plan.json"
 
 #: Folder that says which replica has which sample.
 CLAIMS = "claims"
+
+#: Folder of the samples whose text a stop string has ended.
+STOPPED = "stopped"
+
+#: How often (s) captures that nobody wants any more are looked for: each costs a look into the file system.
+FORGET_S = 1.0
 
 
 @dataclass
@@ -37,13 +45,15 @@ class Sample:
 
 @dataclass
 class Capture:
-    """One capture as this process sees it. layers: stream -> layer -> index along the first axis of what is delivered."""
+    """One capture as this process sees it. layers: stream -> layer -> index along the first axis of what is delivered. near: the
+    folder that its files are moved to for its reader."""
 
     key: str
     folder: Path
     plan: Plan
     layers: dict[str, dict[int, int]]
     samples: dict[int, Sample] = field(default_factory=dict)
+    near: Path | None = None
     failed: bool = False
 
 
@@ -117,6 +127,7 @@ class Requests:
         self._speculative = speculative
         self._replica = replica
         self._captures: dict[str, Capture] = {}
+        self._forgotten = -FORGET_S
         self.tracked: dict[str, Tracked] = {}
 
     def admit(self, request: str, arguments: Mapping[str, Any], prompt: Sequence[int]) -> Tracked | None:
@@ -130,8 +141,10 @@ class Requests:
             if known.capture.samples[known.sample].prompt == checksum:
                 return None
             self._refuse(known.capture, known.sample, "its prompt grew while it ran: a session of several prompts is no sample")
-        capture = self._capture(str(arguments[KEY_ARG]))
+        capture = self._capture(key_in(arguments))
         number = sample_of(arguments, capture.plan)
+        if capture.failed:
+            return None
         sample = capture.samples.get(number)
         if sample is None:
             capture.samples[number] = Sample(checksum, request)
@@ -200,7 +213,10 @@ class Requests:
     def folder(self, key: str) -> Path | None:
         """Of a capture that was announced. The key names a folder: it must not lead anywhere else."""
         folder = self._spool / key
-        return folder if key.isalnum() and folder.is_dir() else None
+        try:
+            return folder if is_key(key) and folder.is_dir() else None
+        except OSError:  # whatever the disk has
+            return None
 
     def _positions(self, tracked: Tracked, start: int, tokens: int) -> np.ndarray | int | None:
         """See :class:`Span`. Under speculation the scheduler counts drafts as computed that may have been rejected meanwhile: its start is
@@ -252,21 +268,24 @@ class Requests:
             return known
         folder = self.folder(key)
         if folder is None:
-            raise CaptureError("INVALID_ARGUMENT", "unknown capture key; was the capture deleted, or has it expired?")
-        raw = json.loads((folder / PLAN_FILE).read_text())
-        plan = parse_plan(raw, int(raw["samples"]))
+            raise UnknownCapture()
+        plan = read_plan(folder)
         layers = {
             stream: {layer: index for index, layer in enumerate(layer for layer in layers if layer in self._available.get(stream, ()))}
             for stream, layers in plan.streams.items()
         }
         self._forget()
-        capture = Capture(key, folder, plan, {stream: index for stream, index in layers.items() if index})
+        capture = Capture(key, folder, plan, {stream: index for stream, index in layers.items() if index}, near=near_of(folder))
         self._captures[key] = capture
         return capture
 
     def _forget(self) -> None:
         """Lets go of captures that nobody wants any more. One that is through but not yet read is kept: a late request for a sample of
         it must not begin it anew."""
+        now = time.monotonic()
+        if now < self._forgotten + FORGET_S:
+            return
+        self._forgotten = now
         running = {id(tracked.capture) for tracked in self.tracked.values()}
         for key, capture in list(self._captures.items()):
             if id(capture) not in running and not (capture.folder / PLAN_FILE).exists():
@@ -275,12 +294,11 @@ class Requests:
 
 def sample_of(arguments: Mapping[str, Any], plan: Plan) -> int:
     """The sample that a request names. Raises CaptureError."""
-    given = arguments.get(SAMPLE_ARG, 0)
     try:
-        sample = int(given)
-    except (TypeError, ValueError):
-        raise CaptureError("INVALID_ARGUMENT", f"{SAMPLE_ARG} is {given!r}, which is no whole number") from None
-    if not 0 <= sample < plan.samples:
+        sample = sample_in(arguments)
+    except ValueError as error:
+        raise CaptureError("INVALID_ARGUMENT", str(error)) from None
+    if sample >= plan.samples:
         raise CaptureError(
             "INVALID_ARGUMENT",
             f"sample {sample} of a capture of {plan.samples} samples (a request with `n` takes as many, from the one it names)",
@@ -303,7 +321,17 @@ def write_plan(spool: Path, key: str, plan: Plan) -> Path:
     folder = spool / key
     folder.mkdir(mode=0o700)
     (folder / CLAIMS).mkdir()
+    (folder / STOPPED).mkdir()
     temporary = folder / f"{PLAN_FILE}.tmp"
-    temporary.write_text(json.dumps(plan.wire()))
+    temporary.write_text(json.dumps(plan.wire(), separators=(",", ":")))
     temporary.rename(folder / PLAN_FILE)
     return folder
+
+
+def read_plan(folder: Path) -> Plan:
+    """Of a capture that was announced. Raises UnknownCapture when it was deleted meanwhile."""
+    try:
+        raw = json.loads((folder / PLAN_FILE).read_text())
+    except FileNotFoundError:
+        raise UnknownCapture() from None
+    return parse_plan(raw, raw["samples"])

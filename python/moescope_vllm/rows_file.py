@@ -6,7 +6,7 @@ import json
 import os
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -53,18 +53,27 @@ def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]]
     return 8 + len(text) + offset
 
 
+def read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """The header, and where what it describes begins. Raises ValueError for a file that is no rows file."""
+    first = file.read(8)
+    size = int.from_bytes(first, "little")
+    if len(first) < 8 or size > os.fstat(file.fileno()).st_size:
+        raise ValueError(f"{file.name} is no rows file")
+    return json.loads(file.read(size)), 8 + size
+
+
 def read_token_ids(path: Path) -> list[int]:
     """The `token_id` column."""
     with path.open("rb") as file:
-        size = struct.unpack("<Q", file.read(8))[0]
-        start, end = json.loads(file.read(size))["token_id"]["data_offsets"]
-        file.seek(8 + size + start)
+        header, begin = read_header(file)
+        start, end = header["token_id"]["data_offsets"]
+        file.seek(begin + start)
         return np.frombuffer(file.read(end - start), dtype="<i4").tolist()
 
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
     """The metadata, parsed, and the number of rows."""
     with path.open("rb") as file:
-        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        header, _ = read_header(file)
     raw = header["__metadata__"]
     return {key: json.loads(value) for key, value in raw.items() if key != "format"}, header["sample"]["shape"][0]

@@ -150,6 +150,8 @@ class Run:
             self._failure = error
         except OSError as error:
             self._failure = CaptureError("STORAGE_FAILED", f"cannot read rows from {self._folder}: {error}")
+        except Exception as error:  # noqa: BLE001
+            self._failure = CaptureError("ENGINE_FAILED", f"rows cannot be announced: {type(error).__name__}: {error}")
 
     def _cancel(self) -> None:
         self.cancelled.set()

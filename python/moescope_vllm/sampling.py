@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .arguments import KEY_ARG, SAMPLE_ARG
+from .errors import shown
 from .news import ABORTED, COMPLETE, FAILED
-from .plan import whole
+from .plan import member, whole
+
+#: Stop strings are looked for in every step.
+MOST_STOPS, LONGEST_STOP = 64, 1024
 
 
 def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_kind: Any) -> Any:
@@ -17,17 +21,41 @@ def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_ki
     limit, sampling = whole(request.get("maxTokens", 0)), request.get("sampling") or {}
     return SamplingParams(
         max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
-        temperature=sampling.get("temperature", 0.0),
-        top_k=sampling.get("topK", 0),
-        top_p=sampling.get("topP", 1.0),
-        min_p=sampling.get("minP", 0.0),
-        seed=sampling.get("seed"),
-        stop=list(sampling.get("stop") or []),
-        ignore_eos=bool(sampling.get("ignoreEos", False)),
+        **options_of(sampling),
         detokenize=limit > 0,
         output_kind=output_kind,
         extra_args={KEY_ARG: key, SAMPLE_ARG: sample},
     )
+
+
+def options_of(sampling: Any) -> dict[str, Any]:
+    """A message's options by vLLM's names. vLLM looks at few of their types, and what is wrong with one would end its engine. Raises
+    ValueError."""
+
+    def option(name: str, default: Any, right: Any, what: str) -> Any:
+        value = member(sampling, name, default)
+        if value is not default and not right(value):
+            raise ValueError(f"{name} is {shown(value)}, not {what}")
+        return value
+
+    def whole_within(low: int, high: int) -> Any:
+        return lambda value: type(value) is int and low <= value <= high
+
+    def number_within(low: float, high: float) -> Any:
+        return lambda value: type(value) in (int, float) and low <= value <= high  # what is no number is in no range
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, list) and len(value) <= MOST_STOPS and all(isinstance(stop, str) and 0 < len(stop) <= LONGEST_STOP for stop in value)
+
+    return {
+        "temperature": option("temperature", 0.0, number_within(0, 100), "a number from 0 to 100"),
+        "top_k": option("topK", 0, whole_within(-1, (1 << 31) - 1), "a whole number"),
+        "top_p": option("topP", 1.0, number_within(0, 1), "a number from 0 to 1"),
+        "min_p": option("minP", 0.0, number_within(0, 1), "a number from 0 to 1"),
+        "seed": option("seed", None, whole_within(-(1 << 63), (1 << 63) - 1), "a whole number of 64 bits"),
+        "stop": option("stop", [], texts, f"a list of at most {MOST_STOPS} texts of 1 to {LONGEST_STOP} characters"),
+        "ignore_eos": option("ignoreEos", False, lambda value: isinstance(value, bool), "true or false"),
+    }
 
 
 def pooling_params(task: str, key: str, sample: int) -> Any:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from .chunk import Chunk
-from .errors import CaptureError, wire
+from .errors import CaptureError, WriterDied, wire
+from .near import handed_over
 from .pending import End, Pending
 from .plan import PHASES
 from .requests import PLAN_FILE, Capture
 from .rows_file import write_rows
 from .settings import Settings
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS
+
+logger = logging.getLogger("vllm.moescope")
 
 #: Rows wait at most this long (s) for more of their kind, so that a decode step does not make a file each.
 GATHER_S = 0.05
@@ -41,22 +47,25 @@ class Spool(threading.Thread):
         self._events: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self._pending: dict[str, tuple[Capture, Pending, float]] = {}
         #: Files that nobody was seen to have deleted: capture, path, bytes; and the bytes by capture.
-        self._files: list[tuple[str, Path, int]] = []
+        self._files: list[tuple[Capture, Path, int]] = []
         self._held: Counter[str] = Counter()
         self._sequence = 0
         self._memory = threading.Condition()
         self._waiting_bytes = 0
+        #: Why it writes no more, if so.
+        self.died: str | None = None
+        died_file(settings.spool, rank).unlink(missing_ok=True)
 
     # -- called by the engine's thread ---------------------------------------------------------------------------------------------
 
     def put(self, chunk: Chunk) -> None:
         """Hand rows over. At the memory limit an owned worker waits here for its reader."""
         capture, limit, size = chunk.capture, self._settings.host_bytes, chunk.nbytes
-        if capture.failed:
+        if capture.failed or self._refused(capture):
             return
         with self._memory:
             if self._settings.waits:
-                while self._waiting_bytes and self._waiting_bytes + size > limit and alive(capture):
+                while self._waiting_bytes and self._waiting_bytes + size > limit and alive(capture) and self.died is None:
                     self._memory.wait(0.05)
             elif self._waiting_bytes + size > limit:
                 self.fail(
@@ -72,32 +81,70 @@ class Spool(threading.Thread):
         self._events.put(("rows", capture, chunk))
 
     def end(self, capture: Capture, end: End) -> None:
-        self._events.put(("end", capture, end))
+        if not self._refused(capture):
+            self._events.put(("end", capture, end))
 
     def again(self, capture: Capture, sample: int) -> None:
         """Another request has taken a sample over."""
-        self._events.put(("again", capture, sample))
+        if not self._refused(capture):
+            self._events.put(("again", capture, sample))
 
     def fail(self, capture: Capture, error: BaseException) -> None:
         """The capture is over; its requests go on."""
         capture.failed = True
-        self._events.put(("fail", capture, error))
+        if self.died is None:
+            self._events.put(("fail", capture, error))
+        else:
+            write_failure(capture.folder, self._rank, error)
+
+    def _refused(self, capture: Capture) -> bool:
+        """Nobody writes any more: the capture ends at once, in words."""
+        if self.died is None:
+            return False
+        if not capture.failed:
+            self.fail(capture, WriterDied(self.died))
+        return True
 
     # -- the thread ----------------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        while True:
-            due = min((since + GATHER_S for _, _, since in self._pending.values()), default=None)
+        try:
+            while True:
+                self._turn()
+        except BaseException as error:  # noqa: BLE001
+            self._die(error)
+
+    def _turn(self) -> None:
+        due = min((since + GATHER_S for _, _, since in self._pending.values()), default=None)
+        try:
+            event = self._events.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+        except queue.Empty:
+            event = None
+        if event is not None:
             try:
-                event = self._events.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
-            except queue.Empty:
-                event = None
-            if event is not None:
                 self._take(event)
-            now = time.monotonic()
-            for key, (capture, pending, since) in list(self._pending.items()):
-                if pending.complete or pending.nbytes >= FILE_BYTES or now - since >= GATHER_S:
-                    self._guarded(key, capture, pending)
+            except Exception as error:  # noqa: BLE001
+                self._give_up(event[1], error)
+        now = time.monotonic()
+        for key, (capture, pending, since) in list(self._pending.items()):
+            if pending.complete or pending.nbytes >= FILE_BYTES or now - since >= GATHER_S:
+                self._guarded(key, capture, pending)
+
+    def _die(self, error: BaseException) -> None:
+        """Nothing of this thread's can be trusted any more: everybody is told, now and from now on."""
+        self.died = f"{type(error).__name__}: {error}"
+        logger.error("moescope: nothing can be captured any more", exc_info=error)
+        write_json(died_file(self._settings.spool, self._rank), WriterDied(self.died).wire())
+        waiting = [capture for capture, _, _ in self._pending.values()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.append(self._events.get_nowait()[1])
+        self._pending.clear()
+        for capture in waiting:
+            self._refused(capture)
+        with self._memory:
+            self._waiting_bytes = 0
+            self._memory.notify_all()
 
     def _take(self, event: tuple) -> None:
         kind, capture, *rest = event
@@ -107,7 +154,9 @@ class Spool(threading.Thread):
             if kind == "rows":
                 self._release(rest[0].nbytes)
             return None
-        _, pending, _ = self._pending.setdefault(capture.key, (capture, Pending(capture.plan), time.monotonic()))
+        if capture.key not in self._pending:
+            self._pending[capture.key] = capture, Pending(capture.plan), time.monotonic()
+        _, pending, _ = self._pending[capture.key]
         if kind == "rows":
             pending.add(rest[0])
         elif kind == "end":
@@ -144,7 +193,7 @@ class Spool(threading.Thread):
         self._sequence += 1
         path = capture.folder / f"{self._sequence:08d}.{self._rank}.safetensors"
         size = write_rows(path, tensors, {"layers": layers, "ended": ended})
-        self._files.append((capture.key, path, size))
+        self._files.append((capture, path, size))
         self._held[capture.key] += size
 
     def _tensors(
@@ -181,10 +230,10 @@ class Spool(threading.Thread):
         while True:
             if self._over(capture, size) is None:
                 return
-            self._files = [entry for entry in self._files if entry[1].exists()]
+            self._files = [entry for entry in self._files if unread(*entry[:2])]
             self._held = Counter()
-            for key, _, held in self._files:
-                self._held[key] += held
+            for owner, _, held in self._files:
+                self._held[owner.key] += held
             over = self._over(capture, size)
             if over is None:
                 return
@@ -228,12 +277,24 @@ def alive(capture: Capture) -> bool:
     return (capture.folder / PLAN_FILE).exists()
 
 
-def write_failure(folder: Path, rank: str, error: BaseException) -> None:
-    """Says in the capture's folder why it is over. Best effort: the folder may be gone or the disk full."""
+def unread(capture: Capture, path: Path) -> bool:
+    """Whether a file waits for the capture's reader: looked for where it was written first, as it may be moved meanwhile."""
+    return path.exists() or (capture.near is not None and handed_over(path, capture.near).exists())
 
-    try:
-        temporary = folder / f"failed.{rank}.tmp"
-        temporary.write_text(json.dumps(wire(error)))
-        temporary.rename(folder / f"failed.{rank}.json")
-    except OSError:
-        pass
+
+def write_failure(folder: Path, rank: str, error: BaseException) -> None:
+    """Says in the capture's folder why it is over."""
+    write_json(folder / f"failed.{rank}.json", wire(error))
+
+
+def died_file(spool: Path, rank: str) -> Path:
+    """Its presence says that this rank's rows are written no more, and why."""
+    return spool / f"died.{rank}.json"
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Best effort: the folder may be gone or the disk full."""
+    with contextlib.suppress(OSError):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(value))
+        temporary.rename(path)

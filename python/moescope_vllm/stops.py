@@ -7,7 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of
+from .arguments import arguments_of, is_key, key_in, sample_in
 from .collector import stopped_file
 
 
@@ -23,8 +23,8 @@ class Stops:
         arguments = arguments_of(request)
         if arguments is None or request.sampling_params is None or not request.sampling_params.stop:
             return
-        with contextlib.suppress(TypeError, ValueError):
-            self._requests[request.request_id] = str(arguments[KEY_ARG]), int(arguments.get(SAMPLE_ARG, 0))
+        with contextlib.suppress(ValueError):
+            self._requests[request.request_id] = key_in(arguments), sample_in(arguments)
 
     def processed(self, outputs: Any, running: Container[str]) -> None:
         """outputs: vLLM's, with the requests that the engine is to abort because their text has ended. running: those whose text goes on."""
@@ -32,7 +32,7 @@ class Stops:
             return
         for request in outputs.reqs_to_abort:
             known = self._requests.pop(request, None)
-            if known is not None and known[0].isalnum():
+            if known is not None and is_key(known[0]):
                 with contextlib.suppress(OSError):
                     (self._spool / known[0] / stopped_file(known[1])).touch()
         self._requests = {request: known for request, known in self._requests.items() if request in running}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .errors import CaptureError
+from .errors import CaptureError, shown
 
 ROUTER_LOGITS, EXPERT_IDS, EXPERT_WEIGHTS, HIDDEN_STATES = "router_logits", "expert_ids", "expert_weights", "hidden_states"
 
@@ -19,5 +19,5 @@ def parse_streams(names: Iterable[str]) -> tuple[str, ...]:
     wanted = [name.strip() for name in names if name.strip()]
     for name in wanted:
         if name not in STREAMS:
-            raise CaptureError("UNKNOWN_STREAM", f'unknown stream "{name}"; the streams are {", ".join(STREAMS)}')
+            raise CaptureError("UNKNOWN_STREAM", f'unknown stream {shown(name)}; the streams are {", ".join(STREAMS)}')
     return tuple(name for name in STREAMS if name in wanted)

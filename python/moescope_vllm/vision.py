@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .encode import prompt_of
 from .errors import CaptureError
 from .news import COMPLETE
+from .plan import whole
 from .sampling import ended, reason, sampling_params
 
 
@@ -33,12 +34,13 @@ async def encode(engine: Any, body: dict[str, Any]) -> dict[str, Any]:
     return {"tokens": list(rendered["prompt_token_ids"]), "media": sorted(media, key=lambda span: span["offset"])}
 
 
-async def complete(engine: Any, body: dict[str, Any], gone: Coroutine[Any, Any, None]) -> dict[str, Any]:
+async def complete(engine: Any, body: dict[str, Any], gone: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
     """Runs a prompt as a sample of a capture. gone: ends when the client has left, and with it the request."""
     from vllm.sampling_params import RequestOutputKind
 
     sample = body["sample"]
     try:
+        whole(sample)
         params = sampling_params(body, body["key"], sample, RequestOutputKind.FINAL_ONLY)
     except (TypeError, ValueError) as error:
         raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
@@ -51,7 +53,7 @@ async def complete(engine: Any, body: dict[str, Any], gone: Coroutine[Any, Any, 
             raise CaptureError("INVALID_ARGUMENT", f"sample {sample}: {error}") from error
         return outputs[-1]
 
-    running, left = asyncio.ensure_future(last()), asyncio.ensure_future(gone)
+    running, left = asyncio.ensure_future(last()), asyncio.ensure_future(gone())
     try:
         await asyncio.wait({running, left}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():

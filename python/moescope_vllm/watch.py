@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .arguments import KEY_ARG, SAMPLE_ARG, arguments_of
+from .arguments import arguments_of, key_in, sample_in
 from .beat import BEAT_S, beat
 from .news import ABORTED, COMPLETE, FAILED, Ended, News
 
@@ -34,10 +34,10 @@ class Watch:
         arguments = arguments_of(request)
         if arguments is None or request.request_id in self._requests:
             return
-        key = str(arguments[KEY_ARG])
+        key = key_in(arguments)
         try:
-            sample = int(arguments.get(SAMPLE_ARG, 0))
-        except (TypeError, ValueError):
+            sample = sample_in(arguments)
+        except ValueError:
             sample = -1  # refused where it starts
         self._requests[request.request_id] = request, key, sample
         beat(self._spool, key)

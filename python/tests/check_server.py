@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,7 +53,10 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
     from safetensors.torch import load, load_file
 
     plan = {"streams": [{"name": name, "layers": stream["layers"]} for name, stream in info["streams"].items()]}
-    body = {"plan": plan, "samples": 2, **({"proof": Path(info["proof"]).read_text()} if local else {})}
+    own = Path(info["spool"]).parent / f"moescope-rows-{os.getpid()}-{sample}"
+    own.mkdir(mode=0o700)
+    (own / "nonce").write_text("of this client")
+    body = {"plan": plan, "samples": 2, **({"near": {"folder": str(own), "nonce": "of this client"}} if local else {})}
     created = (await client.post("/v1/moescope/captures", json=body)).json()
     assert created["local"] == local, created
 
@@ -83,9 +87,9 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
                 if frame["type"] == "ended":
                     ended.append(frame)
                 elif local:
-                    files.append(load_file(frame["path"]))
-                    delivering.add(Path(frame["path"]).name.split(".")[1])
-                    os.unlink(frame["path"])
+                    files.append(load_file(own / frame["name"]))
+                    delivering.add(frame["name"].split(".")[2])
+                    os.unlink(own / frame["name"])
                 else:
                     while len(buffer) < frame["bytes"]:
                         buffer += await anext(pieces)
@@ -93,6 +97,8 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
                     buffer = buffer[frame["bytes"] :]
 
     files, _, choice = await asyncio.gather(read(), complete(0), complete(1))
+    assert [path.name for path in own.iterdir()] == ["nonce"]
+    shutil.rmtree(own)
     return files, [30 + sample, *range(40, 61), *choice["token_ids"]]
 
 
@@ -176,7 +182,7 @@ async def check(base: str, expected: harness.Reference) -> None:
         from moescope_vllm.plan import parse_plan
 
         raw = {"streams": [{"name": name, "layers": stream["layers"]} for name, stream in info["streams"].items()]}
-        plan, spool = parse_plan(raw, 2), Path(info["proof"]).parent
+        plan, spool = parse_plan(raw, 2), Path(info["spool"])
         results = await asyncio.gather(*(capture(client, sample, sample % 2 == 0, info) for sample in range(CLIENTS)))
         differences = []
         for number, (files, tokens) in enumerate(results):

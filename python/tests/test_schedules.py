@@ -64,6 +64,8 @@ class FakeStep:
 class Rows:
     """In place of the thread that writes files: what comes out, as soon or late as the dice say."""
 
+    died = None
+
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._pending: dict[str, Pending] = {}

@@ -1,6 +1,6 @@
+import { expertUsage, type LayerUsage } from "../analysis/expert-usage.ts";
 import { chosenExperts, routedLayers } from "../analysis/rows/chosen.ts";
-import { jackknifeHalfWidth } from "../analysis/statistics/jackknife.ts";
-import { wilsonInterval } from "../analysis/statistics/wilson.ts";
+import { effectiveInterval, shareInterval } from "../analysis/statistics/cluster-interval.ts";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../core/errors.ts";
@@ -16,11 +16,11 @@ export interface PruneCandidate {
   readonly count: number;
   /** ... as part of all rows. */
   readonly share: number;
-  /** Wilson score interval of the share, rows taken as independent. */
+  /** Interval of the share, a text as one observation; see `shareInterval`. */
   readonly interval: Interval;
   /** Part of the layer's routing weight it carried; 1 / experts is even. */
   readonly weightShare: number;
-  /** Jackknife interval of the weight share, samples taken as independent. */
+  /** Interval of the weight share, a text as one observation. */
   readonly weightInterval: Interval;
   /** The norm of what it adds where it is used; `null` unless `expert_outputs` were captured with the routing. */
   readonly reap: ReapScore | null;
@@ -55,7 +55,7 @@ const CONFIDENCE = 0.95;
  * Little contribution on these texts is no proof of little use: pruning needs an evaluation of the pruned model on the
  * tasks that matter, rare ones among them.
  *
- * Intervals are the delete-one jackknife over samples, because tokens of one text resemble each other. Holds some
+ * Intervals take a sample as one observation, because tokens of one text resemble each other. Holds some
  * numbers per sample and expert of one layer, and 8 MB of outputs.
  *
  * @throws RequestError `INVALID_ARGUMENT` for what is no capture and when there are no rows; `UNKNOWN_STREAM` without routing.
@@ -66,7 +66,8 @@ export function pruneCandidates(capture: Capture): PruneCandidates {
   if (capture.rows.length === 0 || layers.length === 0)
     throw new RequestError("INVALID_ARGUMENT", "this capture has no rows with routing to rank experts by");
   const tallies = layers.map((layer) => tallyLayer(capture, layer));
-  const experts = layers.flatMap((layer, i) => candidatesOf(capture, layer, tallies[i]!));
+  const usage = expertUsage(capture).layers;
+  const experts = layers.flatMap((layer, i) => candidatesOf(capture, layer, tallies[i]!, usage.get(layer)!));
   const score = experts.every(({ reap }) => reap) ? "reap" : "weightShare";
   const scoreOf = (of: PruneCandidate) => (score === "reap" ? of.reap!.relative : of.weightShare);
   experts.sort((a, b) => scoreOf(a) - scoreOf(b) || a.count - b.count || a.layer - b.layer);
@@ -81,7 +82,6 @@ export function pruneCandidates(capture: Capture): PruneCandidates {
 }
 
 interface LayerTally {
-  readonly counts: Float64Array;
   /** The samples that have rows. */
   readonly samples: readonly number[];
   /** `[samples, experts]`: routing weight. */
@@ -93,7 +93,6 @@ function tallyLayer(capture: Capture, layer: number): LayerTally {
   const { experts } = capture.model.moe!;
   const samples = [...new Set(capture.rows.sample)];
   const place = new Map(samples.map((sample, i) => [sample, i]));
-  const counts = new Float64Array(experts);
   const weights = new Float64Array(samples.length * experts);
   let weighted = true;
   for (const chunk of chosenExperts(capture, layer)) {
@@ -101,17 +100,17 @@ function tallyLayer(capture: Capture, layer: number): LayerTally {
     weighted &&= chunk.weights !== null;
     for (let i = 0; i < chunk.ids.length; i++) {
       const sample = place.get(capture.rows.sample[chunk.from + Math.floor(i / topK)]!)!;
-      counts[chunk.ids[i]!]!++;
       weights[sample * experts + chunk.ids[i]!]! += chunk.weights?.[i] ?? 1;
     }
   }
-  return { counts, samples, weights, weighted };
+  return { samples, weights, weighted };
 }
 
 function candidatesOf(
   capture: Capture,
   layer: number,
-  { counts, samples, weights }: LayerTally,
+  { samples, weights }: LayerTally,
+  { counts, spread }: LayerUsage,
 ): PruneCandidate[] {
   const experts = counts.length;
   const rows = capture.rows.length;
@@ -138,9 +137,9 @@ function candidatesOf(
       expert,
       count,
       share: count / rows,
-      interval: wilsonInterval(count, rows, CONFIDENCE),
+      interval: spread ? shareInterval(count, rows, spread, expert, CONFIDENCE) : [0, 1],
       weightShare: own.reduce((sum, weight) => sum + weight, 0) / total,
-      weightInterval: shareInterval(own, totals),
+      weightInterval: partInterval(own, totals),
       reap: reap?.[expert] ?? null,
       byLabel,
       mostNeededBy: byLabel.reduce((most, next) => (next.weightShare > most.weightShare ? next : most)),
@@ -149,12 +148,10 @@ function candidatesOf(
 }
 
 /** Interval of sum(parts) / sum(totals), which is from 0 to 1; a sample is an observation. */
-function shareInterval(parts: readonly number[], totals: readonly number[]): Interval {
+function partInterval(parts: readonly number[], totals: readonly number[]): Interval {
   const part = parts.reduce((sum, value) => sum + value, 0);
-  const ratio = part / totals.reduce((sum, value) => sum + value, 0);
-  const half = jackknifeHalfWidth(parts, totals);
-  if (half === null) return [0, 1];
-  // No use in n samples bounds the samples that would use it.
-  if (part === 0) return wilsonInterval(0, parts.length, CONFIDENCE);
-  return [Math.max(0, ratio - half), Math.min(1, ratio + half)];
+  const total = totals.reduce((sum, value) => sum + value, 0);
+  const ratio = part / total;
+  const squares = parts.reduce((sum, value, i) => sum + (value - ratio * totals[i]!) ** 2, 0);
+  return effectiveInterval(ratio, total, parts.length, parts.length, squares, CONFIDENCE);
 }

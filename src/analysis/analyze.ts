@@ -10,6 +10,7 @@ import { allMeasures, type MeasureName, withSources } from "./measures/registry.
 import { routedLayers } from "./rows/chosen.ts";
 import { completenessOf, labelSummaries } from "./rows/completeness.ts";
 import { type ScanProgress, scanCapture } from "./scan/scan-capture.ts";
+import { DEFAULT_PERMUTATIONS } from "./statistics/randomization/random.ts";
 
 export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
   /** Which measures, by name; what none of them needs is not read. Default: all. */
@@ -19,7 +20,8 @@ export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
   /** Only samples with one of these labels. Default: all samples. */
   readonly labels?: readonly string[];
   /**
-   * Random permutations of labels. Default 4999: p-values down to 0.0002. Tests within texts make no more than 999.
+   * Random permutations of labels. Default 1999: p-values down to 0.0005, and as q is corrected by the greatest of all
+   * statistics it reaches as far in models of any size. Tests within texts make no more than 499.
    */
   readonly permutations?: number;
   /** Same seed, same numbers. Default 0. */
@@ -40,8 +42,8 @@ export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
 /** Parts that are done, of so many; about one per layer takes long. */
 export type AnalyzeProgress = ScanProgress;
 
-/** Each counts some thousand rows again, where a permutation of labels counts samples. */
-const MAX_ROTATIONS = 999;
+/** Each sums up more numbers than a permutation of labels. */
+const MAX_FLIPS = 499;
 /** Below this many rows times layers a thread costs more to start than it saves: a second's work or two. */
 const WORTH_THREADS: Record<Cost, number> = { count: 2_000_000, test: 100_000, read: 100_000 };
 
@@ -77,8 +79,8 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
 ): Promise<CaptureAnalysis<M>> {
   checkCapture("analyzeCapture", "capture", capture);
   const given = readOptions(options);
-  const { permutations = 4999, seed = 0, texts = 8 } = given;
-  const settings = { permutations, rotations: Math.min(permutations, MAX_ROTATIONS), seed, texts };
+  const { permutations = DEFAULT_PERMUTATIONS, seed = 0, texts = 8 } = given;
+  const settings = { permutations, flips: Math.min(permutations, MAX_FLIPS), seed, texts };
   const subject = given.labels ? withLabels(capture, given.labels) : capture;
   const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
   const layers = capture.model.moe ? chooseLayers(subject, given.layers) : [];

@@ -1,10 +1,10 @@
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
 import {
+  allCounts,
   type ExpertCounts,
   expertCounts,
   labelCounts,
-  totalCounts,
   type UsageCounts,
 } from "./measures/tallies/expert-counts.ts";
 import { routedLayers } from "./rows/chosen.ts";
@@ -56,7 +56,7 @@ export function expertUsageOf(
   const { experts, topK } = shape ?? { experts: 0, topK: 0 };
   const layers = [...states].map(([layer, state]): [number, LayerUsage] => {
     const byLabel = new Map(labelCounts(state));
-    return [layer, { ...totalCounts(byLabel.values(), experts), byLabel }];
+    return [layer, { ...allCounts(state, experts), byLabel }];
   });
   return { experts, topK, fairShare: experts === 0 ? 0 : topK / experts, layers: new Map(layers) };
 }

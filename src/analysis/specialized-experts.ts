@@ -3,7 +3,7 @@ import { farthestFirst, type SpecializedExpert } from "./measures/specialized-ex
 import type { Specialization } from "./specialization.ts";
 
 export interface SpecializedExpertsOptions {
-  /** Accepted part of false ones among them. Default 0.05. */
+  /** Accepted chance that any of them is false. Default 0.05. */
   readonly alpha?: number;
 }
 
@@ -17,8 +17,9 @@ const isSpecialization = thing<Specialization>(
 );
 
 /**
- * The (layer, expert, label) that specialise: above the fair share, and with a q-value of at most `alpha` that the label
- * matters. The farthest above fair come first.
+ * The (layer, expert, label) that specialise: the label uses the expert more than the other labels do, with a q-value of at
+ * most `alpha`. The farthest above come first. A share below the fair one may be among them: an expert that serves a
+ * twentieth of one label and nothing of the others.
  *
  * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
  * @example
@@ -43,6 +44,6 @@ export function specializedExperts(
         })),
       ),
     )
-    .filter(({ share, qValue }) => share > fairShare && qValue <= alpha)
+    .filter(({ difference, qValue }) => difference > 0 && qValue <= alpha)
     .sort(farthestFirst);
 }

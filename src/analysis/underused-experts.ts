@@ -1,6 +1,6 @@
 import { number, optionsReader } from "../core/options.ts";
 import type { UsageCounts } from "./measures/tallies/expert-counts.ts";
-import { wilsonInterval } from "./statistics/wilson.ts";
+import { shareInterval } from "./statistics/cluster-interval.ts";
 
 export interface UnderusedOptions {
   /** An expert is underused below this part of the fair share. Default 0.5, EasySteer's rule. */
@@ -15,14 +15,17 @@ export interface UnderusedExpert {
   readonly count: number;
   /** Part of the rows that used it; 0 for a dead expert. */
   readonly share: number;
-  /** Where the share lies beyond these rows, with the given confidence. */
+  /** Where the share lies beyond these texts, with the given confidence; see `shareInterval`. */
   readonly interval: readonly [low: number, high: number];
   /**
-   * Whether the rows suffice to say so: the whole interval lies below the threshold. A small capture leaves experts
-   * unused by chance.
+   * Whether the texts suffice to say so: the whole interval lies below the threshold. A few texts leave experts unused
+   * by chance, however long they are.
    */
   readonly significant: boolean;
 }
+
+/** With fewer, what is called underused too often is not: see docs/analysis.md, calibration. */
+export const LEAST_TEXTS = 30;
 
 const read = optionsReader<UnderusedOptions>("underusedExperts", {
   threshold: number("above 0", (value) => value > 0),
@@ -33,8 +36,8 @@ const read = optionsReader<UnderusedOptions>("underusedExperts", {
  * The experts of a layer that serve less than `threshold` times their fair share, least used first. Experts with
  * `count` 0 are dead: nothing chose them.
  *
- * The interval (Wilson score) takes rows as independent. Tokens of one text resemble each other, so it is narrower
- * than it should be: capture many different texts before calling an expert dead.
+ * Intervals take a text as one observation, because its tokens resemble each other. With fewer than 30 texts none is
+ * significant, and an expert that n texts did not use may still serve a few percent of what others would ask.
  *
  * @throws RequestError `INVALID_ARGUMENT` for an unknown option or one out of range.
  * @example
@@ -42,16 +45,17 @@ const read = optionsReader<UnderusedOptions>("underusedExperts", {
  * const dead = underusedExperts(usage).filter(({ count, significant }) => count === 0 && significant);
  */
 export function underusedExperts(
-  { rows, counts }: Pick<UsageCounts, "rows" | "counts">,
+  { rows, counts, spread }: Pick<UsageCounts, "rows" | "counts" | "spread">,
   options: UnderusedOptions = {},
 ): UnderusedExpert[] {
   const { threshold = 0.5, confidence = 0.95 } = read(options);
   if (rows === 0) return [];
   const choices = counts.reduce((sum, count) => sum + count, 0);
   const limit = (threshold * choices) / rows / counts.length;
+  const sure = spread !== null && spread.texts >= LEAST_TEXTS;
   return Array.from(counts, (count, expert) => {
-    const interval = wilsonInterval(count, rows, confidence);
-    return { expert, count, share: count / rows, interval, significant: interval[1] < limit };
+    const interval = spread ? shareInterval(count, rows, spread, expert, confidence) : ([0, 1] as const);
+    return { expert, count, share: count / rows, interval, significant: sure && interval[1] < limit };
   })
     .filter(({ share }) => share < limit)
     .sort((a, b) => a.count - b.count || a.expert - b.expert);

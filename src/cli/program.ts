@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { DEFAULT_PERMUTATIONS } from "../analysis/statistics/randomization/random.ts";
 import { packageRoot, packageVersion } from "../core/package-root.ts";
 import { MODEL_FILE } from "../engines/llama/entry.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
@@ -40,6 +41,18 @@ const SET_BY_THE_RUN = (
   "topK topP minP stop"
 ).split(" ");
 
+/** Of the commands that test. */
+const permutations = () =>
+  new Option(
+    "--permutations <n>",
+    `random permutations of each test; no p or q is below 1 / (1 + n) (default: ${DEFAULT_PERMUTATIONS})`,
+  ).argParser(value(parseWhole(1)));
+const testSeed = () =>
+  new Option(
+    "--seed <n>",
+    "of the random permutations: the same seed gives the same numbers (default: 0)",
+  ).argParser(value(parseWhole(0, 0xffffffff)));
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -58,6 +71,8 @@ export function program(context: CommandContext): Command {
     .requiredOption("-o, --out <file>", "the HTML file")
     .option("--title <text>", "default: the model's name")
     .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
+    .addOption(permutations())
+    .addOption(testSeed())
     .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
@@ -193,6 +208,8 @@ function analyzeCommand(context: CommandContext): Command {
     .option("--label <name>", "only samples with this label; may repeat", append)
     .option("--layer <list>", "only these layers, e.g. 3 or 0,2-5,-1", value(parseLayers))
     .option("--threads <n>", "threads that work (default: one a core)", value(parseWhole(1, 1024)))
+    .addOption(permutations())
+    .addOption(testSeed())
     .option("--json", "print one JSON document")
     .addHelpText("after", ANALYZE_EXAMPLES)
     .action(async (folder: string, flags: AnalyzeFlags) =>
@@ -207,6 +224,8 @@ function compareCommand(context: CommandContext): Command {
     .argument("[b]", "another of the same kind")
     .argument("[text...]", "prompts, for models")
     .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
+    .addOption(permutations())
+    .addOption(testSeed())
     .option("--json", "print one JSON document");
   return modelOptions(promptOptions(command), context.engines)
     .addHelpText("after", COMPARE_EXAMPLES)

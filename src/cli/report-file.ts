@@ -1,5 +1,6 @@
 import { analyzeCapture } from "../analysis/analyze.ts";
 import { openCapture } from "../capture/folder/folder-source.ts";
+import { given } from "../core/given.ts";
 import { safeText } from "../core/safe-text.ts";
 import { replaceFile } from "../formats/atomic-file.ts";
 import { reportHtml } from "../views/html/report.ts";
@@ -12,18 +13,20 @@ export interface ReportFlags {
   readonly out: string;
   readonly title?: string;
   readonly threads?: number;
+  readonly permutations?: number;
+  readonly seed?: number;
 }
 
 /** `moescope report DIR -o report.html`. */
 export async function report(
   folder: string,
-  { out, title, threads }: ReportFlags,
+  { out, title, ...tests }: ReportFlags,
   { output, signal }: CommandContext,
 ): Promise<void> {
   const capture = await openCapture(folder);
   const progress = output.progress();
   const analysis = await analyzeCapture(capture, {
-    ...(threads !== undefined && { threads }),
+    ...given(tests),
     signal,
     onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
   }).finally(() => progress.done());

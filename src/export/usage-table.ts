@@ -1,7 +1,7 @@
 import { checkUsage } from "../analysis/check-usage.ts";
 import type { ExpertUsage } from "../analysis/expert-usage.ts";
 import type { UsageCounts } from "../analysis/measures/tallies/expert-counts.ts";
-import { wilsonInterval } from "../analysis/statistics/wilson.ts";
+import { shareInterval } from "../analysis/statistics/cluster-interval.ts";
 
 /** Usage as a table, a line per layer, label and expert. */
 export interface UsageRow {
@@ -15,7 +15,7 @@ export interface UsageRow {
   readonly count: number;
   /** count / rows; topK / experts is fair. */
   readonly share: number;
-  /** 95 % Wilson score interval of the share, rows taken as independent. */
+  /** 95 % interval of the share, a text as one observation; 0 to 1 where how texts differ is not known. */
   readonly low: number;
   readonly high: number;
   /** Sum of the mixing weights; `null` when they were not captured. */
@@ -37,10 +37,10 @@ function* rowsOf(
   layer: number,
   label: string | null,
   all: boolean,
-  { rows, counts, weights }: UsageCounts,
+  { rows, counts, weights, spread }: UsageCounts,
 ): Generator<UsageRow> {
   for (const [expert, count] of counts.entries()) {
-    const [low, high] = rows === 0 ? [0, 1] : wilsonInterval(count, rows, 0.95);
+    const [low, high] = rows === 0 || !spread ? [0, 1] : shareInterval(count, rows, spread, expert, 0.95);
     const share = rows === 0 ? 0 : count / rows;
     yield { layer, expert, label, all, rows, count, share, low, high, weight: weights?.[expert] ?? null };
   }

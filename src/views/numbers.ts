@@ -47,6 +47,9 @@ export function probability(p: number): string {
   return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
 }
 
+/** `q = 0.012`, `q < 0.001`. */
+export const qOf = (q: number): string => probability(q).replace("p", "q");
+
 /** `48 s`, `3 min`, `1 h 20 min`. */
 export function duration(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;

@@ -29,7 +29,7 @@ describe("pruneCandidates", () => {
         sample: [...capture.rows.sample],
       };
       const reference = JSON.parse(
-        execFileSync(inject("python"), [join(import.meta.dirname, "jackknife.py")], {
+        execFileSync(inject("python"), [join(import.meta.dirname, "intervals.py")], {
           input: JSON.stringify(input),
         }).toString(),
       );

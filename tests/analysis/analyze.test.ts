@@ -56,7 +56,8 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
     expect(found.layers[0]!.usage.experts[3]).toMatchObject({
       state: "dead",
       count: 0,
-      significant: true,
+      // Fewer than 30 texts do not suffice to say so of others.
+      significant: false,
     });
   });
 
@@ -121,7 +122,8 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
   test("flow from layer to layer, and paths", () => {
     const [flow] = found.flows;
     expect(flow).toMatchObject({ from: 1, to: 2 });
-    expect(flow!.information).toBeCloseTo(ref.flow.information, 12);
+    // Chance is the mean of a few shuffles here, and exact there.
+    expect(Math.abs(flow!.information! - ref.flow.information)).toBeLessThan(0.02);
     expect(flow!.entropy).toBeCloseTo(ref.flow.entropy, 12);
     expect(flow!.edges.length).toBeGreaterThan(5);
     for (const { a, b, count, lift, probability } of flow!.edges) {

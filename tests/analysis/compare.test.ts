@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
 import { compareLabels } from "../../src/analysis/compare/compare-labels.ts";
+import { testShifts } from "../../src/analysis/compare/shift-test.ts";
 import { largestShifts } from "../../src/analysis/compare/usage-shift.ts";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { type Divergence, divergence } from "../../src/analysis/statistics/logit-divergence.ts";
 import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
-import { signFlipTest } from "../../src/analysis/statistics/randomization/sign-flip-test.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
@@ -96,6 +96,12 @@ describe("compareCaptures", () => {
     // Eight samples: all 256 ways, as scipy does it.
     expect(error(column("pValue"), ref.p)).toBeLessThan(1e-12);
     expect(error(column("qValue"), ref.q)).toBeLessThan(1e-12);
+    expect(
+      error(
+        layer.experts.map((of) => of.halfWidth!),
+        ref.halfWidth,
+      ),
+    ).toBeLessThan(1e-9);
   });
 
   test("a capture agrees with itself", () => {
@@ -258,7 +264,9 @@ test("divergence of routers that are certain, alike or overflow", () => {
 });
 
 describe("the sign-flip test", () => {
+  const pValues = (...of: Parameters<typeof testShifts>) => testShifts(...of).tested.pValues;
   const differences = (values: readonly number[]) => ({
+    rows: new Float64Array(values.length).fill(9),
     offsets: Uint32Array.from({ length: values.length + 1 }, (_, i) => i),
     columns: new Uint16Array(values.length),
     values: Int32Array.from(values),
@@ -266,17 +274,17 @@ describe("the sign-flip test", () => {
 
   test("random ways come near all of them", () => {
     const units = differences([3, 1, -2, 4, 2, -1, 5, 1, 2]);
-    const [exact] = signFlipTest(units, 1, 512, 0);
-    const [random] = signFlipTest(units, 1, 511, 0);
+    const [exact] = pValues(units, 1, 512, 0);
+    const [random] = pValues(units, 1, 511, 0);
     expect(exact! * 512).toBe(Math.round(exact! * 512));
     // Five standard errors of a share of 511 draws.
     expect(Math.abs(random! - exact!)).toBeLessThan(5 * Math.sqrt((exact! * (1 - exact!)) / 511));
-    expect(signFlipTest(units, 1, 511, 0)).toEqual(signFlipTest(units, 1, 511, 0));
+    expect(pValues(units, 1, 511, 0)).toEqual(pValues(units, 1, 511, 0));
   });
 
   test("nothing to swap is no evidence, and two units are little", () => {
-    expect([...signFlipTest(differences([]), 3, 99, 0)]).toEqual([1, 1, 1]);
-    expect([...signFlipTest(differences([9, 9]), 1, 99, 0)]).toEqual([0.5]);
+    expect([...pValues(differences([]), 3, 99, 0)]).toEqual([1, 1, 1]);
+    expect([...pValues(differences([9, 9]), 1, 99, 0)]).toEqual([0.5]);
   });
 
   test("keeps its level when samples move as a whole", () => {
@@ -284,7 +292,7 @@ describe("the sign-flip test", () => {
     let alarms = 0;
     for (let run = 0; run < 400; run++) {
       const units = differences(Array.from({ length: 16 }, () => Math.round(20 * (random() - 0.5) ** 3)));
-      alarms += +(signFlipTest(units, 1, 199, run)[0]! <= 0.05);
+      alarms += +(pValues(units, 1, 199, run)[0]! <= 0.05);
     }
     // 20 of 400 are expected; more than 35 have a chance below 0.001.
     expect(alarms).toBeLessThanOrEqual(35);

@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { paths } from "../../src/analysis/measures/paths.ts";
+import {
+  addDifferences,
+  besideEachOther,
+  closeText,
+  contrasts,
+  startDifferences,
+} from "../../src/analysis/measures/tallies/text-differences.ts";
+import type { LayerChunk } from "../../src/analysis/rows/layer-chunk.ts";
 import { someSpans } from "../../src/analysis/rows/sample-spans.ts";
 import { tokenClass } from "../../src/analysis/rows/token-class.ts";
 import {
@@ -12,10 +20,12 @@ import { addItem, candidates, startItems } from "../../src/analysis/statistics/f
 import { sparseProjection } from "../../src/analysis/statistics/linear/random-projection.ts";
 import { RidgeSums } from "../../src/analysis/statistics/linear/ridge.ts";
 import { addValues, mergeMoments, noMoments, summaryOf } from "../../src/analysis/statistics/moments.ts";
+import { testGroupings } from "../../src/analysis/statistics/randomization/group-test.ts";
 import { labelCounter } from "../../src/analysis/statistics/randomization/label-counts.ts";
+import { correctedTogether } from "../../src/analysis/statistics/randomization/max-t.ts";
 import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
-import { testRotations } from "../../src/analysis/statistics/randomization/rotation-test.ts";
-import { Rotations, type SampleRows } from "../../src/analysis/statistics/randomization/rotations.ts";
+import { studentQuantile } from "../../src/analysis/statistics/student.ts";
+import { tableInformation } from "../../src/analysis/statistics/table-information.ts";
 import { error, reference } from "./reference.ts";
 
 describe("clusters", () => {
@@ -60,82 +70,126 @@ test("ridge classifier predicts what scikit-learn's does", () => {
   expect(x.slice(fitted).map((row) => classifier.predict(Float64Array.from(row)))).toEqual(predicted);
 });
 
-describe("rotation test", () => {
-  const { lengths, group, expert, information, share, js, chance } = reference.rotation;
-  const offsets = Uint32Array.from([
-    0,
-    ...lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b)),
-  ]);
-  const rows: SampleRows = { offsets, ids: Uint16Array.from(expert), topK: 1 };
-  const grouping = { group, groups: 2 };
-  const rotations = 20_000;
-  // Five standard errors of a share of 20 000 draws.
-  const within = (p: number) => 5 * Math.sqrt((p * (1 - p)) / rotations);
+describe("groups within texts", () => {
+  const { sample, group, expert, ...exact } = reference.flips;
+  const columns = { sample: Int32Array.from(sample), length: sample.length };
+  const grouped = (of: readonly number[]) => ({ names: ["0", "1"], ofRow: Uint8Array.from(of) });
+  /** Rows of top-1 routing in two groups, tested by flipping their texts. */
+  function tested(
+    rows: Int32Array,
+    ids: readonly number[],
+    groups: readonly number[],
+    experts: number,
+    ways: number,
+  ) {
+    const texts = new Set(rows).size;
+    const of = grouped(groups);
+    const state = startDifferences(of, experts, texts);
+    const counts = new Float64Array(2 * experts);
+    const sizes = new Float64Array(2);
+    ids.forEach((id, row) => {
+      counts[groups[row]! * experts + id]!++;
+      sizes[groups[row]!]!++;
+    });
+    const chunk = { from: 0, sample: rows, rows: ids.length, ids: Uint16Array.from(ids), topK: 1 };
+    addDifferences(state, of, chunk as unknown as LayerChunk);
+    closeText(state);
+    const grouping = { groups: 2, rows: sizes, counts, column: 0 };
+    const [test] = testGroupings(besideEachOther([state], experts), [grouping], experts, ways, 1);
+    return { ...test!, ...contrasts(state, experts) };
+  }
 
-  test("comes near all rotations, by numpy", () => {
-    const groupings = { usage: [grouping], divergence: [grouping] };
-    const tests = testRotations(rows, groupings, 3, rotations, 1);
-    const { layer, shares, counts } = tests.usage[0]!;
-    expect(layer.observed[0]).toBeCloseTo(information.observed, 12);
-    expect(Math.abs(layer.pValues[0]! - information.p)).toBeLessThan(within(information.p));
-    expect(Math.abs(layer.chance[0]! - chance)).toBeLessThan(0.01);
-    expect(shares.observed[5]).toBeCloseTo(share.observed, 12);
-    expect(Math.abs(shares.pValues[5]! - share.p)).toBeLessThan(within(share.p));
-    expect(counts.reduce((sum, n) => sum + n)).toBe(expert.length);
-    const divergence = tests.divergence[0]!;
-    expect(divergence.groups.observed[0]).toBeCloseTo(js.observed, 12);
-    expect(Math.abs(divergence.groups.pValues[1]! - js.p)).toBeLessThan(within(js.p));
+  test("all flips of six texts are scipy's", () => {
+    const { layer, groups, shares, ...found } = tested(columns.sample, expert, group, 3, 64);
+    expect([...shares.pValues]).toEqual(exact.shareP.flat());
+    expect([...correctedTogether([shares])[0]!]).toEqual(exact.shareQ);
+    expect([...groups.pValues]).toEqual(exact.groupP);
+    expect(layer.pValues[0]).toBe(exact.layerP);
+    expect(error(found.differences, exact.difference.flat() as number[])).toBeLessThan(1e-12);
+    expect(found.information).toBeCloseTo(exact.information, 12);
+    expect(found.divergence[0]).toBeCloseTo(exact.js, 12);
   });
 
-  test("runs of alike tokens do not fool it", () => {
-    // Groups and experts come in runs, and have nothing to do with each other.
+  test("runs of alike tokens do not fool it, and routing that drifts does not", () => {
+    // The expert of a token depends on a slow stationary walk; which half of the text it is in says nothing.
     let alarms = 0;
     const runs = 100;
     for (let run = 0; run < runs; run++) {
       const random = seededRandom(run + 1);
-      const inRuns = (values: number) => {
-        let value = 0;
-        return Array.from({ length: 400 }, () => {
-          if (random() < 0.1) value = Math.floor(random() * values);
-          return value;
-        });
-      };
-      const independent: SampleRows = {
-        offsets: Uint32Array.from({ length: 11 }, (_, i) => 40 * i),
-        ids: Uint16Array.from(inRuns(4)),
-        topK: 1,
-      };
-      const usage = [{ group: inRuns(2), groups: 2 }];
-      const tests = testRotations(independent, { usage, divergence: [] }, 4, 199, run);
-      if (tests.usage[0]!.layer.pValues[0]! <= 0.05) alarms++;
+      const ids: number[] = [];
+      const halves: number[] = [];
+      for (let text = 0; text < 10; text++) {
+        let walk = 0.5 * (random() - 0.5);
+        for (let i = 0; i < 40; i++) {
+          walk = 0.98 * walk + 0.1 * (random() - 0.5);
+          ids.push(Math.max(0, Math.min(3, Math.floor(4 * (walk + 0.5 + 0.2 * (random() - 0.5))))));
+          halves.push(+(i >= 20));
+        }
+      }
+      const rows = Int32Array.from(ids, (_, i) => Math.floor(i / 40));
+      if (tested(rows, ids, halves, 4, 199).layer.pValues[0]! <= 0.05) alarms++;
     }
     // 5 of 100 are expected; more than 13 have a chance below 0.001.
     expect(alarms).toBeLessThanOrEqual(13);
   });
 
-  // With 3 experts the groupings are counted together, with 300 each by itself.
-  for (const experts of [3, 300])
-    test(`groupings turned together are counted as each alone, ${experts} experts`, () => {
-      const random = seededRandom(7);
-      const draw = (length: number, below: number) =>
-        Array.from({ length }, () => Math.floor(random() * below));
-      const several = {
-        offsets: Uint32Array.of(0, 30, 90),
-        ids: Uint16Array.from(draw(630, experts)),
-        topK: 7,
-      };
-      const groupings = [2, 5, 3].map((groups) => ({ group: draw(90, groups), groups }));
-      const together = new Rotations(several, groupings, experts, 1);
-      const alone = groupings.map((of) => new Rotations(several, [of], experts, 1));
-      for (let turn = 0; turn < 5; turn++) {
-        expect(together.counted).toEqual(alone.map(({ counted }) => counted[0]));
-        for (const { counts, rows: sizes } of together.counted) {
-          expect(counts.reduce((sum, n) => sum + n)).toBe(630);
-          expect(sizes.reduce((sum, n) => sum + n)).toBe(90);
-        }
-        for (const rotated of [together, ...alone]) rotated.turn();
-      }
+  test("a class that has its expert in every text is found", () => {
+    const rows = Int32Array.from({ length: 300 }, (_, i) => Math.floor(i / 15));
+    const groups = Array.from(rows, (_, i) => +(i % 3 === 0));
+    const ids = groups.map((of, i) => (of === 1 ? 3 : i % 3));
+    const { shares } = tested(rows, ids, groups, 4, 999);
+    expect(correctedTogether([shares])[0]![4 + 3]).toBe(0.001);
+  });
+});
+
+describe("information of a table", () => {
+  const tableOf = (experts: number, a: readonly number[], b: readonly number[]) => {
+    const table = new Uint32Array(experts * experts);
+    a.forEach((of, row) => {
+      table[of * experts + b[row]!]!++;
     });
+    return tableInformation(table, experts);
+  };
+
+  test.each(reference.tables)("is scikit-learn's where its expectation is exact: $experts experts", (of) => {
+    const { information, entropy } = tableOf(of.experts, of.a, of.b);
+    expect(entropy).toBeCloseTo(Math.min(Math.log2(of.experts), of.entropy), 9);
+    if (of.information === null) expect(information).toBeNull();
+    else expect(Math.abs(information! - of.information)).toBeLessThan(0.05);
+  });
+
+  test("comes within a tenth of what was planted, or says that rows are too few", () => {
+    const random = seededRandom(5);
+    for (const [experts, rows] of [
+      [16, 128],
+      [64, 1000],
+      [128, 2000],
+      [128, 500],
+      [256, 8000],
+    ] as const)
+      for (const keep of [0, 0.5, 0.9]) {
+        const draw = () => Math.floor(random() * experts);
+        const a = Array.from({ length: rows }, draw);
+        const b = a.map((of) => (random() < keep ? (of * 7 + 3) % experts : draw()));
+        const same = keep + (1 - keep) / experts;
+        const other = (1 - keep) / experts;
+        const truth =
+          same * Math.log2(same * experts) +
+          (keep < 1 ? (experts - 1) * other * Math.log2(other * experts) : 0);
+        const { information } = tableOf(experts, a, b);
+        if (rows < experts * 8 && experts > 16) expect(information).toBeNull();
+        // 128 rows are one draw of what the tenth is the mean of.
+        else
+          expect(Math.abs(information! - truth)).toBeLessThan(
+            0.1 * Math.max(truth, 0.2 * Math.log2(experts)) + (rows === 128 ? 0.4 : 0.05),
+          );
+      }
+  });
+});
+
+test("Student's quantiles are scipy's", () => {
+  for (const { degrees, p, quantile } of reference.student)
+    expect(studentQuantile(p, degrees) / quantile).toBeCloseTo(1, 10);
 });
 
 describe("counts by label", () => {

@@ -12,7 +12,7 @@ const run = join(copy, "captures", "run");
 
 /** How often the layer's first expert is chosen first, and how often the second time. */
 const MEASURE = `
-import { schema } from "../../schema.ts";
+import { schema } from "../../core/schema.ts";
 import type { StreamMeasure } from "./measure.ts";
 
 interface Firsts {

@@ -2,7 +2,7 @@
 
     python tests/analysis/reference.py > tests/analysis/reference.json && npx biome format --write tests/analysis/reference.json
 
-Needs numpy, scipy, scikit-learn and torch (made with numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, torch 2.13.0). Inputs are in the output, so the
+Needs numpy, scipy, scikit-learn, statsmodels and torch (made with numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, statsmodels 0.15.0, torch 2.13.0). Inputs are in the output, so the
 tests need none of them. JSON has no infinities: they are the strings "inf", "-inf" and "nan".
 """
 
@@ -12,12 +12,14 @@ import math
 import sys
 
 import numpy as np
+import statsmodels.api as sm
 import torch
 from scipy import stats
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import mutual_info_score, silhouette_score
+from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -257,25 +259,68 @@ def exact_permutation_case():
     lengths = np.array([4, 7, 5, 6, 3, 8, 5, 4, 6, 7])
     used = np.array([3, 4, 4, 1, 2, 2, 1, 2, 1, 3])
     label = np.array([0] * 5 + [1] * 5)
+    # Positions that both labels have, and what is expected there.
+    matched = min(lengths[label == side].max() for side in (0, 1))
+    at = np.arange(matched)
+    has = at < lengths[:, None]
+    uses = at < used[:, None]
+    expected = uses.sum(0) / has.sum(0)
+    rows = has.sum(1)
+    residual = uses.sum(1) - has @ expected
+    share = uses.sum() / has.sum()
 
-    def share(which):
-        return used[which].sum() / lengths[which].sum()
+    def ratio(which):
+        """Of a group's residuals and rows; its variance is that of a mean-only model, clustered by sample."""
+        mean = residual[which].sum() / rows[which].sum()
+        k = len(which)
+        return mean, k / (k - 1) * ((residual[which] - mean * rows[which]) ** 2).sum() / rows[which].sum() ** 2
 
-    def information(which):
+    def statistic(which):
+        which = which.astype(int)
         rest = np.setdiff1d(np.arange(10), which)
-        return mutual_information([[used[s].sum(), (lengths[s] - used[s]).sum()] for s in (which, rest)])
+        (m, v), (others, variance) = ratio(which), ratio(rest)
+        least = share * (1 - share) * (1 / rows[which].sum() + 1 / rows[rest].sum())
+        return (m - others) / math.sqrt(max(v + variance, least))
 
-    def exact(statistic):
+    def exact(of):
         result = stats.permutation_test(
             (np.arange(5), np.arange(5, 10)),
-            lambda x, y: statistic(x.astype(int)),
+            lambda x, y: of(x),
             permutation_type="independent",
             n_resamples=np.inf,
             alternative="greater",
         )
         return result.pvalue
 
-    return {"lengths": lengths, "used": used, "label": label, "shareP": exact(share), "informationP": exact(information)}
+    first = np.arange(5)
+    (m, v), (others, variance) = ratio(first), ratio(first + 5)
+    freedom = math.floor((v + variance) ** 2 / (v**2 / 4 + variance**2 / 4))
+    half = stats.t.ppf(0.975, freedom) * (m - others) / statistic(first)
+    return {
+        "lengths": lengths,
+        "used": used,
+        "label": label,
+        "matchedRows": rows.sum(),
+        "difference": m - others,
+        "halfWidth": half,
+        "clustered": clustered_variance(uses, has, expected, first),
+        "variance": v,
+        "shareP": exact(statistic),
+        "expertP": exact(lambda which: abs(statistic(which))),
+    }
+
+
+def clustered_variance(uses, has, expected, which):
+    """The variance of a group's mean residual by statsmodels: least squares of a constant, clustered by sample."""
+    row_sample, row_at = np.nonzero(has[which])
+    values = (uses[which] - expected)[row_sample, row_at]
+    fit = sm.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": row_sample})
+    return fit.cov_params()[0, 0]
+
+
+def student_cases():
+    degrees = [1, 2, 3, 7, 29, 63, 1000]
+    return [{"degrees": d, "p": p, "quantile": stats.t.ppf(p, d)} for d in degrees for p in (0.6, 0.95, 0.975, 0.9995)]
 
 
 def comparison_case():
@@ -315,7 +360,20 @@ def comparison_case():
         "shareA": uses(ids_a).sum(0) / len(a),
         "shareB": uses(ids_b).sum(0) / len(a),
         "p": test.pvalue,
-        "q": stats.false_discovery_control(test.pvalue, method="bh"),
+        **shifts(uses(ids_b) - uses(ids_a), lengths),
+    }
+
+
+def shifts(d, rows):
+    """Differences of samples [samples, experts]: q over all ways of flipping them, and half of 95 % intervals."""
+    ways = np.array(list(itertools.product((1, -1), repeat=len(d))))
+    squares = (ways @ d) ** 2 / (d**2).sum(0)
+    shift = d.sum(0) / rows.sum()
+    n = len(d)
+    spread = np.sqrt(n / (n - 1) * ((d - np.outer(rows, shift)) ** 2).sum(0)) / rows.sum()
+    return {
+        "q": [np.mean(squares.max(1) >= value - 1e-9) for value in squares[0]],
+        "halfWidth": stats.t.ppf(0.975, n - 1) * spread,
     }
 
 
@@ -351,32 +409,73 @@ def information(rows, columns):
     return mutual_info_score(rows, columns) / math.log(2)
 
 
-def rotation_case():
-    """Four short samples: every way of turning their groups round is counted."""
-    lengths = [4, 5, 3, 5]
-    sample = np.repeat(np.arange(4), lengths)
-    group = np.array([0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1])
-    expert = np.array([0, 0, 2, 2, 2, 1, 2, 0, 0, 1, 2, 2, 0, 1, 2, 2, 0])
-    ways = []
-    for turns in itertools.product(*(range(n) for n in lengths)):
-        turned = np.concatenate([np.roll(group[sample == s], -turn) for s, turn in enumerate(turns)])
-        used = [np.bincount(expert[turned == g], minlength=3) for g in (0, 1)]
-        ways.append(
-            {
-                "information": information(expert, turned),
-                "share": used[1][2] / used[1].sum(),
-                "js": distance.jensenshannon(used[0], used[1]) ** 2,
-            }
+def flip_case():
+    """Six texts, two groups in each: differences within texts, and all 64 ways of flipping them."""
+    sample = np.repeat(np.arange(6), [6, 8, 5, 7, 9, 6])
+    group = np.array([int(c) for c in "00011100101110110011010001111000010110101"])
+    expert = np.array([int(c) for c in "00022201202210212200200112022111020220212"])
+
+    def differences(g, e):
+        out = []
+        for s in range(6):
+            of = sample == s
+            inside = of & (group == g)
+            out.append((expert[inside] == e).sum() - inside.sum() * (expert[of] == e).sum() / of.sum())
+        return np.array(out)
+
+    def exact(statistic, columns, alternative):
+        test = stats.permutation_test(
+            (columns,), statistic, permutation_type="samples", n_resamples=np.inf, alternative=alternative, vectorized=False
         )
-    at_least = lambda name: np.mean([way[name] >= ways[0][name] - 1e-12 for way in ways])
+        return test.pvalue
+
+    of = [[differences(g, e) for e in range(3)] for g in (0, 1)]
+    weight = [sum((group[sample == s] == g).sum() * (group[sample == s] != g).sum() / (sample == s).sum() for s in range(6)) for g in (0, 1)]
+    used = [np.bincount(expert[group == g], minlength=3) for g in (0, 1)]
+    ways = np.array(list(itertools.product((1, -1), repeat=6)))
+    squares = lambda columns: sum((ways @ d) ** 2 / (d**2).sum() for d in columns)
+    part = lambda values: np.mean(values >= values[0] - 1e-9)
+    signed = np.stack([np.sign(ways @ d) * (ways @ d) ** 2 / (d**2).sum() for g in (0, 1) for d in of[g]], 1)
+    maxima = signed.max(1)
     return {
-        "lengths": lengths,
+        "sample": sample,
         "group": group,
         "expert": expert,
-        "ways": len(ways),
-        **{name: {"observed": ways[0][name], "p": at_least(name)} for name in ways[0]},
-        "chance": np.mean([way["information"] for way in ways]),
+        "shareP": [[exact(lambda x: x.sum(), d, "greater") for d in of[g]] for g in (0, 1)],
+        "shareQ": [np.mean(maxima >= value - 1e-9) for value in signed[0]],
+        "groupP": [part(squares(of[g])) for g in (0, 1)],
+        "layerP": part(squares(of[0] + of[1])),
+        "difference": [[d.sum() / weight[g] for d in of[g]] for g in (0, 1)],
+        "information": information(expert, group),
+        "js": distance.jensenshannon(used[0], used[1]) ** 2,
     }
+
+
+def adjusted_information(a, b):
+    """Mutual information adjusted by scikit-learn's exact expectation, of Chao and Shen's entropy of b; bits."""
+    table = contingency_matrix(a, b)
+    n = len(a)
+    chance = expected_mutual_information(table, n) / math.log(2)
+    counts = np.bincount(b)
+    counts = counts[counts > 0]
+    p = (1 - min(n - 1, (counts == 1).sum()) / n) * counts / n
+    entropy = -np.sum(p * np.log2(p) / (1 - (1 - p) ** n))
+    seen = stats.entropy(counts, base=2)
+    return {
+        "information": (information(a, b) - chance) / (seen - chance) * entropy if chance <= seen / 2 else None,
+        "entropy": entropy,
+    }
+
+
+def table_cases():
+    """Best experts of two layers: the second is that of the first, renamed, or any. Of the last there are too few rows."""
+    own = np.random.default_rng(15)
+    cases = []
+    for experts, n, keep in [(16, 300, 0.5), (16, 4000, 0.9), (64, 2000, 0.5), (64, 900, 0), (64, 150, 0.5)]:
+        a = own.integers(experts, size=n)
+        b = np.where(own.random(n) < keep, own.permutation(experts)[a], own.integers(experts, size=n))
+        cases.append({"experts": experts, "a": a, "b": b, **adjusted_information(a, b)})
+    return cases
 
 
 def analysis_case():
@@ -464,16 +563,13 @@ def analysis_case():
         return found
 
     def flow(a, b):
-        best = information(ids[a][:, 0], ids[b][:, 0])
-        seen = [len(np.unique(x[:, 0])) for x in (ids[a], ids[b])]
         together = used[a].T @ used[b]
         expected = np.outer(used[a].sum(0), used[b].sum(0)) / rows
         with np.errstate(divide="ignore", invalid="ignore"):
             lift = together / expected
             probability = together / used[a].sum(0)[:, None]
         return {
-            "information": best - (seen[0] - 1) * (seen[1] - 1) / (2 * math.log(2) * rows),
-            "entropy": stats.entropy(np.bincount(ids[b][:, 0]), base=2),
+            **adjusted_information(ids[a][:, 0], ids[b][:, 0]),
             "counts": together,
             "lift": lift,
             "probability": probability,
@@ -519,10 +615,12 @@ reference = {
     "wilson": wilson_cases(),
     "benjaminiHochberg": {"p": p_values, "q": stats.false_discovery_control(p_values, method="bh")},
     "permutation": exact_permutation_case(),
+    "student": student_cases(),
     "comparison": comparison_case(),
     "clusters": clusters_case(),
     "ridge": ridge_case(),
-    "rotation": rotation_case(),
+    "flips": flip_case(),
+    "tables": table_cases(),
     "analysis": analysis_case(),
 }
 json.dump(plain(reference), sys.stdout, separators=(",", ":"))

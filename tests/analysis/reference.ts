@@ -55,7 +55,19 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
   };
   wilson: { count: number; rows: number; confidence: number; interval: [number, number] }[];
   benjaminiHochberg: { p: number[]; q: number[] };
-  permutation: { lengths: number[]; used: number[]; label: number[]; shareP: number; informationP: number };
+  permutation: {
+    lengths: number[];
+    used: number[];
+    label: number[];
+    matchedRows: number;
+    difference: number;
+    halfWidth: number;
+    clustered: number;
+    variance: number;
+    shareP: number;
+    expertP: number;
+  };
+  student: { degrees: number; p: number; quantile: number }[];
   comparison: {
     experts: number;
     topK: number;
@@ -71,6 +83,7 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     shareB: number[];
     p: number[];
     q: number[];
+    halfWidth: number[];
   };
   clusters: {
     distances: number[][];
@@ -80,15 +93,18 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     silhouettes: number[];
   };
   ridge: { x: number[][]; y: number[]; fitted: number; predicted: number[] };
-  rotation: {
-    lengths: number[];
+  tables: { experts: number; a: number[]; b: number[]; information: number | null; entropy: number }[];
+  flips: {
+    sample: number[];
     group: number[];
     expert: number[];
-    ways: number;
-    information: Observed;
-    share: Observed;
-    js: Observed;
-    chance: number;
+    shareP: Matrix;
+    shareQ: number[];
+    groupP: number[];
+    layerP: number;
+    difference: Matrix;
+    information: number;
+    js: number;
   };
   analysis: {
     experts: number;
@@ -121,11 +137,6 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     paths: { experts: number[][]; counts: number[] };
   };
 };
-
-interface Observed {
-  readonly observed: number;
-  readonly p: number;
-}
 
 interface GroupReference {
   readonly rows: number[];

@@ -47,7 +47,7 @@ describe("specialization", () => {
   });
 
   test("p-values come near those of all relabelings, by scipy", () => {
-    const { lengths, used, label, shareP, informationP } = reference.permutation;
+    const { lengths, used, label, shareP, expertP, ...exact } = reference.permutation;
     // Expert 0 or 1 per row: expert 0 serves the first `used` rows of each sample.
     const chosen = Uint16Array.from(
       lengths.flatMap((n, s) => Array.from({ length: n }, (_, i) => +(i >= used[s]!))),
@@ -55,11 +55,18 @@ describe("specialization", () => {
     const labels = label.map((l) => (l === 0 ? "a" : "b"));
     const small = captureOf({ experts: 2, topK: 1, labels, lengths, streams: { expert_ids: chosen } });
     const permutations = 20_000;
-    const expert = specialization(small, { permutations }).layers.get(0)!.experts[0]!;
+    const found = specialization(small, { permutations });
+    const expert = found.layers.get(0)!.experts[0]!;
     // Five standard errors of a share of 20 000 draws.
     const within = (p: number) => 5 * Math.sqrt((p * (1 - p)) / permutations);
     expect(Math.abs(expert.byLabel.get("a")!.pValue - shareP)).toBeLessThan(within(shareP));
-    expect(Math.abs(expert.pValue - informationP)).toBeLessThan(within(informationP));
+    expect(Math.abs(expert.pValue - expertP)).toBeLessThan(within(expertP));
+    const { difference, halfWidth } = expert.byLabel.get("a")!;
+    expect(difference).toBeCloseTo(exact.difference, 12);
+    expect(halfWidth).toBeCloseTo(exact.halfWidth, 9);
+    expect(found.matchedRows).toBe(exact.matchedRows);
+    // The variance behind it is the clustered one of statsmodels.
+    expect(exact.variance).toBeCloseTo(exact.clustered, 12);
   });
 
   test("samples that stick to their experts do not fool it; rows taken as independent do", () => {

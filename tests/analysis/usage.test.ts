@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { coactivation } from "../../src/analysis/coactivation.ts";
 import { expertUsage } from "../../src/analysis/expert-usage.ts";
+import { usageReducer } from "../../src/analysis/reducers/usage.ts";
 import { routingEntropy, routingMargin } from "../../src/analysis/row-means.ts";
 import { coefficientOfVariation, loadBalance } from "../../src/analysis/statistics/balance.ts";
+import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import { rowEntropy, rowMargin } from "../../src/analysis/statistics/row-entropy.ts";
 import { wilsonInterval } from "../../src/analysis/statistics/wilson.ts";
 import { underusedExperts } from "../../src/analysis/underused-experts.ts";
+import { usageTable } from "../../src/export/usage-table.ts";
 import { error, flat, float32, reference } from "./reference.ts";
 import { captureOf, SOFTMAX } from "./synthetic.ts";
 
@@ -84,15 +87,106 @@ describe("balance", () => {
     expect(error(wilsonInterval(c.count, c.rows, c.confidence), c.interval)).toBeLessThan(1e-12);
   });
 
-  test("names dead and underused experts, and whether the rows suffice to say so", () => {
-    const many = underusedExperts({ rows: 1000, counts: Float64Array.of(0, 400, 600, 600, 150, 250) });
-    expect(many.map(({ expert, significant }) => [expert, significant])).toEqual([
+  test("names dead and underused experts, and whether the texts suffice to say so", () => {
+    /** As many texts of ten rows, each using the experts alike. */
+    const alike = (texts: number, shares: readonly number[]) => ({
+      rows: 10 * texts,
+      counts: Float64Array.from(shares, (share) => 10 * texts * share),
+      spread: {
+        ...{ texts, units: texts, nn: 100 * texts },
+        cc: Float64Array.from(shares, (share) => texts * (10 * share) ** 2),
+        cn: Float64Array.from(shares, (share) => 100 * texts * share),
+      },
+    });
+    const shares = [0, 0.4, 0.6, 0.6, 0.15, 0.25];
+    const found = (texts: number) =>
+      underusedExperts(alike(texts, shares)).map(({ expert, significant }) => [expert, significant]);
+    expect(found(100)).toEqual([
       [0, true],
       [4, false],
     ]);
-    expect(many[0]!.share).toBe(0);
-    const few = underusedExperts({ rows: 4, counts: Float64Array.of(0, 2, 2, 2, 1, 1) });
-    expect(few.map(({ expert, significant }) => [expert, significant])).toEqual([[0, false]]);
+    expect(found(10_000)).toEqual([
+      [0, true],
+      [4, true],
+    ]);
+    expect(found(4)).toEqual([
+      [0, false],
+      [4, false],
+    ]);
+    expect(underusedExperts({ ...alike(100, shares), spread: null })[0]).toMatchObject({
+      interval: [0, 1],
+      significant: false,
+    });
+  });
+
+  test("one long text is certain of nothing, and intervals hold shares of texts drawn whole", () => {
+    const random = seededRandom(11);
+    const gauss = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    /** Texts with a topic each, top-1 of 8 experts; the truth is the mean over all topics: the experts are alike. */
+    const capture = (texts: number) => {
+      const ids: number[] = [];
+      for (let text = 0; text < texts; text++) {
+        const weights = Array.from({ length: 8 }, () => Math.exp(gauss()));
+        const total = weights.reduce((sum, w) => sum + w, 0);
+        for (let row = 0; row < 60; row++) {
+          let at = random() * total;
+          let expert = 0;
+          for (; expert < 7 && at > weights[expert]!; expert++) at -= weights[expert]!;
+          ids.push(expert);
+        }
+      }
+      const labels = new Array<null>(texts).fill(null);
+      const lengths = labels.map(() => 60);
+      return captureOf({
+        experts: 8,
+        topK: 1,
+        labels,
+        lengths,
+        streams: { expert_ids: Uint16Array.from(ids) },
+      });
+    };
+    const one = expertUsage(capture(1)).layers.get(0)!;
+    expect(
+      underusedExperts(one).every(({ interval, significant }) => !significant && interval[1] === 1),
+    ).toBe(true);
+    for (const texts of [6, 30, 100]) {
+      let covered = 0;
+      let wilson = 0;
+      for (let run = 0; run < 40; run++)
+        for (const { share, low, high, count, rows } of usageTable(expertUsage(capture(texts)))) {
+          expect(share).toBe(count / rows);
+          covered += +(low <= 1 / 8 && 1 / 8 <= high);
+          const [from, to] = wilsonInterval(count, rows, 0.95);
+          wilson += +(from <= 1 / 8 && 1 / 8 <= to);
+        }
+      // Each share stands in two lines: of all rows, and of those without a label.
+      expect(covered / 640).toBeGreaterThan(0.9);
+      expect(wilson / 640).toBeLessThan(0.7);
+    }
+  });
+
+  test("two runs have the spread of all their texts", () => {
+    const parts = [3, 5].map((seed) => {
+      const random = seededRandom(seed);
+      const lengths = [9, 4, 7];
+      const ids = Uint16Array.from({ length: 20 }, () => Math.floor(random() * 4));
+      return { labels: ["a", "b", "a"], lengths, ids };
+    });
+    const of = ({ labels, lengths, ids }: (typeof parts)[number]) =>
+      captureOf({ experts: 4, topK: 1, labels, lengths, streams: { expert_ids: ids } });
+    const whole = expertUsage(
+      of({
+        labels: parts.flatMap(({ labels }) => labels),
+        lengths: parts.flatMap(({ lengths }) => lengths),
+        ids: Uint16Array.from(parts.flatMap(({ ids }) => [...ids])),
+      }),
+    ).layers.get(0)!;
+    const reducer = usageReducer();
+    const [left, right] = parts.map((part) => expertUsage(of(part)));
+    const read = reducer.fromJson(JSON.parse(JSON.stringify(reducer.toJson(left!))));
+    const merged = reducer.merge(read, right!).layers.get(0)!;
+    expect(merged.spread).toEqual(whole.spread);
+    expect(merged.byLabel.get("a")!.spread).toEqual(whole.byLabel.get("a")!.spread);
   });
 });
 

@@ -43,6 +43,8 @@ describe("moescope analyze", () => {
       "Layer by layer",
       expect.stringContaining("Closely"),
       `Usage by label in layer ${close}, against fair share (N % of tokens)`,
+      // None, and why: four texts cannot tell.
+      "Specialized experts",
       expect.stringContaining(`Usage by class of token in layer ${close}`),
       `Tokens that the experts of layer ${close} prefer`,
       expect.stringContaining(`Experts of layer ${close} that serve the same tokens`),

@@ -134,13 +134,34 @@ test("header: one line where it fits, else two", () => {
 });
 
 test("specialized experts are aligned", () => {
-  const one = { layer: 3, expert: 2, label: "python", share: 0.38, timesFair: 3.04, pValue: 0.0002 };
-  const other = { layer: 11, expert: 14, label: "c", share: 0.091, timesFair: 1.5, pValue: 0.031 };
-  const found = [one, other].map((each) => ({ ...each, count: 1, qValue: 0.01 }));
-  expect(show(specializedExpertList(found, 0.125, plain))).toBe(`
-Specialized experts (fair share 12.5 %)
-  L3 E2     python   38 % of its tokens   3.0× fair   p < 0.001
-  L11 E14   c         9 % of its tokens   1.5× fair   p = 0.031
+  const one = {
+    layer: 3,
+    expert: 2,
+    label: "python",
+    share: 0.38,
+    timesFair: 3.04,
+    difference: 0.21,
+    halfWidth: 0.052,
+  };
+  const other = {
+    layer: 11,
+    expert: 14,
+    label: "c",
+    share: 0.091,
+    timesFair: 1.5,
+    difference: 0.05,
+    halfWidth: null,
+  };
+  const found = [one, other].map((each) => ({
+    ...each,
+    count: 1,
+    pValue: 0.0005,
+    qValue: each.layer === 3 ? 0.0005 : 0.031,
+  }));
+  expect(show(specializedExpertList(found, 0.125, [], plain))).toBe(`
+Specialized experts (fair share 12.5 %; points more than the other labels, 95 %)
+  L3 E2     python   38 % of tokens   3.0× fair   +21 points ± 5.2   q < 0.001
+  L11 E14   c         9 % of tokens   1.5× fair   +5 points          q = 0.031
 `);
-  expect(specializedExpertList([], 0.125, plain)).toEqual([]);
+  expect(specializedExpertList([], 0.125, [null], plain)).toEqual([]);
 });

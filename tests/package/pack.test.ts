@@ -53,7 +53,7 @@ describe("what npm pack makes", () => {
       .split("\n")
       .map((path) => path.replace(/^package\//, ""));
     const wanted = [
-      /^dist\/.*\.js$/,
+      /^dist\/.*\.(js|cjs)$/,
       /^dist\/.*\.d\.ts$/,
       /^dist\/web\/[\w./-]+\.(html|js|css|svg|png|ico|webmanifest)$/,
       /^dist\/web\/licenses\.md$/,

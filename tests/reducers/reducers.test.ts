@@ -47,16 +47,20 @@ function pick(batch: RowBatch, keep: (row: number) => boolean): RowBatch {
   };
 }
 
-/** The run with its rows dealt to `parts` runs; `deal` says which gets the next row. */
+/** The run with its samples dealt to `parts` runs; `deal` says which gets the next one. Runs have different texts. */
 function split(whole: SyntheticRun, parts: number, deal: () => number): SyntheticRun[] {
-  const of = whole.batches.map((batch) => Array.from({ length: batch.rows }, deal));
+  const dealt = new Map<number, number>();
+  const partOf = (sample: number) => {
+    if (!dealt.has(sample)) dealt.set(sample, deal());
+    return dealt.get(sample)!;
+  };
   return Array.from({ length: parts }, (_, part) => ({
     ...whole,
-    batches: whole.batches.map((batch, b) => pick(batch, (row) => of[b]![row] === part)),
+    batches: whole.batches.map((batch) => pick(batch, (row) => partOf(batch.sample[row]!) === part)),
   }));
 }
 
-/** Deals the rows to so many parts one after the other. */
+/** Deals samples to so many parts one after the other. */
 function inTurn(parts: number): () => number {
   let next = 0;
   return () => next++ % parts;

@@ -153,7 +153,7 @@ describe("the report", () => {
         usage.counts.forEach((count, expert) => {
           expect(map.values[row * 24 + expert]! / 65534).toBeCloseTo(count / usage.rows, 4);
           const q = layer.specialization.shares.qValues[group]![expert]!;
-          if (q <= 0.05 && count / usage.rows > analysis.fairShare) expected.push(`${row} ${expert}`);
+          if (q <= 0.05) expected.push(`${row} ${expert}`);
         });
       });
       expect(expected.length).toBeGreaterThan(0);
@@ -200,14 +200,14 @@ describe("the report", () => {
       );
     expect(text).toContain(probability(analysis.layers[0]!.specialization!.pValue));
     const found = { layer: 3, expert: 7, label: "label 1", count: 5, share: 0.625, timesFair: 7.5 };
-    const specializedExperts = [{ ...found, pValue: 0.01, qValue: 0.04 }];
+    const specializedExperts = [{ ...found, difference: 0.25, halfWidth: 0.125, pValue: 0.01, qValue: 0.04 }];
     expect(
       unescaped(
         reportHtml({ ...analysis, specializedExperts })
           .replace(/<[^>]*>/g, " ")
           .replace(/\s+/g, " "),
       ),
-    ).toContain(`label 1 L3 E7 ${percent(0.625)} ${times(7.5)} 5 p = 0.010 q = 0.040`);
+    ).toContain(`label 1 L3 E7 ${percent(0.625)} ${times(7.5)} +25 points ± 12.5 5 p = 0.010 q = 0.040`);
     const together = [{ a: 3, b: 17, count: 5, lift: 1.9, relativeLift: 2.5 }];
     const layers = analysis.layers.map((layer) => ({
       ...layer,
@@ -256,6 +256,8 @@ describe("the report", () => {
         count: 1,
         share: 0.5,
         timesFair: 2,
+        difference: 0.4,
+        halfWidth: null,
         pValue: 0.01,
         qValue: 0.01,
       })),

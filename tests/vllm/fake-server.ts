@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -10,10 +10,12 @@ export interface Behaviour {
   readonly apiKey?: string;
   readonly plugin?: boolean;
   readonly protocol?: number;
-  /** Where rows files lie that it names; without one it streams. */
-  readonly folder?: string;
-  /** Whether it names files without having been shown the proof. */
-  readonly presumptuous?: boolean;
+  /** Where it says that its files lie. */
+  readonly spool?: string;
+  /** Whether it says that it shares a folder with its client when it does. */
+  readonly near?: boolean;
+  /** A file that it names, whoever asked. */
+  readonly names?: string;
   /** What becomes of the stream of rows after its first file. */
   readonly ending?: "gone" | "error" | "nonsense" | "cut" | "another sample";
   /** Whether it takes images: each `*` of a prompt is one, of three tokens. */
@@ -30,11 +32,9 @@ interface Body {
   readonly vllm_xargs: { readonly moescope: string; readonly moescope_sample: number };
   readonly samples: number;
   readonly plan: { readonly streams: readonly { readonly name: string }[]; readonly select: Plan["select"] };
-  readonly proof?: string;
+  readonly near?: { readonly folder: string; readonly nonce: string };
   readonly [name: string]: unknown;
 }
-
-export const PROOF = "a secret of this host";
 
 /** A `vllm serve` with the plugin, as far as moescope can tell. A token is a character. */
 export class FakeServer {
@@ -44,13 +44,17 @@ export class FakeServer {
   /** By capture, its samples' prompts as they arrive. */
   readonly #captures = new Map<
     string,
-    { readonly samples: number; readonly prompts: (readonly number[])[]; readonly select: Plan["select"] }
+    {
+      readonly samples: number;
+      readonly prompts: (readonly number[])[];
+      readonly select: Plan["select"];
+      readonly folder: string | undefined;
+    }
   >();
   #files = 0;
 
   constructor(behaviour: Behaviour = {}) {
     this.#behaviour = behaviour;
-    if (behaviour.folder) writeFileSync(join(behaviour.folder, "proof"), PROOF);
   }
 
   async listen(): Promise<string> {
@@ -76,9 +80,9 @@ export class FakeServer {
     const {
       apiKey,
       plugin = true,
-      protocol = 2,
-      folder = "/nowhere",
-      presumptuous,
+      protocol = 3,
+      spool = "/nowhere",
+      near = true,
       answers,
       vision = false,
     } = this.#behaviour;
@@ -107,7 +111,7 @@ export class FakeServer {
       return json({ choices: [choice] });
     }
     if (!plugin || !url.startsWith("/v1/moescope/")) return json({ detail: "Not Found" }, 404);
-    if (url === "/v1/moescope/info") return json({ ...info(protocol), vision, proof: join(folder, "proof") });
+    if (url === "/v1/moescope/info") return json({ ...info(protocol), vision, spool });
     if (url === "/v1/moescope/encode") return json(expanded(body.prompt as string));
     if (url === "/v1/moescope/completions") {
       const { key, sample, prompt, maxTokens } = body as unknown as {
@@ -127,18 +131,20 @@ export class FakeServer {
           { error: { code: "UNKNOWN_STREAM", message: "this server captures router_logits" } },
           400,
         );
-      this.#captures.set(key, { samples: body.samples, prompts: [], select: body.plan.select });
-      return json({ key, local: presumptuous ?? body.proof === PROOF });
+      const shared =
+        near && body.near && readFileSync(join(body.near.folder, "nonce"), "utf8") === body.near.nonce;
+      const folder = shared ? body.near!.folder : undefined;
+      this.#captures.set(key, { samples: body.samples, prompts: [], select: body.plan.select, folder });
+      return json({ key, local: folder !== undefined || this.#behaviour.names !== undefined });
     }
     if (method === "DELETE") return void response.writeHead(204).end();
     const key = url.split("/").at(-1)!;
-    const created = this.requests.find(({ method, url }) => method === "POST" && url.endsWith("/captures"));
-    await this.#stream(key, presumptuous ?? created!.body.proof === PROOF, response);
+    await this.#stream(key, response);
   }
 
-  async #stream(key: string, local: boolean, response: ServerResponse): Promise<void> {
-    const { ending, folder = "/nowhere" } = this.#behaviour;
-    const { samples, prompts, select } = this.#captures.get(key)!;
+  async #stream(key: string, response: ServerResponse): Promise<void> {
+    const { ending, names } = this.#behaviour;
+    const { samples, prompts, select, folder } = this.#captures.get(key)!;
     const line = (value: object) => response.write(`${JSON.stringify(value)}\n`);
     response.writeHead(200);
     response.flushHeaders();
@@ -152,10 +158,10 @@ export class FakeServer {
       const bytes = rowsBytes(labelled(ending === "another sample" ? 99 : sample, tokens, positions));
       const newTokens = tokens.map((token) => [token, String.fromCodePoint(token)]);
       const head = { type: "rows", rows: tokens.length, newTokens };
-      if (local) {
-        const path = join(folder, `${this.#files++}.safetensors`);
-        if (folder !== "/nowhere") writeFileSync(path, bytes);
-        line({ ...head, bytes: 0, path });
+      if (folder !== undefined || names !== undefined) {
+        const name = names ?? `key.${this.#files++}.safetensors`;
+        if (names === undefined) writeFileSync(join(folder!, name), bytes);
+        line({ ...head, bytes: 0, name });
       } else {
         line({ ...head, bytes: bytes.length });
         response.write(ending === "cut" ? bytes.subarray(0, 100) : bytes);

@@ -52,7 +52,7 @@ function start({ model, engineArgs }) {
     send({ type: "error", id: null, error: { code: "MODEL_NOT_FOUND", message: "there is no such model" } });
     leave(1);
   }
-  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 3 });
+  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 4 });
   send(ready(engineArgs));
 }
 
@@ -74,7 +74,7 @@ const PURPOSES = {
 
 const ready = (engineArgs) => ({
   type: "ready",
-  protocol: 2,
+  protocol: 3,
   plugin: "0.1.0",
   vllm: "0.32.0",
   spool,

@@ -1,13 +1,16 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer as createWebServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { takeRows } from "../../src/engines/vllm/rows-file.ts";
 import { load } from "../../src/run/load.ts";
-import { type Behaviour, FakeServer, PROOF } from "./fake-server.ts";
+import { type Behaviour, FakeServer } from "./fake-server.ts";
 import { soon } from "./real/processes.ts";
+import { plan } from "./rows.ts";
 
 async function serving(behaviour: Behaviour = {}) {
   const server = new FakeServer(behaviour);
@@ -47,14 +50,25 @@ describe("a vllm serve with the plugin", () => {
     await expect(llm.capture("ab", logits)).rejects.toMatchObject({ code: "ENGINE_CLOSED" });
   });
 
-  it("hands files over on the same host, and they are deleted", async () => {
-    const folder = temporaryFolder();
-    const { server, url } = await serving({ folder });
+  it("hands files over on the same host in a folder of the client's, which goes away", async () => {
+    const root = temporaryFolder();
+    vi.stubEnv("MOESCOPE_SPOOL", root);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const left = [join(root, "moescope-rows-999999999-left"), join(root, "moescope-rows-999999998-new")];
+    for (const folder of left) mkdirSync(folder);
+    utimesSync(left[0]!, 1, 1);
+    const { server, url } = await serving({ spool: join(root, "moescope-1-x") });
     const llm = await load(url);
     const capture = await llm.capture(["ab", "cde"], logits);
     expect(capture.rows.text.join("")).toBe("abcde");
-    expect(server.requests.find(({ body }) => body.samples)!.body.proof).toBe(PROOF);
-    expect(readdirSync(folder)).toEqual(["proof"]);
+    const { near } = server.requests.find(({ body }) => body.samples)!.body;
+    expect(near!.folder.startsWith(join(root, `moescope-rows-${process.pid}-`))).toBe(true);
+    expect(near!.nonce).toMatch(/^[0-9a-f]{48}$/);
+    expect(readdirSync(root)).toEqual(["moescope-rows-999999998-new"]);
+    // A server behind a tunnel does not find the folder.
+    const far = await serving({ spool: root, near: false });
+    expect((await (await load(far.url)).capture("ab", logits)).rows.text.join("")).toBe("ab");
+    expect(readdirSync(root)).toEqual(["moescope-rows-999999998-new"]);
   });
 
   it("gets images as data URIs, whatever they are to us", async () => {
@@ -98,19 +112,69 @@ describe("a vllm serve with the plugin", () => {
     });
   });
 
-  it("does not get to read files here that it was not shown to be near", async () => {
-    // It is local to this host, but the name it is reached under is not.
-    const folder = temporaryFolder();
-    const { server, url } = await serving({ folder });
-    const far = await load(url.replace("127.0.0.1", "0.0.0.0"));
-    expect((await far.capture("ab", logits)).rows.text.join("")).toBe("ab");
-    expect(server.requests.find(({ body }) => body.samples)!.body).not.toHaveProperty("proof");
-    const pushy = await serving({ presumptuous: true });
-    const llm = await load(pushy.url);
-    await expect(llm.capture("ab", logits)).rejects.toMatchObject({
-      code: "ENGINE_FAILED",
-      message: expect.stringContaining("names a file here though it was not asked to"),
+  it("does not get to say where files are read or made", async () => {
+    const root = temporaryFolder();
+    for (const spool of ["/", "/etc", root, "relative", "", "/dev/zero", "/proc/self/fd/0", "\0"]) {
+      vi.stubEnv("TMPDIR", "/nowhere");
+      onTestFinished(() => void vi.unstubAllEnvs());
+      const { server, url } = await serving({ spool });
+      expect((await (await load(url)).capture("ab", logits)).rows.text.join("")).toBe("ab");
+      expect(server.requests.find(({ body }) => body.samples)!.body).not.toHaveProperty("near");
+    }
+    expect(readdirSync(root)).toEqual([]);
+    // Nor under another name than this host's own.
+    vi.stubEnv("MOESCOPE_SPOOL", root);
+    const { server, url } = await serving({ spool: root });
+    await (await load(url.replace("127.0.0.1", "0.0.0.0"))).capture("ab", logits);
+    expect(server.requests.find(({ body }) => body.samples)!.body).not.toHaveProperty("near");
+  });
+
+  it("does not get files read that are not in the client's folder", async () => {
+    const root = temporaryFolder();
+    const secret = join(root, "secret.safetensors");
+    writeFileSync(secret, "secret");
+    vi.stubEnv("MOESCOPE_SPOOL", root);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const wrong = [
+      secret,
+      "../secret.safetensors",
+      "nonce",
+      "",
+      ".",
+      "a/b.safetensors",
+      "\0.safetensors",
+      "x".repeat(5000),
+    ];
+    for (const spool of [root, "/nowhere"])
+      for (const names of wrong) {
+        const { url } = await serving({ spool, names });
+        await expect((await load(url)).capture("ab", logits)).rejects.toMatchObject({
+          code: "ENGINE_FAILED",
+          message: expect.stringContaining("names a file here that it was not asked for"),
+        });
+      }
+    const { url } = await serving({ spool: root, names: "none.safetensors" });
+    await expect((await load(url)).capture("ab", logits)).rejects.toMatchObject({
+      message: expect.stringContaining("cannot be read"),
     });
+    expect(readdirSync(root)).toEqual(["secret.safetensors"]);
+  });
+
+  it.skipIf(process.platform === "win32")("opens plain files only, and waits for none", async () => {
+    const folder = temporaryFolder();
+    execFileSync("python3", [
+      "-c",
+      "import os, sys; os.mkfifo(sys.argv[1])",
+      join(folder, "pipe.safetensors"),
+    ]);
+    symlinkSync("/dev/zero", join(folder, "zero.safetensors"));
+    mkdirSync(join(folder, "folder.safetensors"));
+    for (const name of ["pipe", "zero", "folder", "none"])
+      await expect(takeRows(join(folder, `${name}.safetensors`), plan)).rejects.toMatchObject({
+        code: "ENGINE_FAILED",
+        message: expect.stringContaining("cannot be read"),
+      });
+    await expect(takeRows("/dev/zero", plan)).rejects.toThrow("no file of this user");
   });
 
   it("asks for its key", async () => {
@@ -135,7 +199,7 @@ describe("a vllm serve with the plugin", () => {
         "PYTHONPATH=$(npx moescope plugin-path) VLLM_PLUGINS=moescope vllm serve",
       ),
     });
-    const newer = await serving({ protocol: 3 });
+    const newer = await serving({ protocol: 4 });
     await expect(load(newer.url)).rejects.toMatchObject({
       code: "ENGINE_INCOMPATIBLE",
       message: expect.stringContaining("protocol: speaks another version of the protocol"),

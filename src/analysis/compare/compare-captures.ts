@@ -7,7 +7,7 @@ import { optionsReader, whole } from "../../core/options.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";
-import { signFlipTest } from "../statistics/randomization/sign-flip-test.ts";
+import { DEFAULT_PERMUTATIONS } from "../statistics/randomization/random.ts";
 import { alignRows, type DivergingText } from "./alignment.ts";
 import { type ComparedSide, compareLayer } from "./compare-layer.ts";
 import {
@@ -18,11 +18,12 @@ import {
   mostMoved,
   NONE,
 } from "./compared-rows.ts";
+import { testShifts } from "./shift-test.ts";
 import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
 export interface CompareOptions {
   /**
-   * Random permutations of the usage test. Default 4999: p-values down to 0.0002. Up to 12 samples every permutation
+   * Random permutations of the usage test. Default 1999: p-values down to 0.0005. Up to 10 samples every permutation
    * is tried.
    */
   readonly permutations?: number;
@@ -44,7 +45,7 @@ export interface LayerComparison {
   readonly exact: number;
   /** Mean of |A ∩ B| / topK. */
   readonly overlap: number;
-  /** Part of the rows with the same best expert: that of most weight, the first where weights were not captured. */
+  /** Part of the rows with the same best expert: that of most weight; without weights, of the greatest logit. */
   readonly top1: number;
   /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
   readonly kl: number | null;
@@ -78,7 +79,7 @@ export interface CaptureComparison {
  * one engine against another.
  *
  * Rows are paired by sample and position and must be the same token. Rows that only one capture kept are counted and
- * left out. Usage is tested by swapping A and B within samples; see {@link signFlipTest}. Of the captures a few
+ * left out. Usage is tested by swapping A and B within samples; see `testShifts`. Of the captures a few
  * thousand rows are in memory at a time, of the result some numbers a row.
  *
  * @throws RequestError `INVALID_ARGUMENT` when the prompts or their tokenisation differ, when the models have different
@@ -92,7 +93,7 @@ export interface CaptureComparison {
 export function compareCaptures(a: Capture, b: Capture, options: CompareOptions = {}): CaptureComparison {
   checkCapture("compareCaptures", "the first capture", a);
   checkCapture("compareCaptures", "the second capture", b);
-  const { permutations = 4999, seed = 0, tokens = 20 } = readOptions(options);
+  const { permutations = DEFAULT_PERMUTATIONS, seed = 0, tokens = 20 } = readOptions(options);
   const [moeA, moeB] = sameShape(a, b);
   const { experts } = moeA;
   const layers = layersInCommon(a, b);
@@ -112,8 +113,8 @@ export function compareCaptures(a: Capture, b: Capture, options: CompareOptions 
       if (shared < topK(layer) && firstLayer[pair] === NONE) firstLayer[pair] = layer;
     });
     // Tested at once: the differences by sample of one layer are in memory, not those of all.
-    const pValues = signFlipTest(differences, experts, permutations, seed);
-    return { ...rest, rowsA: count, rowsB: count, pValues };
+    const test = testShifts(differences, experts, permutations, seed);
+    return { ...rest, rowsA: count, rowsB: count, matched: null, ...test };
   });
   const shifts = usageShifts(sums);
 

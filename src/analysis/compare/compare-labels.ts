@@ -2,11 +2,17 @@ import type { Capture } from "../../capture/capture.ts";
 import { checkCapture } from "../../capture/check-capture.ts";
 import { RequestError } from "../../core/errors.ts";
 import { argument, optionsReader, text, whole } from "../../core/options.ts";
-import { addSampleRows, sampleUnits, startSampleCounts } from "../measures/tallies/sample-counts.ts";
+import { matchedSamples, sampleTally, sampleUnits } from "../measures/tallies/sample-counts.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { labelledSamples } from "../rows/label-groups.ts";
+import { columnsOf } from "../rows/row-columns.ts";
+import { matchedPositions } from "../rows/row-groups.ts";
 import { talliedLayers } from "../scan/tallied-layers.ts";
-import { testLayer } from "../statistics/randomization/permutation-test.ts";
+import { labelInformation } from "../statistics/randomization/label-information.ts";
+import { testLabels } from "../statistics/randomization/label-test.ts";
+import { leastLabelQ } from "../statistics/randomization/least-q.ts";
+import { correctedTogether } from "../statistics/randomization/max-t.ts";
+import { DEFAULT_PERMUTATIONS } from "../statistics/randomization/random.ts";
 import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
 /** How two labels use one layer. */
@@ -16,6 +22,8 @@ export interface LayerLabelComparison {
   /** The same with permuted labels, on average: the part that means nothing. */
   readonly chanceInformation: number;
   readonly pValue: number;
+  /** Corrected for all layers. */
+  readonly qValue: number;
   /** One entry per expert, in order; A and B are the labels. */
   readonly experts: readonly UsageShift[];
 }
@@ -25,12 +33,16 @@ export interface LabelComparison {
   /** Samples of each label; what the significance rests on. */
   readonly samples: readonly [a: number, b: number];
   readonly rows: readonly [a: number, b: number];
+  /** Rows at positions that both labels have: what is tested. */
+  readonly matchedRows: number;
+  /** The least q-value that any expert could have with so many samples. Above 0.05 no result is possible. */
+  readonly leastQ: number;
   /** By 0-based layer. */
   readonly layers: ReadonlyMap<number, LayerLabelComparison>;
 }
 
 export interface CompareLabelsOptions {
-  /** Random permutations of the labels between samples. Default 4999: p-values down to 0.0002. */
+  /** Random permutations of the labels between samples. Default 1999: p-values down to 0.0005. */
   readonly permutations?: number;
   /** Same seed, same p-values. Default 0. */
   readonly seed?: number;
@@ -43,8 +55,8 @@ const readOptions = optionsReader<CompareLabelsOptions>("compareLabels", {
 
 /**
  * Compare how the samples of two labels use the experts. Their rows are different tokens and cannot be paired, so this
- * compares usage alone; the p-values come from swapping labels between samples, as in {@link specialization}, and are
- * two-sided (mutual information of use and label).
+ * compares usage alone; the p-values come from swapping labels between samples, at the same positions, as in
+ * {@link specialization}, and are two-sided.
  *
  * @throws RequestError `INVALID_ARGUMENT` when a label has no rows or both are the same, or for a wrong option.
  * @example
@@ -59,39 +71,48 @@ export function compareLabels(
   checkCapture("compareLabels", "capture", capture);
   argument("compareLabels", "the first label", labelA, text);
   argument("compareLabels", "the second label", labelB, text);
-  const { permutations = 4999, seed = 0 } = readOptions(options);
+  const { permutations = DEFAULT_PERMUTATIONS, seed = 0 } = readOptions(options);
   const pair = pairOf(capture, labelA, labelB);
   const layers = routedLayers(capture);
   const experts = capture.model.moe?.experts ?? 0;
-  const counts = { start: startSampleCounts, take: addSampleRows };
-  const found = talliedLayers(capture, layers, counts, (state) =>
-    testLayer(sampleUnits(state, pair), 2, experts, permutations, seed),
-  );
+  const positions = matchedPositions(columnsOf(capture), pair, 2);
+  const found = talliedLayers(capture, layers, sampleTally(positions), (state) => {
+    const test = testLabels(matchedSamples(state, pair), 2, experts, permutations, seed);
+    return { ...test, found: labelInformation(sampleUnits(state, pair), 2, experts, permutations, seed) };
+  });
   const tests = [...found.values()];
   const shifts = usageShifts(
-    tests.map(({ counts, rows, experts: { pValues } }) => ({
+    tests.map(({ found: { counts, rows }, experts: tested, differences, halfWidths }) => ({
       countsA: counts.subarray(0, experts),
       countsB: counts.subarray(experts),
       rowsA: rows[0]!,
       rowsB: rows[1]!,
-      pValues,
+      // Of the second label less the first.
+      matched: differences.subarray(experts),
+      halfWidths: halfWidths.subarray(experts),
+      tested,
     })),
   );
+  const layerQ = correctedTogether(tests.map(({ layer }) => layer));
   const bySide = (samples: Iterable<number>) => {
     const sides = [...samples].map((sample) => pair[sample]);
     return [0, 1].map((side) => sides.filter((other) => other === side).length) as [number, number];
   };
+  const samples = bySide(new Set(capture.rows.sample));
   return {
     labels: [labelA, labelB],
-    samples: bySide(new Set(capture.rows.sample)),
+    samples,
+    matchedRows: positions.rows,
+    leastQ: leastLabelQ(samples, permutations),
     rows: bySide(capture.rows.sample),
     layers: new Map(
-      tests.map(({ layer }, i) => [
+      tests.map(({ layer, found: { layer: information } }, i) => [
         layers[i]!,
         {
-          mutualInformation: layer.observed[0]!,
-          chanceInformation: layer.chance[0]!,
+          mutualInformation: information.observed,
+          chanceInformation: information.chance,
           pValue: layer.pValues[0]!,
+          qValue: layerQ[i]![0]!,
           experts: shifts[i]!,
         },
       ]),

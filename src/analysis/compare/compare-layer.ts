@@ -1,13 +1,12 @@
 import type { ModelInfo } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
-import { firstExpert, heaviestExpert } from "../rows/best-expert.ts";
 import { layerChunk } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
 import { type Divergence, divergence } from "../statistics/logit-divergence.ts";
-import type { PairedDifferences } from "../statistics/randomization/sign-flip-test.ts";
 import { sharedExperts } from "./agreement.ts";
 import { type Alignment, pairChunks } from "./alignment.ts";
+import type { PairedDifferences } from "./shift-test.ts";
 
 /** What one layer's routing of the paired rows adds up to. */
 export interface LayerSums {
@@ -15,7 +14,7 @@ export interface LayerSums {
   readonly exact: number;
   /** Experts that pairs have in common, over all pairs. */
   readonly shared: number;
-  /** Pairs with the same best expert: that of most weight, the first where weights are not known. */
+  /** Pairs with the same best expert: see `withBestFirst`. */
   readonly top1: number;
   /** Sums of the divergences in nats; `null` unless both captures have the layer's logits. */
   readonly divergence: Divergence | null;
@@ -54,7 +53,7 @@ export function compareLayer(
     const chunkA = layerChunk(a.reader, a.model, a.columns, layer, ...spanA);
     const chunkB = layerChunk(b.reader, b.model, b.columns, layer, ...spanB);
     const [idsA, idsB] = [chunkA.ids, chunkB.ids];
-    const [weightsA, weightsB] = [chunkA.weights, chunkB.weights];
+    const [bestA, bestB] = [chunkA.bestFirst, chunkB.bestFirst];
     const logitsA = withLogits ? chunkA.logits!.data : null;
     const logitsB = withLogits ? chunkB.logits!.data : null;
     for (let i = from; i < to; i++) {
@@ -68,10 +67,7 @@ export function compareLayer(
       }
       shared += common;
       if (common === topK) exact++;
-      const weighted = weightsA && weightsB;
-      const bestA = weighted ? heaviestExpert(idsA, weightsA, rowA, topK) : firstExpert(idsA, rowA, topK);
-      const bestB = weighted ? heaviestExpert(idsB, weightsB, rowB, topK) : firstExpert(idsB, rowB, topK);
-      if (bestA === bestB) top1++;
+      if (bestA[rowA * topK] === bestB[rowB * topK]) top1++;
       usage.enter(a.columns.sample[alignment.a[i]!]!);
       for (let k = 0; k < topK; k++) usage.add(idsA[rowA * topK + k]!, idsB[rowB * topK + k]!);
       visit(i, common, pair.js);
@@ -97,6 +93,7 @@ class SampleDifferences {
   readonly #offsets = [0];
   readonly #columns: number[] = [];
   readonly #values: number[] = [];
+  readonly #rows: number[] = [];
   #sample = -1;
 
   constructor(experts: number) {
@@ -105,10 +102,14 @@ class SampleDifferences {
     this.#current = new Int32Array(experts);
   }
 
+  /** A row of the sample. */
   enter(sample: number): void {
-    if (sample === this.#sample) return;
-    this.#close();
-    this.#sample = sample;
+    if (sample !== this.#sample) {
+      this.#close();
+      this.#sample = sample;
+      this.#rows.push(0);
+    }
+    this.#rows[this.#rows.length - 1]!++;
   }
 
   add(expertA: number, expertB: number): void {
@@ -121,21 +122,22 @@ class SampleDifferences {
   finish(): PairedDifferences {
     this.#close();
     return {
+      rows: Float64Array.from(this.#rows),
       offsets: Uint32Array.from(this.#offsets),
       columns: Uint16Array.from(this.#columns),
       values: Int32Array.from(this.#values),
     };
   }
 
-  /** A sample that uses every expert as often on both sides has nothing to swap and is no unit. */
+  /** A sample that uses every expert as often on both sides has no entries, and is a unit as in other layers. */
   #close(): void {
-    const before = this.#columns.length;
+    if (this.#sample < 0) return;
     this.#current.forEach((value, expert) => {
       if (value === 0) return;
       this.#columns.push(expert);
       this.#values.push(value);
     });
-    if (this.#columns.length > before) this.#offsets.push(this.#columns.length);
+    this.#offsets.push(this.#columns.length);
     this.#current.fill(0);
   }
 }

@@ -1,5 +1,5 @@
 import { argument, number, optionsReader, thing } from "../../core/options.ts";
-import { benjaminiHochberg } from "../statistics/benjamini-hochberg.ts";
+import { correctedTogether, type Tested } from "../statistics/randomization/max-t.ts";
 
 /** How an expert's use differs between A and B. */
 export interface UsageShift {
@@ -9,9 +9,13 @@ export interface UsageShift {
   readonly shareB: number;
   /** {@link shareB} - {@link shareA}; 0.05: five of a hundred rows more in B. */
   readonly difference: number;
+  /** The same at positions that both have, which is what is tested. Of two captures all compared rows are such. */
+  readonly matchedDifference: number;
+  /** Its 95 % interval reaches so far to both sides, a sample as one observation; `null` with fewer than two. */
+  readonly halfWidth: number | null;
   /** Two-sided: how often chance alone brings as much. */
   readonly pValue: number;
-  /** Benjamini-Hochberg over all layers and experts of the call. */
+  /** Corrected for all layers and experts of the call, see `correctedTogether`. */
   readonly qValue: number;
 }
 
@@ -22,18 +26,27 @@ export interface ShiftTest {
   readonly countsB: ArrayLike<number>;
   readonly rowsA: number;
   readonly rowsB: number;
-  readonly pValues: Float64Array;
+  /** Per expert; `null`: as the counts. */
+  readonly matched: Float64Array | null;
+  readonly halfWidths: Float64Array;
+  readonly tested: Tested;
 }
 
 /** Each layer's shifts in order of expert, with q-values over everything that was tested. */
 export function usageShifts(tests: readonly ShiftTest[]): UsageShift[][] {
-  const q = benjaminiHochberg(tests.flatMap(({ pValues }) => [...pValues]));
-  let test = 0;
-  return tests.map(({ countsA, countsB, rowsA, rowsB, pValues }) =>
-    Array.from(pValues, (pValue, expert) => {
+  const q = correctedTogether(tests.map(({ tested }) => tested));
+  return tests.map(({ countsA, countsB, rowsA, rowsB, matched, halfWidths, tested }, i) =>
+    Array.from(tested.pValues, (pValue, expert) => {
       const shareA = countsA[expert]! / rowsA;
       const shareB = countsB[expert]! / rowsB;
-      return { expert, shareA, shareB, difference: shareB - shareA, pValue, qValue: q[test++]! };
+      const difference = shareB - shareA;
+      const halfWidth = halfWidths[expert]!;
+      return {
+        ...{ expert, shareA, shareB, difference },
+        matchedDifference: matched ? matched[expert]! : difference,
+        halfWidth: Number.isFinite(halfWidth) ? halfWidth : null,
+        ...{ pValue, qValue: q[i]![expert]! },
+      };
     }),
   );
 }

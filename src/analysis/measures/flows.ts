@@ -1,5 +1,5 @@
 import { schema } from "../../core/schema.ts";
-import { nLogN } from "../statistics/n-log-n.ts";
+import { tableInformation } from "../statistics/table-information.ts";
 import type { StreamGroupMeasure } from "./measure.ts";
 import { amounts, wholeNumber } from "./tallies/state-json.ts";
 
@@ -8,8 +8,11 @@ export interface LayerFlow {
   readonly from: number;
   readonly to: number;
   readonly rows: number;
-  /** Mutual information of the two layers' best experts, bits, less its bias by (experts - 1)^2 / (2 ln 2 rows). */
-  readonly information: number;
+  /**
+   * Mutual information of the two layers' best experts, bits, adjusted for chance; `null` with too few rows to tell it
+   * from chance. See `tableInformation`.
+   */
+  readonly information: number | null;
   /** Entropy of the later layer's best expert, bits: the most that {@link information} can be. */
   readonly entropy: number;
   /** Pairs of experts that follow each other most beyond independence, those that add most to the information first. */
@@ -65,7 +68,7 @@ export const flows: StreamGroupMeasure<"flows", readonly LayerFlow[], State, Lay
   },
   group({ group, rows, best, all, usedA, usedB }, { experts }) {
     const [from, to] = group as [number, number];
-    return { from, to, rows, ...informationOf(best, experts, rows), edges: edgesOf(all, usedA, usedB, rows) };
+    return { from, to, rows, ...tableInformation(best, experts), edges: edgesOf(all, usedA, usedB, rows) };
   },
   gather: (parts) => parts,
   merge(a, b) {
@@ -109,7 +112,10 @@ export const flows: StreamGroupMeasure<"flows", readonly LayerFlow[], State, Lay
         from: count,
         to: count,
         rows: count,
-        information: z.number().meta({ description: "mutual information of the best experts, bits" }),
+        information: z
+          .number()
+          .nullable()
+          .meta({ description: "mutual information of the best experts, bits; null with too few rows" }),
         entropy: z.number().meta({ description: "of the later layer's best expert, bits" }),
         edges: z.array(
           z.strictObject({
@@ -127,7 +133,7 @@ export const flows: StreamGroupMeasure<"flows", readonly LayerFlow[], State, Lay
     title: "From layer to layer",
     text: "How much a layer's best expert tells of the next layer's, and which experts follow which.",
     uncertainty:
-      "none; the information's bias is taken off, edges with fewer than 5 expected tokens are not ranked",
+      "information is adjusted for chance, and left out where chance gives more than half of what there is to tell; edges with fewer than 5 expected tokens are not ranked",
     terms: {
       flow: {
         title: "Flow",
@@ -157,32 +163,6 @@ function countPairs(
       for (let j = at; j < at + topK; j++) all[a[i]! * experts + b[j]!]!++;
     }
   }
-}
-
-/**
- * Mutual information of a table's rows and columns, less its bias, and the entropy of its columns, in bits.
- *
- * Source of the correction: Miller, "Note on the bias of information estimates" (1955), with the categories that occur.
- */
-function informationOf(table: Uint32Array, experts: number, rows: number) {
-  const a = new Float64Array(experts);
-  const b = new Float64Array(experts);
-  let joint = 0;
-  for (let i = 0; i < experts; i++)
-    for (let j = 0; j < experts; j++) {
-      const n = table[i * experts + j]!;
-      a[i]! += n;
-      b[j]! += n;
-      joint += nLogN(n);
-    }
-  const sum = (values: Float64Array) => values.reduce((total, n) => total + nLogN(n), 0);
-  const occurring = (values: Float64Array) => values.reduce((count, n) => count + (n > 0 ? 1 : 0), 0);
-  const plugIn = Math.log2(rows) + (joint - sum(a) - sum(b)) / rows;
-  const bias = ((occurring(a) - 1) * (occurring(b) - 1)) / (2 * Math.LN2 * rows);
-  return {
-    information: rows === 0 ? 0 : Math.max(0, plugIn - bias),
-    entropy: rows === 0 ? 0 : Math.max(0, Math.log2(rows) - sum(b) / rows),
-  };
 }
 
 /** The pairs above independence, by what they add to the mutual information: frequent and unlikely ones first. */

@@ -1,5 +1,4 @@
 import { schema } from "../../core/schema.ts";
-import { firstExpert } from "../rows/best-expert.ts";
 import { type SampleSpan, sampleSpans, someSpans } from "../rows/sample-spans.ts";
 import { addSpanIds, type SpanIds, startSpanIds } from "../rows/span-ids.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -54,12 +53,12 @@ const states: Tally<SpanIds, Ahead, HiddenStates> = {
     const probe = new ProbeFit(width, of.experts, of.settings.seed);
     forEach(fitted, (state, ids, row) => {
       centroids.add(state, ids);
-      probe.fitOn(state, firstExpert(ids, 0, 1), tokenId[row]!);
+      probe.fitOn(state, ids[0]!, tokenId[row]!);
     });
     const test = probe.fit();
-    forEach(tested, (state, ids, row) => {
+    forEach(tested, (state, ids, row, text) => {
       centroids.add(state, ids);
-      test.add(state, firstExpert(ids, 0, 1), tokenId[row]!);
+      test.add(state, ids[0]!, tokenId[row]!, text);
     });
     return { stateOf, probe: test.result(), ...centroids.result() };
   },
@@ -79,7 +78,9 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
       probe: z
         .strictObject({
           accuracy: z.number().meta({ description: "part of the held-out rows whose best expert it names" }),
-          interval: z.tuple([z.number(), z.number()]).meta({ description: "95 % Wilson interval" }),
+          interval: z
+            .tuple([z.number(), z.number()])
+            .meta({ description: "95 % interval, a held-out text as one observation" }),
           chance: z.number().meta({ description: "the same for the most frequent expert" }),
           tokenAccuracy: z
             .number()
@@ -100,7 +101,8 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
   words: {
     title: "Hidden states",
     text: "How much of a layer's choice can be read from the hidden state of the layer before.",
-    uncertainty: "95 % Wilson interval of the accuracy on held-out texts; tokens are taken as independent",
+    uncertainty:
+      "95 % interval of the accuracy, a held-out text as one observation; what another choice of held-out texts would change is not in it",
     terms: {
       probe: {
         title: "Linear probe",
@@ -124,7 +126,7 @@ function heldOut(places: readonly number[], seed: number) {
   return { fitted: places.filter((i) => !out.has(i)), tested: places.filter((i) => out.has(i)) };
 }
 
-type Visitor = (state: Float32Array, ids: Uint16Array, row: number) => void;
+type Visitor = (state: Float32Array, ids: Uint16Array, row: number, text: number) => void;
 
 /** @param places of the spans to visit. */
 function forEachState(
@@ -148,6 +150,7 @@ function forEachState(
           data.subarray((row - from) * width, (row - from + 1) * width),
           ids.subarray(at * topK, (at + 1) * topK),
           row,
+          place,
         );
       }
     }

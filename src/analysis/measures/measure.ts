@@ -63,8 +63,8 @@ interface Described<N extends string, R> {
 export interface ScanSettings {
   /** Of labels between samples. */
   readonly permutations: number;
-  /** Of groups within samples; see `testRotations`. */
-  readonly rotations: number;
+  /** Of texts, for tests within them; see `signFlips`. */
+  readonly flips: number;
   readonly seed: number;
   /** Samples that are told token by token. */
   readonly texts: number;
@@ -185,7 +185,7 @@ export interface GroupRows extends RowLabels {
   readonly rows: number;
   /** Ids in a row: 1 where the measure keeps the best. */
   readonly perRow: number;
-  /** By layer of the group the ids of these rows, `[rows, perRow]`. */
+  /** By layer of the group the ids of these rows, `[rows, perRow]`, the best in front. */
   readonly experts: readonly (Uint8Array | Uint16Array)[];
 }
 

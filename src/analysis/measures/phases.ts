@@ -2,7 +2,7 @@ import type { LayerMeasure } from "./measure.ts";
 import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
 import { type WithinText, withinText } from "./tallies/within-text.ts";
 
-/** Usage by phase, prompt against generated; phases rotated within samples. */
+/** Usage by phase, prompt against generated; compared within texts. */
 export const phases: LayerMeasure<"phases", Drift | null, WithinText, TestedDrift | null> = {
   name: "phases",
   scope: "layer",
@@ -14,8 +14,7 @@ export const phases: LayerMeasure<"phases", Drift | null, WithinText, TestedDrif
   words: {
     title: "Prompt and generated text",
     text: "Whether the use of experts differs between prompts and what was generated, which also differs in content and comes last.",
-    uncertainty:
-      "p-values from phases rotated within texts, q-values over all layers and groups; no intervals",
+    uncertainty: "p-values from flipping each text's differences, q-values over all layers and groups",
     terms: {},
   },
 };

@@ -2,7 +2,7 @@ import type { LayerMeasure } from "./measure.ts";
 import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
 import { type WithinText, withinText } from "./tallies/within-text.ts";
 
-/** Usage by position in the text; positions rotated within samples. */
+/** Usage by position in the text; compared within texts. */
 export const positions: LayerMeasure<"positions", Drift | null, WithinText, TestedDrift | null> = {
   name: "positions",
   scope: "layer",
@@ -14,8 +14,7 @@ export const positions: LayerMeasure<"positions", Drift | null, WithinText, Test
   words: {
     title: "Drift along the text",
     text: "Whether the use of experts changes with the position in the text.",
-    uncertainty:
-      "p-values from positions rotated within texts, q-values over all layers and groups; no intervals",
+    uncertainty: "p-values from flipping each text's differences, q-values over all layers and groups",
     terms: {
       drift: {
         title: "Divergence of a part",

@@ -2,7 +2,7 @@ import { schema } from "../../core/schema.ts";
 import type { DerivedMeasure } from "./measure.ts";
 import type { GroupUsage } from "./tallies/group-usage.ts";
 
-/** An expert that serves a label beyond chance and beyond its fair share. */
+/** An expert that serves a label more than the other labels, beyond chance. Its share may be below the fair one. */
 export interface SpecializedExpert {
   readonly layer: number;
   readonly expert: number;
@@ -11,17 +11,21 @@ export interface SpecializedExpert {
   /** Part of the label's rows that used it. */
   readonly share: number;
   readonly timesFair: number;
+  /** Share of the label less that of all other labels, at the same positions. */
+  readonly difference: number;
+  /** Its 95 % interval reaches so far to both sides. */
+  readonly halfWidth: number | null;
   readonly pValue: number;
   readonly qValue: number;
 }
 
 export const farthestFirst = (a: SpecializedExpert, b: SpecializedExpert): number =>
-  b.timesFair - a.timesFair || a.layer - b.layer || a.expert - b.expert;
+  b.difference - a.difference || a.layer - b.layer || a.expert - b.expert;
 
-/** Accepted part of false ones among them. */
+/** Accepted chance that any of them is false. */
 const ALPHA = 0.05;
 
-/** The (layer, expert, label) above the fair share and beyond chance, the farthest above first. */
+/** The (layer, expert, label) above the other labels beyond chance, the farthest above first. */
 export const specializedExperts: DerivedMeasure<"specializedExperts", readonly SpecializedExpert[]> = {
   name: "specializedExperts",
   scope: "derived",
@@ -41,13 +45,15 @@ export const specializedExperts: DerivedMeasure<"specializedExperts", readonly S
               count,
               share,
               timesFair: share / (topK / experts),
+              difference: found!.shares.differences[group]![expert]!,
+              halfWidth: found!.shares.halfWidths[group]![expert]!,
               pValue: found!.shares.pValues[group]![expert]!,
               qValue: found!.shares.qValues[group]![expert]!,
             };
           }),
         );
       })
-      .filter(({ timesFair, qValue }) => timesFair > 1 && qValue <= ALPHA)
+      .filter(({ difference, qValue }) => difference > 0 && qValue <= ALPHA)
       .sort(farthestFirst),
   schema: schema((z) => {
     const count = z.int().nonnegative();
@@ -59,6 +65,10 @@ export const specializedExperts: DerivedMeasure<"specializedExperts", readonly S
         count: z.number().meta({ description: "rows of the label that used it" }),
         share: z.number().meta({ description: "of the label's rows" }),
         timesFair: z.number(),
+        difference: z
+          .number()
+          .meta({ description: "share less that of the other labels, at the same positions" }),
+        halfWidth: z.number().nullable().meta({ description: "95 % interval: difference ± this" }),
         pValue: z.number(),
         qValue: z.number(),
       }),
@@ -66,8 +76,8 @@ export const specializedExperts: DerivedMeasure<"specializedExperts", readonly S
   }),
   words: {
     title: "Specialized experts",
-    text: "Experts that serve a label more than their fair share and more than chance explains.",
-    uncertainty: "listed at a false discovery rate of 5 %",
+    text: "Experts that serve a label more than the other labels, and more than chance explains.",
+    uncertainty: "listed where q ≤ 0.05: a chance of 5 % that any of them is false",
     terms: {},
   },
 };

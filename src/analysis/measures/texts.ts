@@ -1,6 +1,5 @@
 import { PHASES } from "../../core/rows.ts";
 import { schema } from "../../core/schema.ts";
-import { firstExpert } from "../rows/best-expert.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import { sampleSpans } from "../rows/sample-spans.ts";
 import type { CaptureMeasure, ScanScope, Tally } from "./measure.ts";
@@ -59,7 +58,7 @@ const strips: Tally<StripValues[], Ahead, StripValues[]> = {
       const { entropy } = chunk;
       for (let row = Math.max(from, chunk.from); row < Math.min(to, end); row++) {
         const at = row - chunk.from;
-        state[i]!.best.push(firstExpert(chunk.ids, at, chunk.topK));
+        state[i]!.best.push(chunk.bestFirst[at * chunk.topK]!);
         if (entropy) state[i]!.entropy!.push(Number(entropy[at]!.toFixed(3)));
       }
     });
@@ -118,7 +117,7 @@ export const texts: CaptureMeasure<"texts", readonly TextStrip[], StripValues[],
     terms: {
       top_expert: {
         title: "Top expert",
-        text: "The expert the router ranked first for a token.",
+        text: "The expert of most weight for a token; where weights were not captured, of the greatest router logit.",
       },
     },
   },

@@ -1,19 +1,22 @@
 import { schema } from "../../core/schema.ts";
-import { wilsonInterval } from "../statistics/wilson.ts";
+import { shareInterval } from "../statistics/cluster-interval.ts";
 import { underusedExperts } from "../underused-experts.ts";
 import type { StreamMeasure } from "./measure.ts";
 import {
+  allCounts,
   type ExpertCounts,
   expertCounts,
   labelCounts,
-  totalCounts,
   type UsageCounts,
 } from "./tallies/expert-counts.ts";
+import { spreadOf } from "./tallies/unit-counts.ts";
 
 /** How much work each expert of a layer does. */
 export interface LayerLoad {
   /** One entry per expert, in order. */
   readonly experts: readonly ExpertLoad[];
+  /** Texts that the intervals rest on; `null` where it is not known. */
+  readonly texts: number | null;
   /** Of the labels that have rows, in the order of {@link CaptureAnalysis.labels}. */
   readonly byLabel: readonly LabelUsage[];
 }
@@ -26,14 +29,14 @@ export interface ExpertLoad {
   readonly share: number;
   /** {@link share} over the fair share; 1 is fair. */
   readonly timesFair: number;
-  /** 95 % Wilson interval of {@link share}; rows taken as independent. */
+  /** 95 % interval of {@link share}, a text as one observation; see `shareInterval`. */
   readonly interval: readonly [low: number, high: number];
   /** Sum of its mixing weights over the rows, and its part of the layer's; `null` when weights are not known. */
   readonly weight: number | null;
   readonly weightShare: number | null;
   /** `dead`: no row used it. `underused`: below half the fair share. */
   readonly state: "dead" | "underused" | "used";
-  /** Whether the rows suffice for that: the whole interval lies below half the fair share. */
+  /** Whether the texts suffice for that: the whole interval lies below half the fair share. */
   readonly significant: boolean;
 }
 
@@ -57,12 +60,8 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
   layer(state, { experts }) {
     const byLabel = labelCounts(state);
     return {
-      experts: expertLoads(
-        totalCounts(
-          byLabel.map(([, counts]) => counts),
-          experts,
-        ),
-      ),
+      experts: expertLoads(allCounts(state, experts)),
+      texts: spreadOf(state.spread)?.texts ?? null,
       byLabel: byLabel
         .filter(([, { rows }]) => rows > 0)
         .map(([label, { rows, counts, weights }]) => ({
@@ -85,13 +84,14 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
           timesFair: z.number().meta({ description: "share / fair share; 1 is fair" }),
           interval: z
             .tuple([z.number(), z.number()])
-            .meta({ description: "95 % Wilson interval of the share" }),
+            .meta({ description: "95 % interval of the share, a text as one observation" }),
           weight: z.number().nullable().meta({ description: "sum of its mixing weights" }),
           weightShare: z.number().nullable().meta({ description: "its part of the layer's weight" }),
           state: z.enum(["dead", "underused", "used"]),
           significant: z.boolean().meta({ description: "the whole interval lies below half the fair share" }),
         }),
       ),
+      texts: count.nullable().meta({ description: "texts that the intervals rest on" }),
       byLabel: z.array(
         z.strictObject({
           label: z.string().nullable(),
@@ -107,7 +107,7 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
     title: "Expert usage",
     text: "How often each expert was chosen, over all tokens and for each label.",
     uncertainty:
-      "95 % Wilson score interval of each share; tokens are taken as independent, so it is too narrow",
+      "95 % interval of each share, a text as one observation; from few texts it is wide, and from one it is everything",
     terms: {
       usage: {
         title: "Usage against fair share",
@@ -125,20 +125,21 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
       },
       dead: {
         title: "Dead expert",
-        text: "No token of these rows chose it. Few rows leave experts unused by chance; a capture says so where the rows suffice.",
+        text: "No token of these rows chose it. Few texts leave experts unused by chance, however long they are; a capture says so where the texts suffice.",
       },
       interval: {
         title: "95 % interval",
-        text: "Where the share lies beyond these tokens. They are taken as independent, so it is rather too narrow.",
-        formula: "Wilson score interval",
-        source: "Wilson, J. Am. Stat. Assoc. 22, 1927",
+        text: "Where the share lies beyond these texts. A text counts as one observation, because its tokens resemble each other.",
+        formula: "Wilson interval of the effective sample size p (1 − p) / v, v the variance between texts",
+        source:
+          "Korn and Graubard, Surv. Methodol. 24, 1998; Dean and Pagano, J. Surv. Stat. Methodol. 3, 2015",
       },
     },
   },
 };
 
 function expertLoads(all: UsageCounts): ExpertLoad[] {
-  const { rows, counts, weights } = all;
+  const { rows, counts, weights, spread } = all;
   const under = new Map(
     underusedExperts(all, { confidence: CONFIDENCE }).map((found) => [found.expert, found]),
   );
@@ -149,7 +150,7 @@ function expertLoads(all: UsageCounts): ExpertLoad[] {
     count,
     share: rows === 0 ? 0 : count / rows,
     timesFair: choices === 0 ? 0 : (count * counts.length) / choices,
-    interval: rows === 0 ? [0, 1] : wilsonInterval(count, rows, CONFIDENCE),
+    interval: rows === 0 || !spread ? [0, 1] : shareInterval(count, rows, spread, expert, CONFIDENCE),
     weight: weights && weights[expert]!,
     weightShare: weights && weightTotal > 0 ? weights[expert]! / weightTotal : null,
     state: count === 0 ? "dead" : under.has(expert) ? "underused" : "used",

@@ -1,6 +1,5 @@
 import { argument, thing } from "../../core/options.ts";
 import type { RoutingShape, StreamGroupMeasure, StreamMeasure, StreamTally } from "../measures/measure.ts";
-import { firstExpert } from "../rows/best-expert.ts";
 import type { LayerChunk } from "../rows/layer-chunk.ts";
 import { type Reduced, type Reducer, type ReducerSpec, reducerOf } from "./reducer.ts";
 
@@ -43,7 +42,7 @@ const groupSpec = <S>(measure: StreamGroupMeasure<string, unknown, S>): TallySpe
     const [first] = parts;
     const { from, rows, sample, position, tokenId, phase, topK } = first!;
     const best = measure.keeps === "best";
-    const experts = parts.map((chunk) => (best ? bestOf(chunk) : chunk.ids));
+    const experts = parts.map((chunk) => (best ? bestOf(chunk) : chunk.bestFirst));
     const perRow = best ? 1 : topK;
     measure.take(state, { from, rows, sample, position, tokenId, phase, perRow, experts }, scope, 0);
   },
@@ -54,8 +53,8 @@ const groupSpec = <S>(measure: StreamGroupMeasure<string, unknown, S>): TallySpe
 
 const groupOf = (key: string) => key.split("-").map(Number);
 
-const bestOf = ({ ids, rows, topK }: LayerChunk) =>
-  Uint16Array.from({ length: rows }, (_, row) => firstExpert(ids, row, topK));
+const bestOf = ({ bestFirst, rows, topK }: LayerChunk) =>
+  Uint16Array.from({ length: rows }, (_, row) => bestFirst[row * topK]!);
 
 /** Of measures whose results are one for the capture. */
 const WHOLE = -1;

@@ -18,7 +18,7 @@ import { LayerChunk } from "../rows/layer-chunk.ts";
  */
 export interface Reducer<R> extends Sink<R> {
   /**
-   * The result of both runs' rows together.
+   * The result of both runs' rows together. Their texts are different ones: intervals take each as an observation.
    *
    * @throws RequestError `INVALID_ARGUMENT` when their models have other numbers of experts.
    */

@@ -20,7 +20,10 @@ export const usageReducer = (): Reducer<ExpertUsage> =>
       experts,
       topK,
       states: new Map(
-        [...layers].map(([layer, { byLabel }]) => [String(layer), stateOf([...byLabel], experts)]),
+        [...layers].map(([layer, { byLabel, spread }]) => [
+          String(layer),
+          stateOf([...byLabel], spread, experts),
+        ]),
       ),
     }),
   });

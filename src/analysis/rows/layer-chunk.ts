@@ -3,6 +3,7 @@ import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
 import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
+import { withBestFirst } from "./best-expert.ts";
 import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
 import { columnsWithin, type RowColumns } from "./row-columns.ts";
 import type { StreamReader } from "./stream-reader.ts";
@@ -24,6 +25,7 @@ export class LayerChunk implements RowLabels, ChosenRows {
   readonly #values: LayerValues;
   readonly #known = new Map<StreamName, unknown>();
   #chosen: Pick<ChosenRows, "ids" | "weights"> | null = null;
+  #bestFirst: Uint16Array | null = null;
   #logits: Tensor<"float32"> | null = null;
   #entropy: Float64Array | null = null;
   #margin: Float64Array | null = null;
@@ -59,6 +61,13 @@ export class LayerChunk implements RowLabels, ChosenRows {
   /** Their mixing weights, `[rows, topK]`; `null` when ids were captured without them. @throws as `chosenIn`. */
   get weights(): Float32Array | null {
     return this.#choose().weights ?? this.#read("expert_weights");
+  }
+
+  /** {@link ids} with the best expert of each row in front; see `withBestFirst`. @throws as `chosenIn`. */
+  get bestFirst(): Uint16Array {
+    const { ids, weights, topK } = this;
+    this.#bestFirst ??= withBestFirst({ ids, topK, weights, logits: weights ? null : this.logits });
+    return this.#bestFirst;
   }
 
   get topK(): number {

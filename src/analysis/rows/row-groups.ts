@@ -56,6 +56,47 @@ export function positionGroups({ position }: RowColumns): RowGroups {
   return compact(level, (group) => (group === 0 ? "0" : `${from(group)}-${from(group + 1) - 1}`));
 }
 
+/** Positions at which rows are compared, so that a text's place does not pass for its label. */
+export interface MatchedPositions {
+  /** Per row the index of its positions; {@link NOT_MATCHED} where only one label has rows. */
+  readonly ofRow: Uint8Array;
+  readonly groups: number;
+  /** Rows that are compared. */
+  readonly rows: number;
+}
+
+export const NOT_MATCHED = 255;
+
+/**
+ * Labelled rows by position: one by one up to 15, then four groups until the position has doubled. How a text's first
+ * tokens are routed changes from one to the next, and its thousandth token is much like the one after.
+ *
+ * @param labelOfSample -1: no label.
+ */
+export function matchedPositions(
+  { position, sample }: RowColumns,
+  labelOfSample: Int32Array,
+  labels: number,
+): MatchedPositions {
+  const level = Uint8Array.from(position, (p) => (p < 16 ? p : 16 + Math.floor(4 * Math.log2(p / 16))));
+  const rows = new Float64Array(256 * labels);
+  level.forEach((group, row) => {
+    const label = labelOfSample[sample[row]!]!;
+    if (label >= 0) rows[group * labels + label]!++;
+  });
+  const place = new Uint8Array(256).fill(NOT_MATCHED);
+  let groups = 0;
+  let matched = 0;
+  for (let group = 0; group < 256; group++) {
+    const having = rows.subarray(group * labels, (group + 1) * labels);
+    if (having.filter((n) => n > 0).length < 2) continue;
+    place[group] = groups++;
+    matched += having.reduce((sum, n) => sum + n, 0);
+  }
+  const ofRow = level.map((group, row) => (labelOfSample[sample[row]!]! < 0 ? NOT_MATCHED : place[group]!));
+  return { ofRow, groups, rows: matched };
+}
+
 /** `prompt` and `generated`. */
 export function phaseGroups({ phase }: RowColumns): RowGroups {
   return compact(phase, (group) => PHASES[group]!);

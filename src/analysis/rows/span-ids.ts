@@ -5,7 +5,7 @@ import type { SampleSpan } from "./sample-spans.ts";
 export interface SpanIds {
   /** Where each span's rows begin; one more than there are spans. */
   readonly offsets: Uint32Array;
-  /** `[rows, topK]`. */
+  /** `[rows, topK]`, the best expert of each row in front. */
   ids: Uint16Array;
   topK: number;
   /** First span that may still get rows. */
@@ -25,7 +25,7 @@ export function startSpanIds(spans: readonly SampleSpan[]): SpanIds {
 export function addSpanIds(
   state: SpanIds,
   spans: readonly SampleSpan[],
-  { from, rows, ids, topK }: LayerChunk,
+  { from, rows, bestFirst: ids, topK }: LayerChunk,
 ): void {
   if (state.topK === 0) {
     state.topK = topK;
@@ -42,13 +42,4 @@ export function addSpanIds(
 }
 
 /** Rows of all spans together. */
-export const spanRows = ({ offsets }: Pick<SpanIds, "offsets">): number => offsets.at(-1)!;
-
-/** A column's values in the rows of the spans. */
-export function inSpans(column: Uint8Array, spans: readonly SampleSpan[], offsets: Uint32Array): Uint8Array {
-  const out = new Uint8Array(offsets.at(-1)!);
-  spans.forEach(({ from, to }, i) => {
-    out.set(column.subarray(from, to), offsets[i]!);
-  });
-  return out;
-}
+const spanRows = ({ offsets }: Pick<SpanIds, "offsets">): number => offsets.at(-1)!;

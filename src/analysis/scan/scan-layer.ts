@@ -1,7 +1,6 @@
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { LayerScope, Measure, Need, ScanScope, StreamTally, Tally } from "../measures/measure.ts";
 import { talliesOf } from "../measures/registry.ts";
-import { firstExpert } from "../rows/best-expert.ts";
 import { untold } from "../rows/chosen.ts";
 import { type LayerChunk, layerChunks } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
@@ -74,9 +73,9 @@ export function scanLayer(work: ScanWork, layer: number, kept: KeptIds): LayerPa
 
 function keep({ chosen, best }: KeptIds, chunk: LayerChunk): void {
   if (!chosen && !best) return;
-  const { from, rows, ids, topK } = chunk;
-  chosen?.set(ids, from * topK);
-  if (best) for (let row = 0; row < rows; row++) best[from + row] = firstExpert(ids, row, topK);
+  const { from, rows, bestFirst, topK } = chunk;
+  chosen?.set(bestFirst, from * topK);
+  if (best) for (let row = 0; row < rows; row++) best[from + row] = bestFirst[row * topK]!;
 }
 
 function hasNeed(reader: StreamReader, model: ModelInfo, layer: number, need: Need): boolean {

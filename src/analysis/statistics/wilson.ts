@@ -42,7 +42,7 @@ const TAIL_DEN = [
  *
  * Source: M. J. Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37 (1988); its coefficients as the nearest doubles.
  */
-function normalQuantile(p: number): number {
+export function normalQuantile(p: number): number {
   const q = p - 0.5;
   if (q <= 0.425) {
     const r = 0.180625 - q * q;

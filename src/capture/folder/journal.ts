@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { append } from "../../core/extremes.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
 import { storageError, type WriteOptions, writeAll } from "../../formats/atomic-file.ts";
 import { embeddingsFile } from "./embeddings.ts";
@@ -96,6 +97,6 @@ export function addEntry(manifest: Manifest, { shard, widths, outputs, embedding
     const stream = manifest.streams[name as keyof Manifest["streams"]];
     if (stream) stream.widths = sizes;
   }
-  for (const output of outputs) manifest.outputs.push(output);
-  manifest.embeddings?.files.push(...embeddings);
+  append(manifest.outputs, outputs);
+  if (manifest.embeddings) append(manifest.embeddings.files, embeddings);
 }

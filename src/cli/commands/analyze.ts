@@ -1,5 +1,6 @@
 import { analyzeCapture } from "../../analysis/analyze.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
+import { given } from "../../core/given.ts";
 import { analysisView } from "../../views/terminal/analysis/analysis.ts";
 import type { CommandContext } from "../command.ts";
 
@@ -8,13 +9,15 @@ export interface AnalyzeFlags {
   readonly label?: readonly string[];
   readonly layer?: readonly number[];
   readonly threads?: number;
+  readonly permutations?: number;
+  readonly seed?: number;
   readonly json?: boolean;
 }
 
 /** `moescope analyze DIR`. */
 export async function analyze(
   folder: string,
-  { label, layer, threads, json }: AnalyzeFlags,
+  { label, layer, json, ...tests }: AnalyzeFlags,
   { output, signal }: CommandContext,
 ): Promise<void> {
   const capture = await openCapture(folder);
@@ -22,7 +25,7 @@ export async function analyze(
   const analysis = await analyzeCapture(capture, {
     ...(label && { labels: label }),
     ...(layer && { layers: layer }),
-    ...(threads !== undefined && { threads }),
+    ...given(tests),
     signal,
     onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
   }).finally(() => progress.done());

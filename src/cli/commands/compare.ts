@@ -4,6 +4,7 @@ import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
 import { compareLabels } from "../../analysis/compare/compare-labels.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
+import { given } from "../../core/given.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import { comparisonOf } from "../../views/facts/comparison.ts";
 import { labelComparisonOf } from "../../views/facts/label-comparison.ts";
@@ -18,6 +19,8 @@ import { UsageError } from "../usage-error.ts";
 /** The options of `moescope compare`, parsed. */
 export interface CompareFlags extends PromptFlags, LoadFlags {
   readonly labels?: readonly [a: string, b: string];
+  readonly permutations?: number;
+  readonly seed?: number;
   readonly json?: boolean;
 }
 
@@ -30,20 +33,21 @@ export async function compare(
   context: CommandContext,
 ): Promise<void> {
   const { print, terminal } = context.output;
+  const tests = given({ permutations: flags.permutations, seed: flags.seed });
   if (flags.labels) {
     if (b !== undefined)
       throw new UsageError(
         "--labels compares two labels of one capture: leave out B, give texts by --prompts",
       );
     const [capture] = await captures([a], texts, flags, context);
-    const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels));
+    const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels, tests));
     if (flags.json) print(JSON.stringify(facts));
     else print(labelComparisonView(facts, terminal));
     return;
   }
   if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
   const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
-  const found = compareCaptures(left, right);
+  const found = compareCaptures(left, right, tests);
   const facts = comparisonOf(left, right, found, { tokens: flags.json === true });
   if (flags.json) print(JSON.stringify(facts));
   else print(comparisonView(facts, [a, b], terminal));

@@ -62,7 +62,7 @@ export function demoView(
     "",
     ...usageByLabel(facts.usage!, layer, terminal),
     "",
-    ...specializedExpertList(onePerLabel(specializedExperts(found)), found.fairShare, terminal),
+    ...specializedExpertList(onePerLabel(specializedExperts(found)), found.fairShare, [], terminal),
     "",
     bold(depth, `One text and its continuation (after ▸), with the experts of layer ${layer}`),
     ...tokenStrip(lastTokens(written, layer), 9, terminal),

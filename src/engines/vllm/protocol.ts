@@ -10,7 +10,7 @@ import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-const PROTOCOL = 2;
+const PROTOCOL = 3;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);

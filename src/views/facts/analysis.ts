@@ -85,6 +85,6 @@ function head(zod: typeof z) {
     fairShare: zod.number().meta({ description: "topK / experts" }),
     completeness,
     labels: zod.array(zod.strictObject({ label: zod.string().nullable(), samples: count, rows: count })),
-    settings: zod.strictObject({ permutations: count, rotations: count, seed: count, texts: count }),
+    settings: zod.strictObject({ permutations: count, flips: count, seed: count, texts: count }),
   };
 }

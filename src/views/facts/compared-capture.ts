@@ -26,7 +26,11 @@ export const shift = schema((z) =>
     shareA: z.number().meta({ description: "part of A's rows that used it" }),
     shareB: z.number(),
     difference: z.number().meta({ description: "shareB - shareA" }),
+    matchedDifference: z
+      .number()
+      .meta({ description: "the same at positions that both have; what is tested" }),
+    halfWidth: z.number().nullable().meta({ description: "95 % interval: matchedDifference ± this" }),
     pValue: z.number().meta({ description: "two-sided" }),
-    qValue: z.number().meta({ description: "Benjamini-Hochberg over all layers and experts" }),
+    qValue: z.number().meta({ description: "corrected for all layers and experts (max-T)" }),
   }),
 );

@@ -59,8 +59,8 @@ export function ShareBars({
               <td class="number">{amount(shares[i]! / fairShare)}</td>
               <td class="number">
                 {qValue === null ? "–" : probability(qValue)}
-                {qValue !== null && qValue <= ALPHA && shares[i]! > fairShare ? (
-                  <span class="star" title="more than chance explains">
+                {qValue !== null && qValue <= ALPHA ? (
+                  <span class="star" title="more than the rows it is compared with, beyond chance">
                     {" "}
                     ★
                   </span>

@@ -148,8 +148,8 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
         <p class="warning-text">
           <Term name="dead">{state === "dead" ? "Dead" : "Underused"}</Term>
           {significant
-            ? " in these tokens, beyond doubt at 95 %."
-            : ", but these tokens are too few to be sure."}
+            ? ": the 95 % interval between texts lies below half the fair share."
+            : " in these tokens; the texts are too few to say so of others."}
         </p>
       )}
       <dl class="facts">

@@ -245,7 +245,7 @@ function SpecializedExperts({ capture }: ViewProps) {
         <Skeleton height={SHOWN * 40} label="Testing which experts serve which label" />
       ) : analysis.data.specializedExperts.length === 0 ? (
         <p class="muted">
-          No expert serves a label more than chance explains. More samples of each label may tell.
+          No expert serves a label more than the others beyond chance. More texts of each label may tell.
         </p>
       ) : (
         <ol class="list">

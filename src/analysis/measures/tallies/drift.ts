@@ -1,8 +1,6 @@
 import { schema } from "../../../core/schema.ts";
-import { benjaminiHochberg } from "../../statistics/benjamini-hochberg.ts";
-import type { DivergenceTest } from "../../statistics/randomization/rotation-test.ts";
-import type { GroupCounts } from "./group-counts.ts";
-import { chunked } from "./group-usage.ts";
+import { correctedTogether } from "../../statistics/randomization/max-t.ts";
+import type { TestedGroups } from "./within-text.ts";
 
 /** Usage along the text: the groups are ordered. */
 export interface Drift {
@@ -11,7 +9,10 @@ export interface Drift {
   readonly mutualInformation: number;
   readonly chanceInformation: number;
   readonly pValue: number;
-  /** Rows the tests, divergences and this information rest on; see {@link GroupUsage.testedRows}. */
+  /** Corrected for all layers. */
+  readonly qValue: number;
+  /** The least q-value that so many texts allow. Above 0.05 no result is possible. */
+  readonly leastQ: number;
   readonly testedRows: number;
 }
 
@@ -19,6 +20,8 @@ export interface DriftGroup {
   /** `prompt`, `generated`, or positions `[from, to)` written `0`, `1-3`, `4-15`, ... */
   readonly name: string;
   readonly rows: number;
+  /** Texts that have rows of it. */
+  readonly texts: number;
   /** Per expert the rows of the group that used it. */
   readonly counts: readonly number[];
   /** Mean routing entropy of the group's rows, nats. */
@@ -26,43 +29,43 @@ export interface DriftGroup {
   /** Jensen-Shannon divergence of the group's usage from all other groups' usage, nats (at most ln 2). */
   readonly divergence: number;
   readonly chanceDivergence: number;
+  /** Of the squared differences from the other rows of the same texts, see `testGroupings`. */
   readonly pValue: number;
-  /** Benjamini-Hochberg over all layers and groups. */
+  /** Corrected for all layers and groups. */
   readonly qValue: number;
 }
 
-/** Groups along the text in one layer, all their rows counted, some tested. */
-export interface TestedDrift {
-  readonly counts: GroupCounts;
-  readonly test: DivergenceTest;
-  readonly testedRows: number;
-}
+/** Groups along the text in one layer, as they were tested. */
+export type TestedDrift = TestedGroups;
 
 /** What was found layer by layer, with q-values over all layers. */
 export function drifts(layers: readonly (TestedDrift | null)[]): (Drift | null)[] {
-  const qValues = chunked(
-    benjaminiHochberg(layers.flatMap((layer) => (layer ? [...layer.test.groups.pValues] : []))),
-    layers.map((layer) => layer?.counts.names.length ?? 0),
-  );
-  return layers.map((found, i): Drift | null => {
+  const having = layers.filter((layer) => layer !== null);
+  const wholeQ = correctedTogether(having.map(({ test }) => test.layer));
+  const groupQ = correctedTogether(having.map(({ test }) => test.groups));
+  return layers.map((found): Drift | null => {
     if (!found) return null;
-    const { names, rows, counts, entropy } = found.counts;
-    const { whole, groups } = found.test;
+    const i = having.indexOf(found);
+    const { counts: of, test, texts } = found;
+    const { names, rows, counts, entropy } = of;
     const experts = counts.length / names.length;
     return {
       groups: names.map((name, g) => ({
         name,
         rows: rows[g]!,
+        texts: texts[g]!,
         counts: [...counts.subarray(g * experts, (g + 1) * experts)],
         entropy: entropy[g]!,
-        divergence: groups.observed[g]!,
-        chanceDivergence: groups.chance[g]!,
-        pValue: groups.pValues[g]!,
-        qValue: qValues[i]![g]!,
+        divergence: test.divergence[g]!,
+        chanceDivergence: test.chanceDivergence[g]!,
+        pValue: test.groups.pValues[g]!,
+        qValue: groupQ[i]![g]!,
       })),
-      mutualInformation: whole.observed[0]!,
-      chanceInformation: whole.chance[0]!,
-      pValue: whole.pValues[0]!,
+      mutualInformation: test.information,
+      chanceInformation: test.chanceInformation,
+      pValue: test.layer.pValues[0]!,
+      qValue: wholeQ[i]![0]!,
+      leastQ: found.leastP,
       testedRows: found.testedRows,
     };
   });
@@ -74,6 +77,7 @@ export const driftSchema = schema((z) => {
       z.strictObject({
         name: z.string(),
         rows: z.number(),
+        texts: z.number().meta({ description: "that have rows of it" }),
         counts: z.array(z.number()).meta({ description: "by expert" }),
         entropy: z.number().nullable().meta({ description: "mean routing entropy, nats" }),
         divergence: z
@@ -87,6 +91,8 @@ export const driftSchema = schema((z) => {
     mutualInformation: z.number().meta({ description: "of (expert, group) over all choices, bits" }),
     chanceInformation: z.number(),
     pValue: z.number(),
+    qValue: z.number().meta({ description: "corrected for all layers" }),
+    leastQ: z.number().meta({ description: "the least q-value that so many texts allow" }),
     testedRows: z.int().nonnegative(),
   });
   return found.nullable();

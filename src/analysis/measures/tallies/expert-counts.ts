@@ -1,7 +1,19 @@
 import { schema } from "../../../core/schema.ts";
+import type { LabelGroups } from "../../rows/label-groups.ts";
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
+import type { UsageSpread } from "../../statistics/cluster-interval.ts";
 import type { RoutingShape, RunScope, StreamTally } from "../measure.ts";
 import { amounts, wholeNumber } from "./state-json.ts";
+import {
+  addRow,
+  knownUnits,
+  mergeUnits,
+  spreadFromJson,
+  spreadOf,
+  spreadToJson,
+  startUnits,
+  type UnitCounts,
+} from "./unit-counts.ts";
 
 /** How often a set of rows used each expert. */
 export interface UsageCounts {
@@ -11,9 +23,11 @@ export interface UsageCounts {
   readonly counts: Float64Array;
   /** Per expert the sum of its mixing weights; `null` when the weights were not captured with the ids. */
   readonly weights: Float64Array | null;
+  /** How far texts differ, for intervals; `null` where it is not known, as in profiles of older versions. */
+  readonly spread: UsageSpread | null;
 }
 
-/** Usage of one layer by label. Two numbers per label and expert. */
+/** Usage of one layer by label. Some numbers per label and expert. */
 export interface ExpertCounts {
   readonly labels: readonly (string | null)[];
   /** Rows of each label. */
@@ -23,13 +37,16 @@ export interface ExpertCounts {
   /** `[labels, experts]`; means nothing unless all rows were {@link weighted}. */
   readonly weights: Float64Array;
   weighted: boolean;
+  /** Spread of all samples together, and of each label's. */
+  readonly spread: UnitCounts;
+  readonly spreadByLabel: readonly UnitCounts[];
 }
 
 /** Counts how often each expert was used, and with what weights, by label. */
 export const expertCounts: StreamTally<ExpertCounts> = {
   needs: ["chosen"],
 
-  start: ({ labels, experts }) => countsFor(labels.names, experts),
+  start: ({ labels, experts }) => countsFor(labels.names, experts, labels),
 
   take(state, chunk, { labels, experts }) {
     addRows(state, chunk, chunk.sample, { labels, experts });
@@ -37,11 +54,21 @@ export const expertCounts: StreamTally<ExpertCounts> = {
 
   merge(a, b) {
     const experts = Math.max(expertsOf(a), expertsOf(b));
-    const merged = countsFor([...new Set([...a.labels, ...b.labels])], experts);
-    for (const { labels, rows, counts, weights, weighted } of [a, b]) {
+    const labels = [...new Set([...a.labels, ...b.labels])];
+    const merged = {
+      ...countsFor(labels, experts),
+      spread: mergeUnits(a.spread, b.spread),
+      spreadByLabel: labels.map(
+        (label) =>
+          [a, b]
+            .map(({ labels: of, spreadByLabel }) => spreadByLabel[of.indexOf(label)])
+            .reduce((left, right) => (left && right ? mergeUnits(left, right) : (left ?? right)))!,
+      ),
+    };
+    for (const { labels: own, rows, counts, weights, weighted } of [a, b]) {
       merged.weighted &&= weighted;
-      labels.forEach((label, from) => {
-        const to = merged.labels.indexOf(label);
+      own.forEach((label, from) => {
+        const to = labels.indexOf(label);
         merged.rows[to]! += rows[from]!;
         for (let e = 0; e < experts; e++) {
           merged.counts[to * experts + e]! += counts[from * experts + e]!;
@@ -53,12 +80,14 @@ export const expertCounts: StreamTally<ExpertCounts> = {
   },
 
   toJson: (state) => ({
-    byLabel: labelCounts(state).map(([label, { rows, counts, weights }]) => ({
+    byLabel: labelCounts(state).map(([label, { rows, counts, weights, spread }]) => ({
       label,
       rows,
       counts: [...counts],
       weights: weights && [...weights],
+      spread: spreadToJson(spread),
     })),
+    spread: spreadToJson(spreadOf(state.spread)),
   }),
 
   fromJson: ({ experts }: RoutingShape) =>
@@ -71,12 +100,15 @@ export const expertCounts: StreamTally<ExpertCounts> = {
               rows: wholeNumber(),
               counts: amounts(experts),
               weights: amounts(experts).nullable(),
+              spread: spreadFromJson(experts),
             }),
           ),
+          spread: spreadFromJson(experts),
         })
-        .transform(({ byLabel }) =>
+        .transform(({ byLabel, spread }) =>
           stateOf(
             byLabel.map(({ label, ...counts }) => [label, counts]),
+            spread,
             experts,
           ),
         ),
@@ -96,43 +128,72 @@ export function addRows(
 ): void {
   const topK = ids.length / sample.length;
   state.weighted &&= weights !== null;
-  const { rows, counts, weights: sums } = state;
+  const { rows, counts, weights: sums, spread, spreadByLabel } = state;
   for (let row = 0, i = 0; row < sample.length; row++) {
     const group = labels.ofSample[sample[row]!]!;
     rows[group]!++;
     const base = group * experts;
+    const all = addRow(spread, sample[row]!);
+    const own = addRow(spreadByLabel[group]!, sample[row]!);
     for (const end = (row + 1) * topK; i < end; i++) {
-      counts[base + ids[i]!]!++;
-      if (weights) sums[base + ids[i]!]! += weights[i]!;
+      const expert = ids[i]!;
+      counts[base + expert]!++;
+      spread.counts[all + expert]!++;
+      spreadByLabel[group]!.counts[own + expert]!++;
+      if (weights) sums[base + expert]! += weights[i]!;
     }
   }
 }
 
+/** All rows of a state. */
+export function allCounts(state: ExpertCounts, experts: number): UsageCounts {
+  const total = totalCounts(
+    labelCounts(state).map(([, counts]) => counts),
+    experts,
+  );
+  return { ...total, spread: spreadOf(state.spread) };
+}
+
 /** The counts of each label, in order of the labels. */
-export function labelCounts({ labels, rows, counts, weights, weighted }: ExpertCounts) {
+export function labelCounts({ labels, rows, counts, weights, weighted, spreadByLabel }: ExpertCounts) {
   const experts = expertsOf({ labels, counts });
   const of = (all: Float64Array, group: number) => all.slice(group * experts, (group + 1) * experts);
   return labels.map((label, group): [string | null, UsageCounts] => [
     label,
-    { rows: rows[group]!, counts: of(counts, group), weights: weighted ? of(weights, group) : null },
+    {
+      rows: rows[group]!,
+      counts: of(counts, group),
+      weights: weighted ? of(weights, group) : null,
+      spread: spreadOf(spreadByLabel[group]!),
+    },
   ]);
 }
 
-/** All labels together. */
+/** All labels together, without their spread. */
 export function totalCounts(byLabel: Iterable<UsageCounts>, experts: number): UsageCounts {
-  const none = { rows: 0, counts: new Float64Array(experts), weights: new Float64Array(experts) };
+  const none = {
+    rows: 0,
+    counts: new Float64Array(experts),
+    weights: new Float64Array(experts),
+    spread: null,
+  };
   return [...byLabel].reduce<UsageCounts>(sumOf, none);
 }
 
 /** The state that gives these counts. */
 export function stateOf(
   byLabel: readonly (readonly [label: string | null, counts: UsageCounts])[],
+  spread: UsageSpread | null,
   experts: number,
 ): ExpertCounts {
-  const state = countsFor(
-    byLabel.map(([label]) => label),
-    experts,
-  );
+  const state = {
+    ...countsFor(
+      byLabel.map(([label]) => label),
+      experts,
+    ),
+    spread: knownUnits(spread),
+    spreadByLabel: byLabel.map(([, counts]) => knownUnits(counts.spread)),
+  };
   byLabel.forEach(([, { rows, counts, weights }], group) => {
     state.rows[group] = rows;
     state.counts.set(counts, group * experts);
@@ -145,7 +206,11 @@ export function stateOf(
 const expertsOf = ({ labels, counts }: Pick<ExpertCounts, "labels" | "counts">) =>
   labels.length === 0 ? 0 : counts.length / labels.length;
 
-function countsFor(labels: readonly (string | null)[], experts: number): ExpertCounts {
+function countsFor(
+  labels: readonly (string | null)[],
+  experts: number,
+  groups: LabelGroups = { names: labels, ofSample: new Int32Array(0) },
+): ExpertCounts {
   const { length } = labels;
   return {
     labels,
@@ -153,6 +218,7 @@ function countsFor(labels: readonly (string | null)[], experts: number): ExpertC
     counts: new Float64Array(length * experts),
     weights: new Float64Array(length * experts),
     weighted: true,
+    ...startUnits(groups, experts),
   };
 }
 
@@ -162,5 +228,6 @@ function sumOf(a: UsageCounts, b: UsageCounts): UsageCounts {
     rows: a.rows + b.rows,
     counts: sum(a.counts, b.counts),
     weights: a.weights && b.weights && sum(a.weights, b.weights),
+    spread: null,
   };
 }

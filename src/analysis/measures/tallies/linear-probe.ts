@@ -1,13 +1,13 @@
 import { largest } from "../../../core/extremes.ts";
+import { effectiveInterval } from "../../statistics/cluster-interval.ts";
 import { sparseProjection } from "../../statistics/linear/random-projection.ts";
 import { RidgeSums } from "../../statistics/linear/ridge.ts";
-import { wilsonInterval } from "../../statistics/wilson.ts";
 
 /** A linear classifier of the best expert, tried on samples that it was not fitted on. */
 export interface LinearProbe {
   /** Part of the held-out rows whose best expert it names. */
   readonly accuracy: number;
-  /** 95 % Wilson interval of it; rows taken as independent. */
+  /** 95 % interval of it on other texts of the kind, a held-out text as one observation. */
   readonly interval: readonly [low: number, high: number];
   /** The same for always naming the most frequent expert. */
   readonly chance: number;
@@ -52,23 +52,33 @@ export class ProbeFit {
   }
 
   /** Fit on the rows so far; what comes back counts on held-out ones. */
-  fit(): { add(state: Float32Array, expert: number, token: number): void; result(): LinearProbe } {
+  fit(): {
+    add(state: Float32Array, expert: number, token: number, text: number): void;
+    result(): LinearProbe;
+  } {
     const classifier = this.#sums.fit(ALPHA);
     const common = this.#rows.indexOf(largest(this.#rows));
     const ofToken = new Map([...this.#byToken].map(([token, counts]) => [token, mostFrequent(counts)]));
     const right = { probe: 0, chance: 0, token: 0 };
+    const texts = new Map<number, { rows: number; right: number }>();
     let rows = 0;
     return {
-      add: (state, expert, token) => {
+      add: (state, expert, token, text) => {
         this.#project(state, this.#features);
+        const of = texts.get(text) ?? { rows: 0, right: 0 };
+        texts.set(text, of);
         rows++;
-        if (classifier.predict(this.#features) === expert) right.probe++;
+        of.rows++;
+        if (classifier.predict(this.#features) === expert) {
+          right.probe++;
+          of.right++;
+        }
         if (common === expert) right.chance++;
         if ((ofToken.get(token) ?? common) === expert) right.token++;
       },
       result: () => ({
         accuracy: right.probe / rows,
-        interval: wilsonInterval(right.probe, rows, 0.95),
+        interval: accuracyInterval(right.probe / rows, rows, [...texts.values()]),
         chance: right.chance / rows,
         tokenAccuracy: right.token / rows,
         fittedRows: this.#rows.reduce((sum, n) => sum + n, 0),
@@ -77,6 +87,11 @@ export class ProbeFit {
       }),
     };
   }
+}
+
+function accuracyInterval(accuracy: number, rows: number, texts: readonly { rows: number; right: number }[]) {
+  const squares = texts.reduce((sum, of) => sum + (of.right - accuracy * of.rows) ** 2, 0);
+  return effectiveInterval(accuracy, rows, texts.length, texts.length, squares, 0.95);
 }
 
 /** The lowest of those that are most frequent. */

@@ -1,50 +1,56 @@
 import { phaseGroups, positionGroups, type RowGroups, tokenClassGroups } from "../../rows/row-groups.ts";
-import { type SampleSpan, sampleSpans, someSpans } from "../../rows/sample-spans.ts";
-import { addSpanIds, inSpans, type SpanIds, spanRows, startSpanIds } from "../../rows/span-ids.ts";
-import type { LayerTest } from "../../statistics/randomization/permutation-test.ts";
-import { type DivergenceTest, testRotations } from "../../statistics/randomization/rotation-test.ts";
+import { sampleSpans } from "../../rows/sample-spans.ts";
+import { type GroupTest, testGroupings } from "../../statistics/randomization/group-test.ts";
 import type { Tally } from "../measure.ts";
 import { addGroupRows, type GroupCounts, type GroupTally, groupCounts, startGroups } from "./group-counts.ts";
-
-/**
- * Rows the rotation tests rest on. More make a p-value no smaller than the permutations allow, and each permutation
- * counts them all again.
- */
-const TESTED_ROWS = 16_384;
+import {
+  addDifferences,
+  besideEachOther,
+  closeText,
+  contrasts,
+  startDifferences,
+  type TextDifferences,
+} from "./text-differences.ts";
 
 /** Groups that change within a text. */
 interface Groupings {
   readonly tokenClasses: RowGroups;
   readonly positions: RowGroups;
   readonly phases: RowGroups;
-  /** The rows that are tested. */
-  readonly tested: readonly SampleSpan[];
+  /** Samples that have rows. */
+  readonly samples: number;
+  readonly rows: number;
 }
 
-interface State {
-  readonly tested: SpanIds;
-  readonly tokenClasses: GroupTally;
-  readonly positions: GroupTally;
-  readonly phases: GroupTally;
+const NAMES = ["tokenClasses", "positions", "phases"] as const;
+type Name = (typeof NAMES)[number];
+
+interface Grouped {
+  readonly counts: GroupTally;
+  readonly differences: TextDifferences;
 }
+
+type State = Readonly<Record<Name, Grouped>>;
 
 /** Groups of rows, what they did and what the test of it gave. */
-interface TestedGroups<T> {
+export interface TestedGroups {
   readonly counts: GroupCounts;
-  readonly test: T;
+  readonly test: GroupTest;
+  /** By group the texts that have rows of it. */
+  readonly texts: readonly number[];
+  readonly differences: Float64Array;
+  readonly halfWidths: Float64Array;
+  /** The least p-value that so many texts allow. */
+  readonly leastP: number;
   readonly testedRows: number;
 }
 
 /** `null` where a grouping has fewer than two groups. */
-export interface WithinText {
-  readonly tokenClasses: TestedGroups<LayerTest> | null;
-  readonly positions: TestedGroups<DivergenceTest> | null;
-  readonly phases: TestedGroups<DivergenceTest> | null;
-}
+export type WithinText = Readonly<Record<Name, TestedGroups | null>>;
 
 /**
- * Usage by class of token, by position and by phase, with tests that rotate them within each text. One tally for the
- * three: a rotation counts the rows once for all of them.
+ * Usage by class of token, by position and by phase, with tests that compare them within each text. One tally for the
+ * three: a flip of a text is one for all of them.
  */
 export const withinText: Tally<State, Groupings, WithinText> = {
   needs: ["chosen"],
@@ -53,46 +59,53 @@ export const withinText: Tally<State, Groupings, WithinText> = {
     tokenClasses: tokenClassGroups(columns, tokenText),
     positions: positionGroups(columns),
     phases: phaseGroups(columns),
-    tested: someSpans(sampleSpans(columns), TESTED_ROWS),
+    samples: sampleSpans(columns).length,
+    rows: columns.length,
   }),
 
-  start: ({ ahead: { tokenClasses, positions, phases, tested }, experts }) => ({
-    tested: startSpanIds(tested),
-    tokenClasses: startGroups(tokenClasses, experts),
-    positions: startGroups(positions, experts),
-    phases: startGroups(phases, experts),
-  }),
+  start: ({ ahead, experts }) =>
+    byName((name) => ({
+      counts: startGroups(ahead[name], experts),
+      differences: startDifferences(ahead[name], experts, ahead.samples),
+    })),
 
   take(state, chunk, { ahead, experts }) {
-    addSpanIds(state.tested, ahead.tested, chunk);
-    for (const grouping of ["tokenClasses", "positions", "phases"] as const)
-      addGroupRows(state[grouping], ahead[grouping], chunk, experts);
+    for (const name of NAMES) {
+      addGroupRows(state[name].counts, ahead[name], chunk, experts);
+      if (ahead[name].names.length > 1) addDifferences(state[name].differences, ahead[name], chunk);
+    }
   },
 
-  find(state, { ahead, experts, settings: { rotations, seed } }) {
-    const { offsets, ids, topK } = state.tested;
-    const grouping = ({ names, ofRow }: RowGroups) => ({
-      group: inSpans(ofRow, ahead.tested, offsets),
-      groups: names.length,
+  find(state, { ahead, experts, settings: { flips, seed } }) {
+    const tested = NAMES.filter((name) => ahead[name].names.length > 1);
+    if (tested.length === 0) return byName(() => null);
+    const parts = tested.map((name) => state[name].differences);
+    for (const part of parts) closeText(part);
+    let column = 0;
+    const groupings = tested.map((name) => {
+      const { rows, counts } = state[name].counts;
+      const of = { groups: rows.length, rows, counts, column };
+      column += counts.length;
+      return of;
     });
-    const tests = testRotations(
-      { offsets, ids, topK },
-      {
-        usage: [grouping(ahead.tokenClasses)],
-        divergence: [grouping(ahead.positions), grouping(ahead.phases)],
-      },
-      experts,
-      rotations,
-      seed,
-    );
-    const tested = <T>(groups: RowGroups, counted: GroupTally, test: T): TestedGroups<T> | null =>
-      groups.names.length < 2
-        ? null
-        : { counts: groupCounts(groups, counted), test, testedRows: spanRows(state.tested) };
-    return {
-      tokenClasses: tested(ahead.tokenClasses, state.tokenClasses, tests.usage[0]!),
-      positions: tested(ahead.positions, state.positions, tests.divergence[0]!),
-      phases: tested(ahead.phases, state.phases, tests.divergence[1]!),
-    };
+    const tests = testGroupings(besideEachOther(parts, experts), groupings, experts, flips, seed);
+    return byName((name) => {
+      const i = tested.indexOf(name);
+      if (i < 0) return null;
+      return {
+        counts: groupCounts(ahead[name], state[name].counts),
+        test: tests[i]!,
+        texts: [...parts[i]!.texts],
+        ...contrasts(parts[i]!, experts),
+        leastP: 2 ** (1 - parts[i]!.units),
+        testedRows: ahead.rows,
+      };
+    });
   },
 };
+
+const byName = <T>(of: (name: Name) => T): Readonly<Record<Name, T>> => ({
+  tokenClasses: of("tokenClasses"),
+  positions: of("positions"),
+  phases: of("phases"),
+});

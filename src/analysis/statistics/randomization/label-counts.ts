@@ -1,3 +1,4 @@
+import { LabelOrder } from "./label-order.ts";
 import type { Units } from "./units.ts";
 
 /** Whole numbers up to 2^53 are exact in a double. */
@@ -103,31 +104,6 @@ function addUnits(
   sums[column + 5] = f;
   sums[column + 6] = g;
   sums[column + 7] = h;
-}
-
-/** The units by their label, as it is when {@link sort} is called. */
-class LabelOrder {
-  readonly units: Uint32Array;
-  /** Where each label's units begin; one more than there are labels. */
-  readonly starts: Uint32Array;
-  readonly #label: Int32Array;
-  readonly #next: Uint32Array;
-
-  constructor(label: Int32Array, labels: number) {
-    this.#label = label;
-    this.units = new Uint32Array(label.length);
-    this.starts = new Uint32Array(labels + 1);
-    // A permutation of labels leaves each as many units.
-    for (const of of label) this.starts[of + 1]!++;
-    for (let l = 0; l < labels; l++) this.starts[l + 1]! += this.starts[l]!;
-    this.#next = new Uint32Array(labels);
-  }
-
-  sort(): void {
-    this.#next.set(this.starts.subarray(0, -1));
-    for (let unit = 0; unit < this.#label.length; unit++)
-      this.units[this.#next[this.#label[unit]!]!++] = unit;
-  }
 }
 
 /** How many experts' counts fit into one number, whatever the labels. */

@@ -1,3 +1,6 @@
+/** Of tests whose caller does not say: p-values down to 0.0005. */
+export const DEFAULT_PERMUTATIONS = 1999;
+
 /**
  * A small seeded generator for permutation tests: the same seed gives the same p-values everywhere. Not for secrets.
  *

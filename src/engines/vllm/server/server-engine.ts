@@ -1,5 +1,4 @@
 import { setMaxListeners } from "node:events";
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { EmbeddingInfo, Task } from "../../../core/embedding.ts";
 import type { Engine, Step } from "../../../core/engine.ts";
@@ -25,6 +24,7 @@ import { SampleEnds } from "../sample-ends.ts";
 import { warnIfUntested } from "../untested.ts";
 import { frames } from "./frames.ts";
 import { inlineImages } from "./inline-images.ts";
+import { NearFolder } from "./near-folder.ts";
 import { ServerClient } from "./server-client.ts";
 import { ServerRequests } from "./server-requests.ts";
 
@@ -38,12 +38,12 @@ export interface ServerOptions {
 const DRAIN_MS = 120_000;
 
 const count = z.int().nonnegative();
-const info = readyMessage.extend({ proof: z.string() });
+const info = readyMessage.extend({ spool: z.string() });
 const opened = z.object({ key: z.string().regex(/^[\w-]+$/), local: z.boolean() });
 const frame = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("rows"),
-    path: z.string().optional(),
+    name: z.string().optional(),
     newTokens: z.array(z.tuple([count, z.string()])).default([]),
   }),
   rowsEnd.extend({ type: z.literal("ended"), tokens: count }),
@@ -71,16 +71,16 @@ export class VllmServerEngine implements Engine {
   readonly #client: ServerClient;
   /** What the server calls the model. */
   readonly #served: string;
-  /** Shows the server that we read its files; `null`: we cannot. */
-  readonly #proof: string | null;
+  /** Where the server keeps its files, if it may be on this host. */
+  readonly #spool: string | null;
   readonly #tokenText = new Map<number, string>();
   readonly #requests: ServerRequests;
   readonly #closing = new AbortController();
 
-  private constructor(client: ServerClient, ready: ReadyMessage, served: string, proof: string | null) {
+  private constructor(client: ServerClient, ready: ReadyMessage, served: string, spool: string | null) {
     this.#client = client;
     this.#served = served;
-    this.#proof = proof;
+    this.#spool = spool;
     this.version = ready.vllm;
     this.model = { ...ready.model, source: client.base };
     this.devices = ready.devices;
@@ -110,11 +110,9 @@ export class VllmServerEngine implements Engine {
     const client = new ServerClient(new URL(url).origin, options.apiKey ?? process.env.VLLM_API_KEY);
     const ready = await client.get("/v1/moescope/info", info, signal);
     const { data } = await client.get("/v1/models", models, signal);
-    // A server elsewhere does not get to say which files are read here.
     const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
-    const proof = near ? await readFile(ready.proof, "utf8").catch(() => null) : null;
     warnIfUntested(ready);
-    return new VllmServerEngine(client, ready, data[0]!.id, proof);
+    return new VllmServerEngine(client, ready, data[0]!.id, near ? ready.spool : null);
   }
 
   async tokenize(
@@ -169,25 +167,26 @@ export class VllmServerEngine implements Engine {
     signal: AbortSignal,
   ): AsyncGenerator<Step, void, void> {
     signal.throwIfAborted();
-    const { key, local } = await this.#client.post(
-      "/v1/moescope/captures",
-      {
-        plan: wirePlan(plan, requests),
-        samples: requests.length,
-        ...(this.#proof !== null && { proof: this.#proof }),
-      },
-      opened,
-      signal,
-    );
-    const path = `/v1/moescope/captures/${key}`;
+    const near = this.#spool === null ? null : await NearFolder.make(this.#spool);
     try {
-      yield* this.#follow(requests, plan, { key, local, path }, signal);
+      const { key, local } = await this.#client.post(
+        "/v1/moescope/captures",
+        { plan: wirePlan(plan, requests), samples: requests.length, ...(near && { near: near.told }) },
+        opened,
+        signal,
+      );
+      const path = `/v1/moescope/captures/${key}`;
+      try {
+        yield* this.#follow(requests, plan, { key, near: local ? near : null, path }, signal);
+      } finally {
+        // Also after a whole run: what is not there any more need not be forgotten.
+        await this.#client.delete(path).catch(() => {});
+      }
     } catch (error) {
       signal.throwIfAborted();
       throw error;
     } finally {
-      // Also after a whole run: what is not there any more need not be forgotten.
-      await this.#client.delete(path).catch(() => {});
+      await near?.remove();
     }
   }
 
@@ -195,7 +194,7 @@ export class VllmServerEngine implements Engine {
   async *#follow(
     requests: readonly EngineRequest[],
     plan: Plan,
-    { key, local, path }: { readonly key: string; readonly local: boolean; readonly path: string },
+    { key, near, path }: { readonly key: string; readonly near: NearFolder | null; readonly path: string },
     signal: AbortSignal,
   ): AsyncGenerator<Step, void, void> {
     // A request that is wrong ends the others, and the stream of rows, which would wait for it.
@@ -227,7 +226,7 @@ export class VllmServerEngine implements Engine {
         if (message.type === "end") break;
         if (message.type === "rows") {
           for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
-          yield* ends.arrived(await this.#rows(body, message.path, local, plan));
+          yield* ends.arrived(await this.#rows(body, message.name, near, plan));
         } else {
           yield* ends.counted(message);
           const output = message.how === "complete" ? await outputs[message.sample]! : null;
@@ -246,15 +245,16 @@ export class VllmServerEngine implements Engine {
 
   #rows(
     body: Uint8Array<ArrayBuffer>,
-    path: string | undefined,
-    local: boolean,
+    name: string | undefined,
+    near: NearFolder | null,
     plan: Plan,
   ): Promise<RowBatch> | RowBatch {
-    if (path === undefined) return parseRows(body, this.#client.base, plan);
-    if (local && this.#proof !== null) return takeRows(path, plan);
+    if (name === undefined) return parseRows(body, this.#client.base, plan);
+    const path = near?.path(name);
+    if (path) return takeRows(path, plan);
     throw new EngineError(
       "ENGINE_FAILED",
-      `${this.#client.base} names a file here though it was not asked to`,
+      `${this.#client.base} names a file here that it was not asked for: ${JSON.stringify(name.slice(0, 100))}`,
     );
   }
 

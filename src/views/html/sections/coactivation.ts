@@ -74,7 +74,7 @@ function flows({ flows, paths }: CaptureAnalysis): Html {
   return html`<h3>From layer to layer</h3>
 <p>How much a layer's best expert tells of the next layer's, and the strongest link.</p>
 <div class="scroll"><table><thead><tr><th>layers</th><th class="n">tells, bits</th><th class="n">of</th><th>link</th><th class="n">follows</th><th class="n">against chance</th></tr></thead><tbody>
-${flows.map(({ from, to, information: bits, entropy, edges: [edge] }) => html`<tr><th scope="row">${from} → ${to}</th><td class="n">${information(Math.max(0, bits))}</td><td class="n">${information(entropy)}</td>${edge ? html`<td>E${edge.a} → E${edge.b}</td><td class="n">${percent(edge.probability)}</td><td class="n">${times(edge.lift)}</td>` : html`<td colspan="3"></td>`}</tr>`)}
+${flows.map(({ from, to, information: bits, entropy, edges: [edge] }) => html`<tr><th scope="row">${from} → ${to}</th><td class="n">${bits === null ? "too few tokens" : information(bits)}</td><td class="n">${information(entropy)}</td>${edge ? html`<td>E${edge.a} → E${edge.b}</td><td class="n">${percent(edge.probability)}</td><td class="n">${times(edge.lift)}</td>` : html`<td colspan="3"></td>`}</tr>`)}
 </tbody></table></div>
 ${paths.slice(0, 1).map(
   ({ layers, top }) => html`<h3>Most frequent paths, layers ${layers[0]!} to ${layers.at(-1)!}</h3>

@@ -2,13 +2,11 @@ import type { DriftGroup } from "../../../analysis/measures/tallies/drift.ts";
 import { largest } from "../../../core/extremes.ts";
 import { safeText } from "../../../core/safe-text.ts";
 import { viridis } from "../../colours.ts";
+import { ALPHA, BEYOND_CHANCE, tooFewToFlip } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { count, information, percent } from "../../numbers.ts";
+import { count, information } from "../../numbers.ts";
 import { heatMap, legend } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
-
-/** False ones accepted among what is called significant. */
-const ALPHA = 0.05;
 
 /** A part of the texts: a range of positions, or what was generated. */
 interface Part {
@@ -40,8 +38,10 @@ export function drift({ layers, settings }: CaptureAnalysis): Html {
     1e-3,
     largest(parts.flatMap((_, row) => layers.map((_, column) => beyond(row, column) ?? 0))),
   );
+  const tested = layers.find((layer) => layer.positions ?? layer.phases);
+  const few = tooFewToFlip((tested?.positions ?? tested?.phases)?.leastQ ?? 0);
   return html`<h2 id="drift">Drift along the text</h2>
-<p>How far the use of experts in a part of the texts is from their use in all other tokens, less what chance brings: 0 nats is the same use, ${Math.LN2.toFixed(3)} shares no expert. A dot marks what chance does not explain (false discovery rate ${percent(ALPHA)}; ${settings.rotations} rotations of each text's positions against its experts). What was generated also differs in content and comes last: read it beside the positions.</p>
+<p>How far the use of experts in a part of the texts is from their use in all other tokens, less what chance brings: 0 nats is the same use, ${Math.LN2.toFixed(3)} shares no expert. A dot marks what is ${BEYOND_CHANCE}, from ${settings.flips} random flips of the differences within each text.${few && html` <strong>${few}.</strong>`} What was generated also differs in content and comes last: read it beside the positions.</p>
 ${legend(
   viridis,
   [

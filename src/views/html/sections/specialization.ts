@@ -1,6 +1,7 @@
 import { USAGE_TOP, viridis } from "../../colours.ts";
+import { ALPHA, BEYOND_CHANCE, tooFewTexts, unequalLengths } from "../../evidence.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
-import { count, percent, plural, probability, times } from "../../numbers.ts";
+import { count, percent, plural, points, probability, qOf, times } from "../../numbers.ts";
 import { heatMap } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 import { labelName } from "./overview.ts";
@@ -10,8 +11,6 @@ import { usageLegend } from "./usage.ts";
 const MAX_VALUES = 250_000;
 const MAX_MAPS = 12;
 const PER_LABEL = 3;
-/** False ones accepted among what is called significant. */
-const ALPHA = 0.05;
 
 /** Which experts serve which label, and whether that is chance. */
 export function specialization(analysis: CaptureAnalysis): Html {
@@ -23,8 +22,15 @@ export function specialization(analysis: CaptureAnalysis): Html {
   const fitting = Math.min(MAX_MAPS, Math.floor(MAX_VALUES / (layers.length * experts)));
   const shown = labels.filter(({ label }) => label !== null).slice(0, fitting);
   const hidden = labels.filter(({ label }) => label !== null).length - shown.length;
+  const notes = [
+    tooFewTexts(tested.leastQ, tested.texts),
+    unequalLengths(
+      tested.testedRows,
+      tested.rows.reduce((sum, n) => sum + n, 0),
+    ),
+  ].filter((note) => note !== null);
   return html`<h2 id="labels">Specialization</h2>
-<p>Where each label's tokens go. A dot marks experts that serve the label more than their fair share and more than chance explains (false discovery rate ${percent(ALPHA)}; ${settings.permutations} permutations of the labels between texts).</p>
+<p>Where each label's tokens go. A dot marks experts that serve the label more than the other labels, ${BEYOND_CHANCE}, from ${settings.permutations} permutations of the labels between texts.${notes.map((note) => html` <strong>${note}.</strong>`)}</p>
 ${usageLegend()}
 <div class="maps">${shown.map(({ label }) => labelMap(analysis, label!))}</div>
 ${hidden > 0 && html`<p class="soft">Maps of ${plural(hidden, "more label")} are left out.</p>`}
@@ -53,11 +59,7 @@ function labelMap({ layers, experts, fairShare }: CaptureAnalysis, label: string
     crossed: (row, column) => share(row, column) === 0,
     dotted: (row, column) => {
       const { specialization, group } = tests[row]!;
-      return (
-        group >= 0 &&
-        specialization!.shares.qValues[group]![column]! <= ALPHA &&
-        (share(row, column) ?? 0) > fairShare
-      );
+      return group >= 0 && specialization!.shares.qValues[group]![column]! <= ALPHA;
     },
   })}</div>`;
 }
@@ -69,11 +71,11 @@ function specializedTable({ specializedExperts, labels, fairShare }: CaptureAnal
     specializedExperts.filter((found) => found.label === label).slice(0, PER_LABEL),
   );
   return html`<h3>Specialized experts</h3>
-<p>${plural(specializedExperts.length, "combination")} of expert and label ${specializedExperts.length === 1 ? "is" : "are"} beyond chance; the ${PER_LABEL} farthest above the fair share of ${percent(fairShare)} for each label:</p>
-<div class="scroll"><table><thead><tr><th>label</th><th>expert</th><th class="n">of the label's tokens</th><th class="n">times fair</th><th class="n">tokens</th><th>p</th><th>q</th></tr></thead><tbody>
+<p>${plural(specializedExperts.length, "combination")} of expert and label ${specializedExperts.length === 1 ? "is" : "are"} beyond chance; the ${PER_LABEL} farthest above the other labels for each (the fair share is ${percent(fairShare)}):</p>
+<div class="scroll"><table><thead><tr><th>label</th><th>expert</th><th class="n">of the label's tokens</th><th class="n">times fair</th><th class="n">more than other labels</th><th class="n">tokens</th><th>p</th><th>q</th></tr></thead><tbody>
 ${rows.map(
   (of) =>
-    html`<tr><td>${labelName(of.label)}</td><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td class="n">${count(of.count)}</td><td>${probability(of.pValue)}</td><td>${probability(of.qValue).replace("p", "q")}</td></tr>`,
+    html`<tr><td>${labelName(of.label)}</td><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td class="n">${points(of.difference)}${of.halfWidth !== null && ` ± ${points(of.halfWidth).slice(1).replace(" points", "")}`}</td><td class="n">${count(of.count)}</td><td>${probability(of.pValue)}</td><td>${qOf(of.qValue)}</td></tr>`,
 )}
 </tbody></table></div>`;
 }

@@ -1,7 +1,8 @@
 import { safeText } from "../../../core/safe-text.ts";
 import { USAGE_TOP, viridis } from "../../colours.ts";
+import { ALPHA, BEYOND_CHANCE, tooFewToFlip } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { information, percent, plural, probability } from "../../numbers.ts";
+import { information, plural, qOf } from "../../numbers.ts";
 import { heatMap } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 import { spread } from "../parts/spread.ts";
@@ -11,24 +12,22 @@ import { usageLegend } from "./usage.ts";
 const MAX_MAPS = 6;
 /** The most frequent classes, rows of a map. */
 const MAX_CLASSES = 12;
-/** False ones accepted among what is called significant. */
-const ALPHA = 0.05;
-
 /** Which experts serve which kind of token: words, numbers, punctuation. */
 export function tokenClasses(analysis: CaptureAnalysis): Html {
   const layers = analysis.layers.filter((layer) => layer.tokenClasses);
   if (layers.length === 0) return html``;
   const shown = spread(layers, MAX_MAPS);
   const most = shown[0]!.tokenClasses!.groups.length;
+  const few = tooFewToFlip(shown[0]!.tokenClasses!.leastQ);
   return html`<h2 id="classes">Kinds of token</h2>
-<p>Where each class of token goes, by what its text looks like, in ${shown.length === layers.length ? "every layer" : `${plural(shown.length, "layer")} from the first to the last`}. A dot marks experts that serve the class more than their fair share and more than chance explains (false discovery rate ${percent(ALPHA)}; ${analysis.settings.rotations} rotations of each text's classes against its experts).</p>
+<p>Where each class of token goes, by what its text looks like, in ${shown.length === layers.length ? "every layer" : `${plural(shown.length, "layer")} from the first to the last`}. A dot marks experts that serve the class more than the other tokens of the same texts, ${BEYOND_CHANCE}, from ${analysis.settings.flips} random flips of the differences within each text.${few && html` <strong>${few}.</strong>`}</p>
 ${usageLegend()}
 <div class="maps">${shown.map((layer) => classMap(analysis, layer))}</div>
 ${most > MAX_CLASSES && html`<p class="soft">The ${MAX_CLASSES} most frequent of ${most} classes.</p>`}`;
 }
 
 function classMap({ experts, fairShare }: CaptureAnalysis, { layer, tokenClasses }: LayerAnalysis): Html {
-  const { groups, rows, counts, shares, mutualInformation, chanceInformation, pValue } = tokenClasses!;
+  const { groups, rows, counts, shares, mutualInformation, chanceInformation, qValue } = tokenClasses!;
   const shown = groups
     .map((_, group) => group)
     .sort((a, b) => rows[b]! - rows[a]!)
@@ -45,6 +44,6 @@ function classMap({ experts, fairShare }: CaptureAnalysis, { layer, tokenClasses
     unit: "share",
     fairShare,
     rowHeight: 18,
-    dotted: (row, expert) => shares.qValues[shown[row]!]![expert]! <= ALPHA && share(row, expert) > fairShare,
-  })}<p class="soft">Tells ${information(Math.max(0, mutualInformation - chanceInformation))} bits of the class, ${probability(pValue).replaceAll(" ", "\u00a0")}.</p></div>`;
+    dotted: (row, expert) => shares.qValues[shown[row]!]![expert]! <= ALPHA,
+  })}<p class="soft">Tells ${information(Math.max(0, mutualInformation - chanceInformation))} bits of the class, ${qOf(qValue).replaceAll(" ", "\u00a0")}.</p></div>`;
 }

@@ -1,3 +1,4 @@
+import { LEAST_TEXTS } from "../../../analysis/underused-experts.ts";
 import { USAGE_TOP, viridis } from "../../colours.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, percent, plural, times } from "../../numbers.ts";
@@ -47,13 +48,13 @@ function underused(layers: CaptureAnalysis["layers"]): Html {
   if (found.length === 0) return html`<p>No expert serves less than half its fair share.</p>`;
   const significant = found.filter((of) => of.significant).length;
   const rest = found.length - MAX_UNDERUSED;
-  return html`<p>${plural(found.length, "expert")} below half the fair share; for ${count(significant)} of them the tokens suffice to say so.</p>
+  return html`<p>${plural(found.length, "expert")} below half the fair share; for ${count(significant)} of them the texts suffice to say so (${LEAST_TEXTS} texts are the least that can).</p>
 <details><summary>Underused experts</summary><div class="scroll"><table><thead><tr><th>expert</th><th class="n">tokens</th><th class="n">share</th><th class="n">times fair</th><th>95 % interval</th><th>beyond chance</th></tr></thead><tbody>
 ${found
   .slice(0, MAX_UNDERUSED)
   .map(
     (of) =>
-      html`<tr><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${count(of.count)}</td><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td>${of.interval.map(percent).join(" to ")}</td><td>${of.significant ? "yes" : "too few tokens"}</td></tr>`,
+      html`<tr><th scope="row">L${of.layer} E${of.expert}</th><td class="n">${count(of.count)}</td><td class="n">${percent(of.share)}</td><td class="n">${times(of.timesFair)}</td><td>${of.interval.map(percent).join(" to ")}</td><td>${of.significant ? "yes" : "too few texts"}</td></tr>`,
   )}
 </tbody></table></div>${rest > 0 && html`<p class="soft">… and ${count(rest)} more.</p>`}</details>`;
 }

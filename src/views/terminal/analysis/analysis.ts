@@ -1,4 +1,5 @@
 import { safeText } from "../../../core/safe-text.ts";
+import { tooFewTexts, unequalLengths } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
@@ -36,7 +37,12 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           layerTable(analysis, terminal),
           layers.length > 1 ? closeNote(chosen!, terminal) : [],
           usageByLabel(usage, close.layer, terminal),
-          specializedExpertList(spread(analysis.specializedExperts), analysis.fairShare, terminal),
+          specializedExpertList(
+            spread(analysis.specializedExperts),
+            analysis.fairShare,
+            labelNotes(close),
+            terminal,
+          ),
           tokenClassMap(analysis, close, terminal),
           tokenPreferenceList(close, terminal),
           coactivationView(close, terminal),
@@ -63,10 +69,17 @@ function spread(all: CaptureAnalysis["specializedExperts"]): CaptureAnalysis["sp
     return { found, rank };
   });
   return ranked
-    .sort((a, b) => a.rank - b.rank || b.found.timesFair - a.found.timesFair)
+    .sort((a, b) => a.rank - b.rank || b.found.difference - a.found.difference)
     .slice(0, MAX_SPECIALIZED)
     .map(({ found }) => found)
-    .sort((a, b) => b.timesFair - a.timesFair);
+    .sort((a, b) => b.difference - a.difference);
+}
+
+/** What is to be known of tests between labels. */
+function labelNotes({ specialization: of }: LayerAnalysis): (string | null)[] {
+  if (!of) return [];
+  const rows = of.rows.reduce((sum, n) => sum + n, 0);
+  return [tooFewTexts(of.leastQ, of.texts), unequalLengths(of.testedRows, rows)];
 }
 
 /** The counts as the usage maps take them. */

@@ -52,7 +52,7 @@ export function flowView({ flows, paths }: CaptureAnalysis, { width, depth }: Te
   const lines = alignColumns(
     shown.map(({ from, to, information, entropy, edges }) => [
       `L${from} → L${to}`,
-      `${information.toFixed(2)} of ${entropy.toFixed(2)} bits`,
+      information === null ? "too few tokens" : `${information.toFixed(2)} of ${entropy.toFixed(2)} bits`,
       ...(edges[0]
         ? [
             `E${edges[0].a} → E${edges[0].b}`,

@@ -1,16 +1,14 @@
 import type { Drift } from "../../../analysis/measures/tallies/drift.ts";
+import { ALPHA, BEYOND_CHANCE, tooFewToFlip } from "../../evidence.ts";
 import type { LayerAnalysis } from "../../facts/analysis.ts";
-import { information, plural, probability } from "../../numbers.ts";
+import { information, plural, qOf } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { bold, dim } from "../parts/paint.ts";
-import { padLeft, padRight } from "../parts/text.ts";
+import { padLeft, padRight, wrap } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Accepted part of false ones among what is marked. */
-const ALPHA = 0.05;
-
 /** Whether a layer's usage changes along the text, and from prompt to what was generated. */
-export function driftView({ layer, positions, phases }: LayerAnalysis, { depth }: Terminal): string[] {
+export function driftView({ layer, positions, phases }: LayerAnalysis, { width, depth }: Terminal): string[] {
   const lines = [
     ...(positions ? groupLines(positions, (name) => `position ${name}`) : []),
     // Of two groups each is as far from the other.
@@ -21,15 +19,17 @@ export function driftView({ layer, positions, phases }: LayerAnalysis, { depth }
   return [
     bold(depth, `Usage along the text in layer ${layer}: divergence from the rest (at most 0.693 nats)`),
     ...aligned.map((line) => line.trimEnd()),
-    dim(depth, "  * beyond chance (false discovery rate 5 %)"),
+    ...wrap(tooFewToFlip((positions ?? phases)!.leastQ) ?? `* ${BEYOND_CHANCE}`, width - 2).map((line) =>
+      dim(depth, `  ${line}`),
+    ),
   ];
 }
 
 const groupLines = ({ groups }: Drift, title: (name: string) => string) =>
-  groups.map(({ name, rows, divergence, chanceDivergence, pValue, qValue }) => [
+  groups.map(({ name, rows, divergence, chanceDivergence, qValue }) => [
     `${qValue <= ALPHA ? "*" : " "} ${title(name)}`,
     plural(rows, "token"),
     `${information(divergence)} nats`,
     `by chance ${information(chanceDivergence)}`,
-    probability(pValue),
+    qOf(qValue),
   ]);

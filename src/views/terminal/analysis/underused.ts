@@ -8,7 +8,7 @@ import type { Terminal } from "../terminal.ts";
 
 const MAX_LINES = 6;
 
-/** Experts below half their fair share, with how sure that is; those for which the tokens suffice come first. */
+/** Experts below half their fair share, with how sure that is; those for which the texts suffice come first. */
 export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }: Terminal): string[] {
   const found = layers.flatMap(({ layer, usage }) =>
     usage.experts.filter(({ state }) => state !== "used").map((expert) => ({ layer, ...expert })),
@@ -39,7 +39,7 @@ export function underusedList({ layers, fairShare }: CaptureAnalysis, { depth }:
     dim(
       depth,
       `  ${plural(found.length, "expert")}, ${dead} never used` +
-        (sure < found.length ? `; ${found.length - sure} unsure: too few tokens` : "") +
+        (sure < found.length ? `; ${found.length - sure} unsure: too few texts` : "") +
         (rest > 0 ? `; ${rest} not listed` : ""),
     ),
   ];

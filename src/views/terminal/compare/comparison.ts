@@ -32,7 +32,7 @@ export function comparisonView(
     "",
     ...firstList(facts, terminal),
     ...shiftMap(layers, terminal),
-    ...shiftList(layers, evidence(facts), terminal),
+    ...shiftList(layers, [evidence(facts)], terminal),
     ...movedList(facts, terminal),
     dim(depth, "Next: add --json   every layer, expert and token"),
   ];

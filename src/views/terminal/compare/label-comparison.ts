@@ -1,7 +1,8 @@
-import { largest, smallest } from "../../../core/extremes.ts";
+import { largest } from "../../../core/extremes.ts";
 import { safeText } from "../../../core/safe-text.ts";
+import { tooFewTexts, unequalLengths } from "../../evidence.ts";
 import type { LabelComparisonFacts } from "../../facts/label-comparison.ts";
-import { inColumn, plural, probability } from "../../numbers.ts";
+import { inColumn, plural, qOf } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
 import { layerGroups, mean } from "../parts/layer-groups.ts";
@@ -10,16 +11,12 @@ import { clip, padLeft, padRight } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 import { shiftList, shiftMap } from "./shifts.ts";
 
-/** Below this many texts a label, swapping labels between them gives few other ways: 70 with four and four. */
-const FEW_SAMPLES = 4;
-
 /** Two labels of one capture. */
 export function labelComparisonView(facts: LabelComparisonFacts, terminal: Terminal): string[] {
   const { width, depth } = terminal;
   const { capture, labels, samples, rows, layers } = facts;
   const side = (name: string, i: 0 | 1) =>
     `${name}  ${safeText(labels[i])}: ${plural(rows[i], "token")} of ${plural(samples[i], "sample")}`;
-  const few = smallest(samples) < FEW_SAMPLES;
   return [
     ...header(capture.model, capture.engine.kind, terminal),
     "",
@@ -31,7 +28,7 @@ export function labelComparisonView(facts: LabelComparisonFacts, terminal: Termi
     ...shiftMap(layers, terminal),
     ...shiftList(
       layers,
-      few ? "few samples: more texts of each label can tell shifts from chance" : null,
+      [tooFewTexts(facts.leastQ, samples), unequalLengths(facts.matchedRows, rows[0] + rows[1])],
       terminal,
     ),
     dim(depth, "Next: add --json   every layer and expert"),
@@ -46,8 +43,8 @@ function informationTable(layers: LabelComparisonFacts["layers"], { depth }: Ter
       name,
       `${inColumn(mean(members.map((layer) => layer.mutualInformation)))} bits`,
       `by chance ${inColumn(mean(members.map((layer) => layer.chanceInformation)))}`,
-      // Means of p-values mean nothing: a line of several layers shows the least telling.
-      probability(largest(members.map(({ pValue }) => pValue))),
+      // Means of q-values mean nothing: a line of several layers shows the least telling.
+      qOf(largest(members.map(({ qValue }) => qValue))),
     ]),
     [padRight, padLeft, padLeft, padRight],
   );

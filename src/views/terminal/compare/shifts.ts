@@ -1,20 +1,18 @@
 import { largestShifts, type UsageShift } from "../../../analysis/compare/usage-shift.ts";
 import { largest } from "../../../core/extremes.ts";
 import { diverging } from "../../colours.ts";
-import { percent, points, probability } from "../../numbers.ts";
+import { ALPHA, BEYOND_CHANCE } from "../../evidence.ts";
+import { percent, points, qOf } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { heatTable } from "../parts/heat-table.ts";
 import { layerGroups, mean } from "../parts/layer-groups.ts";
 import { background, bold, dim } from "../parts/paint.ts";
 import { shiftScale } from "../parts/shift-scale.ts";
-import { clip, padLeft, padRight } from "../parts/text.ts";
+import { clip, padLeft, padRight, wrap } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** Lines of the list; `--json` has all. */
 const MAX_SHIFTS = 8;
-/** Expected part of false ones among the shifts that are marked. */
-const ALPHA = 0.05;
-
 /** The shifts of a layer, in facts of either comparison. */
 interface LayerShifts {
   readonly layer: number;
@@ -43,11 +41,11 @@ export function shiftMap(layers: readonly LayerShifts[], terminal: Terminal): st
 /**
  * The largest shifts, those beyond chance first and marked.
  *
- * @param evidence what the p-values rest on, where that is little.
+ * @param evidence what is to be known of the q-values.
  */
 export function shiftList(
   layers: readonly LayerShifts[],
-  evidence: string | null,
+  evidence: readonly (string | null)[],
   { width, depth }: Terminal,
 ): string[] {
   const found = largestShifts({ layers: new Map(layers.map((of) => [of.layer, of])) });
@@ -57,26 +55,28 @@ export function shiftList(
   const shown = [...significant, ...found.filter(({ qValue }) => qValue > ALPHA)].slice(0, MAX_SHIFTS);
   const most = largest(shown.map(({ difference }) => Math.abs(difference)));
   const lines = alignColumns(
-    shown.map(({ layer, expert, shareA, shareB, difference, pValue, qValue }) => [
+    shown.map(({ layer, expert, shareA, shareB, difference, halfWidth, qValue }) => [
       `${qValue <= ALPHA ? "*" : " "} L${layer} E${expert}`,
       `${padLeft(percent(shareA), 7)} → ${percent(shareB)}`,
       points(difference),
-      probability(pValue),
+      halfWidth === null ? "" : `± ${points(halfWidth).replace("+", "").replace(" points", "")}`,
+      qOf(qValue),
     ]),
-    [padRight, padRight, padLeft, padRight],
+    [padRight, padRight, padLeft, padRight, padRight],
   );
   const note =
     significant.length === 0
-      ? "none is beyond chance (false discovery rate 5 %)"
-      : `* ${significant.length} of ${found.length} shifts are beyond chance (false discovery rate 5 %)`;
+      ? "none is beyond chance (q ≤ 0.05)"
+      : `* ${significant.length} of ${found.length} shifts are ${BEYOND_CHANCE}`;
   return [
     title,
     ...lines.map((line, i) => {
       const sign = background(depth, diverging(shown[i]!.difference / most), depth === "none" ? "" : "  ");
       return clip(line, width - 4).trimEnd() + (sign && `  ${sign}`);
     }),
-    dim(depth, `  ${note}`),
-    ...(evidence === null ? [] : [dim(depth, clip(`  ${evidence}`, width))]),
+    ...[note, ...evidence]
+      .flatMap((text) => (text === null ? [] : wrap(text, width - 2)))
+      .map((line) => dim(depth, `  ${line}`)),
     "",
   ];
 }

@@ -1,28 +1,38 @@
 import type { SpecializedExpert } from "../../../analysis/measures/specialized-experts.ts";
 import { safeText } from "../../../core/safe-text.ts";
-import { percent, probability, times } from "../../numbers.ts";
+import { percent, points, qOf, times } from "../../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alignColumns } from "./columns.ts";
-import { bold } from "./paint.ts";
-import { clip, padLeft, padRight } from "./text.ts";
+import { bold, dim } from "./paint.ts";
+import { clip, padLeft, padRight, wrap } from "./text.ts";
 
-/** Experts that serve one label far more than their fair share, one a line; `found` in the order to show. */
+/**
+ * Experts that serve one label more than the others, one a line; `found` in the order to show.
+ *
+ * @param notes what is to be known of the q-values.
+ */
 export function specializedExpertList(
   found: readonly SpecializedExpert[],
   fairShare: number,
+  notes: readonly (string | null)[],
   { width, depth }: Terminal,
 ): string[] {
-  if (found.length === 0) return [];
+  const said = notes
+    .flatMap((note) => (note === null ? [] : wrap(note, width - 2)))
+    .map((line) => dim(depth, `  ${line}`));
+  if (found.length === 0)
+    return said.length === 0 ? [] : [bold(depth, "Specialized experts"), "  none is beyond chance", ...said];
   const lines = alignColumns(
-    found.map(({ layer, expert, label, share, timesFair, pValue }) => [
+    found.map(({ layer, expert, label, share, timesFair, difference, halfWidth, qValue }) => [
       `L${layer} E${expert}`,
       clip(safeText(label), 14),
-      `${Math.round(100 * share)} % of its tokens`,
+      `${Math.round(100 * share)} % of tokens`,
       `${times(timesFair)} fair`,
-      probability(pValue),
+      `${points(difference)}${halfWidth === null ? "" : ` ± ${points(halfWidth).slice(1).replace(" points", "")}`}`,
+      qOf(qValue),
     ]),
-    [padRight, padRight, padLeft, padLeft, padRight],
+    [padRight, padRight, padLeft, padLeft, padRight, padRight],
   );
-  const title = `Specialized experts (fair share ${percent(fairShare)})`;
-  return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width))];
+  const title = `Specialized experts (fair share ${percent(fairShare)}; points more than the other labels, 95 %)`;
+  return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width)), ...said];
 }

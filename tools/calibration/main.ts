@@ -1,0 +1,130 @@
+/**
+ * Calibration of the tests and intervals of the analysis, on simulated texts:
+ *
+ *     npm run calibrate -- [data sets a condition, default 200]
+ *
+ * Prints a table for each; docs/analysis.md has the outcome.
+ */
+import { flowOf } from "./flows.ts";
+import { coverageOf } from "./intervals.ts";
+import { LENGTHS, levelOf, powerOf } from "./labels.ts";
+import { driftLevelOf } from "./within-texts.ts";
+
+const runs = Number(process.argv[2] ?? 200);
+const PERMUTATIONS = 199;
+const figure = (value: number | null, digits = 3) => (value === null ? "–" : value.toFixed(digits));
+
+function table(title: string, rows: readonly Record<string, string | number | boolean>[]): void {
+  const columns = Object.keys(rows[0]!);
+  console.log(`\n${title}\n\n| ${columns.join(" | ")} |\n|${columns.map(() => " --- |").join("")}`);
+  for (const row of rows) console.log(`| ${columns.map((column) => row[column]).join(" | ")} |`);
+}
+
+const levels = Object.keys(LENGTHS).flatMap((lengths) =>
+  [3, 6, 10, 30, 100].flatMap((n) =>
+    [
+      [n, n],
+      [n, 5 * n],
+    ].flatMap((texts) =>
+      [0.5, 1.2]
+        .filter(() => texts[1]! <= 150)
+        .map((topic) => ({
+          ...{ lengths, texts, topic },
+          ...levelOf({ lengths, texts, topic }, n === 100 ? Math.ceil(runs / 4) : runs, PERMUTATIONS, n),
+        })),
+    ),
+  ),
+);
+table(
+  "Labels that mean nothing",
+  levels.map(({ lengths, texts, topic, shares, layer, any, decides }) => ({
+    lengths,
+    texts: texts.join(" v "),
+    topic,
+    decides: decides ? "yes" : "no",
+    "p ≤ 0.05, shares": figure(shares),
+    "p ≤ 0.05, layer": figure(layer),
+    "any q ≤ 0.05": figure(any),
+  })),
+);
+
+const shapes = [
+  { layers: 6, experts: 16, topK: 2, labels: 5 },
+  { layers: 48, experts: 128, topK: 8, labels: 5 },
+];
+const powers = shapes.flatMap((shape) =>
+  [
+    [6, 1],
+    [30, 1],
+    [30, 0.2],
+  ].map(([texts, share]) => {
+    const planted = { ...shape, texts: texts!, share: share!, specialists: Math.min(20, shape.experts) };
+    return { ...planted, ...powerOf(planted, 999, 1) };
+  }),
+);
+table(
+  "Planted specialists",
+  powers.map((of) => ({
+    model: `${of.layers} × ${of.experts}`,
+    "texts a label": of.texts,
+    "of its label": `${100 * of.share} %`,
+    found: `${of.found} of ${of.specialists}`,
+    false: of.false,
+  })),
+);
+
+const coverages = [2, 3, 6, 10, 30, 100, 300].flatMap((texts) =>
+  [0.5, 1.2].map((topic) => ({ texts, topic, ...coverageOf(texts, topic, runs, texts) })),
+);
+table(
+  "95 % intervals of a share, texts drawn whole",
+  coverages.map(({ texts, topic, covered, wilson, wrongly }) => ({
+    texts,
+    topic,
+    covered: figure(covered),
+    "rows as independent": figure(wilson),
+    "called underused wrongly": figure(wrongly),
+  })),
+);
+
+const drifts = [6, 10, 30, 100].flatMap((texts) =>
+  [0, 0.5, 0.95, 0.995].map((correlation) => ({
+    ...{ texts, correlation },
+    ...driftLevelOf(
+      { texts, rows: 48, correlation },
+      texts === 100 ? Math.ceil(runs / 4) : runs,
+      PERMUTATIONS,
+      texts,
+    ),
+  })),
+);
+table(
+  "Groups within texts that mean nothing, routing that drifts",
+  drifts.map(({ texts, correlation, layer, any }) => ({
+    texts,
+    correlation,
+    "p ≤ 0.05, layer": figure(layer),
+    "any q ≤ 0.05": figure(any),
+  })),
+);
+
+const flows = [16, 64, 128, 256, 512].flatMap((experts) =>
+  [4, 16, 64].flatMap((times) =>
+    [0, 0.5, 0.9].map((keep) => ({
+      experts,
+      rows: times * experts,
+      keep,
+      ...flowOf(experts, times * experts, keep, 5, 1),
+    })),
+  ),
+);
+table(
+  "Information between layers, bits",
+  flows.map(({ experts, rows, keep, truth, mean }) => ({
+    experts,
+    rows,
+    keep,
+    planted: figure(truth, 2),
+    found: mean === null ? "too few rows" : figure(mean, 2),
+  })),
+);
