@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,9 @@ async def delete(server: Server, request: Request) -> Response:
 
 
 async def encode_images(server: Server, request: Request) -> Response:
-    return JSONResponse(await encode(server.engine, await prompt_in(request)))
+    body = await prompt_in(request)
+    with refused_by_vllm():
+        return JSONResponse(await encode(server.engine, body))
 
 
 async def complete_images(server: Server, request: Request) -> Response:
@@ -126,7 +129,17 @@ async def complete_images(server: Server, request: Request) -> Response:
     body |= {"key": field(body, "key", str), "sample": field(body, "sample", int)}
     body |= {"maxTokens": field(body, "maxTokens", int), "sampling": field(body, "sampling", dict)}
     server.shelf.folder(body["key"])
-    return JSONResponse(await complete(server.engine, body, functools.partial(disconnected, request)))
+    with refused_by_vllm():
+        return JSONResponse(await complete(server.engine, body, functools.partial(disconnected, request)))
+
+
+@contextlib.contextmanager
+def refused_by_vllm() -> Iterator[None]:
+    """What vLLM says of a prompt that it does not take (VLLMValidationError is a ValueError) is the client's to mend."""
+    try:
+        yield
+    except ValueError as error:
+        raise CaptureError("INVALID_ARGUMENT", str(error)) from error
 
 
 async def prompt_in(request: Request) -> dict[str, Any]:

@@ -28,7 +28,7 @@ export function specializedExpertList(
       clip(safeText(label), 14),
       `${Math.round(100 * share)} % of tokens`,
       `${times(timesFair)} fair`,
-      `${points(difference)}${halfWidth === null ? "" : ` ± ${points(halfWidth).slice(1).replace(" points", "")}`}`,
+      `${inPoints(difference)}${halfWidth === null ? "" : ` ± ${inPoints(halfWidth).slice(1)}`}`,
       qOf(qValue),
     ]),
     [padRight, padRight, padLeft, padLeft, padRight, padRight],
@@ -36,3 +36,6 @@ export function specializedExpertList(
   const title = `Specialized experts (fair share ${percent(fairShare)}; points more than the other labels, 95 %)`;
   return [bold(depth, title), ...lines.map((line) => clip(`  ${line}`, width)), ...said];
 }
+
+/** The heading says what they are. */
+const inPoints = (value: number) => points(value).replace(" points", "");
