@@ -135,11 +135,19 @@ async def complete_images(server: Server, request: Request) -> Response:
 
 @contextlib.contextmanager
 def refused_by_vllm() -> Iterator[None]:
-    """What vLLM says of a prompt that it does not take (VLLMValidationError is a ValueError) is the client's to mend."""
+    """What vLLM says of a prompt that it does not take is the client's to mend. Early versions say it with a ValueError."""
     try:
         yield
-    except ValueError as error:
+    except client_errors() as error:
         raise CaptureError("INVALID_ARGUMENT", str(error)) from error
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    try:
+        from vllm.exceptions import VLLMClientError
+    except ImportError:
+        return (ValueError,)
+    return (ValueError, VLLMClientError)
 
 
 async def prompt_in(request: Request) -> dict[str, Any]:
