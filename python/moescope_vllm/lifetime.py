@@ -32,11 +32,15 @@ def follow_owner() -> None:
 
 def leave(status: int, spool: Path | None) -> None:
     """End now: no clean-up of Python's or vLLM's may keep a dead session's process alive."""
-    for child in descendants():
+    below = descendants()
+    left = {segment for process in [os.getpid(), *below] for segment in collectives(process)}
+    for child in below:
         try:
             os.kill(child, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    for segment in left:
+        segment.unlink(missing_ok=True)
     if spool is not None:
         shutil.rmtree(spool, ignore_errors=True)
     sys.stderr.flush()
@@ -50,6 +54,16 @@ def descendants() -> list[int]:
         level = [child for parent in level for child in children(parent)]
         found += [child for child in level if not is_tracker(child)]
     return found
+
+
+def collectives(process: int) -> list[Path]:
+    """What vLLM's ranks on CPUs share: made in C++, so that Python's tracker does not know it, and whoever is killed leaves it."""
+    try:
+        maps = Path(f"/proc/{process}/maps").read_text()
+    except OSError:
+        return []
+    paths = (line.split(maxsplit=5)[-1] for line in maps.splitlines())
+    return [Path(path) for path in paths if path.startswith("/dev/shm/vllm_dist_") and not path.endswith("(deleted)")]
 
 
 def children(process: int) -> list[int]:
