@@ -1,3 +1,4 @@
+import { addUnits, COLUMNS } from "./add-units.ts";
 import { LabelOrder } from "./label-order.ts";
 import type { Units } from "./units.ts";
 
@@ -66,44 +67,6 @@ function packedCounter(units: Units, label: Int32Array, labels: number, experts:
       }
     }
   };
-}
-
-/** Columns that are summed at a time; as many as {@link addUnits} has sums. */
-const COLUMNS = 8;
-
-/**
- * Sum a few columns of some units. Sums in local variables stay in registers: twice as fast as adding to an array,
- * and nearly all of the time of a test of many samples.
- */
-function addUnits(
-  packed: Float64Array,
-  width: number,
-  column: number,
-  units: Uint32Array,
-  from: number,
-  to: number,
-  sums: Float64Array,
-): void {
-  let [a, b, c, d, e, f, g, h] = [0, 0, 0, 0, 0, 0, 0, 0];
-  for (let i = from; i < to; i++) {
-    const at = units[i]! * width + column;
-    a += packed[at]!;
-    b += packed[at + 1]!;
-    c += packed[at + 2]!;
-    d += packed[at + 3]!;
-    e += packed[at + 4]!;
-    f += packed[at + 5]!;
-    g += packed[at + 6]!;
-    h += packed[at + 7]!;
-  }
-  sums[column] = a;
-  sums[column + 1] = b;
-  sums[column + 2] = c;
-  sums[column + 3] = d;
-  sums[column + 4] = e;
-  sums[column + 5] = f;
-  sums[column + 6] = g;
-  sums[column + 7] = h;
 }
 
 /** How many experts' counts fit into one number, whatever the labels. */

@@ -1,5 +1,6 @@
 import { largest } from "../../../core/extremes.ts";
 import { cachedQuantile } from "../student.ts";
+import { addUnits, COLUMNS } from "./add-units.ts";
 import { LabelOrder } from "./label-order.ts";
 import type { MatchedUnits } from "./matched-units.ts";
 import { Exceedances, joined, type Tested } from "./max-t.ts";
@@ -21,8 +22,6 @@ export interface LabelTest {
 
 /** Numbers of a block of experts that are permuted at a time: 64 MB. */
 const BLOCK_VALUES = 2 ** 23;
-/** Columns that are summed at a time; as many as {@link addUnits} has sums. */
-const COLUMNS = 8;
 
 /**
  * Test the labels of units against their being permuted. Each label is compared with all others together, by Welch's
@@ -290,39 +289,4 @@ class LabelSums {
       binomial: 1 / n + 1 / N,
     };
   }
-}
-
-/**
- * Sum a few columns of some units. Sums in local variables stay in registers: twice as fast as adding to an array,
- * and nearly all of the time of a test of many samples.
- */
-function addUnits(
-  values: Float64Array,
-  width: number,
-  column: number,
-  units: Uint32Array,
-  from: number,
-  to: number,
-  sums: Float64Array,
-): void {
-  let [a, b, c, d, e, f, g, h] = [0, 0, 0, 0, 0, 0, 0, 0];
-  for (let i = from; i < to; i++) {
-    const at = units[i]! * width + column;
-    a += values[at]!;
-    b += values[at + 1]!;
-    c += values[at + 2]!;
-    d += values[at + 3]!;
-    e += values[at + 4]!;
-    f += values[at + 5]!;
-    g += values[at + 6]!;
-    h += values[at + 7]!;
-  }
-  sums[column] = a;
-  sums[column + 1] = b;
-  sums[column + 2] = c;
-  sums[column + 3] = d;
-  sums[column + 4] = e;
-  sums[column + 5] = f;
-  sums[column + 6] = g;
-  sums[column + 7] = h;
 }
