@@ -160,8 +160,8 @@ test("specialized experts are aligned", () => {
   }));
   expect(show(specializedExpertList(found, 0.125, [], plain))).toBe(`
 Specialized experts (fair share 12.5 %; points more than the other labels, 95 %)
-  L3 E2     python   38 % of tokens   3.0× fair   +21 points ± 5.2   q < 0.001
-  L11 E14   c         9 % of tokens   1.5× fair   +5 points          q = 0.031
+  L3 E2     python   38 % of tokens   3.0× fair   +21 ± 5.2   q < 0.001
+  L11 E14   c         9 % of tokens   1.5× fair   +5          q = 0.031
 `);
   expect(specializedExpertList([], 0.125, [null], plain)).toEqual([]);
 });
