@@ -1,3 +1,5 @@
+import type { CoactivationSummary } from "../analysis/measures/coactivation.ts";
+import type { LayerTokenPreferences } from "../analysis/measures/token-preferences.ts";
 import { TEXTS_TO_FLIP, unitsNeeded } from "../analysis/statistics/randomization/least-q.ts";
 import { count, percent, plural } from "./numbers.ts";
 
@@ -15,6 +17,24 @@ export function tooFewTexts(leastQ: number, texts: readonly number[]): string | 
     `${count(unitsNeeded(texts.length))} texts of each label are the least that can tell`
   );
 }
+
+/** What a list says that holds the part of false findings. */
+const LISTED = `q ≤ ${ALPHA}, so that of all that is listed about ${percent(ALPHA)} may be false`;
+
+/** What tokens had to show to be listed, or why none could. */
+export function tokensTested({ textsNeeded, testedTypes }: LayerTokenPreferences): string {
+  if (textsNeeded === null) return "no token is tested: each expert serves every token";
+  const fewer = `a token must occur in ${count(textsNeeded)} texts to show a preference`;
+  return testedTypes === 0
+    ? `no result is possible: ${fewer}, and none does`
+    : `${LISTED}; a text counts once, tokens are compared with others of the same texts; ${plural(testedTypes, "token type")} tested: ${fewer}`;
+}
+
+/** The same of pairs of experts. */
+export const pairsTested = ({ texts, textsNeeded, testedPairs }: CoactivationSummary): string =>
+  texts < textsNeeded
+    ? `no result is possible with ${plural(texts, "text")}: ${textsNeeded} are the least that can tell`
+    : `${LISTED}; a text counts once; ${plural(testedPairs, "pair")} tested: those that chance would give 5 tokens`;
 
 /** The same of groups within texts. */
 export const tooFewToFlip = (leastQ: number): string | null =>

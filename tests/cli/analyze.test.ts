@@ -74,7 +74,7 @@ describe("moescope analyze", () => {
 
   test("--json has every layer; --label and --layer narrow it", async () => {
     const all = JSON.parse((await runCli(["analyze", run, "--json"])).stdout);
-    expect(all.format).toBe("moescope.analysis/2");
+    expect(all.format).toBe("moescope.analysis/3");
     expect(all.layers.map(({ layer }: { layer: number }) => layer)).toEqual([0, 1, 2, 3]);
     const narrow = await runCli(["analyze", run, "--json", "--label", "code", "--layer", "-1"]);
     const some = JSON.parse(narrow.stdout);

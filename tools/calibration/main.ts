@@ -8,6 +8,7 @@
 import { flowOf } from "./flows.ts";
 import { coverageOf } from "./intervals.ts";
 import { LENGTHS, levelOf, powerOf } from "./labels.ts";
+import { listsOf } from "./lists.ts";
 import { driftLevelOf } from "./within-texts.ts";
 
 const runs = Number(process.argv[2] ?? 200);
@@ -127,4 +128,36 @@ table(
     planted: figure(truth, 2),
     found: mean === null ? "too few rows" : figure(mean, 2),
   })),
+);
+
+const SMALL = { layers: 2, experts: 16, topK: 2, stick: 0.5, vocabulary: 300 };
+const LARGE = { layers: 48, experts: 128, topK: 8, stick: 0.5, vocabulary: 3000 };
+const lists = [
+  ...[10, 30, 100].flatMap((texts) =>
+    ([12, 40, "lognormal"] as const).flatMap((rows) =>
+      [0, 0.5, 1.2].map((topic) => ({ of: { ...SMALL, texts, rows, topic }, runs })),
+    ),
+  ),
+  ...[10, 30, 100].map((texts) => ({
+    of: { ...SMALL, layers: 6, texts, rows: 40, topic: 0.5, planted: 2 },
+    runs: Math.ceil(runs / 10),
+  })),
+  ...[30, 100].map((texts) => ({ of: { ...LARGE, texts, rows: 60, topic: 0.5, planted: 4 }, runs: 1 })),
+];
+table(
+  "Tokens and pairs of experts that are listed",
+  lists.map(({ of, runs }) => {
+    const found = listsOf(of, runs, of.texts);
+    return {
+      model: `${of.layers} × ${of.experts}`,
+      texts: of.texts,
+      rows: of.rows,
+      topic: of.topic,
+      "any token": figure(found.tokens),
+      "any pair": figure(found.pairs),
+      "planted tokens": "planted" in of ? figure(found.plantedTokens) : "–",
+      "planted pairs": "planted" in of ? figure(found.plantedPairs) : "–",
+      "other tokens": figure(found.otherTokens),
+    };
+  }),
 );

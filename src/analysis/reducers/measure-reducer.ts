@@ -60,8 +60,9 @@ const bestOf = ({ bestFirst, rows, topK }: LayerChunk) =>
 const WHOLE = -1;
 
 /**
- * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin`,
- * `coactivation` and `flows`. The others need to know all rows before the first value, or to see them more than once.
+ * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin` and
+ * `flows`. The others need the rows of a text together, to know all rows before the first value, or to see them more than
+ * once.
  *
  * @throws RequestError `INVALID_ARGUMENT` for a measure that cannot.
  * @example
