@@ -1,6 +1,9 @@
+import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
 import type { CoactivationSummary } from "../analysis/measures/coactivation.ts";
 import type { LayerTokenPreferences } from "../analysis/measures/token-preferences.ts";
 import { TEXTS_TO_FLIP, unitsNeeded } from "../analysis/statistics/randomization/least-q.ts";
+import { largest } from "../core/extremes.ts";
+import { ranges } from "../core/plan.ts";
 import { count, percent, plural } from "./numbers.ts";
 
 /** What counts as a finding: the accepted chance that any of them is false. */
@@ -47,3 +50,17 @@ export const unequalLengths = (matched: number, rows: number): string | null =>
   matched === rows
     ? null
     : `texts of unequal length: tests compare the ${plural(matched, "token")} (${percent(matched / rows)}) at positions that several labels have`;
+
+/** How many rows figures leave out, because their values are no numbers; `null` where none. */
+export function notFinite(
+  layers: CaptureAnalysis<"entropy" | "usage" | "hiddenStates">["layers"],
+): string | null {
+  const rowsOf = ({ entropy, usage, hiddenStates }: (typeof layers)[number]) =>
+    Math.max(entropy?.notFinite ?? 0, usage.notFinite, hiddenStates?.notFinite ?? 0);
+  const broken = layers.filter((layer) => rowsOf(layer) > 0);
+  if (broken.length === 0) return null;
+  return (
+    `Values that are NaN or infinite: ${plural(largest(broken.map(rowsOf)), "token")} at most in layers ${ranges(broken.map(({ layer }) => layer))}; ` +
+    "entropy, margin, weights, flows, paths and the probe leave them out"
+  );
+}

@@ -96,7 +96,7 @@ describe("groups within texts", () => {
     closeText(state);
     const grouping = { groups: 2, rows: sizes, counts, column: 0 };
     const [test] = testGroupings(besideEachOther([state], experts), [grouping], experts, ways, 1);
-    return { ...test!, ...contrasts(state, experts) };
+    return { ...test!, ...contrasts(state, experts, test!.critical) };
   }
 
   test("all flips of six texts are scipy's", () => {
@@ -324,6 +324,7 @@ test("summary of rows leaves out what is not finite, and parts merge to the whol
   const all = moments([1, 2, 4, Infinity, Number.NaN]);
   expect(summaryOf(all)).toEqual({
     rows: 3,
+    notFinite: 2,
     mean: 7 / 3,
     deviation: expect.closeTo(Math.sqrt(7 / 3), 12),
     min: 1,

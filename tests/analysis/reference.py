@@ -292,8 +292,9 @@ def exact_permutation_case():
 
     first = np.arange(5)
     (m, v), (others, variance) = ratio(first), ratio(first + 5)
-    freedom = math.floor((v + variance) ** 2 / (v**2 / 4 + variance**2 / 4))
-    half = stats.t.ppf(0.975, freedom) * (m - others) / statistic(first)
+    every = sorted((statistic(np.array(of)) ** 2 for of in itertools.combinations(range(10), 5)), reverse=True)
+    # What is above has p <= 0.05.
+    half = math.sqrt(every[math.floor(0.05 * len(every))]) * (m - others) / statistic(first)
     return {
         "lengths": lengths,
         "used": used,
@@ -366,12 +367,10 @@ def shifts(d, rows):
     """Differences of samples [samples, experts]: q over all ways of flipping them, and half of 95 % intervals."""
     ways = np.array(list(itertools.product((1, -1), repeat=len(d))))
     squares = (ways @ d) ** 2 / (d**2).sum(0)
-    shift = d.sum(0) / rows.sum()
-    n = len(d)
-    spread = np.sqrt(n / (n - 1) * ((d - np.outer(rows, shift)) ** 2).sum(0)) / rows.sum()
+    critical = -np.sort(-squares, axis=0)[math.floor(0.05 * len(ways))]
     return {
         "q": [np.mean(squares.max(1) >= value - 1e-9) for value in squares[0]],
-        "halfWidth": stats.t.ppf(0.975, n - 1) * spread,
+        "halfWidth": np.sqrt(critical * (d**2).sum(0)) / rows.sum(),
     }
 
 

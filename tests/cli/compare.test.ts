@@ -147,7 +147,7 @@ describe("capture folders", () => {
     for (const key of ["layers", "rows", "moved", "firstDisagreements"])
       expect(folders[key]).toEqual(models[key]);
     expect(folders).toMatchObject({
-      format: "moescope.comparison/2",
+      format: "moescope.comparison/3",
       onlyA: 0,
       b: { model: { name: "disturbed" } },
     });

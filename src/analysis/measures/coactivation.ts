@@ -54,7 +54,7 @@ const MAX_PAIRS = 20;
  */
 const MIN_EXPECTED = 5;
 /** With fewer texts a spread between them is not known well enough; see the calibration in docs/analysis.md. */
-export const MIN_TEXTS = 10;
+const MIN_TEXTS = 10;
 /** Beyond this many experts the whole matrix is left to `coactivation`: 512 experts are a quarter of a million numbers. */
 const MAX_MATRIX = 128;
 

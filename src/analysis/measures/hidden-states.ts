@@ -1,4 +1,6 @@
+import { isFiniteRow } from "../../core/finite-rows.ts";
 import { schema } from "../../core/schema.ts";
+import { unknownExpert } from "../rows/known-runs.ts";
 import { type SampleSpan, sampleSpans, someSpans } from "../rows/sample-spans.ts";
 import { addSpanIds, type SpanIds, startSpanIds } from "../rows/span-ids.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -11,6 +13,8 @@ import { type LinearProbe, ProbeFit } from "./tallies/linear-probe.ts";
 export interface HiddenStates extends CentroidSimilarity {
   /** The layer whose output is used: the one before. The router itself reads it after this layer's attention. */
   readonly stateOf: number;
+  /** Rows that are left out, because a number of the state, or a weight that tells the best expert, is not finite. */
+  readonly notFinite: number;
   /** `null` with too few samples to hold some out. */
   readonly probe: LinearProbe | null;
 }
@@ -43,11 +47,15 @@ const states: Tally<SpanIds, Ahead, HiddenStates> = {
     const places = spans.map((_, place) => place);
     const width = reader.width("hidden_states", stateOf);
     const centroids = new ExpertCentroids(of.experts, width);
+    let notFinite = 0;
     const forEach = (some: readonly number[], visit: Visitor) =>
-      forEachState(reader, stateOf, kept, of, some, visit);
+      forEachState(reader, stateOf, kept, of, some, (state, ids, row, text) => {
+        if (ids[0] === unknownExpert(ids) || !isFiniteRow(state, 0, state.length)) notFinite++;
+        else visit(state, ids, row, text);
+      });
     if (spans.length < MIN_SAMPLES) {
       forEach(places, (state, ids) => centroids.add(state, ids));
-      return { stateOf, probe: null, ...centroids.result() };
+      return { stateOf, notFinite, probe: null, ...centroids.result() };
     }
     const { fitted, tested } = heldOut(places, of.settings.seed);
     const probe = new ProbeFit(width, of.experts, of.settings.seed);
@@ -60,7 +68,7 @@ const states: Tally<SpanIds, Ahead, HiddenStates> = {
       centroids.add(state, ids);
       test.add(state, ids[0]!, tokenId[row]!, text);
     });
-    return { stateOf, probe: test.result(), ...centroids.result() };
+    return { stateOf, notFinite, probe: test.result(), ...centroids.result() };
   },
 };
 
@@ -75,6 +83,7 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
     const count = z.int().nonnegative();
     const found = z.strictObject({
       stateOf: count.meta({ description: "the layer whose output is used" }),
+      notFinite: count.meta({ description: "rows left out: the state or a weight is not finite" }),
       probe: z
         .strictObject({
           accuracy: z.number().meta({ description: "part of the held-out rows whose best expert it names" }),

@@ -12,6 +12,8 @@ export interface CorpusEntropy extends RoutingShape {
 }
 
 export interface CorpusMean extends RowMean {
+  /** Rows that are left out, because their logits are not finite. */
+  readonly notFinite: number;
   /** What the mean follows from, over all rows and by label; what `merge` puts together. */
   readonly moments: MomentsByLabel;
 }
@@ -28,8 +30,11 @@ export const entropyReducer = (): Reducer<CorpusEntropy> =>
       topK,
       layers: new Map(
         [...states].map(([key, moments]) => {
-          const { rows, sum } = moments.all;
-          return [Number(key), { rows, mean: sum / rows, moments }];
+          const { rows, finite, mean } = moments.all;
+          return [
+            Number(key),
+            { rows: finite, notFinite: rows - finite, mean: finite === 0 ? Number.NaN : mean, moments },
+          ];
         }),
       ),
     }),

@@ -1,3 +1,4 @@
+import { rowsNotFinite } from "../../core/finite-rows.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
@@ -29,6 +30,7 @@ export class LayerChunk implements RowLabels, ChosenRows {
   #logits: Tensor<"float32"> | null = null;
   #entropy: Float64Array | null = null;
   #margin: Float64Array | null = null;
+  #unranked: Uint8Array | null | undefined;
 
   /**
    * @param labels of these rows.
@@ -70,6 +72,20 @@ export class LayerChunk implements RowLabels, ChosenRows {
     return this.#bestFirst;
   }
 
+  /**
+   * Per row 1 where the best expert is not known, because a weight (or the logits that stand in for weights) is no finite
+   * number; `null` where it is of all.
+   */
+  get unranked(): Uint8Array | null {
+    if (this.#unranked === undefined) {
+      const { weights } = this;
+      // Logits are not read where weights tell the best expert.
+      const [values, width] = weights ? [weights, this.topK] : [this.entropy, 1];
+      this.#unranked = values && rowsNotFinite(values, width);
+    }
+    return this.#unranked;
+  }
+
   get topK(): number {
     return this.ids.length / this.rows;
   }
@@ -81,16 +97,24 @@ export class LayerChunk implements RowLabels, ChosenRows {
     return this.#logits;
   }
 
-  /** Routing entropy of each row in nats; `null` without logits. */
+  /** Routing entropy of each row in nats, NaN where a logit is NaN or infinite; `null` without logits. */
   get entropy(): Float64Array | null {
     this.#entropy ??= this.logits && rowEntropy(this.logits);
     return this.#entropy;
   }
 
-  /** Margin of each row in logits; `null` without logits. */
+  /** Margin of each row in logits, NaN where the entropy is; `null` without logits. */
   get margin(): Float64Array | null {
-    this.#margin ??= this.logits && rowMargin(this.logits, this.ids);
+    this.#margin ??= this.logits && this.#marginOf(this.logits, this.entropy!);
     return this.#margin;
+  }
+
+  #marginOf(logits: Tensor<"float32">, entropy: Float64Array): Float64Array {
+    const margin = rowMargin(logits, this.ids);
+    entropy.forEach((nats, row) => {
+      if (Number.isNaN(nats)) margin[row] = Number.NaN;
+    });
+    return margin;
   }
 
   /** Weights of captured ids are left to who asks for them. */

@@ -22,13 +22,15 @@ export const startHeaviest = (experts: number, places: number): HeaviestTokens =
 /** @param tokenId of all rows. */
 export function addHeaviest(
   state: HeaviestTokens,
-  { from, rows, ids, weights, topK }: LayerChunk,
+  { from, rows, ids, weights, unranked, topK }: LayerChunk,
   tokenId: Int32Array,
 ): void {
   if (!weights) return;
-  for (let i = 0; i < rows * topK; i++)
-    if (weights[i]! > state.least[ids[i]!]!)
-      hold(state, tokenId, ids[i]!, from + Math.floor(i / topK), weights[i]!);
+  for (let i = 0; i < rows * topK; i++) {
+    if (!(weights[i]! > state.least[ids[i]!]!)) continue;
+    const row = Math.floor(i / topK);
+    if (unranked?.[row] !== 1) hold(state, tokenId, ids[i]!, from + row, weights[i]!);
+  }
 }
 
 /** A type takes one place, with its greatest weight; a new one takes the place of the lightest. */

@@ -90,6 +90,10 @@ export const summaryByLabelSchema = schema((z) =>
   z
     .strictObject({
       rows: z.int().nonnegative().meta({ description: "rows where it is finite" }),
+      notFinite: z
+        .int()
+        .nonnegative()
+        .meta({ description: "rows that are left out: it is not finite there" }),
       mean: z.number().nullable(),
       deviation: z.number().nullable().meta({ description: "unbiased standard deviation" }),
       min: z.number().nullable(),

@@ -1,6 +1,6 @@
 import { largest } from "../../../core/extremes.ts";
-import { cachedQuantile } from "../student.ts";
 import { addUnits, COLUMNS } from "./add-units.ts";
+import { CriticalValues, halfWidth } from "./critical-values.ts";
 import { LabelOrder } from "./label-order.ts";
 import type { MatchedUnits } from "./matched-units.ts";
 import { Exceedances, joined, type Tested } from "./max-t.ts";
@@ -16,7 +16,10 @@ export interface LabelTest {
   readonly shares: Tested;
   /** `[labels, experts]`: share of the label less that of all others, at the same positions. */
   readonly differences: Float64Array;
-  /** ... and half the width of its 95 % interval; Infinity where there are too few units. */
+  /**
+   * ... and half the width of its 95 % interval, from the same permutations: it excludes 0 exactly where the two-sided p of
+   * this difference is at most 0.05. Infinity where there are too few units.
+   */
   readonly halfWidths: Float64Array;
 }
 
@@ -103,23 +106,33 @@ function testBlock(
   const shares = new Float64Array(labels * experts);
   const perExpert = new Float64Array(experts);
   const totals = new Float64Array(1 + permutations);
-  const observed = {
-    differences: new Float64Array(shares.length),
-    halfWidths: new Float64Array(shares.length),
-  };
   sums.sum();
   totals[0] = sums.statistics(shares, perExpert);
-  sums.intervals(observed);
+  const { differences, standardErrors } = sums.differences();
+  const critical = new CriticalValues(shares.length, permutations, false);
   const ofShares = new Exceedances(shares, permutations);
   const ofExperts = new Exceedances(perExpert, permutations);
   for (let i = 0; i < permutations; i++) {
     shuffle(label, random);
     sums.sum();
     totals[i + 1] = sums.statistics(shares, perExpert);
+    critical.add(shares);
     ofShares.add(i, shares);
     ofExperts.add(i, perExpert);
   }
-  return { from, to, totals, shares: ofShares.result(), experts: ofExperts.result(), ...observed };
+  const values = critical.result();
+  const halfWidths = standardErrors.map((error, i) =>
+    error === Infinity ? Infinity : halfWidth(values[i]!, error),
+  );
+  return {
+    from,
+    to,
+    totals,
+    shares: ofShares.result(),
+    experts: ofExperts.result(),
+    differences,
+    halfWidths,
+  };
 }
 
 /** Sums by label of what the statistics need, for any order of the units' labels. */
@@ -236,13 +249,16 @@ class LabelSums {
     return total;
   }
 
-  /** Differences with half their intervals: Welch's t, degrees of freedom by Welch and Satterthwaite. */
-  intervals({ differences, halfWidths }: Pick<LabelTest, "differences" | "halfWidths">): void {
+  /** Differences with their standard errors: the root of the variance that the statistic has. */
+  differences(): { differences: Float64Array; standardErrors: Float64Array } {
     const experts = this.#experts;
     const all = this.#totals();
-    halfWidths.fill(Infinity);
+    const differences = new Float64Array(this.#labels * experts);
+    const standardErrors = new Float64Array(differences.length).fill(Infinity);
     for (let l = 0; l < this.#labels; l++) {
-      const { n, nn, units } = { n: this.#n[l]!, nn: this.#nn[l]!, units: this.#units[l]! };
+      const { n, nn } = { n: this.#n[l]!, nn: this.#nn[l]! };
+      const [N, NN] = [all.n - n, all.nn - nn];
+      if (n === 0 || N === 0) continue;
       const of = this.#against(l, all);
       for (let e = 0, at = l * this.#width, i = l * experts; e < experts; e++, at++, i++) {
         const [r, rr, rn] = [0, 1, 2].map((part) => this.#sums[at + part * experts]!) as [
@@ -255,19 +271,15 @@ class LabelSums {
           number,
           number,
         ];
-        const [N, NN] = [all.n - n, all.nn - nn];
-        if (n === 0 || N === 0) continue;
         const [m, M] = [r / n, (R - r) / N];
         differences[i] = m - M;
         if (!of) continue;
-        const v = Math.max(0, rr - 2 * m * rn + m * m * nn) * of.factor;
-        const V = Math.max(0, RR - rr - 2 * M * (RN - rn) + M * M * NN) * of.others.factor;
-        const variance = Math.max(v + V, this.#spread[e]! * of.binomial);
-        const freedom =
-          v + V > 0 ? (v + V) ** 2 / (v ** 2 / (units - 1) + V ** 2 / (all.units - units - 1)) : units - 1;
-        halfWidths[i] = cachedQuantile(Math.max(1, Math.floor(freedom))) * Math.sqrt(variance);
+        const v = (rr - 2 * m * rn + m * m * nn) * of.factor;
+        const V = (RR - rr - 2 * M * (RN - rn) + M * M * NN) * of.others.factor;
+        standardErrors[i] = Math.sqrt(Math.max(v + V, this.#spread[e]! * of.binomial));
       }
     }
+    return { differences, standardErrors };
   }
 
   #totals() {

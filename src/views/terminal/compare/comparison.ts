@@ -51,7 +51,7 @@ function side(
 
 /** How much was compared, and what was not. */
 function whatWasCompared(facts: ComparisonFacts): string[] {
-  const { rows, samples, layers, onlyA, onlyB, divergingTexts, exact } = facts;
+  const { rows, samples, layers, onlyA, onlyB, divergingTexts, exact, notFinite } = facts;
   const alone = [
     ...(onlyA > 0 ? [`${plural(onlyA, "token")} only in A`] : []),
     ...(onlyB > 0 ? [`${plural(onlyB, "token")} only in B`] : []),
@@ -60,6 +60,9 @@ function whatWasCompared(facts: ComparisonFacts): string[] {
     `Compared ${plural(rows, "token")} of ${plural(samples, "sample")} in ${plural(layers.length, "MoE layer")}`,
     `${percent(exact)} of the tokens keep their experts in every layer`,
     ...(alone.length > 0 ? [`Left out: ${alone.join(", ")}`] : []),
+    ...(notFinite > 0
+      ? [`Left out: ${plural(notFinite, "token")} in layers where logits or weights are NaN or infinite`]
+      : []),
     ...(divergingTexts.length > 0
       ? [`Left out: what follows where ${plural(divergingTexts.length, "generated text")} diverge`]
       : []),
