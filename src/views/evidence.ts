@@ -1,5 +1,6 @@
 import type { CaptureAnalysis } from "../analysis/capture-analysis.ts";
 import type { CoactivationSummary } from "../analysis/measures/coactivation.ts";
+import type { GroupUsage } from "../analysis/measures/tallies/group-usage.ts";
 import type { LayerTokenPreferences } from "../analysis/measures/token-preferences.ts";
 import { TEXTS_TO_FLIP, unitsNeeded } from "../analysis/statistics/randomization/least-q.ts";
 import { largest } from "../core/extremes.ts";
@@ -20,6 +21,16 @@ export function tooFewTexts(leastQ: number, texts: readonly number[]): string | 
     `${count(unitsNeeded(texts.length))} texts of each label are the least that can tell`
   );
 }
+
+/** What is to be known of a test between labels: why none can decide, and what is compared. */
+export function labelNotes({ leastQ, texts, testedRows, rows }: GroupUsage): string[] {
+  const total = rows.reduce((sum, n) => sum + n, 0);
+  return [tooFewTexts(leastQ, texts), unequalLengths(testedRows, total)].filter((note) => note !== null);
+}
+
+/** The least q that so many texts allow, said where a result is possible. */
+export const leastReachable = (leastQ: number): string =>
+  `least q that so many texts and permutations allow: ${Number(leastQ.toPrecision(2))}`;
 
 /** What a list says that holds the part of false findings. */
 const LISTED = `q ≤ ${ALPHA}, so that of all that is listed about ${percent(ALPHA)} may be false`;

@@ -167,7 +167,7 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
   test("the probe beats chance where states decide the routing, and not where they are noise", async () => {
     const { probe } = found.layers[1]!.hiddenStates!;
     expect(probe!.accuracy).toBeGreaterThan(probe!.chance + 0.2);
-    expect(probe!.fittedRows + probe!.testedRows).toBe(capture.rows.length);
+    expect(probe).toMatchObject({ testedRows: capture.rows.length, folds: 5 });
     const noise = given.streams.hidden_states.map((_, i) => Math.sin(i * i));
     const none = captureOf({ ...given, streams: { ...given.streams, hidden_states: noise } });
     const { layers: without } = await analyzeCapture(none, options);

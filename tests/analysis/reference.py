@@ -133,6 +133,9 @@ def route(logits, gating, top_k, bias):
         keep = torch.zeros(groups.shape[:2], dtype=torch.bool).scatter(1, best, True)
         ranking = groups.masked_fill(~keep[..., None], -math.inf).reshape(logits.shape)
     ids = ranking.topk(top_k, dim=-1).indices
+    own = probs.gather(1, ids).softmax(-1) if score == "softmax_topk" else probs
+    order = ranking.sort(dim=-1, descending=True).values
+    gate = {"gateEntropy": stats.entropy(own.double().numpy(), axis=1), "gateMargin": order[:, top_k - 1] - order[:, top_k]}
     weights = probs.gather(1, ids)
     if score == "softmax_topk":
         weights = torch.softmax(weights, -1)
@@ -140,7 +143,7 @@ def route(logits, gating, top_k, bias):
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=6.103515625e-5)
     if gating["scale"] not in (0, 1):
         weights = weights * gating["scale"]
-    return {"ids": ids, "weights": weights}
+    return {"ids": ids, "weights": weights, **gate}
 
 
 def route_cases():

@@ -31,6 +31,8 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     bias: number[] | null;
     ids: Matrix;
     weights: Matrix;
+    gateEntropy: number[];
+    gateMargin: number[];
   }[];
   capture: {
     experts: number;

@@ -1,8 +1,10 @@
 import { rowsNotFinite } from "../../core/finite-rows.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
+import { moeLayer } from "../../core/moe-layer.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
 import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts";
+import { isPlainSoftmax, type RowGate, rowGate } from "../../gating/row-gate.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
 import { withBestFirst } from "./best-expert.ts";
 import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
@@ -30,6 +32,7 @@ export class LayerChunk implements RowLabels, ChosenRows {
   #logits: Tensor<"float32"> | null = null;
   #entropy: Float64Array | null = null;
   #margin: Float64Array | null = null;
+  #gate: RowGate | null | undefined;
   #unranked: Uint8Array | null | undefined;
 
   /**
@@ -107,6 +110,16 @@ export class LayerChunk implements RowLabels, ChosenRows {
   get margin(): Float64Array | null {
     this.#margin ??= this.logits && this.#marginOf(this.logits, this.entropy!);
     return this.#margin;
+  }
+
+  /** The same by the gate's own scores and choice; `null` without logits or a rule, and for a plain softmax. */
+  get gate(): RowGate | null {
+    if (this.#gate === undefined) {
+      const { gating } = moeLayer(this.#model.moe!, this.#layer);
+      const own = gating !== null && gating.chosenBy !== "token_id" && !isPlainSoftmax(gating);
+      this.#gate = own && this.logits ? rowGate(this.logits, gating, this.ids) : null;
+    }
+    return this.#gate;
   }
 
   #marginOf(logits: Tensor<"float32">, entropy: Float64Array): Float64Array {

@@ -16,6 +16,7 @@ import { canvasPng } from "../parts/png.ts";
 import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
+import { FlipNotes, TestNotes } from "../parts/test-notes.tsx";
 import { go } from "../route.ts";
 import { HeaviestTokens, PreferredTokens } from "./expert-token-preferences.tsx";
 import { ExpertsAlike } from "./experts-alike.tsx";
@@ -97,6 +98,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
               {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
               {amount(data.specialization.experts.chanceInformation[expert]!)}.
             </p>
+            <TestNotes of={data.specialization} />
           </div>
         )}
         <HeaviestTokens capture={capture} layer={layer} of={data.tokenPreferences.experts[expert]} />
@@ -108,6 +110,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
               fairShare={fairShare}
               bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
             />
+            <FlipNotes of={data.tokenClasses} />
           </div>
         )}
       </div>

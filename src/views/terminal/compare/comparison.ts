@@ -1,4 +1,5 @@
 import { safeToken } from "../../../core/safe-text.ts";
+import { tooFewToFlip } from "../../evidence.ts";
 import type { ComparisonFacts } from "../../facts/comparison.ts";
 import { information, percent, plural } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
@@ -32,7 +33,7 @@ export function comparisonView(
     "",
     ...firstList(facts, terminal),
     ...shiftMap(layers, terminal),
-    ...shiftList(layers, [evidence(facts)], terminal),
+    ...shiftList(layers, [tooFewToFlip(2 ** (1 - facts.samples))], terminal),
     ...movedList(facts, terminal),
     dim(depth, "Next: add --json   every layer, expert and token"),
   ];
@@ -67,14 +68,6 @@ function whatWasCompared(facts: ComparisonFacts): string[] {
       ? [`Left out: what follows where ${plural(divergingTexts.length, "generated text")} diverge`]
       : []),
   ];
-}
-
-/** What the p-values rest on, said where they can hardly be small: with n samples none is below 2^(1 - n). */
-function evidence({ samples }: ComparisonFacts): string | null {
-  const least = 2 ** (1 - samples);
-  return least > 0.01
-    ? `${plural(samples, "sample")}: no p below ${Number(least.toPrecision(2))}; more texts can tell shifts from chance`
-    : null;
 }
 
 /** Samples that part at the same place (often their common first token) share a line, the most first. */
