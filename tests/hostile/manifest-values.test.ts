@@ -16,6 +16,7 @@ import { drive, syntheticRun } from "../store/synthetic.ts";
 
 /** Every value of a manifest gets each of these; a test run does one in so many: MOESCOPE_FUZZ_RUNS=2000 does them all. */
 const EVERY = Number(process.env.MOESCOPE_FUZZ_RUNS ?? 300) >= 2000 ? 1 : 9;
+const MARKUP = "<script>\u001b[2J";
 const VALUES: readonly unknown[] = [
   0,
   -1,
@@ -27,7 +28,7 @@ const VALUES: readonly unknown[] = [
   "NaN",
   "",
   "x".repeat(1_000_000),
-  "<script>\u001b[2J",
+  MARKUP,
   null,
   true,
   [],
@@ -144,9 +145,11 @@ async function useAll(folder: string, tried: (use: () => unknown) => Promise<str
     });
   await tried(async () => {
     const analysis = await analyzeCapture(capture, { permutations: 9, threads: 1 });
-    reportHtml(analysis);
+    expect(reportHtml(analysis)).not.toContain(MARKUP);
     JSON.stringify(analysis);
-    analysisView(analysis, folder, terminalOf({ isTTY: false }, {}));
+    const lines = analysisView(analysis, folder, terminalOf({ isTTY: false }, {}));
+    expect(lines.join("")).not.toMatch(/\p{Cc}/u);
+    expect(lines.join("").length).toBeLessThan(200 * lines.length);
   });
   for (const format of EXPORT_FORMATS)
     await tried(async () => exportCapture(capture, format, join(await capturePath(), "..", format)));

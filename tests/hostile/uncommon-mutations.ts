@@ -113,10 +113,12 @@ export const UNCOMMON_MUTATIONS: Readonly<Record<string, Mutation>> = {
     list.items = list.items.map((item): Scalar => (type === TYPE.string ? String(item) : Number(item) || 0));
     list.type = type;
   },
-  "a key in disguise": ({ document, pick, odd }) => {
-    // Before the right one: who reads up to a NUL finds it first.
+  "a key in disguise": ({ document, pick, odd, below }) => {
+    // Before the right one, who reads up to a NUL finds it first; behind it, who reads no mark of byte order finds it last.
     const entry = pick(document.entries.filter(isNumber));
-    document.entries.unshift({ ...entry, key: pick(DISGUISES)(entry.key), value: odd() });
+    const disguised = { ...entry, key: pick(DISGUISES)(entry.key), value: odd() };
+    if (below(2) === 0) document.entries.unshift(disguised);
+    else document.entries.push(disguised);
   },
   "a text in disguise": ({ document, pick }) => {
     const entry = pick(document.entries.filter(({ type }) => type === TYPE.string));
