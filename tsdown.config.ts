@@ -20,7 +20,8 @@ export default defineConfig([
       "server/worker": "src/server/captures/worker.ts",
     },
     format: "esm",
-    dts: { entry: ["src/index.ts", "src/analysis.ts"] },
+    // What is `@internal` is not in the declarations: constructors that are not for users are then private there.
+    dts: { entry: ["src/index.ts", "src/analysis.ts"], compilerOptions: { stripInternal: true } },
     clean: true,
     fixedExtension: false,
   },
