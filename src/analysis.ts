@@ -65,7 +65,7 @@ export type {
 } from "./analysis/measures/token-preferences.ts";
 export type { ExpertLoad, LabelUsage, LayerLoad } from "./analysis/measures/usage.ts";
 export { type CorpusCoactivation, coactivationReducer } from "./analysis/reducers/coactivation.ts";
-export { combine } from "./analysis/reducers/combine.ts";
+export { combine, type Reducers } from "./analysis/reducers/combine.ts";
 export { type CorpusEntropy, type CorpusMean, entropyReducer } from "./analysis/reducers/entropy.ts";
 export { type ReducedMeasure, reducer } from "./analysis/reducers/measure-reducer.ts";
 export type { Reducer } from "./analysis/reducers/reducer.ts";
@@ -88,6 +88,7 @@ export {
   maxViolation,
   normalizedEntropy,
 } from "./analysis/statistics/balance.ts";
+export type { UsageSpread } from "./analysis/statistics/cluster-interval.ts";
 export type { Moments, RowSummary } from "./analysis/statistics/moments.ts";
 export { rowEntropy, rowMargin } from "./analysis/statistics/row-entropy.ts";
 export {

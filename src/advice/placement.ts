@@ -19,6 +19,10 @@ export interface ExpertPlacement {
   readonly arguments: readonly string[];
 }
 
+/**
+ * Which layers' experts to keep on the GPU, so that what fits serves most of the measured traffic. Memory is in
+ * bytes, traffic a part from 0 to 1.
+ */
 export interface PlacementAdvice {
   readonly budget: {
     /** All in bytes. */

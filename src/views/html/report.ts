@@ -21,6 +21,7 @@ import { tokenPreferences } from "./sections/token-preferences.ts";
 import { usage } from "./sections/usage.ts";
 import { words } from "./sections/words.ts";
 
+/** How {@link reportHtml} presents an analysis. */
 export interface ReportOptions {
   /** Default: the model's name. */
   readonly title?: string;
@@ -91,6 +92,9 @@ function others(analysis: CaptureAnalysis): Html {
  * @returns the document's text.
  * @throws RequestError `INVALID_ARGUMENT` for what is no such analysis, or an unknown option.
  * @example
+ * import { writeFile } from "node:fs/promises";
+ * import { openCapture, reportHtml } from "moescope";
+ * import { analyzeCapture } from "moescope/analysis";
  * const analysis = await analyzeCapture(await openCapture("run1"));
  * await writeFile("report.html", reportHtml(analysis));
  */
