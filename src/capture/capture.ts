@@ -21,8 +21,12 @@ export class Rows {
   readonly #tokenText: (tokenId: number) => string;
   readonly #samples: readonly SampleInfo[];
 
-  /** @internal */
-  constructor(source: CaptureSource, from: number, to: number) {
+  /** @internal Rows come with a {@link Capture}. */
+  static of(source: CaptureSource, from: number, to: number): Rows {
+    return new Rows(source, from, to);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.length = to - from;
     this.sample = source.labels.sample.subarray(from, to);
     this.position = source.labels.position.subarray(from, to);
@@ -67,12 +71,16 @@ export class Capture {
   readonly #from: number;
   readonly #to: number;
 
-  /** @internal Captures come from `LanguageModel.capture` and `openCapture`. */
-  constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
+  /** @internal Users get captures from `LanguageModel.capture` and `openCapture`. */
+  static of(source: CaptureSource): Capture {
+    return new Capture(source, 0, source.labels.sample.length);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.#source = source;
     this.#from = from;
     this.#to = to;
-    this.rows = new Rows(source, from, to);
+    this.rows = Rows.of(source, from, to);
     this.model = source.header.model;
     this.engine = source.header.engine;
     this.samples = source.header.samples;
@@ -109,7 +117,7 @@ export class Capture {
         "UNKNOWN_STREAM",
         `this capture has no ${name}; it has ${this.streams.join(", ")}`,
       );
-    return new LayerTensors<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
+    return LayerTensors.of<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
   }
 
   /** Raw router outputs, `[rows, experts]` per MoE layer. */
@@ -191,7 +199,7 @@ export class Capture {
         const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
         return { sample: index, from, to: from + length };
       });
-    return new Capture(new SelectedSource(this.#source, spans)) as this;
+    return Capture.of(new SelectedSource(this.#source, spans)) as this;
   }
 }
 

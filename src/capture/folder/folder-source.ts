@@ -40,7 +40,7 @@ export function captureIn(
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(folder, manifest, rows, shards));
+  return Capture.of(new FolderSource(folder, manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
