@@ -44,6 +44,7 @@ const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
     prompts: list<string | MultiModalPrompt>(unchecked),
     splitBySamples: flag,
     maxTokens: unchecked,
+    n: unchecked,
     temperature: unchecked,
     topK: unchecked,
     topP: unchecked,
