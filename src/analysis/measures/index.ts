@@ -11,6 +11,7 @@ export { margin } from "./margin.ts";
 export { paths } from "./paths.ts";
 export { phases } from "./phases.ts";
 export { positions } from "./positions.ts";
+export { modelLosses, routerLosses } from "./router-losses.ts";
 export { specialization } from "./specialization.ts";
 export { specializedExperts } from "./specialized-experts.ts";
 export { texts } from "./texts.ts";

@@ -54,7 +54,12 @@ interface Section {
 /** In order; a measure that no section shows is shown by the last but one. */
 const SECTIONS: readonly Section[] = [
   { id: "usage", title: "Expert usage", shows: ["usage"], html: usage },
-  { id: "balance", title: "Layer by layer", shows: ["balance", "entropy", "margin"], html: balance },
+  {
+    id: "balance",
+    title: "Layer by layer",
+    shows: ["balance", "entropy", "margin", "routerLosses", "modelLosses"],
+    html: balance,
+  },
   {
     id: "labels",
     title: "Specialization",

@@ -15,6 +15,7 @@ import { driftView } from "./drift.ts";
 import { entropyLines } from "./entropy-lines.ts";
 import { layerTable, probeTable } from "./layer-table.ts";
 import { otherMeasures } from "./other-measures.ts";
+import { routerLossView } from "./router-losses.ts";
 import { tokenClassMap, tokenPreferenceList } from "./token-preferences.ts";
 import { underusedList } from "./underused.ts";
 
@@ -35,6 +36,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           usageMap(usage, terminal),
           underusedList(analysis, terminal),
           layerTable(analysis, terminal),
+          routerLossView(analysis, terminal),
           layers.length > 1 ? closeNote(chosen!, terminal) : [],
           usageByLabel(usage, close.layer, terminal),
           specializedExpertList(
