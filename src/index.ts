@@ -36,6 +36,7 @@ export type { LabelBalance, LayerBalance } from "./analysis/measures/balance.ts"
 export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/coactivation.ts";
 export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
 export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
+export type { LabelScores, ScoreTable } from "./analysis/measures/label-scores.ts";
 export type {
   Cost,
   Measure,
@@ -54,6 +55,7 @@ export {
   measures,
 } from "./analysis/measures/registry.ts";
 export type { ModelLosses, OwnLoss, RouterLosses } from "./analysis/measures/router-losses.ts";
+export type { ScoredExpert } from "./analysis/measures/scored-experts.ts";
 export type { SpecializedExpert } from "./analysis/measures/specialized-experts.ts";
 export type { Drift, DriftGroup } from "./analysis/measures/tallies/drift.ts";
 export type { CentroidSimilarity } from "./analysis/measures/tallies/expert-centroids.ts";

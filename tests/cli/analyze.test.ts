@@ -46,6 +46,7 @@ describe("moescope analyze", () => {
       `Usage by label in layer ${close}, against fair share (N % of tokens)`,
       // None, and why: four texts cannot tell.
       "Specialized experts",
+      "Scores of the literature: experts of greatest risk difference",
       expect.stringContaining(`Usage by class of token in layer ${close}`),
       `Tokens that the experts of layer ${close} prefer`,
       expect.stringContaining(`Experts of layer ${close} that serve the same tokens`),

@@ -12,6 +12,7 @@ import { balance } from "./sections/balance.ts";
 import { coactivation } from "./sections/coactivation.ts";
 import { drift } from "./sections/drift.ts";
 import { hiddenStates } from "./sections/hidden-states.ts";
+import { labelScores } from "./sections/label-scores.ts";
 import { otherMeasures } from "./sections/other-measures.ts";
 import { completeness, facts, subtitle } from "./sections/overview.ts";
 import { specialization } from "./sections/specialization.ts";
@@ -65,6 +66,12 @@ const SECTIONS: readonly Section[] = [
     title: "Specialization",
     shows: ["specialization", "specializedExperts"],
     html: specialization,
+  },
+  {
+    id: "scores",
+    title: "Scores of the literature",
+    shows: ["labelScores", "scoredExperts"],
+    html: labelScores,
   },
   { id: "tokens", title: "Token preferences", shows: ["tokenPreferences"], html: tokenPreferences },
   { id: "classes", title: "Kinds of token", shows: ["tokenClasses"], html: tokenClasses },

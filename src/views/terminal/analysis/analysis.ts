@@ -13,6 +13,7 @@ import { coactivationView, flowView } from "./coactivation.ts";
 import { completenessView } from "./completeness.ts";
 import { driftView } from "./drift.ts";
 import { entropyLines } from "./entropy-lines.ts";
+import { labelScoreView } from "./label-scores.ts";
 import { layerTable, probeTable } from "./layer-table.ts";
 import { otherMeasures } from "./other-measures.ts";
 import { routerLossView } from "./router-losses.ts";
@@ -45,6 +46,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
             labelNotes(close),
             terminal,
           ),
+          labelScoreView(analysis, terminal),
           tokenClassMap(analysis, close, terminal),
           tokenPreferenceList(close, terminal),
           coactivationView(close, terminal),
