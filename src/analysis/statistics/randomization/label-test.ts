@@ -265,7 +265,9 @@ class LabelSums {
         const variance = Math.max(v + V, this.#spread[e]! * of.binomial);
         const freedom =
           v + V > 0 ? (v + V) ** 2 / (v ** 2 / (units - 1) + V ** 2 / (all.units - units - 1)) : units - 1;
-        halfWidths[i] = cachedQuantile(Math.max(1, Math.floor(freedom))) * Math.sqrt(variance);
+        // Where one side does not vary they are whole, but for rounding.
+        const whole = Math.floor(freedom + 1e-9);
+        halfWidths[i] = cachedQuantile(Math.max(1, whole)) * Math.sqrt(variance);
       }
     }
   }
