@@ -32,6 +32,7 @@ export type { LabelBalance, LayerBalance } from "./analysis/measures/balance.ts"
 export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/coactivation.ts";
 export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
 export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
+export type { LabelScores, ScoreTable } from "./analysis/measures/label-scores.ts";
 export type {
   Cost,
   Measure,
@@ -49,6 +50,8 @@ export {
   type MeasureName,
   measures,
 } from "./analysis/measures/registry.ts";
+export type { ModelLosses, OwnLoss, RouterLosses } from "./analysis/measures/router-losses.ts";
+export type { ScoredExpert } from "./analysis/measures/scored-experts.ts";
 export type { SpecializedExpert } from "./analysis/measures/specialized-experts.ts";
 export type { Drift, DriftGroup } from "./analysis/measures/tallies/drift.ts";
 export type { CentroidSimilarity } from "./analysis/measures/tallies/expert-centroids.ts";
@@ -56,6 +59,7 @@ export type { UsageCounts } from "./analysis/measures/tallies/expert-counts.ts";
 export type { GroupUsage } from "./analysis/measures/tallies/group-usage.ts";
 export type { LinearProbe } from "./analysis/measures/tallies/linear-probe.ts";
 export type { Coactivation } from "./analysis/measures/tallies/pair-counts.ts";
+export type { RouterSums } from "./analysis/measures/tallies/router-sums.ts";
 export type { MomentsByLabel, SummaryByLabel } from "./analysis/measures/tallies/row-moments.ts";
 export type { TextStrip } from "./analysis/measures/texts.ts";
 export type {

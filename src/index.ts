@@ -28,8 +28,15 @@ export {
 export type { Gating } from "./core/gating.ts";
 export type { ModelInfo, MoeInfo, MoeLayer } from "./core/model-info.ts";
 export { moeLayer } from "./core/moe-layer.ts";
-export type { AttentionOptions, PlannedStream, PlanOptions, RowSelection } from "./core/plan.ts";
+export type { AttentionOptions, PlannedStream, PlanOptions, Reduction } from "./core/plan.ts";
 export type { EngineSettings, Finished, FinishReason, MediaSpan, Sampling } from "./core/request.ts";
+export type {
+  ResolvedCondition,
+  ResolvedSelection,
+  RowCondition,
+  RowSelection,
+  RowWindow,
+} from "./core/row-selection.ts";
 export type { Phase, RowBatch, RowLabels } from "./core/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./core/sink.ts";
 export {

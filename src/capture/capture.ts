@@ -83,6 +83,8 @@ export class Capture {
   readonly complete: boolean;
   /** What is known of the rows that are not here. */
   readonly missing: readonly MissingRows[];
+  /** Rows of the run that were selected and not kept, as they were beyond its `maxRows`. */
+  readonly dropped: number;
   readonly #source: CaptureSource;
   readonly #from: number;
   readonly #to: number;
@@ -104,11 +106,22 @@ export class Capture {
     this.embedding = source.header.embedding ?? null;
     this.complete = source.complete;
     this.missing = source.missing;
+    this.dropped = source.dropped;
   }
 
   /** Text of a token that occurs in the rows; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
   tokenText(tokenId: number): string {
     return this.#source.tokenText(tokenId);
+  }
+
+  /**
+   * The token ids of a sample's prompt, whichever of its rows were kept; `null` where the folder does not hold them.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` when there is no such sample; CaptureError `CAPTURE_INVALID` for a damaged file.
+   */
+  promptTokens(sample: number): Int32Array | null {
+    this.#assertSample(sample);
+    return this.#source.promptTokens(sample);
   }
 
   /** Where the rows can be opened again; `null` when they are in memory only, or are a part of one sample. */
@@ -191,14 +204,18 @@ export class Capture {
    * @throws RequestError `INVALID_ARGUMENT` when there is no such sample.
    */
   sample(index: number): this {
-    if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
-      throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
+    this.#assertSample(index);
     const column = this.#source.labels.sample;
     return new Capture(
       this.#source,
       lowerBound(column, index, this.#from, this.#to),
       lowerBound(column, index + 1, this.#from, this.#to),
     ) as this;
+  }
+
+  #assertSample(index: number): void {
+    if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
+      throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
   }
 
   /**

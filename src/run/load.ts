@@ -41,7 +41,7 @@ export async function loadWith(
   const read = await entry.options();
   const engine = await entry.load(reference, read(options));
   const { LanguageModel } = await import("./language-model.ts");
-  return new LanguageModel(engine);
+  return LanguageModel.of(engine);
 }
 
 /** The file of a reference, for a function that takes the options of one. */

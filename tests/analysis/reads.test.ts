@@ -48,6 +48,8 @@ function sourceOf(capture: Capture, onRead: OnRead): CaptureSource {
     finished: capture.outputs,
     complete: capture.complete,
     missing: capture.missing,
+    dropped: capture.dropped,
+    promptTokens: (sample) => capture.promptTokens(sample),
     origin: null,
     streams: capture.streams.map((name) => ({ name, layers: [...capture.stream(name).keys()] })),
     tokenText: (id) => capture.tokenText(id),
