@@ -15,7 +15,7 @@ export async function folderContent(capture: Capture): Promise<string | null> {
   const { origin, rows } = capture;
   if (origin === null || origin.samples !== null) return null;
   const hash = createHash("sha256");
-  const add = (part: unknown) => hash.update(`${JSON.stringify(part)}\n`);
+  const add = (part: unknown) => hash.update(`${JSON.stringify(part, sorted)}\n`);
   const { model, engine, samples, streams, complete, missing, outputs } = capture;
   add({ model, engine, samples, complete, missing });
   add(outputs.map(({ sample, text, reason }) => [sample, text, reason]));
@@ -31,3 +31,9 @@ export async function folderContent(capture: Capture): Promise<string | null> {
   }
   return hash.digest("hex");
 }
+
+/** Whoever wrote the folder has the same things in another order as who opened it. */
+const sorted = (_: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+    : value;
