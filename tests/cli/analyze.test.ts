@@ -34,17 +34,19 @@ describe("moescope analyze", () => {
     expect(lines.filter((line) => displayWidth(line) > 80)).toEqual([]);
     expect(stripVTControlCharacters(stdout)).toBe(stdout);
     const titles = lines.filter((line, i) => line !== "" && (i === 0 || lines[i - 1] === ""));
-    const close = /^Closely: layer (\d), which tells most of the label$/.exec(titles[5]!)?.[1];
+    const close = /^Closely: layer (\d), which tells most of the label$/.exec(titles[6]!)?.[1];
     expect(titles.map((title) => title.replace(/\d[\d.]* %/, "N %"))).toEqual([
       expect.stringContaining("llama.cpp"),
       expect.stringMatching(/^Analysed \d+ tokens \(20 generated\) of 4 samples in 4 MoE layers$/),
       "Expert usage against fair share (N % of tokens)",
       "Underused experts (below half the fair share of N %)",
       "Layer by layer",
+      "Router losses, as training would add them",
       expect.stringContaining("Closely"),
       `Usage by label in layer ${close}, against fair share (N % of tokens)`,
       // None, and why: four texts cannot tell.
       "Specialized experts",
+      "Scores of the literature: experts of greatest risk difference",
       expect.stringContaining(`Usage by class of token in layer ${close}`),
       `Tokens that the experts of layer ${close} prefer`,
       expect.stringContaining(`Experts of layer ${close} that serve the same tokens`),

@@ -34,7 +34,7 @@ export const overviewFacts = schema((z) => {
 export type AnalysisOverview = Omit<CaptureAnalysis, "layers"> & {
   readonly layers: readonly Overview<LayerAnalysis>[];
 };
-type Overview<L> = { readonly [K in keyof L]: K extends "tokenPreferences" ? null : L[K] };
+type Overview<L> = { readonly [K in keyof L]: K extends "tokenPreferences" | "labelScores" ? null : L[K] };
 
 export function analysisOverview(analysis: CaptureAnalysis): AnalysisOverview {
   const layers = analysis.layers.map((layer) => {

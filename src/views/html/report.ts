@@ -12,6 +12,7 @@ import { balance } from "./sections/balance.ts";
 import { coactivation } from "./sections/coactivation.ts";
 import { drift } from "./sections/drift.ts";
 import { hiddenStates } from "./sections/hidden-states.ts";
+import { labelScores } from "./sections/label-scores.ts";
 import { otherMeasures } from "./sections/other-measures.ts";
 import { completeness, facts, subtitle } from "./sections/overview.ts";
 import { specialization } from "./sections/specialization.ts";
@@ -54,12 +55,23 @@ interface Section {
 /** In order; a measure that no section shows is shown by the last but one. */
 const SECTIONS: readonly Section[] = [
   { id: "usage", title: "Expert usage", shows: ["usage"], html: usage },
-  { id: "balance", title: "Layer by layer", shows: ["balance", "entropy", "margin"], html: balance },
+  {
+    id: "balance",
+    title: "Layer by layer",
+    shows: ["balance", "entropy", "margin", "routerLosses", "modelLosses"],
+    html: balance,
+  },
   {
     id: "labels",
     title: "Specialization",
     shows: ["specialization", "specializedExperts"],
     html: specialization,
+  },
+  {
+    id: "scores",
+    title: "Scores of the literature",
+    shows: ["labelScores", "scoredExperts"],
+    html: labelScores,
   },
   { id: "tokens", title: "Token preferences", shows: ["tokenPreferences"], html: tokenPreferences },
   { id: "classes", title: "Kinds of token", shows: ["tokenClasses"], html: tokenClasses },

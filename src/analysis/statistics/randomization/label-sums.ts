@@ -186,7 +186,9 @@ export class LabelSums {
         const variance = Math.max(v + V, this.#spread[e]! * (1 / own.n + 1 / others.n));
         const freedom =
           v + V > 0 ? (v + V) ** 2 / (v ** 2 / (own.units - 1) + V ** 2 / (others.units - 1)) : own.units - 1;
-        halfWidths[i] = cachedQuantile(Math.max(1, Math.floor(freedom))) * Math.sqrt(variance);
+        // Where one side does not vary they are whole, but for rounding.
+        const whole = Math.floor(freedom + 1e-9);
+        halfWidths[i] = cachedQuantile(Math.max(1, whole)) * Math.sqrt(variance);
       }
     }
     return { differences, halfWidths };
