@@ -17,6 +17,7 @@ import {
   layerFacts,
   overviewFacts,
 } from "../../src/views/facts/analysis.ts";
+import { analysisSummary, summaryFacts } from "../../src/views/facts/analysis-summary.ts";
 import { atlasFacts } from "../../src/views/facts/atlas.ts";
 import { captureFacts, captureFactsOf } from "../../src/views/facts/capture.ts";
 import { comparisonFacts, comparisonOf } from "../../src/views/facts/comparison.ts";
@@ -53,6 +54,7 @@ describe("facts are what their schemas say, before JSON and behind it", () => {
     const analysis = await analyzeCapture(await captured(options), { permutations: 19 });
     checked(analysisFacts(), analysis);
     checked(overviewFacts(), analysisOverview(analysis));
+    checked(summaryFacts(), analysisSummary(analysis));
     for (const layer of analysis.layers) checked(layerFacts(), layer);
     if (analysis.layers.length > 0) checked(atlasFacts(), expertAtlas(analysis));
   });
