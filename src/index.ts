@@ -1,4 +1,5 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
@@ -37,6 +38,7 @@ export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/
 export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
 export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
 export type { LabelScores, ScoreTable } from "./analysis/measures/label-scores.ts";
+export type { CacheHits, ExpertUnion, LayerLocality } from "./analysis/measures/locality.ts";
 export type {
   Cost,
   Measure,
@@ -47,6 +49,7 @@ export type {
   Term,
   Words,
 } from "./analysis/measures/measure.ts";
+export type { NextExperts, Recall } from "./analysis/measures/next-experts.ts";
 export type { RoutingPaths } from "./analysis/measures/paths.ts";
 export {
   type CaptureResults,

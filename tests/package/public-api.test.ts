@@ -33,6 +33,7 @@ describe("the public API", () => {
         "compareCaptures",
         "compareLabels",
         "entropyReducer",
+        "expertCache",
         "expertLoad",
         "expertUsage",
         "exportCapture",
