@@ -5,6 +5,11 @@ import { type StreamName, streamSpec } from "../core/streams.ts";
 import { assertRows, type Tensor, type TensorDataTypes, type TensorType, tensor } from "../core/tensor.ts";
 import type { CaptureSource } from "./source.ts";
 
+/** What a Map's iterators are called differs between versions of TypeScript. */
+type LayerIterator<Method extends "keys" | "values" | "entries", T extends TensorType> = ReturnType<
+  ReadonlyMap<number, Tensor<T>>[Method]
+>;
+
 /**
  * A read-only Map from layer to tensor `[rows, ...]`. Values are fetched when asked for: in a stored capture only
  * the layers that are looked at are read.
@@ -16,8 +21,24 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
   readonly #from: number;
   readonly #to: number;
 
-  /** @internal */
-  constructor(source: CaptureSource, name: StreamName, layers: readonly number[], from: number, to: number) {
+  /** @internal Users get them from a capture. */
+  static of<T extends TensorType>(
+    source: CaptureSource,
+    name: StreamName,
+    layers: readonly number[],
+    from: number,
+    to: number,
+  ): LayerTensors<T> {
+    return new LayerTensors(source, name, layers, from, to);
+  }
+
+  private constructor(
+    source: CaptureSource,
+    name: StreamName,
+    layers: readonly number[],
+    from: number,
+    to: number,
+  ) {
     this.#source = source;
     this.#name = name;
     this.#layers = layers;
@@ -75,19 +96,19 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
     return tensor(streamSpec(this.#name).type as T, [to - from, ...this.rowDims(layer)], data);
   }
 
-  keys(): MapIterator<number> {
+  keys(): LayerIterator<"keys", T> {
     return this.#layers.values();
   }
 
-  *values(): MapIterator<Tensor<T>> {
+  *values(): LayerIterator<"values", T> {
     for (const layer of this.#layers) yield this.get(layer)!;
   }
 
-  *entries(): MapIterator<[number, Tensor<T>]> {
+  *entries(): LayerIterator<"entries", T> {
     for (const layer of this.#layers) yield [layer, this.get(layer)!];
   }
 
-  [Symbol.iterator](): MapIterator<[number, Tensor<T>]> {
+  [Symbol.iterator](): LayerIterator<"entries", T> {
     return this.entries();
   }
 

@@ -4,15 +4,14 @@ import type { Tensor } from "../core/tensor.ts";
 import type { GenerateOptions } from "../run/generate-options.ts";
 import type { LanguageModel } from "../run/language-model.ts";
 import type { MultiModalData } from "../run/prompts/prompt-object.ts";
+import { generateUnchecked } from "./capture.ts";
+import { type Outputs, outputsOf } from "./outputs.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;
 
 /** 0-based layer -> router logits `[tokens, experts]`, not normalised. Dense layers are absent. */
 export type RouterLogits = Map<number, Tensor<"float32">>;
-
-/** What was generated, one entry a prompt. */
-export type Outputs = Capture["outputs"];
 
 /** A prompt in vLLM's shape: text, and what goes with it. */
 export interface MultiModalPrompt {
@@ -43,14 +42,7 @@ const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
   {
     prompts: list<string | MultiModalPrompt>(unchecked),
     splitBySamples: flag,
-    maxTokens: unchecked,
-    temperature: unchecked,
-    topK: unchecked,
-    topP: unchecked,
-    minP: unchecked,
-    seed: unchecked,
-    stop: unchecked,
-    ignoreEos: unchecked,
+    ...generateUnchecked,
   },
   ["prompts"],
 );
@@ -59,7 +51,7 @@ const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
 type MapOrMaps<Split extends boolean> = Split extends true ? RouterLogits[] : RouterLogits;
 
 /**
- * Router logits of every MoE layer for some texts: EasySteer's `get_moe_router_logits`.
+ * Router logits of every MoE layer for some texts: `get_moe_router_logits` of EasySteer's first version.
  *
  * Rows are the texts' tokens, sample after sample in the order given, position after position; `[totalTokens,
  * experts]` per layer. A model without MoE layers gives an empty Map and one warning.
@@ -76,7 +68,7 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
 ): Promise<[MapOrMaps<Split>, Outputs]> {
   const { splitBySamples } = readSplit<Split>("hs.getMoeRouterLogits", options);
   const capture = await llm.capture(texts, { streams: ["router_logits"] });
-  return [mapOrMaps(capture, splitBySamples), capture.outputs];
+  return [mapOrMaps(capture, splitBySamples), outputsOf(capture)];
 }
 
 /**
@@ -104,10 +96,15 @@ export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
     maxTokens,
     streams: ["router_logits"],
   });
-  return [mapOrMaps(capture, splitBySamples), capture.outputs];
+  return [mapOrMaps(capture, splitBySamples), outputsOf(capture)];
 }
 
-/** EasySteer's class interface to {@link getMoeRouterLogits}; it holds no state. */
+/**
+ * EasySteer's class interface to {@link getMoeRouterLogits}, of its first version; it holds no state.
+ *
+ * @example
+ * const [routerLogits, outputs] = await new hs.MoERouterLogitsCaptureV1().getRouterLogits(llm, ["Hello world"]);
+ */
 export class MoERouterLogitsCaptureV1 {
   /** As {@link getMoeRouterLogits}. */
   getRouterLogits<Split extends boolean = false>(
@@ -116,6 +113,23 @@ export class MoERouterLogitsCaptureV1 {
     options: SplitOptions<Split> = {},
   ): Promise<[MapOrMaps<Split>, Outputs]> {
     return getMoeRouterLogits(llm, texts, options);
+  }
+}
+
+/**
+ * EasySteer's class interface to {@link getMoeRouterLogitsGenerate}; it holds no state.
+ *
+ * @example
+ * const generate = new hs.MoERouterLogitsCaptureGenerate();
+ * const [routerLogits] = await generate.getRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
+ */
+export class MoERouterLogitsCaptureGenerate {
+  /** As {@link getMoeRouterLogitsGenerate}. */
+  getRouterLogitsGenerate<Split extends boolean = false>(
+    llm: CapturingModel,
+    options: RouterLogitsGenerateOptions<Split>,
+  ): Promise<[MapOrMaps<Split>, Outputs]> {
+    return getMoeRouterLogitsGenerate(llm, options);
   }
 }
 

@@ -5,13 +5,14 @@ import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
+import { RowBudget } from "../capture/row-budget.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
 import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
-import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
+import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
@@ -20,7 +21,7 @@ import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/strea
 import { assertInVocabulary } from "../core/token-ids.ts";
 
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompt, promptLabel, promptSelect } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
 import {
   type CaptureOptions,
@@ -159,7 +160,7 @@ export class LanguageModel implements AsyncDisposable {
     const { samples, requests, plan } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    return this.#drive(sink, this.#header(requests, plan, samples), requests, plan, options);
+    return this.#drive(sink, this.#header(requests, plan, samples, options), requests, plan, options);
   }
 
   /**
@@ -178,9 +179,10 @@ export class LanguageModel implements AsyncDisposable {
     const run = await storedRun(folder);
     if (run.complete) return openCapture(folder);
     assertSameModel(run, this.info, await this.#engine.modelHash());
-    const { requests, plan } = await this.#prepare(run.prompts, { ...run.options, ...signalOf(options) });
+    const prompts = run.prompts.map((tokenIds, i) => ({ tokenIds, select: run.selects[i] ?? null }));
+    const { requests, plan } = await this.#prepare(prompts, { ...run.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
-    const header = this.#header(requests, plan, run.samples);
+    const header = this.#header(requests, plan, run.samples, run.options);
     return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
@@ -208,12 +210,12 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
-    if (options.select?.last !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        "select.last is known only at the end of a sample: use capture()",
-      );
+    if (options.select?.last !== undefined) throw lastOfStream();
+    for (const name of ["reduce", "maxRows"] as const)
+      if (options[name] !== undefined)
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
+    if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
     const reader = new StreamReader(this.#queue, run, options.signal);
     begun.reader = reader;
@@ -244,6 +246,7 @@ export class LanguageModel implements AsyncDisposable {
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
     const generation = generationOf(options);
+    const { n, sampling } = generation;
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -259,12 +262,22 @@ export class LanguageModel implements AsyncDisposable {
             `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
             `(trained for ${this.info.contextLength}) or shorten the prompt`,
         );
-      requests.push({ tokens, ...(media && { media }), ...generation });
-      samples.push({
-        label: promptLabel(prompt),
-        promptTokens: tokens.length,
-        ...(spans && { media: spans }),
-      });
+      const own = promptSelect(prompt);
+      const select = own && selectionOf({ ...options, select: own });
+      for (let copy = 0; copy < n; copy++) {
+        requests.push({
+          tokens,
+          ...(media && { media }),
+          ...(select && { select }),
+          maxTokens: generation.maxTokens,
+          sampling: { ...sampling, seed: (sampling.seed + copy) % 2 ** 32 },
+        });
+        samples.push({
+          label: promptLabel(prompt),
+          promptTokens: tokens.length,
+          ...(spans && { media: spans }),
+        });
+      }
     }
     const shapes = await this.#rowShapes(streams, options);
     const plan = planFor(this.info, options, { shapes, keys: largest(requests.map(tokensFed)) });
@@ -284,8 +297,14 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 
-  #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {
+  #header(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    samples: readonly SampleInfo[],
+    { n = 1, maxRows }: { readonly n?: number; readonly maxRows?: number },
+  ): RunHeader {
     const { maxTokens, sampling } = requests[0]!;
+    const own = requests.some(({ select }) => select !== undefined);
     return {
       engine: this.engine,
       model: this.info,
@@ -296,6 +315,10 @@ export class LanguageModel implements AsyncDisposable {
       request: {
         prompts: requests.map(({ tokens }) => tokens),
         select: plan.select,
+        ...(own && { selects: requests.map(({ select }) => select ?? null) }),
+        ...(plan.reduce && { reduce: plan.reduce }),
+        ...(maxRows !== undefined && { maxRows }),
+        ...(n > 1 && { n }),
         topKeys: plan.topKeys,
         maxTokens,
         sampling,
@@ -314,7 +337,12 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     todo: () => readonly number[] = () => [...requests.keys()],
   ): Promise<R> {
-    const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
+    const lastOf = (sample: number) => (requests[sample]!.select ?? plan.select).last;
+    const { maxRows } = options;
+    const kept = maxRows === undefined ? target : new RowBudget(target, maxRows);
+    // Of a mean the engine has made the only row.
+    const late = plan.reduce !== "mean" && requests.some((_, sample) => lastOf(sample) !== null);
+    const sink = late ? new LastRows(kept, lastOf) : kept;
     return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
   }
 
@@ -422,6 +450,9 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 }
+
+const lastOfStream = () =>
+  new RequestError("INVALID_ARGUMENT", "select.last is known only at the end of a sample: use capture()");
 
 /** What a stream holds once it is read. */
 interface BegunStream {

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from "vitest";
+import { combine, type Reducer } from "../../src/analysis.ts";
 import type { RunEnd, Sink } from "../../src/core/sink.ts";
-import { combine, type Reducer } from "../../src/index.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { syntheticEngine } from "../hs/synthetic-engine.ts";
 

@@ -9,7 +9,7 @@ import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { readManifest } from "../../src/capture/folder/manifest.ts";
 import type { Engine } from "../../src/core/engine.ts";
-import type { RowSelection } from "../../src/core/plan.ts";
+import type { RowSelection } from "../../src/core/row-selection.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { storedRun } from "../../src/run/stored-run.ts";
 import { MODEL, syntheticEngine } from "../hs/synthetic-engine.ts";

@@ -41,7 +41,9 @@ export class FolderSink extends ShardSink {
   readonly #permissions: Permissions;
   readonly #write: WriteBytes | undefined;
 
-  /** @param write replaces the writing of bytes: for tests that fill the disk. */
+  constructor(folder: string, options?: FolderOptions);
+  /** @internal `write` replaces the writing of bytes, for tests that fill the disk. */
+  constructor(folder: string, options: FolderOptions | undefined, write: WriteBytes);
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
     super();
     const { dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES, access } = readOptions(options);
@@ -52,6 +54,7 @@ export class FolderSink extends ShardSink {
     this.#write = write;
   }
 
+  /** @internal */
   protected async claim(header: RunHeader): Promise<FolderLock> {
     await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
     return claimFolder(this.#folder, this.#permissions);
@@ -61,6 +64,7 @@ export class FolderSink extends ShardSink {
     return newManifest(header, { dtype: this.#dtype, shardBytes: this.#shardBytes, modelSha256 });
   }
 
+  /** @internal */
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
     const [folder, shardBytes] = [this.#folder, this.#shardBytes];
