@@ -1,4 +1,5 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export {
   type Interval,
