@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
 import { EngineError } from "../../src/core/errors.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import type { LanguageModel, TokenEvent } from "../../src/run/language-model.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
+import type { TokenEvent } from "../../src/run/token-event.ts";
 
 const LOGITS = { streams: ["router_logits"], ignoreEos: true } as const;
 const ABC = [97, 98, 99];
