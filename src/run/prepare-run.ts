@@ -7,7 +7,7 @@ import type { RowShapes } from "../core/row-shapes.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompts, promptLabel } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
 
 /** A run that can begin: everything that could be refused before has been looked at. */
@@ -37,21 +37,20 @@ export async function prepareRun(
   if (generation.maxTokens > 0) assertGenerates(engine);
   const requests: EngineRequest[] = [];
   const samples: SampleInfo[] = [];
-  for (const [i, prompt] of list.entries()) {
-    call.signal?.throwIfAborted();
-    const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
-    const { tokens, media, spans } = await encodePrompt(engine, prompt, where);
+  for await (const { tokens, media, spans } of encodePrompts(engine, list, call.signal)) {
+    const index = requests.length;
     const needed = tokens.length + generation.maxTokens;
     if (needed > engine.contextSize)
       throw new RequestError(
         "CONTEXT_OVERFLOW",
-        `${where} needs ${needed} tokens of context (${tokens.length} in the prompt, ${generation.maxTokens} to ` +
-          `generate), the model was loaded with ${engine.contextSize}; load it with a larger contextSize ` +
+        `${list.length === 1 ? "the prompt" : `prompt ${index}`} needs ${needed} tokens of context ` +
+          `(${tokens.length} in the prompt, ${generation.maxTokens} to generate), the model was loaded with ` +
+          `${engine.contextSize}; load it with a larger contextSize ` +
           `(trained for ${engine.model.contextLength}) or shorten the prompt`,
       );
     requests.push({ tokens, ...(media && { media }), ...generation });
     samples.push({
-      label: promptLabel(prompt),
+      label: promptLabel(list[index]!),
       promptTokens: tokens.length,
       ...(spans && { media: spans }),
     });

@@ -71,6 +71,18 @@ export function conformance(
         labelled(await llm.capture([long, ABC], LOGITS), [long, ABC], 0);
       }));
 
+    it("makes lists of prompts into tokens, in their order, and names the one that is none", () =>
+      using(async (llm) => {
+        const texts = ["a", "the experts", "b c"];
+        const each: Int32Array[] = [];
+        for (const text of texts) each.push(await llm.encode(text));
+        expect(await llm.encodeAll(texts)).toEqual(each);
+        const mixed = await llm.encodeAll([ABC, "a", DE, { prompt: "b c", label: "x" }]);
+        expect(mixed.map((tokens) => [...tokens])).toEqual([ABC, [...each[0]!], DE, [...each[2]!]]);
+        expect(mixed.map((tokens) => tokens.length)).not.toContain(0);
+        await expect(llm.encodeAll(["a", [-1]])).rejects.toThrow("prompt 1");
+      }));
+
     it("gives the rows that are selected, and no others", () =>
       using(async (llm) => {
         const at = async (select: object) => [

@@ -36,7 +36,7 @@ function receive(message) {
   else if (message.type === "close") leave(0);
   else if (message.type === "cancel") cancelled.add(message.id);
   else if (message.type === "run") void run(message);
-  else if (message.type === "tokenize") reply(message.id, codes(message.text));
+  else if (message.type === "tokenize") tokenize(message);
   else if (message.type === "detokenize") reply(message.id, String.fromCodePoint(...message.tokens));
   else if (message.type === "encode") encode(message);
 }
@@ -52,7 +52,7 @@ function start({ model, engineArgs }) {
     send({ type: "error", id: null, error: { code: "MODEL_NOT_FOUND", message: "there is no such model" } });
     leave(1);
   }
-  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 4 });
+  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 5 });
   send(ready(engineArgs));
 }
 
@@ -74,7 +74,7 @@ const PURPOSES = {
 
 const ready = (engineArgs) => ({
   type: "ready",
-  protocol: 3,
+  protocol: 4,
   plugin: "0.1.0",
   vllm: "0.32.0",
   spool,
@@ -118,6 +118,11 @@ const ready = (engineArgs) => ({
   devices: [],
   vision: scenario === "vision",
 }); // prettier-ignore
+
+function tokenize({ id, texts }) {
+  const value = texts.map(({ text }) => codes(text));
+  send({ type: "reply", id, value, newTokens: named(value.flat()) });
+}
 
 const codes = (text) => [...text].map((letter) => letter.codePointAt(0));
 const named = (tokens) => tokens.map((token) => [token, String.fromCodePoint(token)]);

@@ -3,7 +3,13 @@ import type { Engine, Step } from "../../../core/engine.ts";
 import { EngineError } from "../../../core/errors.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
-import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
+import type {
+  EngineRequest,
+  EngineSettings,
+  EngineText,
+  MediaPrompt,
+  MediaSpan,
+} from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
@@ -16,9 +22,11 @@ import {
   outputOf,
   type ReadyMessage,
   type RunMessage,
+  tokensOf,
   understood,
   type WorkerMessage,
   wirePlan,
+  wireText,
 } from "../protocol.ts";
 import { rowShapes, type ToldStreams } from "../row-shapes.ts";
 import { takeRows } from "../rows-file.ts";
@@ -141,12 +149,9 @@ export class VllmEngine implements Engine {
     return new VllmEngine(worker, state, ready, model, settingsOf(args));
   }
 
-  async tokenize(
-    text: string,
-    { addSpecial = true, parseSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
-  ): Promise<Int32Array> {
-    const tokens = await this.#ask({ type: "tokenize", text, addSpecial, parseSpecial });
-    return Int32Array.from(tokens as number[]);
+  async tokenize(texts: readonly EngineText[]): Promise<Int32Array[]> {
+    const tokens = await this.#ask({ type: "tokenize", texts: texts.map(wireText) });
+    return tokensOf(texts, tokens, "vLLM");
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
