@@ -148,6 +148,7 @@ async function run({ id, requests, plan }) {
   for (const [sample, tokens] of samples.entries()) rows(id, sample, tokens, 0, tokens.length, plan);
   for (let step = 0; scenario === "endless" || step < (requests[0]?.maxTokens ?? 0); step++) {
     if (cancelled.has(id)) return send({ type: "end", id, cancelled: true });
+    if (scenario === "hangs" && step === 2) return;
     if (scenario === "killed" && step === 2) process.kill(process.pid, "SIGKILL");
     if (scenario === "babble" && step === 2) writeSync(1, "INFO: a library prints\n");
     const drawn = samples.map((_, sample) => ({ sample, tokenId: 97 + (step % 26) }));

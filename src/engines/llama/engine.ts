@@ -6,6 +6,7 @@ import type { Plan } from "../../core/plan.ts";
 import type { EngineRequest, EngineSettings, EngineText } from "../../core/request.ts";
 import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
 import { activationOf, type StreamName } from "../../core/streams.ts";
+import { stepTimeoutFor } from "../deadline.ts";
 import { Inbox } from "../inbox.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import type { HostChannel } from "./host/channel.ts";
@@ -50,6 +51,8 @@ export class LlamaEngine implements Engine {
   /** The streams in the graph as the model was loaded. */
   readonly #streams: RowShapes;
   readonly #files: readonly string[];
+  /** In milliseconds; see {@link LlamaOptions.stepTimeout}. */
+  readonly #stepTimeout: number;
   #hash: Promise<string | null> | null = null;
   #nextId = 0;
   /** Answers that somebody waits for. */
@@ -68,7 +71,9 @@ export class LlamaEngine implements Engine {
     model: ModelInfo,
     { files, metadata }: GgufHeader,
     ready: Ready,
+    stepTimeout: number,
   ) {
+    this.#stepTimeout = stepTimeout;
     this.#channel = channel;
     this.#files = files;
     this.#text = new TextCheck(metadata, model.name);
@@ -116,7 +121,8 @@ export class LlamaEngine implements Engine {
       const loading = hostOptions(header, model, options);
       signal?.throwIfAborted();
       const { channel, ready } = await host.load(loading, header.bytes, signal);
-      return new LlamaEngine(channel, loading, model, header, ready);
+      const { stepTimeout = stepTimeoutFor(header.bytes) } = options;
+      return new LlamaEngine(channel, loading, model, header, ready, stepTimeout);
     } catch (error) {
       host.discard();
       throw error;
@@ -219,9 +225,14 @@ export class LlamaEngine implements Engine {
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
-      const message = await this.#awaiting(inbox.take());
-      ended = message.type !== "steps";
-      return message;
+      const late = killAfter(this.#channel, this.#stepTimeout, "finished no step of a run");
+      try {
+        const message = await this.#awaiting(inbox.take());
+        ended = message.type !== "steps";
+        return message;
+      } finally {
+        clearInterval(late);
+      }
     };
     this.#channel.post({ type: "run", id, requests: inOneBuffer(requests), plan });
     try {
@@ -244,7 +255,7 @@ export class LlamaEngine implements Engine {
         stop();
         while (!ended) await next();
       }
-      clearTimeout(deadline);
+      clearInterval(deadline);
       this.#channel.resume();
       this.#pending.delete(id);
     }
@@ -263,19 +274,17 @@ export class LlamaEngine implements Engine {
     this.#channel.post({ type: "close" });
     const deadline = killAfter(this.#channel, STOP_MS, "did not close");
     await this.#ended;
-    clearTimeout(deadline);
+    clearInterval(deadline);
   }
 
   #ask(message: Exclude<ToHost, { type: "run" | "close" }>): Promise<Reply> {
     this.#assertAlive();
     const answer = new Promise<Reply>((resolve, reject) => {
-      // While a run goes on a question waits for the end of a step, and nobody knows how long those take.
-      const deadline =
-        this.#pending.size === 0
-          ? killAfter(this.#channel, ANSWER_MS, `gave no answer (${message.type})`)
-          : undefined;
+      // While a run goes on a question waits for the end of a step.
+      const longest = ANSWER_MS + (this.#pending.size === 0 ? 0 : this.#stepTimeout);
+      const deadline = killAfter(this.#channel, longest, `gave no answer (${message.type})`);
       this.#pending.set(message.id, (reply) => {
-        clearTimeout(deadline);
+        clearInterval(deadline);
         this.#pending.delete(message.id);
         if (reply.type === "reply") resolve(reply.value);
         else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);
