@@ -159,6 +159,12 @@ function assertWhole(text: string, where: string): void {
     );
 }
 
+/** Whether a prompt is a chat, as far as one can see without reading it. */
+export function isChatPrompt(prompt: Prompt): boolean {
+  if (Array.isArray(prompt)) return typeof prompt[0] === "object";
+  return typeof prompt === "object" && "messages" in prompt && Boolean(prompt.messages);
+}
+
 /** The label of a prompt, or `null`. */
 export function promptLabel(prompt: Prompt): string | null {
   return typeof prompt === "object" && "label" in prompt ? (prompt.label ?? null) : null;
