@@ -33,6 +33,7 @@ export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/
 export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
 export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
 export type { LabelScores, ScoreTable } from "./analysis/measures/label-scores.ts";
+export type { CacheHits, ExpertUnion, LayerLocality } from "./analysis/measures/locality.ts";
 export type {
   Cost,
   Measure,
@@ -43,6 +44,7 @@ export type {
   Term,
   Words,
 } from "./analysis/measures/measure.ts";
+export type { NextExperts, Recall } from "./analysis/measures/next-experts.ts";
 export type { RoutingPaths } from "./analysis/measures/paths.ts";
 export {
   type CaptureResults,
@@ -69,7 +71,7 @@ export type {
 } from "./analysis/measures/token-preferences.ts";
 export type { ExpertLoad, LabelUsage, LayerLoad } from "./analysis/measures/usage.ts";
 export { type CorpusCoactivation, coactivationReducer } from "./analysis/reducers/coactivation.ts";
-export { combine } from "./analysis/reducers/combine.ts";
+export { combine, type Reducers } from "./analysis/reducers/combine.ts";
 export { type CorpusEntropy, type CorpusMean, entropyReducer } from "./analysis/reducers/entropy.ts";
 export { type ReducedMeasure, reducer } from "./analysis/reducers/measure-reducer.ts";
 export type { Reducer } from "./analysis/reducers/reducer.ts";
@@ -92,6 +94,7 @@ export {
   maxViolation,
   normalizedEntropy,
 } from "./analysis/statistics/balance.ts";
+export type { UsageSpread } from "./analysis/statistics/cluster-interval.ts";
 export type { Moments, RowSummary } from "./analysis/statistics/moments.ts";
 export { rowEntropy, rowMargin } from "./analysis/statistics/row-entropy.ts";
 export {

@@ -10,7 +10,13 @@ import { LayerTensors } from "./layer-tensors.ts";
 import { SelectedSource } from "./selected-source.ts";
 import type { CaptureOrigin, CaptureSource, MissingRows } from "./source.ts";
 
-/** The rows of a capture as columns of equal length. */
+/**
+ * The rows of a capture as columns of equal length.
+ *
+ * @example
+ * const { sample, position, text, phase } = capture.rows;
+ * for (const row of [0, 1, 2]) console.log(sample[row], position[row], phase[row], JSON.stringify(text[row]));
+ */
 export class Rows {
   readonly length: number;
   readonly sample: Int32Array;
@@ -52,7 +58,17 @@ export class Rows {
   }
 }
 
-/** The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5. */
+/**
+ * The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5.
+ *
+ * @example
+ * import type { Capture } from "moescope";
+ * // Rows of a label that used an expert of a layer:
+ * const uses = ({ rows, expertIds }: Capture, label: string, layer: number, expert: number) =>
+ *   rows.label.filter((of, row) => of === label && expertIds.rows(layer, row, row + 1).data.includes(expert)).length;
+ * console.log(uses(capture, "french", 3, 7));
+ * console.log(capture.sample(0).routerLogits.get(3)?.dims); // [rows of the first prompt, experts]
+ */
 export class Capture {
   readonly rows: Rows;
   readonly model: ModelInfo;

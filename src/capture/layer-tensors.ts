@@ -13,6 +13,11 @@ type LayerIterator<Method extends "keys" | "values" | "entries", T extends Tenso
 /**
  * A read-only Map from layer to tensor `[rows, ...]`. Values are fetched when asked for: in a stored capture only
  * the layers that are looked at are read.
+ *
+ * @example
+ * for (const [layer, { dims, data }] of capture.routerLogits) console.log(layer, dims, data[0]);
+ * const ids = capture.expertIds.get(3); // undefined where layer 3 has no router
+ * console.log(ids?.type, ids?.dims); // uint16 [rows, topK]
  */
 export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, Tensor<T>> {
   readonly #source: CaptureSource;
@@ -84,9 +89,11 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
    * @throws RequestError `UNKNOWN_LAYER` for a layer that the map does not have, `INVALID_ARGUMENT` for rows that it does
    * not have.
    * @example
-   * const { routerLogits } = capture.sample(0);
-   * for (let row = 0; row < capture.sample(0).rows.length; row += 1000)
-   *   use(routerLogits.rows(5, row, Math.min(row + 1000, capture.sample(0).rows.length)));
+   * const { routerLogits, rows } = capture.sample(0);
+   * let greatest = -Infinity;
+   * for (let row = 0; row < rows.length; row += 1000)
+   *   for (const logit of routerLogits.rows(5, row, Math.min(row + 1000, rows.length)).data)
+   *     greatest = Math.max(greatest, logit);
    */
   rows(layer: number, from: number, to: number): Tensor<T> {
     this.#assertLayer(layer);

@@ -51,6 +51,7 @@ describe("moescope analyze", () => {
       `Tokens that the experts of layer ${close} prefer`,
       expect.stringContaining(`Experts of layer ${close} that serve the same tokens`),
       expect.stringContaining("From layer to layer"),
+      expect.stringMatching(/^Caches of experts in each layer/),
       expect.stringContaining(`Usage along the text in layer ${close}`),
       expect.stringContaining("Routing entropy along the text"),
       expect.stringContaining("Next: moescope analyze"),

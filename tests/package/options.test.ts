@@ -16,7 +16,7 @@ const found = analysis.compareCaptures(capture, capture, { permutations: 9 });
 const specialized = analysis.specialization(capture, { permutations: 9 });
 const analyzed = await analysis.analyzeCapture(capture, { permutations: 9 });
 const logits = new Map(capture.routerLogits);
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 const nowhere = join(tmpdir(), "moescope-no-such-model.gguf");
 
 /** What takes options, by the name it is exported under, called with some. */
@@ -35,6 +35,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.stream": [(options) => llm.stream("a", options).next()],
   "LanguageModel.resume": [(options) => llm.resume(nowhere, options)],
   "LanguageModel.tensors": [(options) => llm.tensors(options)],
+  "LanguageModel.encodeAll": [(options) => llm.encodeAll(["a"], options)],
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
   analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],

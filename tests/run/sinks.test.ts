@@ -4,7 +4,7 @@ import type { RunEnd, Sink } from "../../src/core/sink.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { syntheticEngine } from "../hs/synthetic-engine.ts";
 
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 
 /** A sink that fails where it is told to, and remembers what was called. */
 function failing(where: readonly ("open" | "write" | "finish" | "close")[], name = "") {

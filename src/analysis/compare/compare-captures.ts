@@ -22,6 +22,7 @@ import {
 import { testShifts } from "./shift-test.ts";
 import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
+/** How {@link compareCaptures} tests and what it lists. */
 export interface CompareOptions {
   /**
    * Random permutations of the usage test. Default 1999: p-values down to 0.0005. Up to 10 samples every permutation
@@ -50,7 +51,7 @@ export interface LayerComparison {
   readonly top1: number;
   /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
   readonly kl: number | null;
-  /** Mean Jensen-Shannon divergence in nats, at most ln 2; see {@link divergence}. */
+  /** Mean Jensen-Shannon divergence in nats, at most ln 2; see docs/analysis.md. */
   readonly js: number | null;
   /** Rows whose experts differ here and in no layer before. */
   readonly firstToDiffer: number;
@@ -58,6 +59,7 @@ export interface LayerComparison {
   readonly experts: readonly UsageShift[];
 }
 
+/** How two captures of the same tokens differ: what {@link compareCaptures} gives. */
 export interface CaptureComparison {
   readonly rows: ComparedRows;
   /** Rows of A without a counterpart, because B kept other rows or samples. */
@@ -87,6 +89,8 @@ export interface CaptureComparison {
  *   numbers of layers or experts, when there is no row or layer in common, and for a wrong argument; `UNKNOWN_STREAM` when a capture has
  *   neither expert ids nor router logits.
  * @example
+ * import { openCapture } from "moescope";
+ * import { compareCaptures } from "moescope/analysis";
  * const comparison = compareCaptures(await openCapture("full"), await openCapture("q4"));
  * for (const [layer, { exact, kl }] of comparison.layers)
  *   console.log(`layer ${layer}: ${(100 * exact).toFixed(1)} % of tokens keep their experts, KL ${kl} nats`);

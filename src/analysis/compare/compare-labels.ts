@@ -29,6 +29,7 @@ export interface LayerLabelComparison {
   readonly experts: readonly UsageShift[];
 }
 
+/** How the usage of experts differs between two labels of a capture: what {@link compareLabels} gives. */
 export interface LabelComparison {
   readonly labels: readonly [a: string, b: string];
   /** Samples of each label; what the significance rests on. */
@@ -42,6 +43,7 @@ export interface LabelComparison {
   readonly layers: ReadonlyMap<number, LayerLabelComparison>;
 }
 
+/** How {@link compareLabels} tests. */
 export interface CompareLabelsOptions {
   /** Random permutations of the labels between samples. Default 1999: p-values down to 0.0005. */
   readonly permutations?: number;
@@ -61,6 +63,7 @@ const readOptions = optionsReader<CompareLabelsOptions>("compareLabels", {
  *
  * @throws RequestError `INVALID_ARGUMENT` when a label has no rows or both are the same, or for a wrong option.
  * @example
+ * import { compareLabels, largestShifts } from "moescope/analysis";
  * const shifts = largestShifts(compareLabels(capture, "math", "code"), { alpha: 0.05 });
  */
 export function compareLabels(

@@ -19,6 +19,7 @@ export interface LayerFlow {
   readonly edges: readonly FlowEdge[];
 }
 
+/** A step of the way through the layers: expert `a` of one layer, then expert `b` of the next that has a router. */
 export interface FlowEdge {
   readonly a: number;
   readonly b: number;

@@ -25,6 +25,7 @@ export interface RouterLosses {
   readonly own: OwnLoss | null;
 }
 
+/** The load-balancing loss of a gate that is no softmax, by its own scores. */
 export interface OwnLoss {
   /** The gate's score function. */
   readonly score: "sigmoid" | "sqrt_softplus";

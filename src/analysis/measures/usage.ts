@@ -17,10 +17,11 @@ export interface LayerLoad {
   readonly experts: readonly ExpertLoad[];
   /** Texts that the intervals rest on; `null` where it is not known. */
   readonly texts: number | null;
-  /** Of the labels that have rows, in the order of {@link CaptureAnalysis.labels}. */
+  /** Of the labels that have rows, in the order of `CaptureAnalysis.labels`. */
   readonly byLabel: readonly LabelUsage[];
 }
 
+/** How much one expert of a layer is used, and whether that is too little for sure. */
 export interface ExpertLoad {
   readonly expert: number;
   /** Rows that used it. */
@@ -40,6 +41,7 @@ export interface ExpertLoad {
   readonly significant: boolean;
 }
 
+/** How often the rows of one label used each expert of a layer. */
 export interface LabelUsage {
   readonly label: string | null;
   readonly rows: number;

@@ -65,6 +65,7 @@ const WHOLE = -1;
  *
  * @throws RequestError `INVALID_ARGUMENT` for a measure that cannot.
  * @example
+ * import { measures, reducer } from "moescope/analysis";
  * const { layers } = await llm.capture(prompts, { into: reducer(measures.balance) });
  * console.log(layers.get(3)?.maxVio);
  */

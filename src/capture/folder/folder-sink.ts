@@ -33,6 +33,11 @@ const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
  * @throws CaptureError `CAPTURE_EXISTS` when the folder holds something, `CAPTURE_IN_USE` while another run writes to
  * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept;
  * RequestError `CAPTURE_TOO_LARGE` before any of it, when the disk has no room for the run's rows.
+ * @example
+ * import { FolderSink } from "moescope";
+ * const into = new FolderSink("run1", { dtype: "bfloat16", access: "shared" });
+ * const stored = await llm.capture(prompts, { streams: ["router_logits", "hidden_states"], into });
+ * console.log(stored.routerLogits.get(3)?.dims); // read from the disk
  */
 export class FolderSink extends ShardSink {
   readonly #folder: string;

@@ -22,6 +22,11 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * disk when they are asked for.
  *
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
+ * @example
+ * import { openCapture } from "moescope";
+ * const stored = await openCapture("run1");
+ * if (!stored.complete) console.log("the run did not end; missing:", stored.missing);
+ * for (const [layer, logits] of stored.routerLogits) console.log(layer, logits.dims); // a layer at a time
  */
 export async function openCapture(folder: string): Promise<Capture> {
   argument("openCapture", "the folder", folder, text);

@@ -17,6 +17,7 @@ export interface Drift {
   readonly testedRows: number;
 }
 
+/** One part of the texts (a phase, or a range of positions), and how its usage differs from that of the others. */
 export interface DriftGroup {
   /** `prompt`, `generated`, or positions `[from, to)` written `0`, `1-3`, `4-15`, ... */
   readonly name: string;

@@ -40,7 +40,7 @@ export interface GroupUsage {
      * of other tokens of the same texts.
      */
     readonly differences: readonly (readonly number[])[];
-    /** 95 % intervals reach so far to both sides of {@link differences}; `null` where there are too few texts. */
+    /** 95 % intervals reach so far to both sides of `differences`; `null` where there are too few texts. */
     readonly halfWidths: readonly (readonly (number | null)[])[];
   };
   /** The least q-value that any share could have with so many texts. Above 0.05 no result is possible. */
