@@ -33,6 +33,7 @@ export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/
 export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
 export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
 export type { LabelScores, ScoreTable } from "./analysis/measures/label-scores.ts";
+export type { CacheHits, ExpertUnion, LayerLocality } from "./analysis/measures/locality.ts";
 export type {
   Cost,
   Measure,
@@ -43,6 +44,7 @@ export type {
   Term,
   Words,
 } from "./analysis/measures/measure.ts";
+export type { NextExperts, Recall } from "./analysis/measures/next-experts.ts";
 export type { RoutingPaths } from "./analysis/measures/paths.ts";
 export {
   type CaptureResults,

@@ -1,4 +1,5 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export {
   type Interval,
@@ -77,12 +78,13 @@ export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export type { GenerateOptions } from "./run/generate-options.ts";
-export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
+export type { LanguageModel } from "./run/language-model.ts";
 export { inspectModel, load, selectionBias } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
 export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
+export type { TokenEvent } from "./run/token-event.ts";
 export type { ReferenceOptions } from "./sources/reference-options.ts";
 export type { DownloadProgress } from "./sources/resolved-model.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -26,6 +26,7 @@ describe("the public API", () => {
         "RequestError",
         "STREAMS",
         "advisePlacement",
+        "expertCache",
         "expertLoad",
         "exportCapture",
         "formatMoeRouterLogitsSummary",
@@ -78,10 +79,16 @@ describe("the public API", () => {
     `);
     expect(Object.keys(api.hs).sort()).toMatchInlineSnapshot(`
       [
+        "CaptureResult",
+        "HiddenStatesCaptureGenerate",
+        "HiddenStatesCaptureV1",
+        "MoERouterLogitsCaptureGenerate",
         "MoERouterLogitsCaptureV1",
         "analyzeExpertUsage",
+        "capture",
         "formatMoeRouterLogitsSummary",
         "getAllHiddenStates",
+        "getAllHiddenStatesGenerate",
         "getMoeRouterLogits",
         "getMoeRouterLogitsGenerate",
         "printMoeRouterLogitsSummary",

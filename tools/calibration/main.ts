@@ -186,12 +186,7 @@ const TABLES: Readonly<Record<string, () => void | Promise<void>>> = {
     const drifts = [6, 10, 30, 100].flatMap((texts) =>
       [0, 0.5, 0.95, 0.995].map((correlation) => ({
         ...{ texts, correlation },
-        ...driftLevelOf(
-          { texts, rows: 48, correlation },
-          texts === 100 ? Math.ceil(runs / 4) : runs,
-          PERMUTATIONS,
-          texts,
-        ),
+        ...driftLevelOf({ texts, rows: 48, correlation }, runs, PERMUTATIONS, texts),
       })),
     );
     table(

@@ -23,7 +23,7 @@ export interface Shifted {
 export interface ShiftsFound {
   /** Planted experts with more use at q <= 0.05. */
   readonly found: number;
-  /** Others with more use at q <= 0.05. */
+  /** Others with more use at q <= 0.05; where nothing is planted, all at q <= 0.05. */
   readonly false: number;
 }
 
@@ -136,7 +136,7 @@ function foundOf(
 ): ShiftsFound {
   const more = [...layers].flatMap(([layer, { experts }]) =>
     experts
-      .filter(({ qValue, difference }) => qValue <= 0.05 && difference > 0)
+      .filter(({ qValue, difference }) => qValue <= 0.05 && (difference > 0 || of.planted === 0))
       .map(({ expert }) => plantedIn(of, layer).includes(expert)),
   );
   const found = more.filter((planted) => planted).length;

@@ -7,6 +7,7 @@ import { optionsReader, whole } from "../../core/options.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";
+import { allAtOnce, type Steps } from "../scan/steps.ts";
 import { DEFAULT_PERMUTATIONS } from "../statistics/randomization/random.ts";
 import { alignRows, type DivergingText } from "./alignment.ts";
 import { type ComparedSide, compareLayer } from "./compare-layer.ts";
@@ -95,6 +96,15 @@ export interface CaptureComparison {
  *   console.log(`layer ${layer}: ${(100 * exact).toFixed(1)} % of tokens keep their experts, KL ${kl} nats`);
  */
 export function compareCaptures(a: Capture, b: Capture, options: CompareOptions = {}): CaptureComparison {
+  return allAtOnce(captureComparison(a, b, options));
+}
+
+/** {@link compareCaptures}, a layer a step. */
+export function* captureComparison(
+  a: Capture,
+  b: Capture,
+  options: CompareOptions = {},
+): Steps<CaptureComparison> {
   checkCapture("compareCaptures", "the first capture", a);
   checkCapture("compareCaptures", "the second capture", b);
   const { permutations = DEFAULT_PERMUTATIONS, seed = 0, tokens = 20 } = readOptions(options);
@@ -110,7 +120,8 @@ export function compareCaptures(a: Capture, b: Capture, options: CompareOptions 
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
   const [sideA, sideB] = [sideOf(a), sideOf(b)];
-  const sums = layers.map((layer) => {
+  const sums = [];
+  for (const layer of layers) {
     const { differences, ...rest } = compareLayer(sideA, sideB, layer, alignment, (pair, shared, js) => {
       overlapOf[pair]! += shared / topK(layer);
       jsOf[pair]! += js;
@@ -118,8 +129,9 @@ export function compareCaptures(a: Capture, b: Capture, options: CompareOptions 
     });
     // Tested at once: the differences by sample of one layer are in memory, not those of all.
     const test = testShifts(differences, experts, permutations, seed);
-    return { ...rest, rowsA: count, rowsB: count, matched: null, ...test };
-  });
+    sums.push({ ...rest, rowsA: count, rowsB: count, matched: null, ...test });
+    yield { done: sums.length, total: layers.length };
+  }
   const shifts = usageShifts(sums);
 
   const column = (values: Int32Array) => Int32Array.from(alignment.a, (row) => values[row]!);

@@ -49,6 +49,12 @@ export interface Words {
  */
 export type Cost = "count" | "test" | "read";
 
+/** A result in a few lines, of another shape than the result. */
+export interface Summary<R> {
+  of(result: R): unknown;
+  readonly schema: () => z.ZodType;
+}
+
 interface Described<N extends string, R> {
   /** The key of its result. */
   readonly name: N;
@@ -58,6 +64,8 @@ interface Described<N extends string, R> {
   readonly schema: () => z.ZodType<R>;
   /** The result without its large parts, for an overview of all layers; `null`: none of it. Default: all of it. */
   overview?(result: R): R | null;
+  /** What `analyze --json` has of it without `--full`: nothing that grows with experts. Default: the overview. */
+  readonly summary?: Summary<R>;
 }
 
 /** How much work a scan does, and how its random parts are made. */

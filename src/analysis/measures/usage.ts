@@ -51,6 +51,8 @@ export interface LabelUsage {
 }
 
 const CONFIDENCE = 0.95;
+/** Experts in a summary. */
+const BUSIEST = 3;
 
 /** How often each expert was chosen, over all rows and by label. */
 export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> = {
@@ -73,6 +75,37 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
           weights: weights && [...weights],
         })),
     };
+  },
+
+  summary: {
+    of: ({ experts, texts }) => ({
+      texts,
+      dead: experts.filter(({ state }) => state === "dead").map(({ expert }) => expert),
+      underused: experts.filter(({ significant }) => significant).map(({ expert }) => expert),
+      busiest: experts
+        .toSorted((a, b) => b.count - a.count)
+        .slice(0, BUSIEST)
+        .map(({ expert, share, interval }) => ({ expert, share, interval })),
+    }),
+    schema: schema((z) => {
+      const expert = z.int().nonnegative();
+      return z.strictObject({
+        texts: z.number().nullable().meta({ description: "texts that the intervals rest on" }),
+        dead: z.array(expert).meta({ description: "experts that no row used" }),
+        underused: z
+          .array(expert)
+          .meta({ description: "whose whole interval lies below half the fair share" }),
+        busiest: z.array(
+          z.strictObject({
+            expert,
+            share: z.number(),
+            interval: z
+              .tuple([z.number(), z.number()])
+              .meta({ description: "95 %, a text as one observation" }),
+          }),
+        ),
+      });
+    }),
   },
 
   schema: schema((z) => {

@@ -13,6 +13,7 @@ import { coactivation } from "./sections/coactivation.ts";
 import { drift } from "./sections/drift.ts";
 import { hiddenStates } from "./sections/hidden-states.ts";
 import { labelScores } from "./sections/label-scores.ts";
+import { locality } from "./sections/locality.ts";
 import { otherMeasures } from "./sections/other-measures.ts";
 import { completeness, facts, subtitle } from "./sections/overview.ts";
 import { specialization } from "./sections/specialization.ts";
@@ -84,6 +85,7 @@ const SECTIONS: readonly Section[] = [
     shows: ["coactivation", "flows", "paths"],
     html: coactivation,
   },
+  { id: "locality", title: "Caches of experts", shows: ["locality", "nextExperts"], html: locality },
   { id: "hidden", title: "Hidden states", shows: ["hiddenStates"], html: hiddenStates },
   { id: "others", title: "Other measures", shows: [], html: others },
   { id: "words", title: "Words", shows: [], html: words },

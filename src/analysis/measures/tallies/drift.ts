@@ -1,5 +1,6 @@
 import { schema } from "../../../core/schema.ts";
 import { correctedTogether } from "../../statistics/randomization/max-t.ts";
+import type { Summary } from "../measure.ts";
 import type { TestedGroups } from "./within-text.ts";
 
 /** Usage along the text: the groups are ordered. */
@@ -98,3 +99,14 @@ export const driftSchema = schema((z) => {
   });
   return found.nullable();
 });
+
+/** Without the counts by expert. */
+export const driftSummary: Summary<Drift | null> = {
+  of: (found) => found && { ...found, groups: found.groups.map(({ counts: _, ...of }) => of) },
+  schema: schema((z) => {
+    const found = driftSchema().unwrap();
+    return z
+      .strictObject({ ...found.shape, groups: z.array(found.shape.groups.element.omit({ counts: true })) })
+      .nullable();
+  }),
+};

@@ -15,6 +15,7 @@ import { driftView } from "./drift.ts";
 import { entropyLines } from "./entropy-lines.ts";
 import { labelScoreView } from "./label-scores.ts";
 import { layerTable, probeTable } from "./layer-table.ts";
+import { localityView } from "./locality.ts";
 import { otherMeasures } from "./other-measures.ts";
 import { routerLossView } from "./router-losses.ts";
 import { tokenClassMap, tokenPreferenceList } from "./token-preferences.ts";
@@ -51,6 +52,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           tokenPreferenceList(close, terminal),
           coactivationView(close, terminal),
           flowView(analysis, terminal),
+          localityView(analysis, terminal),
           driftView(close, terminal),
           probeTable(analysis, close, terminal),
           entropyLines(analysis, terminal),

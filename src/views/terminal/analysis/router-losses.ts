@@ -21,7 +21,7 @@ export function routerLossView({ layers, modelLosses }: CaptureAnalysis, { depth
   const lost = found.reduce((sum, { notFinite }) => sum + notFinite, 0);
   return [
     bold(depth, "Router losses, as training would add them"),
-    ...(modelLosses ? lossLines(modelLosses).map((line) => `  ${line}`) : []),
+    ...(modelLosses ? [`  ${lossLine(modelLosses)}`] : []),
     `  greatest load-balancing loss by layer: ${worst.join(" · ")}`,
     ...(own
       ? [
@@ -36,6 +36,5 @@ export function routerLossView({ layers, modelLosses }: CaptureAnalysis, { depth
 }
 
 /** The losses of all layers together. */
-export const lossLines = ({ loadBalancing, even, zLoss }: ModelLosses): string[] => [
-  `load-balancing loss ${loadBalancing.toFixed(3)} (${even} is even) · z-loss ${inColumn(zLoss)}`,
-];
+export const lossLine = ({ loadBalancing, even, zLoss }: ModelLosses): string =>
+  `load-balancing loss ${loadBalancing.toFixed(3)} (${even} is even) · z-loss ${inColumn(zLoss)}`;
