@@ -25,8 +25,18 @@ class Tokens:
         other._told = set()
         return other
 
-    def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=add_special, split_special_tokens=not parse_special)
+    def copied(self) -> Tokens:
+        """With a copy of the tokenizer, for another thread."""
+        return Tokens(copy.deepcopy(self.tokenizer))
+
+    def tokenize(self, texts: list[dict[str, Any]]) -> list[list[int]]:
+        """Of texts as `text`, `addSpecial` and `parseSpecial` in the protocol."""
+        return [
+            self.tokenizer.encode(
+                asked["text"], add_special_tokens=asked.get("addSpecial", True), split_special_tokens=not asked.get("parseSpecial", True)
+            )
+            for asked in texts
+        ]
 
     def detokenize(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True)

@@ -95,8 +95,8 @@ def check_run(client: Client, ready: dict[str, Any], expected: harness.Reference
 
 def check_answers(client: Client) -> None:
     text = "Zürich is 4 °C."
-    client.send(type="tokenize", id=10, text=text, addSpecial=False, parseSpecial=False)
-    tokens = client.until("reply")[-1]["value"]
+    client.send(type="tokenize", id=10, texts=[{"text": text, "addSpecial": False, "parseSpecial": False}])
+    [tokens] = client.until("reply")[-1]["value"]
     client.send(type="detokenize", id=11, tokens=tokens)
     assert client.until("reply")[-1]["value"] == text
     client.send(type="run", id=12, requests=[{"tokens": [5] * 300, "maxTokens": 0}], plan={"streams": []})

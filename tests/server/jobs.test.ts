@@ -65,6 +65,31 @@ describe("a generation", () => {
     expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
   });
 
+  it("does not wait for a request before it whose prompts are being made into tokens", async () => {
+    const { post, json, engine } = await serving();
+    const tokenize = engine.tokenize.bind(engine);
+    let read!: () => void;
+    const isRead = new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    engine.tokenize = async (texts) => {
+      if (texts.length > 1) await isRead;
+      return tokenize(texts);
+    };
+    const many = { prompts: ["a", "b", "c"].map((prompt) => ({ prompt, label: prompt })) };
+    const { id } = (await (await post("/api/captures", many)).json()) as Job;
+    const next = await allEvents(await post("/api/generate", { prompt: { prompt: "d" }, maxTokens: 2 }));
+    expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
+    const completion = await post("/v1/completions", { prompt: "e", max_tokens: 2, model: "fake-moe" });
+    expect(completion.status).toBe(200);
+    expect((await json<Job>(`/api/jobs/${id}`)).state).toBe("waiting");
+    read();
+    await until(async () => (await json<Job>(`/api/jobs/${id}`)).state === "done");
+    const { capture } = await json<Job>(`/api/jobs/${id}`);
+    const labelled = await json<{ text: string[] }>(`/api/captures/${capture}/rows?label=b`);
+    expect(labelled.text).toEqual(["b"]);
+  });
+
   it("says what went wrong", async () => {
     const { post, engine } = await serving();
     engine.failAt = { step: 2, error: new EngineError("ENGINE_FAILED", "the engine stumbled") };

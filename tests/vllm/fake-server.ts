@@ -33,6 +33,7 @@ interface Body {
   readonly samples: number;
   readonly plan: { readonly streams: readonly { readonly name: string }[]; readonly select: Plan["select"] };
   readonly near?: { readonly folder: string; readonly nonce: string };
+  readonly texts?: readonly { readonly text: string }[];
   readonly [name: string]: unknown;
 }
 
@@ -80,7 +81,7 @@ export class FakeServer {
     const {
       apiKey,
       plugin = true,
-      protocol = 3,
+      protocol = 4,
       spool = "/nowhere",
       near = true,
       answers,
@@ -97,8 +98,6 @@ export class FakeServer {
     if (apiKey && request.headers.authorization !== `Bearer ${apiKey}`)
       return json({ error: "Unauthorized" }, 401);
     if (url === "/v1/models") return json({ data: [{ id: "served" }] });
-    if (url === "/tokenize")
-      return json({ tokens: [...(body.prompt as string)].map((letter) => letter.codePointAt(0)) });
     if (url === "/detokenize") return json({ prompt: String.fromCodePoint(...body.tokens) });
     if (url === "/v1/completions") {
       if (answers === "never") return;
@@ -112,6 +111,10 @@ export class FakeServer {
     }
     if (!plugin || !url.startsWith("/v1/moescope/")) return json({ detail: "Not Found" }, 404);
     if (url === "/v1/moescope/info") return json({ ...info(protocol), vision, spool });
+    if (url === "/v1/moescope/tokenize")
+      return json({
+        tokens: body.texts!.map(({ text }) => [...text].map((letter) => letter.codePointAt(0))),
+      });
     if (url === "/v1/moescope/encode") return json(expanded(body.prompt as string));
     if (url === "/v1/moescope/completions") {
       const { key, sample, prompt, maxTokens } = body as unknown as {

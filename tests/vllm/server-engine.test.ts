@@ -199,7 +199,7 @@ describe("a vllm serve with the plugin", () => {
         "PYTHONPATH=$(npx moescope plugin-path) VLLM_PLUGINS=moescope vllm serve",
       ),
     });
-    const newer = await serving({ protocol: 4 });
+    const newer = await serving({ protocol: 5 });
     await expect(load(newer.url)).rejects.toMatchObject({
       code: "ENGINE_INCOMPATIBLE",
       message: expect.stringContaining("protocol: speaks another version of the protocol"),

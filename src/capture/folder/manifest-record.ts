@@ -115,6 +115,8 @@ export const manifestRecord = schema((z) =>
       embeddings: embeddingsRecord().optional(),
       /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
       complete: z.boolean(),
+      /** Rows beyond the run's `maxRows`, which were not kept; absent: none. */
+      dropped: count().optional(),
       /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
       missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
     })

@@ -121,11 +121,12 @@ export class ShardWriter {
       await this.#guard(() => this.#embeddings.flush());
   }
 
-  async close({ finished, error }: RunEnd): Promise<Capture> {
+  async close({ finished, error, dropped = 0 }: RunEnd): Promise<Capture> {
     try {
       if (!this.#failure) await this.#flushRest().catch(() => {}); // it is in #failure
       const ended = [...this.#outputs, ...finished].sort((a, b) => a.sample - b.sample);
       this.#manifest.outputs = ended.map(recordOfOutput);
+      if (dropped > 0) this.#manifest.dropped = dropped;
       const failure = error ?? this.#failure;
       if (failure === undefined) this.#manifest.complete = true;
       else this.#manifest.missing = this.#progress.missing(ended, messageOf(failure));

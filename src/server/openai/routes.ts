@@ -12,7 +12,7 @@ import { describe } from "../host/problem.ts";
 import { json } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";
 import { ServerError } from "../host/server-error.ts";
-import { encodeAll, lengthsOf } from "../jobs/encode.ts";
+import { lengthsOf } from "../jobs/encode.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { LoadedModel, Models } from "../jobs/models.ts";
 import { assertNoImages } from "../jobs/no-images.ts";
@@ -153,7 +153,7 @@ async function complete(
       "INVALID_ARGUMENT",
       `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
     );
-  const encoded = await encodeAll(model, prompts, c.req.raw.signal);
+  const encoded = await model.encoder.encode(prompts, c.req.raw.signal);
   const { longest, total: promptTokens } = lengthsOf(encoded);
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   // What fits: a client that names no limit, or one for a larger model, gets what there is room for.
