@@ -5,6 +5,7 @@ import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
+import { RowBudget } from "../capture/row-budget.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
@@ -39,20 +40,35 @@ import { withSink } from "./with-sink.ts";
 /** Names of streams; those that are only known when it runs are checked then. */
 type StreamList = NonNullable<PlanOptions["streams"]>;
 
-/** A loaded model: capture from it, stream it, close it. Made by `load`. */
+/**
+ * A loaded model: capture from it, stream it, close it. Made by `load`.
+ *
+ * @example
+ * import { load } from "moescope";
+ * await using model = await load("model.gguf"); // closed at the end of the block
+ * console.log(model.info.moe?.experts, "experts in layers", model.info.moe?.layers);
+ * const states = await model.capture(["The sea is calm."], { streams: ["hidden_states"], layers: [0, -1] });
+ * console.log(states.hiddenStates.get(0)?.dims);
+ */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #queue = new RunQueue();
 
-  /** @internal Models come from `load`. */
-  constructor(engine: Engine) {
+  /** @internal Users get models from `load`. */
+  static of(engine: Engine): LanguageModel {
+    return new LanguageModel(engine);
+  }
+
+  private constructor(engine: Engine) {
     this.#engine = engine;
   }
 
+  /** What the model is: its architecture, layers, experts and how its routers choose. */
   get info(): ModelInfo {
     return this.#engine.model;
   }
 
+  /** What runs the model: its name in the registry, e.g. `llama.cpp`, and its version. */
   get engine(): { readonly kind: string; readonly version: string } {
     return { kind: this.#engine.kind, version: this.#engine.version };
   }
@@ -81,6 +97,9 @@ export class LanguageModel implements AsyncDisposable {
    * The token ids of a text.
    *
    * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   * @example
+   * const ids = await llm.tokenize("The sea is calm.", { addSpecial: false });
+   * console.log(Array.from(ids, (id) => llm.tokenText(id)));
    */
   async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
     const asked = { addSpecial: true, parseSpecial: true, ...readTokenizeOptions(options) };
@@ -130,6 +149,11 @@ export class LanguageModel implements AsyncDisposable {
    * The tensors of the model's computation that have a name, and which of them `capture` takes as `activation:<name>`.
    * A model on the GPU may compute some of them in one with others: what is listed is what this model does as it was
    * loaded.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` where the engine does not tell.
+   * @example
+   * for (const { name, shape, layers, capturable } of await llm.tensors())
+   *   if (capturable) console.log(`activation:${name}`, shape, layers.length);
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
     options = readTensorsOptions(options);
@@ -148,12 +172,22 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
    * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
+   * @example
+   * const texts = [{ prompt: "The sea is calm.", label: "prose" }, "import numpy as np"];
+   * const { rows, routerLogits, outputs } = await llm.capture(texts, { maxTokens: 8, signal: AbortSignal.timeout(60_000) });
+   * console.log(routerLogits.get(3)?.dims, rows.length, outputs[0]?.text);
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
     options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
   ): Promise<CaptureWith<Streams[number]>>;
-  /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
+  /**
+   * Run prompts and hand the rows to a sink; resolves to what the sink makes of them.
+   *
+   * @example
+   * import { usageReducer } from "moescope/analysis";
+   * const usage = await llm.capture(prompts, { into: usageReducer() }); // counts, however many prompts
+   */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
     prompts: Prompt | readonly Prompt[],
@@ -176,13 +210,17 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws CaptureError `CAPTURE_IN_USE` while another process writes to the folder; RequestError
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
+   * @example
+   * const whole = await llm.resume("run1", { onProgress: ({ samples, totalSamples }) => console.log(samples, totalSamples) });
+   * console.log(whole.complete); // true
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
     options = readResumeOptions(options);
     const stored = await storedRun(folder);
     if (stored.complete) return openCapture(folder);
     assertSameModel(stored, this.info, await this.#engine.modelHash());
-    const run = await this.#prepare(stored.prompts, { ...stored.options, ...signalOf(options) });
+    const prompts = stored.prompts.map((tokenIds, i) => ({ tokenIds, select: stored.selects[i] ?? null }));
+    const run = await this.#prepare(prompts, { ...stored.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
     return this.#drive(sink, { ...run, samples: stored.samples }, options, () => sink.unfinished);
   }
@@ -194,6 +232,9 @@ export class LanguageModel implements AsyncDisposable {
    * the stream, the rest of the stream is computed first and waits in memory. Leaving the loop stops the stream.
    *
    * @throws RequestError, EngineError and the signal's reason as {@link capture}, when it is read.
+   * @example
+   * for await (const { text, phase, streams } of llm.stream("What is 12 + 7?", { maxTokens: 12, streams: ["expert_ids"] }))
+   *   console.log(phase, JSON.stringify(text), streams.get("expert_ids")?.get(3)?.join(" "));
    */
   stream(
     prompts: Prompt | readonly Prompt[],
@@ -211,12 +252,12 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
-    if (options.select?.last !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        "select.last is known only at the end of a sample: use capture()",
-      );
+    if (options.select?.last !== undefined) throw lastOfStream();
+    for (const name of ["reduce", "maxRows"] as const)
+      if (options[name] !== undefined)
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
+    if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
     const reader = new StreamReader(this.#queue, run, options.signal);
     begun.reader = reader;
@@ -253,8 +294,13 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     todo: () => readonly number[] = () => [...run.requests.keys()],
   ): Promise<R> {
-    const { last } = run.plan.select;
-    const sink = last === null ? target : new LastRows(target, last);
+    const { requests, plan } = run;
+    const lastOf = (sample: number) => (requests[sample]!.select ?? plan.select).last;
+    const { maxRows } = options;
+    const kept = maxRows === undefined ? target : new RowBudget(target, maxRows);
+    // Of a mean the engine has made the only row.
+    const late = plan.reduce !== "mean" && requests.some((_, sample) => lastOf(sample) !== null);
+    const sink = late ? new LastRows(kept, lastOf) : kept;
     return withSink(sink, headerOf(this.#engine, run), (finished) =>
       driveRun(this.#engine, this.#queue, run, todo(), sink, finished, options),
     );
@@ -275,6 +321,9 @@ export class LanguageModel implements AsyncDisposable {
     };
   }
 }
+
+const lastOfStream = () =>
+  new RequestError("INVALID_ARGUMENT", "select.last is known only at the end of a sample: use capture()");
 
 /** What a stream holds once it is read. */
 interface BegunStream {

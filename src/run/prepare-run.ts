@@ -1,13 +1,13 @@
 import type { Engine, EngineCall } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
 import { largest } from "../core/extremes.ts";
-import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
+import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompts, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompts, promptLabel, promptSelect } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
 
 /** A run that can begin: everything that could be refused before has been looked at. */
@@ -16,6 +16,10 @@ export interface PreparedRun {
   /** What each request was. */
   readonly samples: readonly SampleInfo[];
   readonly plan: Plan;
+  /** Samples of each prompt. */
+  readonly n: number;
+  /** Rows that are kept at most. */
+  readonly maxRows: number | null;
 }
 
 /**
@@ -26,19 +30,20 @@ export interface PreparedRun {
 export async function prepareRun(
   engine: Engine,
   prompts: Prompt | readonly Prompt[],
-  options: PlanOptions & GenerateOptions,
+  options: PlanOptions & GenerateOptions & { readonly maxRows?: number },
   call: EngineCall,
 ): Promise<PreparedRun> {
   call.signal?.throwIfAborted();
   const list = isBatch(prompts) ? prompts : [prompts as Prompt];
   if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
   const streams = plannedStreams(options);
-  const generation = generationOf(options);
+  const { n, ...generation } = generationOf(options);
   if (generation.maxTokens > 0) assertGenerates(engine);
   const requests: EngineRequest[] = [];
   const samples: SampleInfo[] = [];
+  let index = 0;
   for await (const { tokens, media, spans } of encodePrompts(engine, list, call.signal)) {
-    const index = requests.length;
+    const prompt = list[index]!;
     const needed = tokens.length + generation.maxTokens;
     if (needed > engine.contextSize)
       throw new RequestError(
@@ -48,22 +53,34 @@ export async function prepareRun(
           `${engine.contextSize}; load it with a larger contextSize ` +
           `(trained for ${engine.model.contextLength}) or shorten the prompt`,
       );
-    requests.push({ tokens, ...(media && { media }), ...generation });
-    samples.push({
-      label: promptLabel(list[index]!),
-      promptTokens: tokens.length,
-      ...(spans && { media: spans }),
-    });
+    const own = promptSelect(prompt);
+    const select = own && selectionOf({ ...options, select: own });
+    const { maxTokens, sampling } = generation;
+    for (let copy = 0; copy < n; copy++) {
+      const seed = (sampling.seed + copy) % 2 ** 32;
+      requests.push({
+        ...{ tokens, maxTokens, sampling: { ...sampling, seed } },
+        ...(media && { media }),
+        ...(select && { select }),
+      });
+      samples.push({
+        label: promptLabel(prompt),
+        promptTokens: tokens.length,
+        ...(spans && { media: spans }),
+      });
+    }
+    index++;
   }
   const shapes = await shapesOf(engine, streams, call);
   const plan = planFor(engine.model, options, { shapes, keys: largest(requests.map(tokensFed)) });
   warnIfEmpty(engine, streams, shapes);
-  return { requests, samples, plan };
+  return { requests, samples, plan, n, maxRows: options.maxRows ?? null };
 }
 
 /** What a sink is told of a run before its first row. */
-export function headerOf(engine: Engine, { requests, samples, plan }: PreparedRun): RunHeader {
+export function headerOf(engine: Engine, { requests, samples, plan, n, maxRows }: PreparedRun): RunHeader {
   const { maxTokens, sampling } = requests[0]!;
+  const own = requests.some(({ select }) => select !== undefined);
   return {
     engine: { kind: engine.kind, version: engine.version },
     model: engine.model,
@@ -74,6 +91,10 @@ export function headerOf(engine: Engine, { requests, samples, plan }: PreparedRu
     request: {
       prompts: requests.map(({ tokens }) => tokens),
       select: plan.select,
+      ...(own && { selects: requests.map(({ select }) => select ?? null) }),
+      ...(plan.reduce && { reduce: plan.reduce }),
+      ...(maxRows !== null && { maxRows }),
+      ...(n > 1 && { n }),
       topKeys: plan.topKeys,
       maxTokens,
       sampling,

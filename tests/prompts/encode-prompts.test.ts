@@ -18,7 +18,7 @@ class AskedEngine extends FakeEngine {
 
 function asked() {
   const engine = new AskedEngine();
-  return { engine, llm: new LanguageModel(engine) };
+  return { engine, llm: LanguageModel.of(engine) };
 }
 
 const many = Array.from({ length: 5000 }, (_, i) => `prompt ${i}`);

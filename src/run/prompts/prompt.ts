@@ -3,6 +3,7 @@ import type { Engine } from "../../core/engine.ts";
 import { RequestError } from "../../core/errors.ts";
 import { orAborted } from "../../core/or-aborted.ts";
 import type { EngineText, MediaPrompt, MediaSpan } from "../../core/request.ts";
+import type { RowSelection } from "../../core/row-selection.ts";
 import { assertInVocabulary } from "../../core/token-ids.ts";
 import { imagesOf, readMessages } from "./message.ts";
 import type { Prompt, PromptObject } from "./prompt-object.ts";
@@ -157,6 +158,11 @@ function assertWhole(text: string, where: string): void {
       "INVALID_ARGUMENT",
       `${where} holds half a character (U+${half[0].charCodeAt(0).toString(16).toUpperCase()} alone) at ${half.index}`,
     );
+}
+
+/** The selection that a prompt brings along, or `null`. */
+export function promptSelect(prompt: Prompt): RowSelection | null {
+  return typeof prompt === "object" && "select" in prompt ? (prompt.select ?? null) : null;
 }
 
 /** Whether a prompt is a chat, as far as one can see without reading it. */
