@@ -11,6 +11,7 @@ import { talliedLayers } from "./scan/tallied-layers.ts";
  * @throws RequestError `UNKNOWN_STREAM` when the capture has neither expert ids nor router logits, `INVALID_ARGUMENT` for
  *   what is no capture.
  * @example
+ * import { coactivation } from "moescope/analysis";
  * const { lift, experts } = coactivation(capture).get(3)!;
  * console.log(lift[2 * experts + 7]); // above 1: experts 2 and 7 serve the same tokens more often than chance
  */

@@ -21,6 +21,7 @@ export interface RowMean {
  * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits, `INVALID_ARGUMENT` for what is neither;
  *   CaptureError `CAPTURE_INVALID` for logits that are not finite.
  * @example
+ * import { routingEntropy } from "moescope/analysis";
  * for (const [layer, nats] of routingEntropy(capture)) console.log(`layer ${layer}: ${nats.toFixed(3)} nats`);
  */
 export function routingEntropy(
@@ -36,6 +37,9 @@ export function routingEntropy(
  * the model's gating rule picks.
  *
  * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits, `INVALID_ARGUMENT` for what is no capture.
+ * @example
+ * import { routingMargin } from "moescope/analysis";
+ * for (const [layer, margin] of routingMargin(capture)) console.log(`layer ${layer}: ${margin.toFixed(3)} logits`);
  */
 export const routingMargin = (capture: Capture): Map<number, number> =>
   meanByLayer(checkCapture("routingMargin", "capture", capture), ({ margin }) => margin!);

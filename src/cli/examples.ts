@@ -47,7 +47,7 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope analyze run1
   moescope analyze run1 --layer 3 --label math --label code
-  moescope analyze run1 --json                         every number`;
+  moescope analyze run1 --json --full                  every number`;
 
 export const COMPARE_EXAMPLES = `
 A and B are capture folders, or models that run the same prompts one after the
@@ -79,6 +79,14 @@ export const PLACE_EXAMPLES = `
 Examples:
   moescope profile model.gguf --prompts texts.jsonl --out a.json
   moescope place model.gguf --profile a.json --vram 12GiB`;
+
+export const EPLB_EXAMPLES = `
+Replicas go to the busiest experts. Groups are n_group of DeepSeek's models.
+
+Examples:
+  moescope eplb run1 --ranks 8
+  moescope eplb a.json --ranks 32 --nodes 4 --groups 8 --redundant 32
+  moescope eplb run1 --ranks 8 --redundant 8 --out map.json    for SGLang`;
 
 export const EXPORT_EXAMPLES = `
 Formats:

@@ -1,5 +1,18 @@
+import type { ResolvedSelection } from "./row-selection.ts";
+
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
 export type EngineSettings = Readonly<Record<string, string | number | boolean>>;
+
+/** A text that is to become tokens. */
+export interface EngineText {
+  readonly text: string;
+  /** Whether the special tokens are added that the model's tokenizer is set up to add. */
+  readonly addSpecial: boolean;
+  /** Whether special tokens that are written out in the text become those tokens. */
+  readonly parseSpecial: boolean;
+  /** What errors call it, e.g. `prompt 3`; absent where there is only one. */
+  readonly where?: string | undefined;
+}
 
 /** One prompt to run, already tokenised. */
 export interface EngineRequest {
@@ -9,6 +22,8 @@ export interface EngineRequest {
   /** Tokens to generate after the prompt; 0: the prompt only. */
   readonly maxTokens: number;
   readonly sampling: Sampling;
+  /** Which of its rows to keep, in place of the plan's. */
+  readonly select?: ResolvedSelection;
 }
 
 /** Text with images, as a vision-language model takes them. */
@@ -42,6 +57,12 @@ export interface Sampling {
 }
 
 export const FINISH_REASONS = ["length", "eos", "stop"] as const;
+/**
+ * Why a sample ended: `maxTokens` were generated (`length`), the model ended it (`eos`), or a string of the option
+ * `stop` came up (`stop`).
+ *
+ * @useDeclaredType
+ */
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** The end of one sample. */

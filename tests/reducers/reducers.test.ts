@@ -137,7 +137,15 @@ describe("reducers", () => {
   });
 
   test("are made of every measure that runs on a stream, and give what the analysis of the rows gives", async () => {
-    const streamed = [measures.usage, measures.balance, measures.entropy, measures.margin];
+    const streamed = [
+      measures.usage,
+      measures.balance,
+      measures.entropy,
+      measures.margin,
+      measures.routerLosses,
+      measures.gateEntropy,
+      measures.gateMargin,
+    ];
     const rows = syntheticRun({ lengths: [20, 7, 11], streams: ["router_logits"], interleaved: 2 });
     const analysis = await analyzeCapture(await drive(rows, new MemorySink()), { permutations: 9 });
     const of = <R, S>(measure: StreamMeasure<string, R, S>) => reducer(measure);

@@ -3,16 +3,17 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it, vi } from "vitest";
 import type { Engine, EngineCall, Step } from "../../src/core/engine.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import { LanguageModel, type TokenEvent } from "../../src/run/language-model.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
 import { RunQueue } from "../../src/run/run-queue.ts";
 import { StreamReader } from "../../src/run/stream-reader.ts";
+import type { TokenEvent } from "../../src/run/token-event.ts";
 import { StepwiseEngine } from "../server/stepwise-engine.ts";
 
 const LOGITS = { streams: ["router_logits"] } as const;
 
 function loaded() {
   const engine = new StepwiseEngine();
-  return { engine, llm: new LanguageModel(engine) };
+  return { engine, llm: LanguageModel.of(engine) };
 }
 
 const textOf = (events: readonly TokenEvent[]) => events.map(({ text }) => text).join("");
@@ -46,7 +47,7 @@ describe("a stream that waits for its reader", () => {
     const engine: Engine = Object.assign(new StepwiseEngine(), {
       tensors: ({ alone }: EngineCall = {}) => alone!(async () => []),
     });
-    const llm = new LanguageModel(engine);
+    const llm = LanguageModel.of(engine);
     let inner = "";
     for await (const { text } of llm.stream("ab", { ...LOGITS, maxTokens: 3 })) {
       inner += text;

@@ -32,6 +32,7 @@ export interface CoactivationSummary {
   readonly lift: readonly (readonly (number | null)[])[] | null;
 }
 
+/** Two experts of a layer, and how often they serve the same token. */
 export interface CoactivationPair {
   readonly a: number;
   readonly b: number;

@@ -19,10 +19,11 @@ export interface LayerLoad {
   readonly texts: number | null;
   /** Rows whose mixing weights are not finite: their experts are counted, their weights are left out. */
   readonly notFinite: number;
-  /** Of the labels that have rows, in the order of {@link CaptureAnalysis.labels}. */
+  /** Of the labels that have rows, in the order of `CaptureAnalysis.labels`. */
   readonly byLabel: readonly LabelUsage[];
 }
 
+/** How much one expert of a layer is used, and whether that is too little for sure. */
 export interface ExpertLoad {
   readonly expert: number;
   /** Rows that used it. */
@@ -42,6 +43,7 @@ export interface ExpertLoad {
   readonly significant: boolean;
 }
 
+/** How often the rows of one label used each expert of a layer. */
 export interface LabelUsage {
   readonly label: string | null;
   readonly rows: number;
@@ -51,6 +53,8 @@ export interface LabelUsage {
 }
 
 const CONFIDENCE = 0.95;
+/** Experts in a summary. */
+const BUSIEST = 3;
 
 /** How often each expert was chosen, over all rows and by label. */
 export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> = {
@@ -74,6 +78,37 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
           weights: weights && [...weights],
         })),
     };
+  },
+
+  summary: {
+    of: ({ experts, texts }) => ({
+      texts,
+      dead: experts.filter(({ state }) => state === "dead").map(({ expert }) => expert),
+      underused: experts.filter(({ significant }) => significant).map(({ expert }) => expert),
+      busiest: experts
+        .toSorted((a, b) => b.count - a.count)
+        .slice(0, BUSIEST)
+        .map(({ expert, share, interval }) => ({ expert, share, interval })),
+    }),
+    schema: schema((z) => {
+      const expert = z.int().nonnegative();
+      return z.strictObject({
+        texts: z.number().nullable().meta({ description: "texts that the intervals rest on" }),
+        dead: z.array(expert).meta({ description: "experts that no row used" }),
+        underused: z
+          .array(expert)
+          .meta({ description: "whose whole interval lies below half the fair share" }),
+        busiest: z.array(
+          z.strictObject({
+            expert,
+            share: z.number(),
+            interval: z
+              .tuple([z.number(), z.number()])
+              .meta({ description: "95 %, a text as one observation" }),
+          }),
+        ),
+      });
+    }),
   },
 
   schema: schema((z) => {

@@ -72,12 +72,13 @@ const bestOf = ({ bestFirst, rows, topK }: LayerChunk) =>
 const WHOLE = -1;
 
 /**
- * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin` and
- * `flows`. The others need the rows of a text together, to know all rows before the first value, or to see them more than
+ * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin`, `routerLosses`,
+ * the gate's two and `flows`. The others need the rows of a text together, to know all rows before the first value, or to see them more than
  * once.
  *
  * @throws RequestError `INVALID_ARGUMENT` for a measure that cannot.
  * @example
+ * import { measures, reducer } from "moescope/analysis";
  * const { layers } = await llm.capture(prompts, { into: reducer(measures.balance) });
  * console.log(layers.get(3)?.maxVio);
  */

@@ -1,5 +1,5 @@
 import { rowsNotFinite } from "../../core/finite-rows.ts";
-import type { ModelInfo } from "../../core/model-info.ts";
+import type { ModelInfo, MoeLayer } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
@@ -7,7 +7,7 @@ import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts"
 import { isPlainSoftmax, type RowGate, rowGate } from "../../gating/row-gate.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
 import { withBestFirst } from "./best-expert.ts";
-import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
+import { type ChosenRows, chosenIn, type LayerValues, rowChunks, untold } from "./chosen.ts";
 import { columnsWithin, type RowColumns } from "./row-columns.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
@@ -87,6 +87,16 @@ export class LayerChunk implements RowLabels, ChosenRows {
       this.#unranked = values && rowsNotFinite(values, width);
     }
     return this.#unranked;
+  }
+
+  /** Experts of the layer, how many a token uses, and the rule. */
+  get routing(): MoeLayer {
+    return moeLayer(this.#model.moe!, this.#layer);
+  }
+
+  /** Whether {@link ids} are known: captured, or told by the logits. */
+  get hasIds(): boolean {
+    return this.#read("expert_ids") !== null || (this.logits && untold(this.#model, this.#layer)) === null;
   }
 
   get topK(): number {

@@ -5,6 +5,7 @@ import { describedDims } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
+import { layerTensor } from "../../formats/row-tensors.ts";
 import { readHeader, withFile } from "../../formats/safetensors.ts";
 import { Capture } from "../capture.ts";
 import type { CaptureSource } from "../source.ts";
@@ -14,6 +15,7 @@ import { type FolderValues, folderDims, readFolder, type StreamShard } from "./f
 import { readManifest } from "./manifest.ts";
 import { type Manifest, rowDims, storedStreams } from "./manifest-record.ts";
 import { mergeOutputs } from "./output-record.ts";
+import { readPromptTokens } from "./prompt-tokens.ts";
 import { inOrder, storedOrder } from "./stored-order.ts";
 
 /**
@@ -21,6 +23,11 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * disk when they are asked for.
  *
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
+ * @example
+ * import { openCapture } from "moescope";
+ * const stored = await openCapture("run1");
+ * if (!stored.complete) console.log("the run did not end; missing:", stored.missing);
+ * for (const [layer, logits] of stored.routerLogits) console.log(layer, logits.dims); // a layer at a time
  */
 export async function openCapture(folder: string): Promise<Capture> {
   argument("openCapture", "the folder", folder, text);
@@ -41,7 +48,7 @@ export function captureIn(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
   warnOfSaturation(folder, manifest);
-  return new Capture(new FolderSource(folder, manifest, rows, shards));
+  return Capture.of(new FolderSource(folder, manifest, rows, shards));
 }
 
 /** A capture that float16 was too narrow for says so when it has been written, and whenever it is opened. */
@@ -61,10 +68,13 @@ class FolderSource implements CaptureSource {
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
+  readonly dropped: number;
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #values: FolderValues;
+  readonly #promptTokens: (() => readonly Int32Array[]) | null;
+  #prompts: readonly Int32Array[] | null = null;
 
   constructor(
     folder: string,
@@ -75,6 +85,8 @@ class FolderSource implements CaptureSource {
     const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
     this.complete = complete;
     this.missing = missing;
+    this.dropped = manifest.dropped ?? 0;
+    this.#promptTokens = manifest.run ? () => readPromptTokens(folder, samples) : null;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {
       engine: { kind: engine.name, version: engine.version },
@@ -104,6 +116,11 @@ class FolderSource implements CaptureSource {
       : folderDims(this.#values, stream, layer);
   }
 
+  promptTokens(sample: number): Int32Array | null {
+    this.#prompts ??= this.#promptTokens?.() ?? null;
+    return this.#prompts?.[sample] ?? null;
+  }
+
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {
     return readFolder(this.#values, stream, layer, from, to);
   }
@@ -118,7 +135,7 @@ function checkShards(folder: string, { shards, streams }: Manifest, name: Stream
     const { tensors } = withFile(path, (fd) => readHeader(fd, path));
     const offsets = Float64Array.from(layers, (layer, i) => {
       const shape = [rows, ...rowDims(entry, i)].join();
-      const stored = tensors.get(`${name}.${layer}`);
+      const stored = tensors.get(layerTensor(name, layer));
       if (stored?.dtype !== dtype || stored.shape.join() !== shape) {
         const axes = entry.axes.map((axis) => `"${axis}"`).join(", ");
         throw new CaptureError(

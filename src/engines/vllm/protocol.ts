@@ -2,7 +2,7 @@ import { z } from "zod";
 import { POOLINGS, TASKS } from "../../core/embedding.ts";
 import { EngineError, errorOf, type MoescopeError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
-import { type EngineRequest, FINISH_REASONS, type Finished } from "../../core/request.ts";
+import { type EngineRequest, type EngineText, FINISH_REASONS, type Finished } from "../../core/request.ts";
 import { STREAM_NAMES, type StreamName } from "../../core/streams.ts";
 import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
 
@@ -10,7 +10,7 @@ import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-const PROTOCOL = 3;
+const PROTOCOL = 4;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);
@@ -56,8 +56,12 @@ export const readyMessage = z.object({
 });
 export type ReadyMessage = z.infer<typeof readyMessage>;
 
-const wireError = z.object({ code: z.string(), message: z.string(), retryable: z.boolean().optional() });
-export type WireError = z.infer<typeof wireError>;
+export const wireError = z.object({
+  code: z.string(),
+  message: z.string(),
+  retryable: z.boolean().optional(),
+});
+type WireError = z.infer<typeof wireError>;
 
 /** How a request ended that did not come to its own end: vLLM was told to give it up, or had to. */
 const LOSSES = ["aborted", "failed"] as const;
@@ -92,6 +96,19 @@ const media = z.array(z.object({ kind: z.string(), offset: count, length: count 
 /** The reply to `encode`. */
 export const encoded = z.object({ tokens, media });
 
+/** A text to tokenise, as both ways have it. */
+export const wireText = ({ text, addSpecial, parseSpecial }: EngineText) => ({
+  text,
+  addSpecial,
+  parseSpecial,
+});
+
+/** The answer to texts: the tokens of each. @param from who gave it. */
+export function tokensOf(texts: readonly EngineText[], answer: unknown, from: string): Int32Array[] {
+  const lists = understood(z.array(tokens).length(texts.length), answer, from);
+  return lists.map((list) => Int32Array.from(list));
+}
+
 /** A line of the worker's. */
 export const workerMessage = z.discriminatedUnion("type", [
   z.object({
@@ -121,11 +138,42 @@ export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "ende
 /** Rows that may turn out not to belong to a sample whose stop string was seen late: as many more are asked for. */
 const OVERSHOOT = 8;
 
+/** What is asked of vLLM; the rows that a plan does not keep for all that are left out when they come. */
 export const wirePlan = ({ streams, select }: Plan, requests: readonly EngineRequest[]) => {
+  const own = requests.some(({ select }) => select !== undefined);
+  const { phase, positions, last } = own ? EVERY_ROW : toldSelection(select);
   const late = requests.some(({ sampling }) => sampling.stop.length > 0);
-  const last = select.last !== null && late ? select.last + OVERSHOOT : select.last;
-  return { streams, select: { ...select, last, positions: select.positions && [...select.positions] } };
+  return {
+    streams,
+    select: {
+      phase,
+      positions: positions && [...positions],
+      last: last !== null && late ? last + OVERSHOOT : last,
+    },
+  };
 };
+
+const EVERY_ROW = { phase: null, positions: null, last: null };
+
+/**
+ * The part of a selection that the plugin knows: a phase, positions from the beginning, the last rows. It selects all rows
+ * of the selection at least.
+ */
+function toldSelection(select: Plan["select"]): Pick<Plan["select"], "phase" | "positions" | "last"> {
+  const { phase, positions, tokenIds, window, steps, stepWindow, any, exclude, last } = select;
+  // One condition among several is as good as given outright.
+  if (any?.length === 1 && phase === null && positions === null && last === null)
+    return toldSelection({ ...any[0]!, last: null });
+  const fromEnd = positions?.[0] !== undefined && positions[0] < 0;
+  const simple = !(tokenIds || window || steps || stepWindow || any || exclude || fromEnd);
+  if (simple) return { phase, positions, last };
+  const prompt = fromEnd && positions.at(-1)! < 0;
+  return {
+    phase: prompt ? "prompt" : steps || stepWindow ? "generated" : phase,
+    positions: fromEnd ? null : positions,
+    last: prompt && phase !== "generated" ? -positions[0]! : null,
+  };
+}
 
 /**
  * Something of the other side's, as the protocol has it.

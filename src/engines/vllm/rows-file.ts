@@ -1,16 +1,15 @@
-import { constants } from "node:fs";
-import { open, rm } from "node:fs/promises";
-import { z } from "zod";
+import { rm } from "node:fs/promises";
 import { EngineError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
-import type { RowBatch } from "../../core/rows.ts";
+import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import { type StreamName, streamSpec } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
 import { fromBfloat16, fromFloat16 } from "../../formats/float-formats.ts";
-import { DTYPES, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
+import { readOwnFileUpTo } from "../../formats/regular-file.ts";
+import { layerTensor, ROW_COLUMNS } from "../../formats/row-tensors.ts";
+import { DTYPES, type Dtype, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
 
-const FORMAT = "moescope.rows/1";
-const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));
+const FORMAT = "moescope.rows/2";
 
 /**
  * Read the rows that vLLM has handed over in a file, and delete it: that tells the plugin that they have arrived.
@@ -19,8 +18,9 @@ const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));
  * @throws EngineError `ENGINE_FAILED` for a file that is not what the protocol says.
  */
 export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
-  const bytes = await readOwn(path).catch((cause) => {
-    throw new EngineError("ENGINE_FAILED", `rows from vLLM cannot be read: ${cause.message}`, { cause });
+  const bytes = await readOwnFileUpTo(path, MAX_FILE_LENGTH).catch((cause) => {
+    const message = `rows from vLLM (${path}) cannot be read: ${cause.message}`;
+    throw new EngineError("ENGINE_FAILED", message, { cause });
   });
   const batch = parseRows(bytes, path, plan);
   await rm(path, { force: true });
@@ -30,63 +30,36 @@ export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
 /** The largest file that is read: one step of a large model with all its layers is less. */
 const MAX_FILE_LENGTH = 2 ** 32;
 
-/** No link is followed, nothing is waited for, and what is no plain file of this user's, or too large, is not read. */
-async function readOwn(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const about = await file.stat();
-    if (!about.isFile() || (process.getuid && about.uid !== process.getuid()))
-      throw new Error(`${path} is no file of this user`);
-    if (about.size > MAX_FILE_LENGTH) throw new Error(`${path} has ${about.size} bytes`);
-    const bytes = new Uint8Array(about.size);
-    let filled = 0;
-    while (filled < bytes.length) {
-      const { bytesRead } = await file.read(bytes, filled, Math.min(bytes.length - filled, 2 ** 30));
-      if (bytesRead === 0) throw new Error(`${path} has ended after ${filled} of ${about.size} bytes`);
-      filled += bytesRead;
-    }
-    return bytes;
-  } finally {
-    await file.close();
-  }
-}
-
 /** The rows in the bytes of such a file. Values are float32 whatever the model computes in. */
 export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Plan): RowBatch {
   const wrong = (what: string, cause?: unknown) =>
     new EngineError("ENGINE_FAILED", `rows from vLLM (${from}) ${what}`, { cause });
   const { tensors, metadata } = attempt(() => parseSafetensors(bytes, from), "are damaged");
   if (metadata.format !== FORMAT) throw wrong(`are in the format "${metadata.format}", not "${FORMAT}"`);
-  const layersOf = attempt(() => layerTable.parse(JSON.parse(metadata.layers ?? "{}")), "name no layers");
-  const rows = tensors.get("sample")?.shape[0] ?? 0;
-  const take = (name: string, dtype: keyof typeof DTYPES) => {
+  const rows = tensors.get(ROW_COLUMNS.sample.name)?.shape[0] ?? 0;
+  const label = <L extends keyof RowLabels>(of: L) => {
+    const { name, dtype } = ROW_COLUMNS[of];
     const entry = tensors.get(name);
     if (entry?.dtype !== dtype || entry.shape.length !== 1 || entry.shape[0] !== rows)
       throw wrong(`have no labels "${name}"`);
-    return view(bytes, entry);
+    return view(bytes, entry) as RowLabels[L];
   };
   const streams = new Map<StreamName, Map<number, TensorDataTypes[TensorType]>>();
   for (const { name, layers } of plan.streams) {
-    const entry = tensors.get(name);
-    const held = layersOf[name] ?? [];
-    const [depth, length, width = 0] = entry?.shape ?? [];
-    const whole = entry?.shape.length === 3 && depth === held.length && length === rows;
-    if (layers.length > 0 && (!whole || !layers.every((layer) => held.includes(layer))))
-      throw wrong(`lack "${name}" of layers ${layers.join(", ")}`);
-    const values = entry && layers.length > 0 ? asStream(name, view(bytes, entry)) : null;
-    const block = (layer: number) => {
-      const at = held.indexOf(layer) * rows * width;
-      return values!.subarray(at, at + rows * width);
-    };
-    streams.set(name, new Map(layers.map((layer) => [layer, block(layer)])));
+    const values = layers.map((layer) => {
+      const entry = tensors.get(layerTensor(name, layer));
+      if (entry?.shape.length !== 2 || entry.shape[0] !== rows)
+        throw wrong(`lack "${name}" of layer ${layer}`);
+      return [layer, asStream(name, entry.dtype, view(bytes, entry))] as const;
+    });
+    streams.set(name, new Map(values));
   }
   return {
     rows,
-    sample: take("sample", "I32") as Int32Array,
-    position: take("position", "I32") as Int32Array,
-    tokenId: take("token_id", "I32") as Int32Array,
-    phase: take("phase", "U8") as Uint8Array,
+    sample: label("sample"),
+    position: label("position"),
+    tokenId: label("tokenId"),
+    phase: label("phase"),
     streams,
   };
 
@@ -98,8 +71,7 @@ export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Pl
     }
   }
 
-  function asStream(name: StreamName, data: DtypeArray): TensorDataTypes[TensorType] {
-    const { dtype } = tensors.get(name)!;
+  function asStream(name: StreamName, dtype: Dtype, data: DtypeArray): TensorDataTypes[TensorType] {
     if (streamSpec(name).type === "float32") {
       if (dtype === "F32") return data as Float32Array;
       if (dtype === "BF16") return fromBfloat16(data as Uint16Array);
