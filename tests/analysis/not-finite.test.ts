@@ -206,7 +206,7 @@ test("a float16 store that a value does not fit in says so when it is written an
     topK: 1,
     labels: [null],
     lengths: [2],
-    streams: { hidden_states: Float32Array.of(1, 7e4, -2e9, Infinity) },
+    streams: { hidden_states: Float32Array.of(1, 7e4, -2e9, Infinity, 0, 0, 0, 0) },
   });
   const sink = new FolderSink(join(folder, "narrow"), { dtype: "float16" });
   await sink.open(header);

@@ -156,10 +156,14 @@ export class LabelSums {
     return total;
   }
 
-  /** Differences of the first order with their standard errors: the root of the variance that the statistic has. */
-  differences(): { differences: Float64Array; standardErrors: Float64Array } {
+  /**
+   * Differences of the first order with their standard errors, the root of the variance that the statistic has, and
+   * degrees of freedom by Welch and Satterthwaite.
+   */
+  differences(): { differences: Float64Array; standardErrors: Float64Array; freedom: Float64Array } {
     const experts = this.#experts;
     const differences = new Float64Array(this.#labels * experts);
+    const freedom = new Float64Array(this.#labels * experts).fill(1);
     const standardErrors = new Float64Array(this.#labels * experts).fill(Infinity);
     for (let l = 0; l < this.#labels; l++) {
       const [own, others] = this.#both(0, l);
@@ -179,10 +183,14 @@ export class LabelSums {
         if (!tested) continue;
         const v = Math.max(0, rr - 2 * m * rn + m * m * own.nn) * own.factor;
         const V = Math.max(0, RR - rr - 2 * M * (RN - rn) + M * M * others.nn) * others.factor;
+        const whole =
+          v + V > 0 ? (v + V) ** 2 / (v ** 2 / (own.units - 1) + V ** 2 / (others.units - 1)) : own.units - 1;
+        // Where one side does not vary they are whole, but for rounding.
+        freedom[i] = Math.max(1, Math.floor(whole + 1e-9));
         standardErrors[i] = Math.sqrt(Math.max(v + V, this.#spread[e]! * (1 / own.n + 1 / others.n)));
       }
     }
-    return { differences, standardErrors };
+    return { differences, standardErrors, freedom };
   }
 
   /** A label and all others; `null` where one of them has fewer than two units, or no rows: it is not tested. */

@@ -1,3 +1,4 @@
+import { cachedQuantile } from "../student.ts";
 import { COLUMNS } from "./add-units.ts";
 import { CriticalValues, halfWidth } from "./critical-values.ts";
 import { LabelOrder } from "./label-order.ts";
@@ -18,7 +19,8 @@ export interface LabelTest {
   readonly differences: Float64Array;
   /**
    * ... and half the width of its 95 % interval, from the same permutations: it excludes 0 exactly where the two-sided p of
-   * this difference is at most 0.05. Infinity where there are too few units.
+   * this difference is at most 0.05. Without permutations, where there is no test to agree with, from Welch's t. Infinity
+   * where there are too few units.
    */
   readonly halfWidths: Float64Array;
 }
@@ -113,7 +115,7 @@ function testBlock(
   orders[0]!.sort();
   sums.sum(orders.slice(0, 1));
   totals[0] = sums.statistics(0, shares, perExpert);
-  const { differences, standardErrors } = sums.differences();
+  const { differences, standardErrors, freedom } = sums.differences();
   const critical = new CriticalValues(shares.length, permutations, false);
   const ofShares = new Exceedances(shares, permutations);
   const ofExperts = new Exceedances(perExpert, permutations);
@@ -132,9 +134,10 @@ function testBlock(
     }
   }
   const values = critical.result();
-  const halfWidths = standardErrors.map((error, i) =>
-    error === Infinity ? Infinity : halfWidth(values[i]!, error),
-  );
+  const halfWidths = standardErrors.map((error, i) => {
+    if (error === Infinity) return Infinity;
+    return permutations === 0 ? cachedQuantile(freedom[i]!) * error : halfWidth(values[i]!, error);
+  });
   return {
     from,
     to,
