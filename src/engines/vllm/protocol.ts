@@ -56,8 +56,12 @@ export const readyMessage = z.object({
 });
 export type ReadyMessage = z.infer<typeof readyMessage>;
 
-const wireError = z.object({ code: z.string(), message: z.string(), retryable: z.boolean().optional() });
-export type WireError = z.infer<typeof wireError>;
+export const wireError = z.object({
+  code: z.string(),
+  message: z.string(),
+  retryable: z.boolean().optional(),
+});
+type WireError = z.infer<typeof wireError>;
 
 /** How a request ended that did not come to its own end: vLLM was told to give it up, or had to. */
 const LOSSES = ["aborted", "failed"] as const;
