@@ -179,7 +179,11 @@ export class LanguageModel implements AsyncDisposable {
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
-    options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
+    options?: Omit<CaptureOptions, "streams" | "into"> & {
+      readonly streams?: Streams;
+      /** A folder to stream to, by its path or as a sink. Default: memory. */
+      readonly into?: string | FolderSink;
+    },
   ): Promise<CaptureWith<Streams[number]>>;
   /**
    * Run prompts and hand the rows to a sink; resolves to what the sink makes of them.
