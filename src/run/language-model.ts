@@ -14,6 +14,7 @@ import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
+import { MEAN_TEXT, NO_TOKEN } from "../core/row-means.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
 import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
@@ -311,7 +312,7 @@ export class LanguageModel implements AsyncDisposable {
       streams: plan.streams,
       samples,
       embedding: this.embedding,
-      tokenText: (id) => this.#engine.tokenText(id),
+      tokenText: (id) => (id === NO_TOKEN ? MEAN_TEXT : this.#engine.tokenText(id)),
       request: {
         prompts: requests.map(({ tokens }) => tokens),
         select: plan.select,

@@ -51,7 +51,10 @@ test("what selects nothing, excludes what is not selected, or is written otherwi
   const refusals: [object, string | RegExp][] = [
     [{}, "select selects nothing"],
     [{ promptPositions: [] }, "select.promptPositions is empty"],
-    [{ prompt: "all", excludeGenerationTokens: [3] }, "excludes rows of the generation and selects none of it"],
+    [
+      { prompt: "all", excludeGenerationTokens: [3] },
+      "excludes rows of the generation and selects none of it",
+    ],
     [{ generationPositions: [-1] }, "select.generationPositions[0] must be a whole number from 0"],
     [{ promptWindow: [3, 1] }, "ends before it begins"],
     [{ promptWindow: 3 }, "window must be [start, end]"],

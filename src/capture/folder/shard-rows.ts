@@ -1,4 +1,5 @@
 import { CaptureError } from "../../core/errors.ts";
+import { NO_TOKEN } from "../../core/row-means.ts";
 import { PHASES, type RowLabels } from "../../core/rows.ts";
 import { schema } from "../../core/schema.ts";
 import {
@@ -58,10 +59,17 @@ export function rowTensors({ labels, tokens, outputs }: ShardRows): TensorData[]
  *
  * @param rows how many there must be.
  * @param samples how many samples the capture has.
+ * @param means whether its rows are means, which are no token's own.
  * @throws CaptureError `CAPTURE_INVALID` for a tensor that is absent, of another type or length, or holds a value
  * out of range.
  */
-export function readShardRows(fd: number, path: string, rows: number, samples: number): ShardRows {
+export function readShardRows(
+  fd: number,
+  path: string,
+  rows: number,
+  samples: number,
+  means = false,
+): ShardRows {
   const { tensors } = readHeader(fd, path);
   const column = <D extends Dtype>(name: string, dtype: D, length?: number): DtypeArray<D> => {
     const entry = tensors.get(name);
@@ -75,15 +83,19 @@ export function readShardRows(fd: number, path: string, rows: number, samples: n
       );
     return readInto(fd, path, entry.offset, new DTYPES[dtype](entry.shape[0]!) as DtypeArray<D>);
   };
-  const within = <A extends Int32Array | Uint8Array>(name: string, data: A, limit: number): A => {
-    const row = data.findIndex((value) => value < 0 || value >= limit);
+  const within = <A extends Int32Array | Uint8Array>(name: string, data: A, limit: number, least = 0): A => {
+    const row = data.findIndex((value) => value < least || value >= limit);
     if (row >= 0) throw invalid(path, `has ${data[row]} in "${name}", row ${row}; ${limit - 1} is the most`);
     return data;
   };
+  const ofToken = (name: string) => {
+    const data = column(name, "I32", rows);
+    return means ? within(name, data, NO_TOKEN + 1, NO_TOKEN) : within(name, data, 2 ** 31);
+  };
   const labels = {
     sample: within("rows.sample", column("rows.sample", "I32", rows), samples),
-    position: within("rows.position", column("rows.position", "I32", rows), 2 ** 31),
-    tokenId: within("rows.token_id", column("rows.token_id", "I32", rows), 2 ** 31),
+    position: ofToken("rows.position"),
+    tokenId: ofToken("rows.token_id"),
     phase: within("rows.phase", column("rows.phase", "U8", rows), PHASES.length),
   };
   const ids = column("tokens.id", "I32");
