@@ -212,9 +212,9 @@ export class LanguageModel implements AsyncDisposable {
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined) throw lastOfStream();
-    for (const name of ["reduce", "maxRows"] as const)
+    for (const name of ["reduce", "maxRows", "logprobs", "promptLogprobs"] as const)
       if (options[name] !== undefined)
-        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run or its outputs: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
     if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
@@ -247,7 +247,8 @@ export class LanguageModel implements AsyncDisposable {
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
     const generation = generationOf(options);
-    const { n, sampling } = generation;
+    const { n, sampling, logprobs } = generation;
+    if (logprobs) this.#assertLogprobs();
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -270,6 +271,7 @@ export class LanguageModel implements AsyncDisposable {
           tokens,
           ...(media && { media }),
           ...(select && { select }),
+          ...(logprobs && { logprobs }),
           maxTokens: generation.maxTokens,
           sampling: { ...sampling, seed: (sampling.seed + copy) % 2 ** 32 },
         });
@@ -298,13 +300,23 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 
+  #assertLogprobs(): void {
+    if (this.#engine.logprobs && this.task === "generate") return;
+    const what =
+      this.task === "generate" ? `${this.#engine.kind} as it was loaded` : "a model that makes embeddings";
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${what} gives no log-probabilities; leave logprobs and promptLogprobs out`,
+    );
+  }
+
   #header(
     requests: readonly EngineRequest[],
     plan: Plan,
     samples: readonly SampleInfo[],
     { n = 1, maxRows }: { readonly n?: number; readonly maxRows?: number },
   ): RunHeader {
-    const { maxTokens, sampling } = requests[0]!;
+    const { maxTokens, sampling, logprobs } = requests[0]!;
     const own = requests.some(({ select }) => select !== undefined);
     return {
       engine: this.engine,
@@ -320,6 +332,7 @@ export class LanguageModel implements AsyncDisposable {
         ...(plan.reduce && { reduce: plan.reduce }),
         ...(maxRows !== undefined && { maxRows }),
         ...(n > 1 && { n }),
+        ...(logprobs && { logprobs }),
         topKeys: plan.topKeys,
         maxTokens,
         sampling,

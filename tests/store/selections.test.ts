@@ -113,7 +113,7 @@ test("a stream keeps rows as they come: what is known of a whole run only is ref
   await expect(next({ reduce: "mean", streams: ["router_logits"] })).rejects.toThrow(
     "reduce is of a whole run",
   );
-  await expect(next({ maxRows: 3 })).rejects.toThrow("maxRows is of a whole run");
+  await expect(next({ maxRows: 3 })).rejects.toThrow("maxRows is of a whole run or its outputs");
   await expect(next({}, [{ prompt: "ab", select: { last: 1 } }])).rejects.toThrow(
     "select.last is known only",
   );
