@@ -11,7 +11,13 @@ import { LayerTensors } from "./layer-tensors.ts";
 import { SelectedSource } from "./selected-source.ts";
 import type { CaptureOrigin, CaptureSource, MissingRows } from "./source.ts";
 
-/** The rows of a capture as columns of equal length. */
+/**
+ * The rows of a capture as columns of equal length.
+ *
+ * @example
+ * const { sample, position, text, phase } = capture.rows;
+ * for (const row of [0, 1, 2]) console.log(sample[row], position[row], phase[row], JSON.stringify(text[row]));
+ */
 export class Rows {
   readonly length: number;
   readonly sample: Int32Array;
@@ -22,8 +28,12 @@ export class Rows {
   readonly #tokenText: (tokenId: number) => string;
   readonly #samples: readonly SampleInfo[];
 
-  /** @internal */
-  constructor(source: CaptureSource, from: number, to: number) {
+  /** @internal Rows come with a {@link Capture}. */
+  static of(source: CaptureSource, from: number, to: number): Rows {
+    return new Rows(source, from, to);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.length = to - from;
     this.sample = source.labels.sample.subarray(from, to);
     this.position = source.labels.position.subarray(from, to);
@@ -49,7 +59,17 @@ export class Rows {
   }
 }
 
-/** The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5. */
+/**
+ * The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5.
+ *
+ * @example
+ * import type { Capture } from "moescope";
+ * // Rows of a label that used an expert of a layer:
+ * const uses = ({ rows, expertIds }: Capture, label: string, layer: number, expert: number) =>
+ *   rows.label.filter((of, row) => of === label && expertIds.rows(layer, row, row + 1).data.includes(expert)).length;
+ * console.log(uses(capture, "french", 3, 7));
+ * console.log(capture.sample(0).routerLogits.get(3)?.dims); // [rows of the first prompt, experts]
+ */
 export class Capture {
   readonly rows: Rows;
   readonly model: ModelInfo;
@@ -72,12 +92,16 @@ export class Capture {
   readonly #from: number;
   readonly #to: number;
 
-  /** @internal Captures come from `LanguageModel.capture` and `openCapture`. */
-  constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
+  /** @internal Users get captures from `LanguageModel.capture` and `openCapture`. */
+  static of(source: CaptureSource): Capture {
+    return new Capture(source, 0, source.labels.sample.length);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.#source = source;
     this.#from = from;
     this.#to = to;
-    this.rows = new Rows(source, from, to);
+    this.rows = Rows.of(source, from, to);
     this.model = source.header.model;
     this.engine = source.header.engine;
     this.samples = source.header.samples;
@@ -126,7 +150,7 @@ export class Capture {
         "UNKNOWN_STREAM",
         `this capture has no ${name}; it has ${this.streams.join(", ")}`,
       );
-    return new LayerTensors<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
+    return LayerTensors.of<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
   }
 
   /** Raw router outputs, `[rows, experts]` per MoE layer. */
@@ -212,7 +236,7 @@ export class Capture {
         const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
         return { sample: index, from, to: from + length };
       });
-    return new Capture(new SelectedSource(this.#source, spans)) as this;
+    return Capture.of(new SelectedSource(this.#source, spans)) as this;
   }
 }
 

@@ -50,7 +50,7 @@ export class MemorySink implements Sink<Capture> {
       const embedding = this.#embeddings.get(output.sample);
       return embedding ? { ...output, embedding } : output;
     });
-    return new Capture(new MemorySource(header, labels, finished, streams, tokenText, values, end.dropped));
+    return Capture.of(new MemorySource(header, labels, finished, streams, tokenText, values, end.dropped));
   }
 }
 

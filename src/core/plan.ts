@@ -5,8 +5,12 @@ import { type ResolvedSelection, type RowSelection, resolveSelection } from "./r
 import type { RefusedLayer, RowShape, RowShapes } from "./row-shapes.ts";
 import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
 
-/** What becomes of the rows of a sample that are selected: all are kept, the last one, or their mean. */
 export const REDUCTIONS = ["all", "last", "mean"] as const;
+/**
+ * What becomes of the rows of a sample that are selected: all are kept, the last one, or their mean.
+ *
+ * @useDeclaredType
+ */
 export type Reduction = (typeof REDUCTIONS)[number];
 
 /** What a user may ask of a capture, before it meets a model. */

@@ -54,6 +54,12 @@ export interface Sampling {
 }
 
 export const FINISH_REASONS = ["length", "eos", "stop"] as const;
+/**
+ * Why a sample ended: `maxTokens` were generated (`length`), the model ended it (`eos`), or a string of the option
+ * `stop` came up (`stop`).
+ *
+ * @useDeclaredType
+ */
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** The end of one sample. */

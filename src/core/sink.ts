@@ -65,6 +65,7 @@ export interface RunEnd {
  * which itself gives back what it had taken.
  *
  * @example
+ * import type { Sink } from "moescope";
  * let rows = 0;
  * const counter: Sink<number> = {
  *   open() {},

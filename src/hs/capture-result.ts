@@ -24,6 +24,7 @@ export interface CaptureMeta {
  * then position, and tensors are float32 on the CPU.
  *
  * @example
+ * import { hs } from "moescope";
  * const result = await hs.capture(llm, ["Hello world", "How are you?"]);
  * result.sample(1).get(3); // { type: "float32", dims: [tokens of "How are you?", hiddenSize], data }
  */

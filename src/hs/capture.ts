@@ -71,6 +71,7 @@ const readOptions = optionsReader<Read>("hs.capture", {
  *
  * @throws RequestError `INVALID_ARGUMENT` for a selection that cannot be, or not one a prompt; as `LanguageModel.capture`.
  * @example
+ * import { hs } from "moescope";
  * const result = await hs.capture(llm, ["Hello world"], { layers: [3, 5], select: { promptPositions: [-1] } });
  * result.rows(3); // { type: "float32", dims: [1, hiddenSize], data }: the last token of the prompt
  */

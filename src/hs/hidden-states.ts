@@ -63,6 +63,7 @@ const readGenerate = optionsReader<HiddenStatesGenerateOptions<boolean>>(
  *
  * @throws RequestError as `LanguageModel.capture`.
  * @example
+ * import { hs } from "moescope";
  * const [hiddenStates] = await hs.getAllHiddenStates(llm, ["Hello world", "How are you?"]);
  * hiddenStates[0].get(3); // { type: "float32", dims: [tokens of "Hello world", hiddenSize], data }
  */
@@ -84,6 +85,7 @@ export async function getAllHiddenStates<Split extends boolean = true>(
  *
  * @throws RequestError `INVALID_ARGUMENT` for `select` beside `tokenIds` or `positions`; as {@link capture}.
  * @example
+ * import { hs } from "moescope";
  * const prompts = ["Hello world"];
  * const [hiddenStates] = await hs.getAllHiddenStatesGenerate(llm, { prompts, positions: [-1] });
  * hiddenStates[0].get(3); // { type: "float32", dims: [1, hiddenSize], data }
@@ -115,6 +117,7 @@ export async function getAllHiddenStatesGenerate<Split extends boolean = true>(
 /** EasySteer's class interface to {@link getAllHiddenStates}, of its first version; it holds no state.
  *
  * @example
+ * import { hs } from "moescope";
  * const [hiddenStates] = await new hs.HiddenStatesCaptureV1().getAllHiddenStates(llm, ["Hello world"]);
  */
 export class HiddenStatesCaptureV1 {
@@ -132,6 +135,7 @@ export class HiddenStatesCaptureV1 {
  * EasySteer's class interface to {@link getAllHiddenStatesGenerate}; it holds no state.
  *
  * @example
+ * import { hs } from "moescope";
  * const generate = new hs.HiddenStatesCaptureGenerate();
  * const [hiddenStates] = await generate.getAllHiddenStatesGenerate(llm, { prompts: ["Hello world"], maxTokens: 10 });
  */

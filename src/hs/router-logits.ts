@@ -19,11 +19,13 @@ export interface MultiModalPrompt {
   readonly multiModalData?: MultiModalData;
 }
 
+/** Whether the samples come apart. */
 export interface SplitOptions<Split extends boolean> {
   /** One Map per sample instead of one Map with the samples' rows one after another. */
   readonly splitBySamples?: Split;
 }
 
+/** What {@link getMoeRouterLogitsGenerate} runs, and how it draws tokens. */
 export interface RouterLogitsGenerateOptions<Split extends boolean>
   extends SplitOptions<Split>,
     Omit<GenerateOptions, "maxTokens"> {
@@ -58,6 +60,7 @@ type MapOrMaps<Split extends boolean> = Split extends true ? RouterLogits[] : Ro
  *
  * @throws RequestError as `LanguageModel.capture`.
  * @example
+ * import { hs } from "moescope";
  * const [routerLogits, outputs] = await hs.getMoeRouterLogits(llm, ["The capital of France is Paris."]);
  * routerLogits.get(5); // { type: "float32", dims: [8, 16], data }
  */
@@ -79,6 +82,7 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
  *
  * @throws RequestError `INVALID_ARGUMENT` for a prompt with an image where the engine or the model takes text only.
  * @example
+ * import { hs } from "moescope";
  * const [routerLogits, outputs] = await hs.getMoeRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
  */
 export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
@@ -103,6 +107,7 @@ export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
  * EasySteer's class interface to {@link getMoeRouterLogits}, of its first version; it holds no state.
  *
  * @example
+ * import { hs } from "moescope";
  * const [routerLogits, outputs] = await new hs.MoERouterLogitsCaptureV1().getRouterLogits(llm, ["Hello world"]);
  */
 export class MoERouterLogitsCaptureV1 {
@@ -120,6 +125,7 @@ export class MoERouterLogitsCaptureV1 {
  * EasySteer's class interface to {@link getMoeRouterLogitsGenerate}; it holds no state.
  *
  * @example
+ * import { hs } from "moescope";
  * const generate = new hs.MoERouterLogitsCaptureGenerate();
  * const [routerLogits] = await generate.getRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
  */

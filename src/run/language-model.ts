@@ -53,21 +53,36 @@ export interface TokenEvent {
   readonly streams: RowBatch["streams"];
 }
 
-/** A loaded model: capture from it, stream it, close it. Made by `load`. */
+/**
+ * A loaded model: capture from it, stream it, close it. Made by `load`.
+ *
+ * @example
+ * import { load } from "moescope";
+ * await using model = await load("model.gguf"); // closed at the end of the block
+ * console.log(model.info.moe?.experts, "experts in layers", model.info.moe?.layers);
+ * const states = await model.capture(["The sea is calm."], { streams: ["hidden_states"], layers: [0, -1] });
+ * console.log(states.hiddenStates.get(0)?.dims);
+ */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #queue = new RunQueue();
   #warnedEmpty = false;
 
-  /** @internal Models come from `load`. */
-  constructor(engine: Engine) {
+  /** @internal Users get models from `load`. */
+  static of(engine: Engine): LanguageModel {
+    return new LanguageModel(engine);
+  }
+
+  private constructor(engine: Engine) {
     this.#engine = engine;
   }
 
+  /** What the model is: its architecture, layers, experts and how its routers choose. */
   get info(): ModelInfo {
     return this.#engine.model;
   }
 
+  /** What runs the model: its name in the registry, e.g. `llama.cpp`, and its version. */
   get engine(): { readonly kind: string; readonly version: string } {
     return { kind: this.#engine.kind, version: this.#engine.version };
   }
@@ -96,6 +111,9 @@ export class LanguageModel implements AsyncDisposable {
    * The token ids of a text.
    *
    * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   * @example
+   * const ids = await llm.tokenize("The sea is calm.", { addSpecial: false });
+   * console.log(Array.from(ids, (id) => llm.tokenText(id)));
    */
   async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
     return this.#engine.tokenize(
@@ -128,6 +146,11 @@ export class LanguageModel implements AsyncDisposable {
    * The tensors of the model's computation that have a name, and which of them `capture` takes as `activation:<name>`.
    * A model on the GPU may compute some of them in one with others: what is listed is what this model does as it was
    * loaded.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` where the engine does not tell.
+   * @example
+   * for (const { name, shape, layers, capturable } of await llm.tensors())
+   *   if (capturable) console.log(`activation:${name}`, shape, layers.length);
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
     options = readTensorsOptions(options);
@@ -146,12 +169,22 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
    * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
+   * @example
+   * const texts = [{ prompt: "The sea is calm.", label: "prose" }, "import numpy as np"];
+   * const { rows, routerLogits, outputs } = await llm.capture(texts, { maxTokens: 8, signal: AbortSignal.timeout(60_000) });
+   * console.log(routerLogits.get(3)?.dims, rows.length, outputs[0]?.text);
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
     options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
   ): Promise<CaptureWith<Streams[number]>>;
-  /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
+  /**
+   * Run prompts and hand the rows to a sink; resolves to what the sink makes of them.
+   *
+   * @example
+   * import { usageReducer } from "moescope/analysis";
+   * const usage = await llm.capture(prompts, { into: usageReducer() }); // counts, however many prompts
+   */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
     prompts: Prompt | readonly Prompt[],
@@ -174,6 +207,9 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws CaptureError `CAPTURE_IN_USE` while another process writes to the folder; RequestError
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
+   * @example
+   * const whole = await llm.resume("run1", { onProgress: ({ samples, totalSamples }) => console.log(samples, totalSamples) });
+   * console.log(whole.complete); // true
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
     options = readResumeOptions(options);
@@ -194,6 +230,9 @@ export class LanguageModel implements AsyncDisposable {
    * the stream, the rest of the stream is computed first and waits in memory. Leaving the loop stops the stream.
    *
    * @throws RequestError, EngineError and the signal's reason as {@link capture}, when it is read.
+   * @example
+   * for await (const { text, phase, streams } of llm.stream("What is 12 + 7?", { maxTokens: 12, streams: ["expert_ids"] }))
+   *   console.log(phase, JSON.stringify(text), streams.get("expert_ids")?.get(3)?.join(" "));
    */
   stream(
     prompts: Prompt | readonly Prompt[],

@@ -31,6 +31,7 @@ export interface StoredRun {
  * @throws CaptureError `CAPTURE_INVALID` for a damaged folder; RequestError `INVALID_ARGUMENT` for one that does not
  * say how its rows were made (by another program, or before moescope stored it).
  * @example
+ * import { load, storedRun } from "moescope";
  * const run = await storedRun("run1");
  * const llm = await load(run.model.source, run.settings);
  * const capture = await llm.resume("run1");

@@ -13,7 +13,7 @@ const { prompts, maxTokens, cases } = JSON.parse(
   cases: { spec: Record<string, unknown>; rows: [number, number][] }[];
 };
 
-const llm = new LanguageModel(new FakeEngine());
+const llm = LanguageModel.of(new FakeEngine());
 const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 const specOf = (spec: Record<string, unknown>): hs.SelectSpec =>
   Object.fromEntries(Object.entries(spec).map(([name, value]) => [camel(name), value]));

@@ -93,12 +93,15 @@ function batchOf(
     phase: new Uint8Array(tokenId.length).fill(step === 0 ? 0 : 1),
     streams: new Map(
       streams.map(({ name, layers }) => {
-        const width =
-          { router_logits: model.moe?.experts ?? 0, hidden_states: model.hiddenSize }[name as string] ?? 0;
+        const { experts, topK } = model.moe ?? { experts: 0, topK: 0 };
+        const sizes = { router_logits: experts, expert_ids: topK, expert_weights: topK };
+        const width = { ...sizes, hidden_states: model.hiddenSize }[name as string] ?? 0;
         const valuesOf = (layer: number) =>
-          Float32Array.from({ length: tokenId.length * width }, (_, at) =>
-            value(tokenId[Math.floor(at / width)]!, layer, at % width),
-          );
+          name === "expert_ids"
+            ? Uint16Array.from({ length: tokenId.length * width }, (_, at) => at % experts)
+            : Float32Array.from({ length: tokenId.length * width }, (_, at) =>
+                value(tokenId[Math.floor(at / width)]!, layer, at % width),
+              );
         return [name, new Map(layers.map((layer) => [layer, valuesOf(layer)]))];
       }),
     ),

@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import * as analysis from "../../src/analysis.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import * as api from "../../src/index.ts";
@@ -10,12 +11,12 @@ import { drive, syntheticRun } from "../store/synthetic.ts";
 import { ExportedApi, type OptionsParameter } from "./exported-api.ts";
 
 const capture = await drive(syntheticRun({ lengths: [6, 5, 4, 7] }), new MemorySink());
-const usage = api.expertUsage(capture);
-const found = api.compareCaptures(capture, capture, { permutations: 9 });
-const specialized = api.specialization(capture, { permutations: 9 });
-const analysis = await api.analyzeCapture(capture, { permutations: 9 });
+const usage = analysis.expertUsage(capture);
+const found = analysis.compareCaptures(capture, capture, { permutations: 9 });
+const specialized = analysis.specialization(capture, { permutations: 9 });
+const analyzed = await analysis.analyzeCapture(capture, { permutations: 9 });
 const logits = new Map(capture.routerLogits);
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 const nowhere = join(tmpdir(), "moescope-no-such-model.gguf");
 
 /** What takes options, by the name it is exported under, called with some. */
@@ -36,15 +37,15 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.tensors": [(options) => llm.tensors(options)],
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
-  analyzeCapture: [(options) => api.analyzeCapture(capture, options)],
-  compareCaptures: [(options) => api.compareCaptures(capture, capture, options)],
-  compareLabels: [(options) => api.compareLabels(capture, "label 0", "label 1", options)],
-  specialization: [(options) => api.specialization(capture, options)],
-  specializedExperts: [(options) => api.specializedExperts(specialized, options)],
-  largestShifts: [(options) => api.largestShifts(found, options)],
-  underusedExperts: [(options) => api.underusedExperts(usage.layers.get(1)!, options)],
+  analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],
+  compareCaptures: [(options) => analysis.compareCaptures(capture, capture, options)],
+  compareLabels: [(options) => analysis.compareLabels(capture, "label 0", "label 1", options)],
+  specialization: [(options) => analysis.specialization(capture, options)],
+  specializedExperts: [(options) => analysis.specializedExperts(specialized, options)],
+  largestShifts: [(options) => analysis.largestShifts(found, options)],
+  underusedExperts: [(options) => analysis.underusedExperts(usage.layers.get(1)!, options)],
   advisePlacement: [(options) => api.advisePlacement(nowhere, usage, { vram: 1, ...options })],
-  reportHtml: [(options) => api.reportHtml(analysis, options)],
+  reportHtml: [(options) => api.reportHtml(analyzed, options)],
   "hs.analyzeExpertUsage": [(options) => api.hs.analyzeExpertUsage(logits, options)],
   "hs.getMoeRouterLogits": [(options) => api.hs.getMoeRouterLogits(llm, ["a"], options)],
   "hs.getMoeRouterLogitsGenerate": [
@@ -77,7 +78,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   ],
 };
 
-const exported = new ExportedApi(["src/index.ts"])
+const exported = new ExportedApi(["src/index.ts", "src/analysis.ts"])
   .optionsParameters()
   // JavaScript's own options of an Error.
   .filter(({ call }) => !/^new \w+Error$/.test(call));

@@ -22,6 +22,11 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * disk when they are asked for.
  *
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
+ * @example
+ * import { openCapture } from "moescope";
+ * const stored = await openCapture("run1");
+ * if (!stored.complete) console.log("the run did not end; missing:", stored.missing);
+ * for (const [layer, logits] of stored.routerLogits) console.log(layer, logits.dims); // a layer at a time
  */
 export async function openCapture(folder: string): Promise<Capture> {
   argument("openCapture", "the folder", folder, text);
@@ -41,7 +46,7 @@ export function captureIn(
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(folder, manifest, rows, shards));
+  return Capture.of(new FolderSource(folder, manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
