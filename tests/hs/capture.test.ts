@@ -19,7 +19,7 @@ const rowsOf = (stream: string, layer: number, rows: readonly number[]) => {
 const near = (given: Tensor<"float32">, expected: number[], stream: "hidden_states" | "router_logits") =>
   expect(maxDifference(given.data, expected)).toBeLessThanOrEqual(family.tolerances[stream]);
 
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 const bytes = (text: string) => [...Buffer.from(text)];
 
 describe("on a model, held against transformers", () => {

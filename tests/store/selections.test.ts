@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { expertUsage, measures, reducer } from "../../src/analysis.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { readManifest } from "../../src/capture/folder/manifest.ts";
-import { expertUsage, measures, reducer } from "../../src/index.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 import type { CaptureOptions } from "../../src/run/run-options.ts";
@@ -10,7 +10,7 @@ import { FakeEngine } from "../cli/fake-engine.ts";
 import { expectSameRows } from "./capture-contents.ts";
 import { capturePath } from "./folder.ts";
 
-const whole = new LanguageModel(new FakeEngine());
+const whole = LanguageModel.of(new FakeEngine());
 const PROMPTS: Prompt[] = ["abcd", { prompt: "bcde", select: { positions: [-2, 0] } }, "cc", "dcba"];
 
 /** A model whose runs end after some samples. */
@@ -24,7 +24,7 @@ function failing(samples: number): LanguageModel {
       yield step;
     }
   };
-  return new LanguageModel(engine);
+  return LanguageModel.of(engine);
 }
 
 const CASES: [string, Omit<CaptureOptions, "into">][] = [
