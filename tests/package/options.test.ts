@@ -35,6 +35,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.stream": [(options) => llm.stream("a", options).next()],
   "LanguageModel.resume": [(options) => llm.resume(nowhere, options)],
   "LanguageModel.tensors": [(options) => llm.tensors(options)],
+  "LanguageModel.encodeAll": [(options) => llm.encodeAll(["a"], options)],
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
   analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],
