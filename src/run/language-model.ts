@@ -257,9 +257,9 @@ export class LanguageModel implements AsyncDisposable {
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined) throw lastOfStream();
-    for (const name of ["reduce", "maxRows"] as const)
+    for (const name of ["reduce", "maxRows", "logprobs", "promptLogprobs"] as const)
       if (options[name] !== undefined)
-        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run or its outputs: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
     if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
