@@ -10,6 +10,8 @@ from typing import Any
 
 from safetensors import safe_open
 
+from .rows_file import TOKEN_ID
+
 
 class Tokens:
     """Names each token once: the other side keeps what it was told."""
@@ -50,7 +52,7 @@ class Tokens:
     def of_rows(self, path: Path) -> list[tuple[int, str]]:
         """As :meth:`new`, for the tokens of a rows file."""
         with safe_open(path, "np") as file:
-            return self.new(file.get_tensor("token_id").tolist())
+            return self.new(file.get_tensor(TOKEN_ID).tolist())
 
     def text(self, token: int) -> str:
         """Bytes that are no UTF-8 on their own read `<0xE2>`."""

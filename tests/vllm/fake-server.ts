@@ -22,6 +22,8 @@ export interface Behaviour {
   readonly vision?: boolean;
   /** Whether requests are answered. */
   readonly answers?: "never" | "refused";
+  /** What it answers to a capture, or to every request. */
+  readonly fails?: { readonly at: "capture" | "requests"; readonly status: number; readonly body: object };
 }
 
 /** What requests bring; each its part. */
@@ -99,6 +101,9 @@ export class FakeServer {
       return json({ error: "Unauthorized" }, 401);
     if (url === "/v1/models") return json({ data: [{ id: "served" }] });
     if (url === "/detokenize") return json({ prompt: String.fromCodePoint(...body.tokens) });
+    const { fails } = this.#behaviour;
+    if (fails?.at === "requests" && url === "/v1/completions") return json(fails.body, fails.status);
+    if (fails?.at === "capture" && url === "/v1/moescope/captures") return json(fails.body, fails.status);
     if (url === "/v1/completions") {
       if (answers === "never") return;
       if (answers === "refused")
@@ -173,7 +178,10 @@ export class FakeServer {
       if (ending === "cut") return void response.end();
       if (ending === "nonsense") line({ type: "song" });
       if (ending === "error")
-        line({ type: "error", error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" } });
+        line({
+          type: "error",
+          error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES", retryable: true },
+        });
       line({ type: "ended", sample, rows: tokens.length, tokens: tokens.length, how: "complete" });
     }
     line({ type: "end" });

@@ -192,24 +192,23 @@ function rows(id, sample, tokens, from, to, plan) {
   if (positions.length === 0) return;
   const [{ layers } = { layers: [] }] = plan.streams;
   const tensors = {
-    sample: ["I32", [positions.length], Int32Array.from(positions, () => sample)],
-    position: ["I32", [positions.length], Int32Array.from(positions)],
-    token_id: ["I32", [positions.length], Int32Array.from(positions, (position) => tokens[position])],
-    phase: ["U8", [positions.length], Uint8Array.from(positions, () => (prompt ? 0 : 1))],
-    router_logits: [
+    "rows.sample": ["I32", [positions.length], Int32Array.from(positions, () => sample)],
+    "rows.position": ["I32", [positions.length], Int32Array.from(positions)],
+    "rows.token_id": ["I32", [positions.length], Int32Array.from(positions, (position) => tokens[position])],
+    "rows.phase": ["U8", [positions.length], Uint8Array.from(positions, () => (prompt ? 0 : 1))],
+  };
+  for (const layer of layers)
+    tensors[`router_logits.${layer}`] = [
       "F32",
-      [layers.length, positions.length, EXPERTS],
+      [positions.length, EXPERTS],
       Float32Array.from(
-        layers.flatMap((layer) =>
-          positions.flatMap((position) =>
-            [0, 1, 2, 3].map((expert) => tokens[position] + 1000 * layer + expert / 4),
-          ),
+        positions.flatMap((position) =>
+          [0, 1, 2, 3].map((expert) => tokens[position] + 1000 * layer + expert / 4),
         ),
       ),
-    ],
-  };
+    ];
   const header = {
-    __metadata__: { format: "moescope.rows/1", layers: JSON.stringify({ router_logits: layers }) },
+    __metadata__: { format: "moescope.rows/2" },
   };
   let end = 0;
   for (const [name, [dtype, shape, { byteLength }]] of Object.entries(tensors)) {

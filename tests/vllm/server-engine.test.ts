@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer as createWebServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -174,7 +183,17 @@ describe("a vllm serve with the plugin", () => {
         code: "ENGINE_FAILED",
         message: expect.stringContaining("cannot be read"),
       });
-    await expect(takeRows("/dev/zero", plan)).rejects.toThrow("no file of this user");
+    await expect(takeRows("/dev/zero", plan)).rejects.toThrow("it is a device, not a file");
+    // A file that is right, reached by a link, and one of another user.
+    writeFileSync(join(folder, "there.safetensors"), "not read");
+    symlinkSync(join(folder, "there.safetensors"), join(folder, "link.safetensors"));
+    await expect(takeRows(join(folder, "link.safetensors"), plan)).rejects.toThrow(
+      "it is a link, not a file",
+    );
+    if (process.getuid?.() === 0) {
+      chownSync(join(folder, "there.safetensors"), 12_345, 12_345);
+      await expect(takeRows(join(folder, "there.safetensors"), plan)).rejects.toThrow("it is another user's");
+    }
   });
 
   it("asks for its key", async () => {
@@ -220,7 +239,7 @@ describe("a vllm serve with the plugin", () => {
   it.each([
     [{ ending: "gone" }, { code: "ENGINE_FAILED", retryable: true }],
     [{ ending: "cut" }, { code: "ENGINE_FAILED", retryable: true }],
-    [{ ending: "error" }, { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" }],
+    [{ ending: "error" }, { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES", retryable: true }],
     [{ ending: "nonsense" }, { code: "ENGINE_INCOMPATIBLE" }],
     [{ ending: "another sample" }, { code: "ENGINE_FAILED" }],
     [{ answers: "refused" }, { code: "INVALID_ARGUMENT", message: expect.stringContaining("too long") }],
@@ -232,6 +251,42 @@ describe("a vllm serve with the plugin", () => {
     // The connection is as good as before.
     expect(await llm.tokenize("x")).toEqual(Int32Array.of(120));
   });
+
+  const busy = { code: "OUT_OF_MEMORY", message: "1024 captures are open", retryable: true };
+  const dead = { code: "ENGINE_FAILED", message: "what writes rows has ended", retryable: false };
+  it.each([
+    ["capture", 429, { error: busy }, { name: "EngineError", ...busy }],
+    ["capture", 503, { error: dead }, { name: "EngineError", ...dead }],
+    ["capture", 409, { error: { ...busy, retryable: undefined } }, { ...busy, retryable: false }],
+    // vLLM's own, or those of a proxy before it.
+    [
+      "capture",
+      429,
+      { error: { message: "slow down", code: 429 } },
+      { code: "ENGINE_UNAVAILABLE", retryable: true },
+    ],
+    ["capture", 503, { detail: "starting" }, { code: "ENGINE_UNAVAILABLE", retryable: true }],
+    ["capture", 500, { error: { message: "a bug", code: 500 } }, { code: "ENGINE_FAILED", retryable: false }],
+    ["capture", 400, { error: { message: "no", code: 400 } }, { code: "INVALID_ARGUMENT", retryable: false }],
+    ["requests", 503, { detail: "overloaded" }, { code: "ENGINE_UNAVAILABLE", retryable: true }],
+    [
+      "requests",
+      500,
+      { error: { message: "a bug", code: 500 } },
+      { code: "ENGINE_FAILED", retryable: false },
+    ],
+    ["requests", 401, { error: "Unauthorized" }, { code: "ENGINE_UNAVAILABLE", retryable: false }],
+  ] as const)(
+    "keeps code and retryable of what %s is answered with: %i %j",
+    async (at, status, body, error) => {
+      const { url } = await serving({ fails: { at, status, body } });
+      const { message, ...rest } = error as { message?: string };
+      await expect((await load(url)).capture(["ab", "cd"], logits)).rejects.toMatchObject({
+        ...rest,
+        ...(message && { message: expect.stringContaining(message) }),
+      });
+    },
+  );
 
   it("passes on what the plugin refuses", async () => {
     const { url } = await serving();

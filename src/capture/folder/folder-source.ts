@@ -1,10 +1,11 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
 import { argument, text } from "../../core/options.ts";
-import { describedDims } from "../../core/plan.ts";
+import { describedDims, type Reduction } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
+import { layerTensor } from "../../formats/row-tensors.ts";
 import { readHeader, withFile } from "../../formats/safetensors.ts";
 import { Capture } from "../capture.ts";
 import type { CaptureSource } from "../source.ts";
@@ -56,6 +57,7 @@ class FolderSource implements CaptureSource {
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
   readonly dropped: number;
+  readonly reduce: Reduction;
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
@@ -73,6 +75,7 @@ class FolderSource implements CaptureSource {
     this.complete = complete;
     this.missing = missing;
     this.dropped = manifest.dropped ?? 0;
+    this.reduce = manifest.run?.reduce ?? "all";
     this.#promptTokens = manifest.run ? () => readPromptTokens(folder, samples) : null;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {
@@ -122,7 +125,7 @@ function checkShards(folder: string, { shards, streams }: Manifest, name: Stream
     const { tensors } = withFile(path, (fd) => readHeader(fd, path));
     const offsets = Float64Array.from(layers, (layer, i) => {
       const shape = [rows, ...rowDims(entry, i)].join();
-      const stored = tensors.get(`${name}.${layer}`);
+      const stored = tensors.get(layerTensor(name, layer));
       if (stored?.dtype !== dtype || stored.shape.join() !== shape) {
         const axes = entry.axes.map((axis) => `"${axis}"`).join(", ");
         throw new CaptureError(

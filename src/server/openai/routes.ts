@@ -274,11 +274,20 @@ function chatOf(body: ChatRequest): Prompt {
 }
 
 /** A failure as OpenAI's clients read it. */
-export function openaiProblem(error: unknown): { readonly status: number; readonly body: object } {
-  const { code, message, status } = describe(error);
+export function openaiProblem(error: unknown): {
+  readonly status: number;
+  readonly body: object;
+  /** Their bodies have no place for it; their clients go by this header where it is there. */
+  readonly headers: Readonly<Record<string, string>>;
+} {
+  const { code, message, status, retryable } = describe(error);
   const type =
     status === 401 ? "authentication_error" : status < 500 ? "invalid_request_error" : "server_error";
   const known = code === "CONTEXT_OVERFLOW" ? "context_length_exceeded" : code.toLowerCase();
   const param = error instanceof ServerError ? error.param : null;
-  return { status, body: { error: { message, type, param, code: known } } };
+  return {
+    status,
+    body: { error: { message, type, param, code: known } },
+    headers: { "x-should-retry": String(retryable) },
+  };
 }

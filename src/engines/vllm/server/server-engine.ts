@@ -18,6 +18,7 @@ import {
   rowsEnd,
   tokensOf,
   understood,
+  wireError,
   wirePlan,
   wireText,
 } from "../protocol.ts";
@@ -50,7 +51,7 @@ const frame = z.discriminatedUnion("type", [
     newTokens: z.array(z.tuple([count, z.string()])).default([]),
   }),
   rowsEnd.extend({ type: z.literal("ended"), tokens: count }),
-  z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string() }) }),
+  z.object({ type: z.literal("error"), error: wireError }),
   z.object({ type: z.literal("end") }),
 ]);
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
@@ -223,7 +224,8 @@ export class VllmServerEngine implements Engine {
     const all = Promise.all(outputs);
     all.then(
       (answers) => {
-        for (const answer of answers) if ("lost" in answer) ends.lost(answer.sample, answer.lost);
+        for (const answer of answers)
+          if ("lost" in answer) ends.lost(answer.sample, answer.lost, answer.error);
         wait();
       },
       (error) => stop.abort(error),
