@@ -60,6 +60,7 @@ describe("the public API", () => {
         "coefficientOfVariation",
         "combine",
         "compareCaptures",
+        "compareCheckpoints",
         "compareLabels",
         "entropyReducer",
         "expertUsage",
