@@ -36,7 +36,14 @@ export type { Gating } from "./core/gating.ts";
 export type { ModelInfo, MoeInfo, MoeLayer } from "./core/model-info.ts";
 export { moeLayer } from "./core/moe-layer.ts";
 export type { AttentionOptions, PlannedStream, PlanOptions, Reduction } from "./core/plan.ts";
-export type { EngineSettings, Finished, FinishReason, MediaSpan, Sampling } from "./core/request.ts";
+export type {
+  EngineSettings,
+  Finished,
+  FinishReason,
+  MediaSpan,
+  Sampling,
+  WantedLogprobs,
+} from "./core/request.ts";
 export type {
   ResolvedCondition,
   ResolvedSelection,
