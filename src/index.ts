@@ -1,5 +1,10 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
 export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
+export {
+  type ExpertParallelPlacement,
+  placeOnRanks,
+  type RankImbalance,
+} from "./advice/expert-parallel.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export {
   type Interval,
@@ -8,6 +13,7 @@ export {
   pruneCandidates,
 } from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
+export { type RankLayout, type RankPlacement, rebalanceExperts } from "./advice/rebalance-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
 export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";

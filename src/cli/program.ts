@@ -2,12 +2,14 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { DEFAULT_PERMUTATIONS } from "../analysis/statistics/randomization/random.ts";
 import { packageRoot, packageVersion } from "../core/package-root.ts";
+import { REDUCTIONS } from "../core/plan.ts";
 import { MODEL_FILE } from "../engines/llama/entry.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
 import type { CommandContext } from "./command.ts";
 import type { AnalyzeFlags } from "./commands/analyze.ts";
 import type { CaptureFlags } from "./commands/capture.ts";
 import type { CompareFlags } from "./commands/compare.ts";
+import type { EplbFlags } from "./commands/eplb.ts";
 import type { PlaceFlags } from "./commands/place.ts";
 import type { ProfileFlags } from "./commands/profile.ts";
 import type { ServeFlags } from "./commands/serve.ts";
@@ -15,6 +17,7 @@ import {
   ANALYZE_EXAMPLES,
   CAPTURE_EXAMPLES,
   COMPARE_EXAMPLES,
+  EPLB_EXAMPLES,
   EXAMPLES,
   EXPORT_EXAMPLES,
   PLACE_EXAMPLES,
@@ -37,7 +40,7 @@ import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder, besides what engines store there. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared seed temperature " +
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select reduce maxRows n out dtype shardSize shared seed temperature " +
   "topK topP minP stop"
 ).split(" ");
 
@@ -81,6 +84,7 @@ export function program(context: CommandContext): Command {
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
   root.addCommand(placeCommand(context));
+  root.addCommand(eplbCommand(context));
   root
     .command("prune-candidates")
     .description("experts by what they contribute, those that carry least first")
@@ -143,7 +147,18 @@ function captureCommand(context: CommandContext): Command {
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
-    .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
+    .option(
+      "--select <rows>",
+      "rows, e.g. phase=generated,last=4 or positions=-1,!tokens=0",
+      value(parseSelect),
+    )
+    .addOption(
+      new Option("--reduce <how>", "one row a sample: its last one or their mean (default: all)").choices(
+        REDUCTIONS,
+      ),
+    )
+    .option("--max-rows <n>", "keep at most n rows and count the others", value(parseWhole(1)))
+    .option("--n <n>", "samples of each prompt, with --temperature (default: 1)", value(parseWhole(1)))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
     .addOption(
       new Option("--dtype <type>", "of floats in the folder (default: f32)").choices(["f32", "f16", "bf16"]),
@@ -266,6 +281,26 @@ function exportCommand(context: CommandContext): Command {
     .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
     .addHelpText("after", EXPORT_EXAMPLES)
     .action(async (dir, flags) => (await import("./commands/export.ts")).exportFolder(dir, flags, context));
+}
+
+function eplbCommand(context: CommandContext): Command {
+  return new Command("eplb")
+    .description("which experts on which rank of an expert-parallel server, as DeepSeek's EPLB places them")
+    .argument("<profile>", "a capture folder, or the JSON of moescope profile")
+    .requiredOption("--ranks <n>", "GPUs that share the experts", value(parseWhole(1)))
+    .option("--nodes <n>", "servers that hold the ranks (default: 1)", value(parseWhole(1)))
+    .option(
+      "--groups <n>",
+      "groups of experts that routing keeps together (default: 1)",
+      value(parseWhole(1)),
+    )
+    .option("--redundant <n>", "replicas beyond one place an expert (default: 0)", value(parseWhole(0)))
+    .option("--out <file>", "write the map for SGLang's --init-expert-location")
+    .option("--json", "print one JSON document")
+    .addHelpText("after", EPLB_EXAMPLES)
+    .action(async (profile: string, flags: EplbFlags) =>
+      (await import("./commands/eplb.ts")).eplb(profile, flags, context),
+    );
 }
 
 function placeCommand(context: CommandContext): Command {

@@ -65,6 +65,8 @@ export interface Engine {
   readonly causal?: boolean;
   /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
   readonly embedding?: EmbeddingInfo | null;
+  /** Whether it gives the log-probabilities that a request asks for. Absent: it does not. */
+  readonly logprobs?: true;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */

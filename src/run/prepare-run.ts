@@ -3,6 +3,7 @@ import { RequestError } from "../core/errors.ts";
 import { largest } from "../core/extremes.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest } from "../core/request.ts";
+import { MEAN_TEXT, NO_TOKEN } from "../core/row-means.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
@@ -38,30 +39,32 @@ export async function prepareRun(
   if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
   const streams = plannedStreams(options);
   const { n, ...generation } = generationOf(options);
-  if (generation.maxTokens > 0) assertGenerates(engine);
+  const { maxTokens, sampling, logprobs } = generation;
+  if (maxTokens > 0) assertGenerates(engine);
+  if (logprobs) assertLogprobs(engine);
   const requests: EngineRequest[] = [];
   const samples: SampleInfo[] = [];
   let index = 0;
   for await (const { tokens, media, spans } of encodePrompts(engine, list, call.signal)) {
     const prompt = list[index]!;
-    const needed = tokens.length + generation.maxTokens;
+    const needed = tokens.length + maxTokens;
     if (needed > engine.contextSize)
       throw new RequestError(
         "CONTEXT_OVERFLOW",
         `${list.length === 1 ? "the prompt" : `prompt ${index}`} needs ${needed} tokens of context ` +
-          `(${tokens.length} in the prompt, ${generation.maxTokens} to generate), the model was loaded with ` +
+          `(${tokens.length} in the prompt, ${maxTokens} to generate), the model was loaded with ` +
           `${engine.contextSize}; load it with a larger contextSize ` +
           `(trained for ${engine.model.contextLength}) or shorten the prompt`,
       );
     const own = promptSelect(prompt);
     const select = own && selectionOf({ ...options, select: own });
-    const { maxTokens, sampling } = generation;
     for (let copy = 0; copy < n; copy++) {
       const seed = (sampling.seed + copy) % 2 ** 32;
       requests.push({
         ...{ tokens, maxTokens, sampling: { ...sampling, seed } },
         ...(media && { media }),
         ...(select && { select }),
+        ...(logprobs && { logprobs }),
       });
       samples.push({
         label: promptLabel(prompt),
@@ -79,7 +82,7 @@ export async function prepareRun(
 
 /** What a sink is told of a run before its first row. */
 export function headerOf(engine: Engine, { requests, samples, plan, n, maxRows }: PreparedRun): RunHeader {
-  const { maxTokens, sampling } = requests[0]!;
+  const { maxTokens, sampling, logprobs } = requests[0]!;
   const own = requests.some(({ select }) => select !== undefined);
   return {
     engine: { kind: engine.kind, version: engine.version },
@@ -87,7 +90,7 @@ export function headerOf(engine: Engine, { requests, samples, plan, n, maxRows }
     streams: plan.streams,
     samples,
     embedding: engine.embedding ?? null,
-    tokenText: (id) => engine.tokenText(id),
+    tokenText: (id) => (id === NO_TOKEN ? MEAN_TEXT : engine.tokenText(id)),
     request: {
       prompts: requests.map(({ tokens }) => tokens),
       select: plan.select,
@@ -95,6 +98,7 @@ export function headerOf(engine: Engine, { requests, samples, plan, n, maxRows }
       ...(plan.reduce && { reduce: plan.reduce }),
       ...(maxRows !== null && { maxRows }),
       ...(n > 1 && { n }),
+      ...(logprobs && { logprobs }),
       topKeys: plan.topKeys,
       maxTokens,
       sampling,
@@ -123,6 +127,16 @@ function assertGenerates({ task = "generate", causal, model: { name } }: Engine)
     causal === false
       ? `${name} cannot generate: its attention is not causal (each token sees those after it); leave maxTokens at 0, the prompt only`
       : `${name} was loaded to make embeddings (task "embed") and does not generate; leave maxTokens at 0, or load it with task "generate"`,
+  );
+}
+
+/** @throws RequestError `INVALID_ARGUMENT`. */
+function assertLogprobs({ logprobs, task = "generate", kind }: Engine): void {
+  if (logprobs && task === "generate") return;
+  const what = task === "generate" ? `${kind} as it was loaded` : "a model that makes embeddings";
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `${what} gives no log-probabilities; leave logprobs and promptLogprobs out`,
   );
 }
 

@@ -74,9 +74,13 @@ export async function storedRun(folder: string): Promise<StoredRun> {
       ...run.sampling,
       maxTokens: run.maxTokens,
       ...(run.n && { n: run.n }),
+      ...logprobsOf(run),
     },
   };
 }
+
+const logprobsOf = ({ logprobs }: NonNullable<Manifest["run"]>): GenerateOptions =>
+  logprobs ? { logprobs: logprobs.generated, promptLogprobs: logprobs.prompt } : {};
 
 function planOptions(
   streams: Manifest["streams"],

@@ -53,10 +53,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
     (options) => api.hs.getMoeRouterLogitsGenerate(llm, { prompts: ["a"], ...options }),
   ],
   "hs.getAllHiddenStates": [(options) => api.hs.getAllHiddenStates(llm, ["a"], options)],
-  "hs.capture": [
-    (options) => api.hs.capture(llm, ["a"], options),
-    (options) => api.hs.capture(llm, ["a"], { select: options }),
-  ],
+  "hs.capture": [(options) => api.hs.capture(llm, ["a"], options)],
   "hs.getAllHiddenStatesGenerate": [
     (options) => api.hs.getAllHiddenStatesGenerate(llm, { prompts: ["a"], ...options }),
   ],

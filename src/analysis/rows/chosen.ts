@@ -33,6 +33,11 @@ export function* rowChunks(rows: number): Generator<[from: number, to: number]> 
 export function routedLayers(capture: Capture): number[] {
   const layers = layersWithChoice(capture);
   if (layers.length > 0) return layers;
+  if (capture.reduce === "mean")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      "this capture holds the mean of each sample's rows, which chose no experts; capture the rows themselves",
+    );
   // Neither stream: let the capture say what it has.
   if (!capture.streams.includes("router_logits")) capture.stream("expert_ids");
   const [layer] = capture.stream("router_logits").keys();
@@ -43,6 +48,7 @@ export function routedLayers(capture: Capture): number[] {
 
 /** As {@link routedLayers}, and none where they are not known. */
 export function layersWithChoice(capture: Capture): number[] {
+  if (capture.reduce === "mean") return [];
   const of = (stream: StreamName) =>
     capture.streams.includes(stream) ? [...capture.stream(stream).keys()] : [];
   return choiceLayers(capture.model, of("expert_ids"), of("router_logits"));

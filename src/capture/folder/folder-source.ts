@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
 import { argument, text } from "../../core/options.ts";
-import { describedDims } from "../../core/plan.ts";
+import { describedDims, type Reduction } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -57,6 +57,7 @@ class FolderSource implements CaptureSource {
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
   readonly dropped: number;
+  readonly reduce: Reduction;
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
@@ -74,6 +75,7 @@ class FolderSource implements CaptureSource {
     this.complete = complete;
     this.missing = missing;
     this.dropped = manifest.dropped ?? 0;
+    this.reduce = manifest.run?.reduce ?? "all";
     this.#promptTokens = manifest.run ? () => readPromptTokens(folder, samples) : null;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {

@@ -10,6 +10,7 @@ import { rowSelector } from "../tap/selection.ts";
 import { needsOutputRows, targetsOf } from "../tap/targets.ts";
 import { type Chunk, type Running, Scheduler } from "./batch.ts";
 import { Generation } from "./generation.ts";
+import { Logprobs } from "./logprobs.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import type { Session } from "./session.ts";
 import { assertStepFits, stepTokens } from "./step-tokens.ts";
@@ -75,7 +76,9 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  const cut = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
+  const logprobs = new Logprobs(llama, session.vocabulary.size);
+  const cut =
+    embedding === null && requests.every(({ maxTokens, logprobs }) => maxTokens === 0 && !logprobs?.prompt);
   /** Layers whose routing no step has shown to be what it should be yet. */
   const unchecked = session.gates.open(plan);
   let taken = session.gates.withChecked(targets, unchecked);
@@ -83,12 +86,13 @@ export function* run(
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
+      const wanted = logprobs.wanted(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
-      const step = tokens.fill(chunks, embedding ? "all" : capturedTokens);
+      const step = tokens.fill(chunks, embedding ? "all" : [...capturedTokens, ...wanted]);
       if (context.aborted()) return;
       const draws = drawing(chunks);
       session.tap.expect(step);
-      session.tap.needOutput(session.context, draws.length > 0);
+      session.tap.needOutput(session.context, draws.length > 0 || wanted.length > 0);
       const code = session.compute(tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);
@@ -97,8 +101,10 @@ export function* run(
       if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step });
       if (!packer.fits(selected.length)) yield flush();
       packer.add({ selected, slots, causal, ...step });
+      logprobs.take(session.context, chunks);
       for (const { running, token } of draws) {
-        const generation = generations.get(running) ?? new Generation(llama, session.vocabulary, running);
+        const generation =
+          generations.get(running) ?? new Generation(llama, session.vocabulary, running, logprobs);
         generations.set(running, generation);
         const { token: tokenId, finished } = generation.draw(session.context, token);
         pending.drawn.push({ sample: running.sample, tokenId });
@@ -127,15 +133,22 @@ export function* run(
     llama.clearMemory(session.memory, false);
   }
 
-  function promptEnd({ sample, sequence }: Running): Finished {
-    const finished = { sample, tokens: new Int32Array(0), text: "", reason: "length" } as const;
+  function promptEnd({ sample, sequence, request }: Running): Finished {
+    const none = new Float32Array(0);
+    const finished = {
+      sample,
+      tokens: new Int32Array(0),
+      text: "",
+      reason: "length" as const,
+      ...(request.logprobs?.generated && { logprobs: none }),
+    };
     if (embedding === null) return finished;
     const values = session.embedding(sequence);
     return { ...finished, embedding: embedding.normalize ? normalized(values) : values };
   }
 
   function end(running: Running, finished: Finished): void {
-    pending.finished.push(finished);
+    pending.finished.push({ ...finished, ...logprobs.end(running) });
     scheduler.finish(running);
     if (attention) llama.clearMemory(session.memory, false);
     else llama.removeSequence(session.memory, running.sequence, -1, -1);
