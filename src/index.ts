@@ -71,7 +71,7 @@ export type { PromptFacts } from "./engines/llama/model/prompt-facts.ts";
 export type { TokenizerKind } from "./engines/llama/model/tokenizer-kind.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/native/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
-export type { TensorOverride } from "./engines/llama/run/placement.ts";
+export type { TensorOverride } from "./engines/llama/run/device-placement.ts";
 export type { Strategy } from "./engines/llama/tap/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
 export type { ServerLoadOptions } from "./engines/vllm/server/entry.ts";
