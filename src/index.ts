@@ -86,6 +86,7 @@ export { type UsageRow, usageTable } from "./export/usage-table.ts";
 export type { NpyArray, NpyType } from "./formats/npy.ts";
 export { npyBytes } from "./formats/npy.ts";
 export { type Routing, route } from "./gating/route.ts";
+export { type RowGate, rowGate } from "./gating/row-gate.ts";
 export { softmax } from "./gating/softmax.ts";
 export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";

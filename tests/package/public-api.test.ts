@@ -43,6 +43,7 @@ describe("the public API", () => {
         "reportHtml",
         "route",
         "routedExperts",
+        "rowGate",
         "selectionBias",
         "softmax",
         "storedRun",

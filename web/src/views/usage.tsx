@@ -13,6 +13,7 @@ import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
+import { TestNotes } from "../parts/test-notes.tsx";
 import { UsageLegend } from "../parts/usage-legend.tsx";
 import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, show } from "../route.ts";
@@ -244,9 +245,7 @@ function SpecializedExperts({ capture }: ViewProps) {
       ) : !analysis.data ? (
         <Skeleton height={SHOWN * 40} label="Testing which experts serve which label" />
       ) : analysis.data.specializedExperts.length === 0 ? (
-        <p class="muted">
-          No expert serves a label more than the others beyond chance. More texts of each label may tell.
-        </p>
+        <p class="muted">No expert serves a label more than the others beyond chance.</p>
       ) : (
         <ol class="list">
           {analysis.data.specializedExperts
@@ -278,6 +277,7 @@ function SpecializedExperts({ capture }: ViewProps) {
             ))}
         </ol>
       )}
+      {analysis.data?.layers[0]?.specialization && <TestNotes of={analysis.data.layers[0].specialization} />}
     </div>
   );
 }
