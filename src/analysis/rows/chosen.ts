@@ -1,5 +1,6 @@
 import type { Capture } from "../../capture/capture.ts";
 import { CaptureError, RequestError } from "../../core/errors.ts";
+import { rowsNotFinite } from "../../core/finite-rows.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
@@ -90,7 +91,7 @@ export type LayerValues = <S extends StreamName>(stream: S) => TensorDataTypes[S
  *
  * @throws RequestError `INVALID_ARGUMENT` when there are only logits and they do not tell the experts (the rule is not
  *   known, or a learned bias takes part, which no capture holds); CaptureError `CAPTURE_INVALID` for an id that is no
- *   expert's.
+ *   expert's, and for logits that are no finite numbers, from which no choice follows.
  */
 export function chosenIn(
   model: ModelInfo,
@@ -106,6 +107,7 @@ export function chosenIn(
   const why = untold(model, layer);
   if (why !== null) throw new RequestError("INVALID_ARGUMENT", why);
   const logits = values("router_logits")!;
+  checkLogits(logits, experts, layer);
   const routing = route(tensor("float32", [logits.length / experts, experts], logits), gating, topK);
   return { ids: routing.ids.data, weights: routing.weights.data };
 }
@@ -135,6 +137,17 @@ export const hasRouting = (capture: Capture): boolean =>
 
 export const hasStream = (capture: Capture, stream: StreamName, layer: number) =>
   capture.streams.includes(stream) && capture.stream(stream).has(layer);
+
+/** Of NaN and infinities no rule makes a choice that means something. */
+function checkLogits(logits: Float32Array, experts: number, layer: number): void {
+  const broken = rowsNotFinite(logits, experts);
+  if (broken)
+    throw new CaptureError(
+      "CAPTURE_INVALID",
+      `layer ${layer}: router logits of ${broken.reduce((sum, n) => sum + n, 0)} of ${broken.length} rows are not finite, so they do not tell ` +
+        "the experts; capture expert_ids as well, or leave these samples out with capture.only()",
+    );
+}
 
 /** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */
 function checkIds(ids: Uint16Array, experts: number, layer: number): void {

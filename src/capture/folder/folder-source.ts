@@ -47,7 +47,19 @@ export function captureIn(
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
+  warnOfSaturation(folder, manifest);
   return Capture.of(new FolderSource(folder, manifest, rows, shards));
+}
+
+/** A capture that float16 was too narrow for says so when it has been written, and whenever it is opened. */
+function warnOfSaturation(folder: string, { streams }: Manifest): void {
+  for (const [stream, entry] of Object.entries(streams))
+    if (entry?.saturated)
+      process.emitWarning(
+        `${folder}: ${entry.saturated} values of ${stream} lie beyond ±65504, which float16 stores as infinite; ` +
+          'capture with dtype "bfloat16" or "float32" to keep them. Analyses leave out the rows that have them',
+        { type: "MoescopeWarning", code: "FLOAT16_SATURATED" },
+      );
 }
 
 class FolderSource implements CaptureSource {
