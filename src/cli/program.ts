@@ -240,10 +240,10 @@ function analyzeCommand(context: CommandContext): Command {
 
 function compareCommand(context: CommandContext): Command {
   const command = new Command("compare")
-    .description("compare the routing of two captures, two models or two labels")
+    .description("compare the routing of two captures, models or labels, or of captures in order")
     .argument("<a>", "a capture folder or a model")
     .argument("[b]", "another of the same kind")
-    .argument("[text...]", "prompts, for models")
+    .argument("[text...]", "prompts, for models; or more captures, in order")
     .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
     .addOption(permutations())
     .addOption(testSeed())

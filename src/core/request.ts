@@ -28,7 +28,7 @@ export interface EngineRequest {
   readonly logprobs?: WantedLogprobs;
 }
 
-/** Of the tokens that are generated, and of the prompt's. */
+/** Which log-probabilities a run brings: of the tokens that are generated, and of the prompt's. */
 export interface WantedLogprobs {
   readonly generated: boolean;
   readonly prompt: boolean;

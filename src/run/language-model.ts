@@ -125,7 +125,7 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError `INVALID_ARGUMENT` as {@link capture}, naming the prompt; the signal's reason on abort.
    * @example
-   * const lengths = (await llm.encodeAll(texts)).map((tokens) => tokens.length);
+   * const lengths = (await llm.encodeAll(prompts)).map((tokens) => tokens.length);
    */
   async encodeAll(prompts: readonly Prompt[], options?: { signal?: AbortSignal }): Promise<Int32Array[]> {
     const { signal } = readEncodeOptions(options);

@@ -61,6 +61,7 @@ describe("the public API", () => {
         "coefficientOfVariation",
         "combine",
         "compareCaptures",
+        "compareCheckpoints",
         "compareLabels",
         "entropyReducer",
         "expertUsage",

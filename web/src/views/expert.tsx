@@ -136,6 +136,8 @@ function barsOf(
     colour: colour(rows[group]!, group, name),
     used: counts[group]![expert]!,
     rows: rows[group]!,
+    difference: shares.differences[group]![expert]!,
+    halfWidth: shares.halfWidths[group]![expert]!,
     qValue: shares.qValues[group]![expert]!,
   }));
 }

@@ -8,7 +8,7 @@ import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { amount, count, percent, plural, probability } from "../parts/numbers.ts";
+import { amount, count, percent, plural, pointsWithInterval, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
@@ -250,7 +250,7 @@ function SpecializedExperts({ capture }: ViewProps) {
         <ol class="list">
           {analysis.data.specializedExperts
             .slice(0, SHOWN)
-            .map(({ layer, expert, label, share, timesFair, qValue }) => (
+            .map(({ layer, expert, label, share, timesFair, difference, halfWidth, qValue }) => (
               <li key={`${layer}/${expert}/${label}`}>
                 <button
                   type="button"
@@ -268,7 +268,7 @@ function SpecializedExperts({ capture }: ViewProps) {
                   </span>
                   <span
                     class="muted"
-                    title={`${percent(share)} of the tokens of ${label} use it; q ${probability(qValue)}`}
+                    title={`${percent(share)} of the tokens of ${label} use it, ${pointsWithInterval(difference, halfWidth)} points more than of the others (95 %); q ${probability(qValue)}`}
                   >
                     {percent(share)}, {amount(timesFair)} × fair
                   </span>

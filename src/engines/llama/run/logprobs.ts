@@ -1,6 +1,6 @@
 import { EngineError } from "../../../core/errors.ts";
 import type { Llama } from "../native/bindings.ts";
-import { floatsAt } from "../native/memory.ts";
+import { floatsAt } from "../native/native-memory.ts";
 import type { Pointer } from "../native/pointers.ts";
 import type { Chunk, Running } from "./batch.ts";
 

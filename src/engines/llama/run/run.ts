@@ -5,9 +5,9 @@ import type { EngineRequest, Finished } from "../../../core/request.ts";
 import { meansOf } from "../../../core/row-sieve.ts";
 import { needsAttentionSteps } from "../graph/graph-taps.ts";
 import type { Steps } from "../host/protocol.ts";
-import { RowCollector } from "../tap/collector.ts";
+import { RowPacker } from "../tap/row-packer.ts";
 import { rowSelector } from "../tap/selection.ts";
-import { needsOutputRows, targetsOf } from "../tap/taps.ts";
+import { needsOutputRows, targetsOf } from "../tap/targets.ts";
 import { type Chunk, type Running, Scheduler } from "./batch.ts";
 import { Generation } from "./generation.ts";
 import { Logprobs } from "./logprobs.ts";
@@ -57,7 +57,7 @@ export function* run(
     whole,
   };
   const scheduler = new Scheduler(requests, limits);
-  const collector = new RowCollector(plan);
+  const packer = new RowPacker(plan);
   const selectRows = rowSelector(plan.select);
   const means = meansOf(plan, requests);
   const generations = new Map<Running, Generation>();
@@ -67,7 +67,7 @@ export function* run(
   let pendingSince = Number.NEGATIVE_INFINITY;
 
   const flush = (): Steps => {
-    const rows = collector.take();
+    const rows = packer.take();
     if (rows) means?.add(rows);
     const batch = means ? means.end(pending.finished.map(({ sample }) => sample)) : rows;
     const steps = { ...pending, batch };
@@ -99,8 +99,8 @@ export function* run(
       if (code !== 0) throw decodeError(code, chunks);
 
       if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step });
-      if (!collector.fits(selected.length)) yield flush();
-      collector.add({ selected, slots, causal, ...step });
+      if (!packer.fits(selected.length)) yield flush();
+      packer.add({ selected, slots, causal, ...step });
       logprobs.take(session.context, chunks);
       for (const { running, token } of draws) {
         const generation =
