@@ -82,7 +82,8 @@ describe("a measure that was added with its file and a line", () => {
   });
 
   test("is in what analyzeCapture finds, in this thread and on several", async () => {
-    const { analyzeCapture, openCapture } = await import(pathToFileURL(join(copy, "dist", "index.js")).href);
+    const from = (entry: string) => import(pathToFileURL(join(copy, "dist", entry)).href);
+    const [{ analyzeCapture }, { openCapture }] = [await from("analysis.js"), await from("index.js")];
     for (const options of [{}, { threads: 2 }, { measures: ["firsts"] }]) {
       const { layers } = await analyzeCapture(await openCapture(run), { permutations: 9, ...options });
       expect(layers.map((layer: { firsts: unknown }) => layer.firsts)).toEqual(expected);
@@ -142,9 +143,8 @@ describe("a measure that was added with its file and a line", () => {
   });
 
   test("is a reducer", async () => {
-    const { reducer, measures, openCapture } = await import(
-      pathToFileURL(join(copy, "dist", "index.js")).href
-    );
+    const from = (entry: string) => import(pathToFileURL(join(copy, "dist", entry)).href);
+    const [{ reducer, measures }, { openCapture }] = [await from("analysis.js"), await from("index.js")];
     const capture = await openCapture(run);
     const sink = reducer(measures.firsts);
     const layers = [...capture.expertIds.keys()];
