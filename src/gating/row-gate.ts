@@ -35,6 +35,7 @@ export const isPlainSoftmax = ({ score, chosenBy, selectionBias, groups }: Gatin
  * @throws RequestError `INVALID_ARGUMENT` for ids that are not as many in each row, and for a rule that does not go by the
  *   logits.
  * @example
+ * import { moeLayer, rowGate } from "moescope";
  * const { gating } = moeLayer(llm.info.moe!, 5);
  * const { entropy, margin } = rowGate(capture.routerLogits.get(5)!, gating!, capture.expertIds.get(5)!.data);
  */

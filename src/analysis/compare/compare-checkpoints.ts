@@ -5,6 +5,7 @@ import { allAtOnce, type Steps } from "../scan/steps.ts";
 import { effectiveInterval } from "../statistics/cluster-interval.ts";
 import { type CaptureComparison, captureComparison } from "./compare-captures.ts";
 
+/** How checkpoints are compared. */
 export interface CompareCheckpointsOptions {
   /** Random permutations of the usage tests. Default 1999. */
   readonly permutations?: number;
@@ -66,6 +67,7 @@ export interface SettledExpert {
   readonly surelySettled: number;
 }
 
+/** How routing changed from checkpoint to checkpoint. */
 export interface CheckpointComparison {
   /** In the order given. */
   readonly checkpoints: readonly Checkpoint[];

@@ -11,9 +11,9 @@ export interface GrowingSequence {
 }
 
 /** A text that begins below this is looked at. */
-const MAX_TOKENS = 32_768;
+const MAX_TOKENS = 8_192;
 /** The last one is cut here. */
-const MAX_TOKENS_WITH_LAST = 65_536;
+const MAX_TOKENS_WITH_LAST = 16_384;
 
 export const startSequence = (): GrowingSequence => ({
   ids: [],
