@@ -1,6 +1,7 @@
 import type { EmbeddingInfo, Task } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
+import type { EditSupport } from "./planned-edit.ts";
 import type { EngineRequest, EngineSettings, Finished, MediaPrompt, MediaSpan } from "./request.ts";
 import type { RowShapes } from "./row-shapes.ts";
 import type { RowBatch } from "./rows.ts";
@@ -58,6 +59,8 @@ export interface Engine {
   readonly causal?: boolean;
   /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
   readonly embedding?: EmbeddingInfo | null;
+  /** What of the computation can be changed by `EngineRequest.edits`. Absent: nothing; such requests never come. */
+  readonly edits?: EditSupport;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */

@@ -201,7 +201,8 @@ function havingOf(names: readonly StreamName[], shapes: RowShapes): string {
     .join(", ");
 }
 
-function resolveLayers(layers: readonly number[], count: number): Set<number> {
+/** @throws RequestError `UNKNOWN_LAYER`. */
+export function resolveLayers(layers: readonly number[], count: number): Set<number> {
   return new Set(
     layers.map((layer) => {
       const index = layer < 0 ? count + layer : layer;
@@ -215,7 +216,8 @@ function resolveLayers(layers: readonly number[], count: number): Set<number> {
   );
 }
 
-function resolveSelection({ phase, positions, last }: RowSelection): Plan["select"] {
+/** @throws RequestError `INVALID_ARGUMENT`. */
+export function resolveSelection({ phase, positions, last }: RowSelection): Plan["select"] {
   if (phase !== undefined && !PHASES.includes(phase))
     throw new RequestError(
       "INVALID_ARGUMENT",

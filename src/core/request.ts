@@ -1,3 +1,5 @@
+import type { PlannedEdit } from "./planned-edit.ts";
+
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
 export type EngineSettings = Readonly<Record<string, string | number | boolean>>;
 
@@ -9,6 +11,8 @@ export interface EngineRequest {
   /** Tokens to generate after the prompt; 0: the prompt only. */
   readonly maxTokens: number;
   readonly sampling: Sampling;
+  /** What is to be changed in its computation; absent: nothing. */
+  readonly edits?: readonly PlannedEdit[];
 }
 
 /** Text with images, as a vision-language model takes them. */

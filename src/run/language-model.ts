@@ -5,6 +5,7 @@ import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
+import { type Edit, editsField } from "../core/edits.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
@@ -20,8 +21,9 @@ import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/strea
 import { assertInVocabulary } from "../core/token-ids.ts";
 
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompt, promptEdits, promptLabel } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
+import { RunEdits, recordedEdits } from "./run-edits.ts";
 import {
   type CaptureOptions,
   type RunOptions,
@@ -156,10 +158,10 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
     options = readCaptureOptions(options);
-    const { samples, requests, plan } = await this.#prepare(prompts, options);
+    const { requests, plan, ...of } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    return this.#drive(sink, this.#header(requests, plan, samples), requests, plan, options);
+    return this.#drive(sink, this.#header(requests, plan, of), requests, plan, options);
   }
 
   /**
@@ -178,9 +180,13 @@ export class LanguageModel implements AsyncDisposable {
     const run = await storedRun(folder);
     if (run.complete) return openCapture(folder);
     assertSameModel(run, this.info, await this.#engine.modelHash());
-    const { requests, plan } = await this.#prepare(run.prompts, { ...run.options, ...signalOf(options) });
+    const prompts = run.prompts.map((tokenIds, i) => ({
+      tokenIds,
+      edits: editsField(run.samples[i]!.edits ?? [], "edits"),
+    }));
+    const { requests, plan, ...of } = await this.#prepare(prompts, { ...run.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
-    const header = this.#header(requests, plan, run.samples);
+    const header = this.#header(requests, plan, { ...of, samples: run.samples });
     return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
@@ -237,13 +243,14 @@ export class LanguageModel implements AsyncDisposable {
 
   async #prepare(
     prompts: Prompt | readonly Prompt[],
-    options: PlanOptions & GenerateOptions & { signal?: AbortSignal },
+    options: PlanOptions & GenerateOptions & { signal?: AbortSignal; edits?: readonly Edit[] },
   ) {
     options.signal?.throwIfAborted();
     const list = isBatch(prompts) ? prompts : [prompts as Prompt];
     if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
     const streams = plannedStreams(options);
     const generation = generationOf(options);
+    const edits = await RunEdits.of(this.#engine, options.edits, list.map(promptEdits));
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -259,17 +266,26 @@ export class LanguageModel implements AsyncDisposable {
             `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
             `(trained for ${this.info.contextLength}) or shorten the prompt`,
         );
-      requests.push({ tokens, ...(media && { media }), ...generation });
+      const edited = { sample: i, tokens, maxTokens: generation.maxTokens, where };
+      const own = promptEdits(prompt);
+      requests.push({
+        tokens,
+        ...(media && { media }),
+        ...generation,
+        ...edits.ofSample(own, edited),
+      });
       samples.push({
         label: promptLabel(prompt),
         promptTokens: tokens.length,
         ...(spans && { media: spans }),
+        ...recordedEdits(own),
       });
     }
     const shapes = await this.#rowShapes(streams, options);
-    const plan = planFor(this.info, options, { shapes, keys: largest(requests.map(tokensFed)) });
+    const { model } = edits;
+    const plan = planFor(model, options, { shapes, keys: largest(requests.map(tokensFed)) });
     this.#warnIfEmpty(streams, shapes);
-    return { samples, requests, plan };
+    return { samples, requests, plan, model, ...recordedEdits(options.edits) };
   }
 
   /** @throws RequestError `INVALID_ARGUMENT` with why the model cannot generate as it was loaded. */
@@ -284,13 +300,16 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 
-  #header(requests: readonly EngineRequest[], plan: Plan, samples: readonly SampleInfo[]): RunHeader {
+  #header(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    of: Pick<RunHeader, "samples" | "model" | "edits">,
+  ): RunHeader {
     const { maxTokens, sampling } = requests[0]!;
     return {
       engine: this.engine,
-      model: this.info,
       streams: plan.streams,
-      samples,
+      ...of,
       embedding: this.embedding,
       tokenText: (id) => this.#engine.tokenText(id),
       request: {

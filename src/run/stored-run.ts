@@ -1,5 +1,6 @@
 import { type Manifest, readManifest } from "../capture/folder/manifest.ts";
 import { readPromptTokens } from "../capture/folder/prompt-tokens.ts";
+import { type Edit, editsField } from "../core/edits.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
@@ -18,7 +19,7 @@ export interface StoredRun {
   /** Token ids of each prompt. */
   readonly prompts: readonly Int32Array[];
   readonly samples: readonly SampleInfo[];
-  readonly options: PlanOptions & GenerateOptions;
+  readonly options: PlanOptions & GenerateOptions & { readonly edits?: readonly Edit[] };
 }
 
 /**
@@ -52,8 +53,24 @@ export async function storedRun(folder: string): Promise<StoredRun> {
     settings: run.settings,
     prompts: readPromptTokens(folder, samples),
     samples,
-    options: { ...planOptions(manifest.streams, run), ...run.sampling, maxTokens: run.maxTokens },
+    options: {
+      ...planOptions(manifest.streams, run),
+      ...run.sampling,
+      maxTokens: run.maxTokens,
+      ...storedEdits(manifest, folder),
+    },
   };
+}
+
+/** @throws RequestError where what was replayed is not stored anywhere. */
+function storedEdits({ edits = [], samples }: Manifest, folder: string): { edits?: readonly Edit[] } {
+  for (const edit of [...edits, ...samples.flatMap((sample) => sample.edits ?? [])])
+    if (edit.replay === null)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        `${folder} replayed a capture that was in memory only: it cannot be resumed; capture into a new folder`,
+      );
+  return edits.length > 0 ? { edits: editsField(edits, `${folder}: edits`) } : {};
 }
 
 function planOptions(

@@ -60,7 +60,7 @@ class FolderSource implements CaptureSource {
     { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
   ) {
-    const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
+    const { engine, model, samples, streams, complete, missing, embeddings, edits } = manifest;
     this.complete = complete;
     this.missing = missing;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
@@ -68,6 +68,7 @@ class FolderSource implements CaptureSource {
       engine: { kind: engine.name, version: engine.version },
       model,
       samples,
+      ...(edits && { edits }),
       ...(embedding && { embedding }),
     };
     this.finished = withEmbeddings(mergeOutputs(outputs, manifest.outputs), folder, embeddings);

@@ -150,6 +150,7 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       purpose: session.purpose,
       streams: session.streams(),
       routes: session.routes,
+      edits: session.edits,
     },
   });
 }

@@ -2,6 +2,8 @@ import { normalized } from "../../../core/embedding.ts";
 import { EngineError } from "../../../core/errors.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, Finished } from "../../../core/request.ts";
+import { editLayout } from "../edit/edit-layout.ts";
+import { RowEdits } from "../edit/row-edits.ts";
 import { needsAttentionSteps } from "../graph/graph-taps.ts";
 import type { Steps } from "../host/protocol.ts";
 import { RowCollector } from "../tap/collector.ts";
@@ -57,6 +59,8 @@ export function* run(
   const scheduler = new Scheduler(requests, limits);
   const collector = new RowCollector(plan);
   const selectRows = rowSelector(plan.select);
+  const edits = editLayout(requests, session.routes);
+  const rowEdits = edits && new RowEdits(session.routes);
   const generations = new Map<Running, Generation>();
   const tokens = new NativeTokens(session.stepSize, session.parallel);
   const keepLast = needsOutputRows(plan, context.layers);
@@ -74,12 +78,13 @@ export function* run(
   /** Layers whose routing no step has shown to be what it should be yet. */
   const unchecked = session.gates.open(plan);
   let taken = session.gates.withChecked(targets, unchecked);
-  let ended = session.capture(taken, { cut });
+  let ended = session.capture(taken, { cut, edits });
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
-      const step = tokens.fill(chunks, embedding ? "all" : capturedTokens);
+      const rows = tokens.fill(chunks, embedding ? "all" : capturedTokens);
+      const step = rowEdits ? { ...rows, edits: rowEdits.of(chunks) } : rows;
       if (context.aborted()) return;
       const draws = drawing(chunks);
       session.tap.expect(step);
@@ -106,7 +111,7 @@ export function* run(
       if (taken !== targets && unchecked.size === 0) {
         // What was taken for the check alone is not taken again.
         taken = targets;
-        ended = session.capture(taken, { cut });
+        ended = session.capture(taken, { cut, edits });
       }
 
       const now = performance.now();
