@@ -20,6 +20,9 @@ export interface GraphTools {
   readonly arena: Arena;
 }
 
+/** What stands where nothing has been computed: a NaN that no operation gives. */
+const UNTOUCHED = 0x7fc0dead;
+
 /** A tensor of ours that takes the place of one of the graph's, for some of its readers. */
 interface Replacement {
   readonly point: EditPoint;
@@ -93,6 +96,20 @@ export class EditedGraph {
     this.#insert(keep);
   }
 
+  /**
+   * Call when the graph has been computed for the first time.
+   *
+   * @throws EngineError if llama.cpp has left out one of the operations.
+   */
+  assertComputed(): void {
+    for (const { region, point, name } of this.#replacements.values())
+      if (point.node.shape.every((size) => size > 0) && region.ints[region.start] === UNTOUCHED)
+        throw new EngineError(
+          "ENGINE_FAILED",
+          `llama.cpp did not compute an edit (${name} of tensor ${point.node.name}); nothing of the step is given`,
+        );
+  }
+
   /** Lay out the tables for a step; where they are of another size, llama.cpp will build another graph. */
   fill(step: StepRows): void {
     for (const table of this.#tables) table.fill(step);
@@ -121,6 +138,7 @@ export class EditedGraph {
     const [operand, outcome] = [arena.allocate(TENSOR.size)!, arena.allocate(TENSOR.size)!];
     const values = table.floats.subarray(table.start, table.start + size);
     this.#tables.push(new EditTable(layer, op, rows.of, count === 0 ? 1 : size / count, values));
+    region.ints.fill(UNTOUCHED, region.start, region.start + size);
     const source = this.#current(node)?.address ?? node.address;
     tensors.make(operand.address, node.address, { op: ops.NONE, data: table.address, sources: [] });
     tensors.make(outcome.address, node.address, {

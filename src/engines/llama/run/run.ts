@@ -76,7 +76,7 @@ export function* run(
 
   const cut = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
   /** Layers whose routing no step has shown to be what it should be yet. */
-  const unchecked = session.gates.open(plan);
+  const unchecked = session.gates.open(plan, edits);
   let taken = session.gates.withChecked(targets, unchecked);
   let ended = session.capture(taken, { cut, edits });
   try {
@@ -94,7 +94,7 @@ export function* run(
       const slots = session.tap.settle(session.context);
       if (code !== 0) throw decodeError(code, chunks);
 
-      if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step });
+      if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step }, edits);
       if (!collector.fits(selected.length)) yield flush();
       collector.add({ selected, slots, causal, ...step });
       for (const { running, token } of draws) {

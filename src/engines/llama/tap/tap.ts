@@ -165,6 +165,7 @@ export class Tap {
     if (!this.#found) return this.#slots; // the graph was reused, and so were its pointers
     this.#slots = this.#found;
     this.#found = null;
+    this.#edited?.assertComputed();
     // Asked for anew each time: llama.cpp makes another scheduler when it reserves its graphs again.
     const scheduler = this.#copies.size > 0 ? null : this.#llama.scheduler?.(context);
     if (scheduler) this.#llama.setEvalCallback(scheduler, null, null);
