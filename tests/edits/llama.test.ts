@@ -103,9 +103,10 @@ describe.each(GATES)("edits of %s", (family) => {
       [{ phase: "prompt", last: 3 }, IDS.length - 3],
       [{ positions: [4, 6] }, 4],
     ] as const) {
+      const vector = new Float32Array(llm.info.hiddenSize).fill(0.5);
       const capture = await edited([
-        { ban: [0], select },
         { bias: { 1: 3 }, select },
+        { add: vector, layers: [1], select },
       ]);
       for (const [layer, { data, dims }] of capture.hiddenStates)
         expect(data.subarray(0, from * dims[1]!)).toEqual(
