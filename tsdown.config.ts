@@ -12,6 +12,7 @@ export default defineConfig([
     // Workers are entries of their own: they are started by path, never imported.
     entry: {
       index: "src/index.ts",
+      analysis: "src/analysis.ts",
       "cli/main": "src/cli/main.ts",
       "analysis/worker": "src/analysis/scan/worker.ts",
       "engines/llama/worker": "src/engines/llama/host/worker.ts",
@@ -19,7 +20,8 @@ export default defineConfig([
       "server/worker": "src/server/captures/worker.ts",
     },
     format: "esm",
-    dts: { entry: "src/index.ts" },
+    // What is `@internal` is not in the declarations: constructors that are not for users are then private there.
+    dts: { entry: ["src/index.ts", "src/analysis.ts"], compilerOptions: { stripInternal: true } },
     clean: true,
     fixedExtension: false,
   },

@@ -15,7 +15,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { analyzeCapture, openCapture } from "../dist/index.js";
+import { analyzeCapture } from "../dist/analysis.js";
+import { openCapture } from "../dist/index.js";
 import { makeLargeFolder, SHAPE } from "./large-folder.mjs";
 import { round, timed, write } from "./result.mjs";
 

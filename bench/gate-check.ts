@@ -8,10 +8,12 @@ import { findLibrary } from "../src/engines/llama/native/library.ts";
 import { run } from "../src/engines/llama/run/run.ts";
 import { Session } from "../src/engines/llama/run/session.ts";
 import { GateCheck } from "../src/engines/llama/tap/gate-check.ts";
+import { Tap } from "../src/engines/llama/tap/tap.ts";
 
 /**
- * What it costs to check, on the first rows of each layer, that experts and weights are what the gate makes of its
- * logits: milliseconds of the thread that runs llama.cpp, which shares its processor with nothing else then.
+ * What proof costs: to read the graph at load (`look`), and to check, on the first rows of each layer, that experts and
+ * weights are what the gate makes of its logits (`check`). Milliseconds of the thread that runs llama.cpp, which shares
+ * its processor with nothing else then, and their share of loading and the first step.
  *
  *     npm run bench:gate-check -- MODEL.gguf [TOKENS, default 64]
  *
@@ -35,7 +37,22 @@ GateCheck.prototype.check = function (...given) {
   checked += timed(() => check.apply(this, given))[0];
 };
 
+let looked = 0;
+let lookBegan: number | null = null;
+const { look, setTargets } = Tap.prototype;
+Tap.prototype.look = function (...given) {
+  look.apply(this, given); // which sets targets too
+  lookBegan = processorTime();
+};
+// The next targets are set when the graph has been read.
+Tap.prototype.setTargets = function (...given) {
+  setTargets.apply(this, given);
+  if (lookBegan !== null) looked += processorTime() - lookBegan;
+  lookBegan = null;
+};
+
 const model = await inspectFile(path);
+const wallBegan = performance.now();
 const [load, session] = timed(() =>
   Session.open({
     ...{ files: findLibrary(), gpu: false, gpuLibraries: [], placement: { gpuLayers: null, overrides: [] } },
@@ -48,6 +65,7 @@ const [load, session] = timed(() =>
     control: new SharedArrayBuffer(CONTROL.bytes),
   }),
 );
+const loadWall = performance.now() - wallBegan;
 const context = {
   ...{ session, layers: model.layers, batchSize: 512, aborted: () => false, newTokens: () => [] },
 };
@@ -64,8 +82,9 @@ step();
 const ms = (value: number) => Number(value.toFixed(1));
 console.log(
   JSON.stringify({
-    ...{ load: ms(load), firstStep: ms(first), check: ms(ofFirst), later: ms(checked - ofFirst) },
-    share: Number((ofFirst / (load + first)).toFixed(4)),
+    ...{ load: ms(load), loadWall: ms(loadWall), look: ms(looked), firstStep: ms(first), check: ms(ofFirst) },
+    later: ms(checked - ofFirst),
+    share: Number(((looked + ofFirst) / (load + first)).toFixed(4)),
   }),
 );
 session.close();

@@ -12,7 +12,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FolderSink, load, usageReducer } from "../dist/index.js";
+import { usageReducer } from "../dist/analysis.js";
+import { FolderSink, load } from "../dist/index.js";
 import { write } from "./result.mjs";
 
 /** Forgets the rows, so that only the engine and the way to the sink take memory. */

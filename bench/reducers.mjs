@@ -7,7 +7,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { combine, entropyReducer, usageReducer } from "../dist/index.js";
+import { combine, entropyReducer, usageReducer } from "../dist/analysis.js";
 import { python } from "./python.mjs";
 import { inTurns, medians, ratio, timed, write } from "./result.mjs";
 

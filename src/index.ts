@@ -1,111 +1,20 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
+export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
-export { type PruneCandidate, type PruneCandidates, pruneCandidates } from "./advice/prune-candidates.ts";
+export {
+  type Interval,
+  type PruneCandidate,
+  type PruneCandidates,
+  pruneCandidates,
+} from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
-export { type AnalyzeOptions, type AnalyzeProgress, analyzeCapture } from "./analysis/analyze.ts";
-export type { AnalysisHead, CaptureAnalysis, LayerAnalysis } from "./analysis/capture-analysis.ts";
-export { coactivation } from "./analysis/coactivation.ts";
-export type { DivergingText } from "./analysis/compare/alignment.ts";
-export {
-  type CaptureComparison,
-  type CompareOptions,
-  compareCaptures,
-  type LayerComparison,
-} from "./analysis/compare/compare-captures.ts";
-export {
-  type CompareLabelsOptions,
-  compareLabels,
-  type LabelComparison,
-  type LayerLabelComparison,
-} from "./analysis/compare/compare-labels.ts";
-export type {
-  ComparedRows,
-  FirstDisagreement,
-  MovedToken,
-  TokenPlace,
-} from "./analysis/compare/compared-rows.ts";
-export {
-  type LargestShiftsOptions,
-  type LayerShift,
-  largestShifts,
-  type ShiftsByLayer,
-  type UsageShift,
-} from "./analysis/compare/usage-shift.ts";
-export { type ExpertUsage, expertUsage, type LayerUsage } from "./analysis/expert-usage.ts";
-export type { LabelBalance, LayerBalance } from "./analysis/measures/balance.ts";
-export type { CoactivationPair, CoactivationSummary } from "./analysis/measures/coactivation.ts";
-export type { FlowEdge, LayerFlow } from "./analysis/measures/flows.ts";
-export type { HiddenStates } from "./analysis/measures/hidden-states.ts";
-export type {
-  Cost,
-  Measure,
-  RoutingShape,
-  ScanSettings,
-  StreamGroupMeasure,
-  StreamMeasure,
-  Term,
-  Words,
-} from "./analysis/measures/measure.ts";
-export type { RoutingPaths } from "./analysis/measures/paths.ts";
-export {
-  type CaptureResults,
-  type LayerResults,
-  type MeasureName,
-  measures,
-} from "./analysis/measures/registry.ts";
-export type { SpecializedExpert } from "./analysis/measures/specialized-experts.ts";
-export type { Drift, DriftGroup } from "./analysis/measures/tallies/drift.ts";
-export type { CentroidSimilarity } from "./analysis/measures/tallies/expert-centroids.ts";
-export type { UsageCounts } from "./analysis/measures/tallies/expert-counts.ts";
-export type { GroupUsage } from "./analysis/measures/tallies/group-usage.ts";
-export type { LinearProbe } from "./analysis/measures/tallies/linear-probe.ts";
-export type { Coactivation } from "./analysis/measures/tallies/pair-counts.ts";
-export type { MomentsByLabel, SummaryByLabel } from "./analysis/measures/tallies/row-moments.ts";
-export type { TextStrip } from "./analysis/measures/texts.ts";
-export type {
-  TokenInContext,
-  TokenPreference,
-  TokenPreferences,
-} from "./analysis/measures/token-preferences.ts";
-export type { ExpertLoad, LabelUsage, LayerLoad } from "./analysis/measures/usage.ts";
-export { type CorpusCoactivation, coactivationReducer } from "./analysis/reducers/coactivation.ts";
-export { combine } from "./analysis/reducers/combine.ts";
-export { type CorpusEntropy, type CorpusMean, entropyReducer } from "./analysis/reducers/entropy.ts";
-export { type ReducedMeasure, reducer } from "./analysis/reducers/measure-reducer.ts";
-export type { Reducer } from "./analysis/reducers/reducer.ts";
-export { usageReducer } from "./analysis/reducers/usage.ts";
-export { type RowMean, routingEntropy, routingMargin } from "./analysis/row-means.ts";
-export type { Completeness, LabelSummary } from "./analysis/rows/completeness.ts";
-export {
-  type ExpertSpecialization,
-  type LabelShare,
-  type LayerSpecialization,
-  type Specialization,
-  type SpecializationOptions,
-  specialization,
-} from "./analysis/specialization.ts";
-export { type SpecializedExpertsOptions, specializedExperts } from "./analysis/specialized-experts.ts";
-export {
-  coefficientOfVariation,
-  type LoadBalance,
-  loadBalance,
-  maxViolation,
-  normalizedEntropy,
-} from "./analysis/statistics/balance.ts";
-export type { Moments, RowSummary } from "./analysis/statistics/moments.ts";
-export { rowEntropy, rowMargin } from "./analysis/statistics/row-entropy.ts";
-export {
-  type UnderusedExpert,
-  type UnderusedOptions,
-  underusedExperts,
-} from "./analysis/underused-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
 export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";
 export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
-export type { CaptureOrigin, CaptureSource, MissingRows, RowSpan } from "./capture/source.ts";
+export type { CaptureOrigin, MissingRows, RowSpan } from "./capture/source.ts";
 export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./core/embedding.ts";
 export type { GraphTensor } from "./core/engine.ts";
 export {
@@ -114,21 +23,39 @@ export {
   type ErrorCode,
   ModelError,
   MoescopeError,
+  type MoescopeErrorOptions,
   RequestError,
 } from "./core/errors.ts";
 export type { Gating } from "./core/gating.ts";
 export type { ModelInfo, MoeInfo, MoeLayer } from "./core/model-info.ts";
 export { moeLayer } from "./core/moe-layer.ts";
-export type { AttentionOptions, PlannedStream, RowSelection } from "./core/plan.ts";
+export type { AttentionOptions, PlannedStream, PlanOptions, Reduction } from "./core/plan.ts";
 export type { EngineSettings, Finished, FinishReason, MediaSpan, Sampling } from "./core/request.ts";
+export type {
+  ResolvedCondition,
+  ResolvedSelection,
+  RowCondition,
+  RowSelection,
+  RowWindow,
+} from "./core/row-selection.ts";
 export type { Phase, RowBatch, RowLabels } from "./core/rows.ts";
 export type { RunEnd, RunHeader, RunRequest, SampleInfo, Sink } from "./core/sink.ts";
-export { type ActivationName, STREAMS, type StreamName, type StreamSpec } from "./core/streams.ts";
+export {
+  type ActivationName,
+  type NamedStream,
+  STREAMS,
+  type StreamName,
+  type StreamSpec,
+  type StreamType,
+} from "./core/streams.ts";
 export { type Tensor, type TensorDataTypes, type TensorType, tensor } from "./core/tensor.ts";
 export type { LoadOptions } from "./engines/index.ts";
 export type { LlamaLoadOptions } from "./engines/llama/entry.ts";
+export type { Isolation } from "./engines/llama/host/load-host.ts";
+export type { CacheType } from "./engines/llama/model/cache-size.ts";
 export type { ModelFile } from "./engines/llama/model/gguf.ts";
 export type { PromptFacts } from "./engines/llama/model/prompt-facts.ts";
+export type { TokenizerKind } from "./engines/llama/model/tokenizer-kind.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/native/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
 export type { TensorOverride } from "./engines/llama/run/placement.ts";
@@ -154,10 +81,8 @@ export type { GenerateOptions } from "./run/generate-options.ts";
 export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
 export { inspectModel, load, selectionBias } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
-
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
 export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
-
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
 export type { ReferenceOptions } from "./sources/reference-options.ts";
 export type { DownloadProgress } from "./sources/resolved-model.ts";

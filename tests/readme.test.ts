@@ -28,6 +28,10 @@ const EXPECTED: readonly [first: string, output: RegExp][] = [
     /^most mathematical: \{ expert: \d+, difference: 0\.\d+ \} most code: \{ expert: \d+, difference: -0\.\d+ \}\n$/,
   ],
   ['task: "embed"', /^\[ \d+, 16 \] \d+ \{ pooling: 'last', normalize: true \}\n$/],
+  [
+    "expertUsage(capture)",
+    /^(layer \d: CV \d\.\d\d, entropy [0-2]\.\d\d nats\n){6,}0 experts are specialized for sure: four texts are few\n$/,
+  ],
   ["hs.softmax", /^(layer \d: entropy [0-2]\.\d\d of 2\.77 nats, unused: [\d ]*\n){6,}$/],
 ];
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.overrides
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,8 @@ class Chain:
         self.tokens = tokens
         self.width = width
         self.forms: dict[int, Form] = {}
+        self._device = next(model.parameters()).device
+        self._drawn: dict[tuple[int, int], torch.Tensor] = {}
 
     def look(self) -> Pass:
         """Runs the model as it is and notes each layer's form. Raises LookupError for what cannot be told."""
@@ -115,9 +116,12 @@ class Chain:
         return tuple(self.random(layer, first + which) for which in range(parts))
 
     def random(self, layer: int, which: int) -> torch.Tensor:
-        """float32 [tokens, width], standard normal."""
-        generator = torch.Generator().manual_seed(1_000_003 * (layer + 1_000) + which)
-        return torch.randn(self.tokens, self.width, generator=generator)
+        """float32 [tokens, width], standard normal, drawn once: not to be written into."""
+        key = layer, which
+        if key not in self._drawn:
+            generator = torch.Generator().manual_seed(1_000_003 * (layer + 1_000) + which)
+            self._drawn[key] = torch.randn(self.tokens, self.width, generator=generator).to(self._device)
+        return self._drawn[key]
 
     def _run(self, change: Callable[[int, Any], Any], put: Put | None = None) -> Pass:
         seen = Pass()
@@ -193,17 +197,39 @@ def forward_replaced(module: Any, forward: Any) -> Iterator[None]:
             module.forward = before
 
 
-class ZeroedMemory(torch.overrides.TorchFunctionMode):
-    """New tensors hold zeros: attention that has no cache leaves its output as it found it, on a CPU for instance."""
+#: What makes tensors of memory as it was found: where their names lie.
+_MAKERS = (
+    *((torch, name) for name in ("empty", "empty_like", "empty_strided")),
+    *((torch.Tensor, name) for name in ("new_empty", "new_empty_strided")),
+)
 
-    _MAKERS = frozenset((torch.empty, torch.empty_like, torch.empty_strided, torch.Tensor.new_empty, torch.Tensor.new_empty_strided))
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if func in self._MAKERS:
-            with contextlib.suppress(RuntimeError, NotImplementedError):  # not every type can
-                made.zero_()
-        return made
+@contextlib.contextmanager
+def zeroed_memory() -> Iterator[None]:
+    """New tensors hold zeros: attention that has no cache leaves its output as it found it, on a CPU for instance. Names are replaced
+    instead of watching every operation (`TorchFunctionMode`), which takes as long as a layer of a large model."""
+    before = [(owner, name, owner.__dict__.get(name)) for owner, name in _MAKERS]
+    for owner, name in _MAKERS:
+        setattr(owner, name, zeroed(getattr(owner, name)))
+    try:
+        yield
+    finally:
+        for owner, name, own in before:
+            if own is None:  # inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+
+
+def zeroed(maker: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    @functools.wraps(maker)
+    def made(*args: Any, **kwargs: Any) -> torch.Tensor:
+        tensor = maker(*args, **kwargs)
+        with contextlib.suppress(RuntimeError, NotImplementedError):  # not every type can
+            tensor.zero_()
+        return tensor
+
+    return made
 
 
 @contextlib.contextmanager
@@ -218,7 +244,7 @@ def eager(models: list[Any]) -> Iterator[None]:
                     undo.append((module, name, old))
                     module.__dict__[name] = value
     try:
-        with ZeroedMemory():
+        with zeroed_memory():
             yield
     finally:
         for module, name, old in undo:

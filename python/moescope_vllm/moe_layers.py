@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,8 +108,12 @@ def mark_runner(runner: Any, logits: Place | None, ids: Place | None, weights: P
 
 
 def gate_is_outside(runner: Any) -> bool:
-    """Whether modules of transformers choose the experts: what the layer takes for logits are their weights. See `gates.py`."""
-    return type(runner).__name__ == "TransformersMoERunner"
+    """Whether a module of transformers chooses the experts, and what the layer takes for logits is something else: their weights, or
+    (from vLLM 0.33 on) the hidden states that the router then calls the module with. See `gates.py`."""
+    if type(runner).__name__ == "TransformersMoERunner":
+        return True
+    function = getattr(runner.router, "custom_routing_function", None)
+    return isinstance(function, partial) and any(isinstance(value, torch.nn.Module) for value in (*function.args, *function.keywords.values()))
 
 
 def refused_of(runner: Any) -> dict[str, str]:

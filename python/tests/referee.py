@@ -52,6 +52,8 @@ class Referee:
                 return made, failed
             rows = {id(group.capture): group.rows for group in self.groups()}
             for chunk in made:
+                if chunk.arrived is not None:  # before, the memory on the host holds what was there
+                    chunk.arrived.synchronize()
                 referee.compare(chunk, rows[id(chunk.capture)])
             return made, failed
 

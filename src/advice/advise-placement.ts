@@ -17,6 +17,7 @@ import type { ReferenceOptions } from "../sources/reference-options.ts";
 import { resolveModel } from "../sources/resolve.ts";
 import { type PlacementAdvice, placeExperts } from "./placement.ts";
 
+/** What {@link advisePlacement} must know: how much memory there is, and how the model will be run. */
 export interface PlacementOptions extends ReferenceOptions {
   /** Bytes of GPU memory that llama.cpp may use: what is free, not what the card has. */
   readonly vram: number;
@@ -41,6 +42,7 @@ const readOptions = optionsReader<PlacementOptions>(
   ["vram"],
 );
 
+/** Where the parts of a model go, with the model it was worked out for: what {@link advisePlacement} gives. */
 export interface ModelPlacement extends PlacementAdvice {
   readonly model: ModelInfo;
   readonly contextSize: number;
@@ -48,13 +50,17 @@ export interface ModelPlacement extends PlacementAdvice {
 
 /**
  * Which layers' experts of a model to keep in the GPU's memory when llama.cpp runs it, from the tensors' sizes in its
- * file and from measured usage. See {@link placeExperts} for what such advice can and cannot do.
+ * file and from measured usage. Attention, dense layers, the output head, the key-value cache and compute buffers come
+ * first: every token needs all of them. Every MoE layer then serves the same number of choices, so no layer is a better
+ * place than another; what can differ is how well layers of different sizes fill the memory.
  *
  * @param reference as for `load`.
  * @param usage of the same model: `expertUsage(capture)`, or a usage reducer's.
  * @throws ModelError when there is no such model or it has no experts; RequestError when the usage is another
  *   model's, and for a wrong argument.
  * @example
+ * import { advisePlacement, openCapture } from "moescope";
+ * import { expertUsage } from "moescope/analysis";
  * const usage = expertUsage(await openCapture("run1"));
  * const { lastLayers } = await advisePlacement("model.gguf", usage, { vram: 12 * 2 ** 30 });
  * console.log(lastLayers.arguments.join(" "), lastLayers.trafficShare);

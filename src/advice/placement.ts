@@ -19,6 +19,10 @@ export interface ExpertPlacement {
   readonly arguments: readonly string[];
 }
 
+/**
+ * Which layers' experts to keep on the GPU, so that what fits serves most of the measured traffic. Memory is in
+ * bytes, traffic a part from 0 to 1.
+ */
 export interface PlacementAdvice {
   readonly budget: {
     /** All in bytes. */
@@ -45,6 +49,10 @@ export interface PlacementAdvice {
    * byte first. llama.cpp cannot: a layer's experts are one tensor.
    */
   readonly singleExperts: number;
+  /** Bytes of one expert, by layer. */
+  readonly expertBytes: readonly { readonly layer: number; readonly bytes: number }[];
+  /** Experts of every MoE layer, as many in each, that the same memory could hold. */
+  readonly cacheSlots: number;
 }
 
 /** A placement is worth a longer command line from this much more of the traffic on. */
@@ -90,6 +98,8 @@ export function placeExperts(model: Footprint, usage: ExpertUsage, vram: number)
     sameSize: new Set(model.experts.values()).size === 1,
     rows: Math.max(0, largest([...usage.layers.values()].map(({ rows }) => rows))),
     singleExperts: hottestShare(usage, model.experts, experts),
+    expertBytes: layers.map((layer) => ({ layer, bytes: model.experts.get(layer)! / usage.experts })),
+    cacheSlots: Math.min(usage.experts, Math.floor((experts * usage.experts) / total)),
   };
 }
 

@@ -6,7 +6,8 @@ import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../core/errors.ts";
 import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
-type Interval = readonly [low: number, high: number];
+/** Where a value lies beyond these samples, with a confidence of 95 %. */
+export type Interval = readonly [low: number, high: number];
 
 /** What an expert does for the rows of a capture: little of all makes it a candidate for pruning. */
 export interface PruneCandidate {
@@ -30,6 +31,7 @@ export interface PruneCandidate {
   readonly mostNeededBy: { readonly label: string | null; readonly weightShare: number };
 }
 
+/** The experts of a model in the order in which they could be pruned: what {@link pruneCandidates} gives. */
 export interface PruneCandidates {
   readonly rows: number;
   readonly samples: number;
@@ -59,6 +61,11 @@ const CONFIDENCE = 0.95;
  * numbers per sample and expert of one layer, and 8 MB of outputs.
  *
  * @throws RequestError `INVALID_ARGUMENT` for what is no capture and when there are no rows; `UNKNOWN_STREAM` without routing.
+ * @example
+ * import { pruneCandidates } from "moescope";
+ * const { score, experts } = pruneCandidates(capture);
+ * for (const { layer, expert, weightShare } of experts.slice(0, 10))
+ *   console.log(`by ${score}: expert ${expert} of layer ${layer} carries ${(100 * weightShare).toFixed(2)} %`);
  */
 export function pruneCandidates(capture: Capture): PruneCandidates {
   checkCapture("pruneCandidates", "the capture", capture);

@@ -12,6 +12,7 @@ import { completenessOf, labelSummaries } from "./rows/completeness.ts";
 import { type ScanProgress, scanCapture } from "./scan/scan-capture.ts";
 import { DEFAULT_PERMUTATIONS } from "./statistics/randomization/random.ts";
 
+/** Which measures {@link analyzeCapture} takes, of which layers and samples, and how it works. */
 export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
   /** Which measures, by name; what none of them needs is not read. Default: all. */
   readonly measures?: readonly M[];
@@ -36,11 +37,10 @@ export interface AnalyzeOptions<M extends MeasureName = MeasureName> {
   /** Aborting rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Called as parts of the work end. */
-  readonly onProgress?: (progress: AnalyzeProgress) => void;
+  readonly onProgress?: (progress: ScanProgress) => void;
 }
 
-/** Parts that are done, of so many; about one per layer takes long. */
-export type AnalyzeProgress = ScanProgress;
+export type { ScanProgress as AnalyzeProgress } from "./scan/scan-capture.ts";
 
 /** Each sums up more numbers than a permutation of labels. */
 const MAX_FLIPS = 499;
@@ -70,6 +70,8 @@ const readOptions = optionsReader<AnalyzeOptions>("analyzeCapture", {
  * @throws RequestError `UNKNOWN_LAYER` for a layer whose chosen experts are not in the capture, `UNKNOWN_STREAM` when
  *   it has neither expert ids nor router logits, `INVALID_ARGUMENT` for an unknown label or option, or one out of range.
  * @example
+ * import { openCapture } from "moescope";
+ * import { analyzeCapture } from "moescope/analysis";
  * const { layers, specializedExperts } = await analyzeCapture(await openCapture("run1"));
  * console.log(layers[0]?.balance?.cv, specializedExperts[0]);
  */

@@ -12,6 +12,7 @@ import { talliedLayers } from "./scan/tallied-layers.ts";
  * @throws RequestError `UNKNOWN_STREAM` when the capture has neither expert ids nor router logits, `INVALID_ARGUMENT` for
  *   what is no capture.
  * @example
+ * import { coactivation } from "moescope/analysis";
  * const { lift, neutralLift, experts } = coactivation(capture).get(3)!;
  * const relative = lift[2 * experts + 7]! / neutralLift; // above 1: experts 2 and 7 serve the same tokens more than any two
  */

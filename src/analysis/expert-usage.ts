@@ -10,11 +10,13 @@ import {
 import { routedLayers } from "./rows/chosen.ts";
 import { talliedLayers } from "./scan/tallied-layers.ts";
 
+/** The usage of one layer, over all rows and for each label. */
 export interface LayerUsage extends UsageCounts {
   /** The same for the rows of each label; `null` stands for samples without one. In order of first appearance. */
   readonly byLabel: ReadonlyMap<string | null, UsageCounts>;
 }
 
+/** How often each expert of each layer was used: what {@link expertUsage} gives. */
 export interface ExpertUsage {
   /** Routed experts per layer. */
   readonly experts: number;
@@ -35,6 +37,7 @@ export interface ExpertUsage {
  * @throws RequestError `UNKNOWN_STREAM` when the capture has neither, `INVALID_ARGUMENT` for what is no capture; see
  *   `chosenRows`.
  * @example
+ * import { expertUsage } from "moescope/analysis";
  * const usage = expertUsage(capture);
  * const python = usage.layers.get(3)!.byLabel.get("python")!;
  * const share = python.counts[2]! / python.rows; // of the python tokens, the part that used expert 2

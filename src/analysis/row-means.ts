@@ -18,6 +18,7 @@ export interface RowMean {
  * @param source a capture with `router_logits`, or such logits as `hs.getMoeRouterLogits` gives them.
  * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits, `INVALID_ARGUMENT` for what is neither.
  * @example
+ * import { routingEntropy } from "moescope/analysis";
  * for (const [layer, nats] of routingEntropy(capture)) console.log(`layer ${layer}: ${nats.toFixed(3)} nats`);
  */
 export function routingEntropy(
@@ -32,6 +33,9 @@ export function routingEntropy(
  * the model's gating rule picks.
  *
  * @throws RequestError `UNKNOWN_STREAM` when the capture has no router logits, `INVALID_ARGUMENT` for what is no capture.
+ * @example
+ * import { routingMargin } from "moescope/analysis";
+ * for (const [layer, margin] of routingMargin(capture)) console.log(`layer ${layer}: ${margin.toFixed(3)} logits`);
  */
 export const routingMargin = (capture: Capture): Map<number, number> =>
   meanByLayer(checkCapture("routingMargin", "capture", capture), ({ margin }) => margin!);

@@ -17,6 +17,7 @@ import { correctedTogether } from "./statistics/randomization/max-t.ts";
 import { DEFAULT_PERMUTATIONS } from "./statistics/randomization/random.ts";
 import type { Units } from "./statistics/randomization/units.ts";
 
+/** How {@link specialization} tests. */
 export interface SpecializationOptions {
   /**
    * What keeps its label together in the permutations. Default `sample`: tokens of one text resemble each other, so
@@ -49,6 +50,7 @@ export interface LabelShare {
   readonly qValue: number;
 }
 
+/** How much the use of one expert says about the label of a row. */
 export interface ExpertSpecialization {
   readonly expert: number;
   /** Mutual information of (row used this expert, label), in bits. */
@@ -62,6 +64,7 @@ export interface ExpertSpecialization {
   readonly byLabel: ReadonlyMap<string, LabelShare>;
 }
 
+/** How much the experts of a layer say about the labels of the rows. */
 export interface LayerSpecialization {
   /** Mutual information of (expert, label) over all choices of the layer, in bits; at most log2(labels). */
   readonly mutualInformation: number;
@@ -74,6 +77,7 @@ export interface LayerSpecialization {
   readonly experts: readonly ExpertSpecialization[];
 }
 
+/** Which experts prefer which labels, with p-values: what {@link specialization} gives. */
 export interface Specialization {
   /** In order of first appearance. Samples without a label are left out. */
   readonly labels: readonly string[];
@@ -105,6 +109,7 @@ const readOptions = optionsReader<SpecializationOptions>("specialization", {
  *
  * @throws RequestError `INVALID_ARGUMENT` when fewer than two labels have rows, or for a wrong option.
  * @example
+ * import { specialization } from "moescope/analysis";
  * const capture = await llm.capture([
  *   { prompt: "2 + 2 = 4", label: "math" },
  *   { prompt: "def add(a, b):", label: "code" }, // and more of each

@@ -2,6 +2,7 @@ import { argument, number, optionsReader, thing } from "../core/options.ts";
 import { farthestFirst, type SpecializedExpert } from "./measures/specialized-experts.ts";
 import type { Specialization } from "./specialization.ts";
 
+/** How sure {@link specializedExperts} has to be. */
 export interface SpecializedExpertsOptions {
   /** Accepted chance that any of them is false. Default 0.05. */
   readonly alpha?: number;
@@ -23,6 +24,7 @@ const isSpecialization = thing<Specialization>(
  *
  * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
  * @example
+ * import { specialization, specializedExperts } from "moescope/analysis";
  * for (const { layer, expert, label, share, pValue } of specializedExperts(specialization(capture)).slice(0, 5))
  *   console.log(`L${layer} E${expert} serves ${(100 * share).toFixed(0)} % of ${label} (p = ${pValue})`);
  */

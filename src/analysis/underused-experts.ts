@@ -2,6 +2,7 @@ import { number, optionsReader } from "../core/options.ts";
 import type { UsageCounts } from "./measures/tallies/expert-counts.ts";
 import { shareInterval } from "./statistics/cluster-interval.ts";
 
+/** What {@link underusedExperts} calls underused, and how sure its intervals are. */
 export interface UnderusedOptions {
   /** An expert is underused below this part of the fair share. Default 0.5, EasySteer's rule. */
   readonly threshold?: number;
@@ -9,6 +10,7 @@ export interface UnderusedOptions {
   readonly confidence?: number;
 }
 
+/** An expert that serves less than its share, and whether the texts suffice to say so. */
 export interface UnderusedExpert {
   readonly expert: number;
   /** Rows that used it. */
@@ -41,6 +43,7 @@ const read = optionsReader<UnderusedOptions>("underusedExperts", {
  *
  * @throws RequestError `INVALID_ARGUMENT` for an unknown option or one out of range.
  * @example
+ * import { expertUsage, underusedExperts } from "moescope/analysis";
  * const usage = expertUsage(capture).layers.get(3)!;
  * const dead = underusedExperts(usage).filter(({ count, significant }) => count === 0 && significant);
  */

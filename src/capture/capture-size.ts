@@ -1,5 +1,6 @@
 import { RequestError } from "../core/errors.ts";
-import { describedDims, type Plan } from "../core/plan.ts";
+import { describedDims } from "../core/plan.ts";
+import { mostRows, type ResolvedSelection, type RowTest, rowTest } from "../core/row-selection.ts";
 import type { RunHeader, RunRequest } from "../core/sink.ts";
 import type { StreamName } from "../core/streams.ts";
 
@@ -32,8 +33,10 @@ export function captureSize(
   samples?: readonly number[],
 ): CaptureSize | null {
   if (!request) return null;
-  const prompts = samples ? samples.map((sample) => request.prompts[sample]!) : request.prompts;
-  const rows = prompts.reduce((sum, { length }) => sum + rowsOf(length, request), 0);
+  const rowsOf = sampleRows(request);
+  const running = samples ?? [...request.prompts.keys()];
+  const selected = running.reduce((sum, sample) => sum + rowsOf(sample), 0);
+  const rows = Math.min(selected, request.maxRows ?? selected);
   const product = (dims: readonly number[]) => dims.reduce((all, size) => all * size, 1);
   const parts = new Map<StreamName | "embeddings", number>(
     streams.map(({ name, layers, dims }) => {
@@ -41,7 +44,7 @@ export function captureSize(
       return [name, rows * widths.reduce((sum, width) => sum + width, 0) * bytesOf(name)];
     }),
   );
-  if (embedding) parts.set("embeddings", prompts.length * model.hiddenSize * Float32Array.BYTES_PER_ELEMENT);
+  if (embedding) parts.set("embeddings", running.length * model.hiddenSize * Float32Array.BYTES_PER_ELEMENT);
   return { rows, parts, bytes: [...parts.values()].reduce((sum, bytes) => sum + bytes, 0) };
 }
 
@@ -63,17 +66,17 @@ export function assertFits(size: CaptureSize | null, room: Room, factor = 1): vo
   );
 }
 
-/** The last token is drawn, and is no row. */
-function rowsOf(prompt: number, { select, maxTokens }: RunRequest): number {
-  const total = prompt + Math.max(0, maxTokens - 1);
-  const [from, to] = rangeOf(prompt, total, select.phase);
-  const among = select.positions?.filter((position) => position >= from && position < to).length ?? to - from;
-  return Math.min(among, select.last ?? among);
-}
-
-function rangeOf(prompt: number, total: number, phase: Plan["select"]["phase"]): [from: number, to: number] {
-  if (phase === "prompt") return [0, prompt];
-  return phase === "generated" ? [prompt, total] : [0, total];
+function sampleRows(request: RunRequest): (sample: number) => number {
+  const tests = new Map<ResolvedSelection, RowTest | null>();
+  return (sample) => {
+    const select = request.selects?.[sample] ?? request.select;
+    if (!tests.has(select)) tests.set(select, rowTest(select));
+    const rows = mostRows(select, tests.get(select)!, {
+      tokens: request.prompts[sample]!,
+      maxTokens: request.maxTokens,
+    });
+    return request.reduce === "mean" ? Math.min(rows, 1) : rows;
+  };
 }
 
 const gib = (bytes: number) =>

@@ -26,9 +26,10 @@ type Missing<Names extends string> = string extends Names
  * A capture that is known to have some streams only: what reads another does not compile.
  *
  * @example
+ * import type { CaptureWith } from "moescope";
  * const capture: CaptureWith<"hidden_states"> = await llm.capture("a", { streams: ["hidden_states"] });
  * capture.hiddenStates.get(5); // { type: "float32", dims: [rows, hiddenSize], data }
- * capture.routerLogits.get(5); // does not compile
+ * // capture.routerLogits.get(5) does not compile: it was not asked for
  */
 export type CaptureWith<Names extends string> = [Missing<Names>] extends [never]
   ? Capture

@@ -11,7 +11,13 @@ import { LayerTensors } from "./layer-tensors.ts";
 import { SelectedSource } from "./selected-source.ts";
 import type { CaptureOrigin, CaptureSource, MissingRows } from "./source.ts";
 
-/** The rows of a capture as columns of equal length. */
+/**
+ * The rows of a capture as columns of equal length.
+ *
+ * @example
+ * const { sample, position, text, phase } = capture.rows;
+ * for (const row of [0, 1, 2]) console.log(sample[row], position[row], phase[row], JSON.stringify(text[row]));
+ */
 export class Rows {
   readonly length: number;
   readonly sample: Int32Array;
@@ -22,8 +28,12 @@ export class Rows {
   readonly #tokenText: (tokenId: number) => string;
   readonly #samples: readonly SampleInfo[];
 
-  /** @internal */
-  constructor(source: CaptureSource, from: number, to: number) {
+  /** @internal Rows come with a {@link Capture}. */
+  static of(source: CaptureSource, from: number, to: number): Rows {
+    return new Rows(source, from, to);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.length = to - from;
     this.sample = source.labels.sample.subarray(from, to);
     this.position = source.labels.position.subarray(from, to);
@@ -49,7 +59,17 @@ export class Rows {
   }
 }
 
-/** The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5. */
+/**
+ * The rows of a run with their labels: `capture.routerLogits.get(5)` is `[rows, experts]` of layer 5.
+ *
+ * @example
+ * import type { Capture } from "moescope";
+ * // Rows of a label that used an expert of a layer:
+ * const uses = ({ rows, expertIds }: Capture, label: string, layer: number, expert: number) =>
+ *   rows.label.filter((of, row) => of === label && expertIds.rows(layer, row, row + 1).data.includes(expert)).length;
+ * console.log(uses(capture, "french", 3, 7));
+ * console.log(capture.sample(0).routerLogits.get(3)?.dims); // [rows of the first prompt, experts]
+ */
 export class Capture {
   readonly rows: Rows;
   readonly model: ModelInfo;
@@ -66,16 +86,22 @@ export class Capture {
   readonly complete: boolean;
   /** What is known of the rows that are not here. */
   readonly missing: readonly MissingRows[];
+  /** Rows of the run that were selected and not kept, as they were beyond its `maxRows`. */
+  readonly dropped: number;
   readonly #source: CaptureSource;
   readonly #from: number;
   readonly #to: number;
 
-  /** @internal Captures come from `LanguageModel.capture` and `openCapture`. */
-  constructor(source: CaptureSource, from = 0, to = source.labels.sample.length) {
+  /** @internal Users get captures from `LanguageModel.capture` and `openCapture`. */
+  static of(source: CaptureSource): Capture {
+    return new Capture(source, 0, source.labels.sample.length);
+  }
+
+  private constructor(source: CaptureSource, from: number, to: number) {
     this.#source = source;
     this.#from = from;
     this.#to = to;
-    this.rows = new Rows(source, from, to);
+    this.rows = Rows.of(source, from, to);
     this.model = source.header.model;
     this.engine = source.header.engine;
     this.samples = source.header.samples;
@@ -84,11 +110,22 @@ export class Capture {
     this.edits = source.header.edits ?? [];
     this.complete = source.complete;
     this.missing = source.missing;
+    this.dropped = source.dropped;
   }
 
   /** Text of a token that occurs in the rows; bytes that are no UTF-8 on their own appear as `<0xE2>`. */
   tokenText(tokenId: number): string {
     return this.#source.tokenText(tokenId);
+  }
+
+  /**
+   * The token ids of a sample's prompt, whichever of its rows were kept; `null` where the folder does not hold them.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` when there is no such sample; CaptureError `CAPTURE_INVALID` for a damaged file.
+   */
+  promptTokens(sample: number): Int32Array | null {
+    this.#assertSample(sample);
+    return this.#source.promptTokens(sample);
   }
 
   /** Where the rows can be opened again; `null` when they are in memory only, or are a part of one sample. */
@@ -113,7 +150,7 @@ export class Capture {
         "UNKNOWN_STREAM",
         `this capture has no ${name}; it has ${this.streams.join(", ")}`,
       );
-    return new LayerTensors<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
+    return LayerTensors.of<StreamType<S>>(this.#source, name, found.layers, this.#from, this.#to);
   }
 
   /** Raw router outputs, `[rows, experts]` per MoE layer. */
@@ -171,14 +208,18 @@ export class Capture {
    * @throws RequestError `INVALID_ARGUMENT` when there is no such sample.
    */
   sample(index: number): this {
-    if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
-      throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
+    this.#assertSample(index);
     const column = this.#source.labels.sample;
     return new Capture(
       this.#source,
       lowerBound(column, index, this.#from, this.#to),
       lowerBound(column, index + 1, this.#from, this.#to),
     ) as this;
+  }
+
+  #assertSample(index: number): void {
+    if (!(Number.isInteger(index) && index >= 0 && index < this.samples.length))
+      throw new RequestError("INVALID_ARGUMENT", `no sample ${index}; there are ${this.samples.length}`);
   }
 
   /**
@@ -195,7 +236,7 @@ export class Capture {
         const from = lowerBound(this.#source.labels.sample, index, this.#from, this.#to);
         return { sample: index, from, to: from + length };
       });
-    return new Capture(new SelectedSource(this.#source, spans)) as this;
+    return Capture.of(new SelectedSource(this.#source, spans)) as this;
   }
 }
 

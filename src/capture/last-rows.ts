@@ -9,27 +9,36 @@ import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
  */
 export class LastRows<R> implements Sink<R> {
   readonly #next: Sink<R>;
-  readonly #count: number;
+  readonly #countOf: (sample: number) => number | null;
   /** Per sample its newest rows, oldest first; each is a batch of one row. */
   readonly #held = new Map<number, RowBatch[]>();
 
-  constructor(next: Sink<R>, count: number) {
+  /** @param countOf of a sample; `null`: its rows pass. */
+  constructor(next: Sink<R>, countOf: (sample: number) => number | null) {
     this.#next = next;
-    this.#count = count;
+    this.#countOf = countOf;
   }
 
   open(header: RunHeader): void | Promise<void> {
     return this.#next.open(header);
   }
 
-  write(batch: RowBatch): void {
+  write(batch: RowBatch): void | Promise<void> {
+    const passing: number[] = [];
     for (let row = 0; row < batch.rows; row++) {
       const sample = batch.sample[row]!;
+      const count = this.#countOf(sample);
+      if (count === null) {
+        passing.push(row);
+        continue;
+      }
       const held = this.#held.get(sample) ?? [];
       this.#held.set(sample, held);
       held.push(takeRowsOf(batch, [row]));
-      if (held.length > this.#count) held.shift();
+      if (held.length > count) held.shift();
     }
+    if (passing.length > 0)
+      return this.#next.write(passing.length === batch.rows ? batch : takeRowsOf(batch, passing));
   }
 
   async finish(samples: readonly Finished[]): Promise<void> {

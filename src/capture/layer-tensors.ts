@@ -5,9 +5,19 @@ import { type StreamName, streamSpec } from "../core/streams.ts";
 import { assertRows, type Tensor, type TensorDataTypes, type TensorType, tensor } from "../core/tensor.ts";
 import type { CaptureSource } from "./source.ts";
 
+/** What a Map's iterators are called differs between versions of TypeScript. */
+type LayerIterator<Method extends "keys" | "values" | "entries", T extends TensorType> = ReturnType<
+  ReadonlyMap<number, Tensor<T>>[Method]
+>;
+
 /**
  * A read-only Map from layer to tensor `[rows, ...]`. Values are fetched when asked for: in a stored capture only
  * the layers that are looked at are read.
+ *
+ * @example
+ * for (const [layer, { dims, data }] of capture.routerLogits) console.log(layer, dims, data[0]);
+ * const ids = capture.expertIds.get(3); // undefined where layer 3 has no router
+ * console.log(ids?.type, ids?.dims); // uint16 [rows, topK]
  */
 export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, Tensor<T>> {
   readonly #source: CaptureSource;
@@ -16,8 +26,24 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
   readonly #from: number;
   readonly #to: number;
 
-  /** @internal */
-  constructor(source: CaptureSource, name: StreamName, layers: readonly number[], from: number, to: number) {
+  /** @internal Users get them from a capture. */
+  static of<T extends TensorType>(
+    source: CaptureSource,
+    name: StreamName,
+    layers: readonly number[],
+    from: number,
+    to: number,
+  ): LayerTensors<T> {
+    return new LayerTensors(source, name, layers, from, to);
+  }
+
+  private constructor(
+    source: CaptureSource,
+    name: StreamName,
+    layers: readonly number[],
+    from: number,
+    to: number,
+  ) {
     this.#source = source;
     this.#name = name;
     this.#layers = layers;
@@ -63,9 +89,11 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
    * @throws RequestError `UNKNOWN_LAYER` for a layer that the map does not have, `INVALID_ARGUMENT` for rows that it does
    * not have.
    * @example
-   * const { routerLogits } = capture.sample(0);
-   * for (let row = 0; row < capture.sample(0).rows.length; row += 1000)
-   *   use(routerLogits.rows(5, row, Math.min(row + 1000, capture.sample(0).rows.length)));
+   * const { routerLogits, rows } = capture.sample(0);
+   * let greatest = -Infinity;
+   * for (let row = 0; row < rows.length; row += 1000)
+   *   for (const logit of routerLogits.rows(5, row, Math.min(row + 1000, rows.length)).data)
+   *     greatest = Math.max(greatest, logit);
    */
   rows(layer: number, from: number, to: number): Tensor<T> {
     this.#assertLayer(layer);
@@ -75,19 +103,19 @@ export class LayerTensors<T extends TensorType> implements ReadonlyMap<number, T
     return tensor(streamSpec(this.#name).type as T, [to - from, ...this.rowDims(layer)], data);
   }
 
-  keys(): MapIterator<number> {
+  keys(): LayerIterator<"keys", T> {
     return this.#layers.values();
   }
 
-  *values(): MapIterator<Tensor<T>> {
+  *values(): LayerIterator<"values", T> {
     for (const layer of this.#layers) yield this.get(layer)!;
   }
 
-  *entries(): MapIterator<[number, Tensor<T>]> {
+  *entries(): LayerIterator<"entries", T> {
     for (const layer of this.#layers) yield [layer, this.get(layer)!];
   }
 
-  [Symbol.iterator](): MapIterator<[number, Tensor<T>]> {
+  [Symbol.iterator](): LayerIterator<"entries", T> {
     return this.entries();
   }
 

@@ -50,7 +50,7 @@ export class MemorySink implements Sink<Capture> {
       const embedding = this.#embeddings.get(output.sample);
       return embedding ? { ...output, embedding } : output;
     });
-    return new Capture(new MemorySource(header, labels, finished, streams, tokenText, values));
+    return Capture.of(new MemorySource(header, labels, finished, streams, tokenText, values, end.dropped));
   }
 }
 
@@ -61,6 +61,7 @@ class MemorySource implements CaptureSource {
   // An incomplete run rejects: there is no such capture in memory.
   readonly complete = true;
   readonly missing = [];
+  readonly dropped: number;
   readonly origin = null;
   readonly streams: RunHeader["streams"];
   readonly tokenText: CaptureSource["tokenText"];
@@ -73,8 +74,10 @@ class MemorySource implements CaptureSource {
     streams: RunHeader["streams"],
     tokenText: CaptureSource["tokenText"],
     values: ReadonlyMap<StreamName, ReadonlyMap<number, Data>>,
+    dropped = 0,
   ) {
     this.header = header;
+    this.dropped = dropped;
     this.labels = labels;
     this.finished = finished;
     this.streams = streams;
@@ -95,6 +98,10 @@ class MemorySource implements CaptureSource {
     // No row tells how wide a row is.
     if (this.labels.sample.length === 0) return describedDims(this.header.model, stream, layer);
     return [this.#width(this.#values.get(stream)!.get(layer)!)];
+  }
+
+  promptTokens(sample: number): Int32Array | null {
+    return this.header.request?.prompts[sample] ?? null;
   }
 
   #width(data: Data): number {

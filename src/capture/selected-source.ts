@@ -14,6 +14,7 @@ export class SelectedSource implements CaptureSource {
   readonly labels: RowLabels;
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
+  readonly dropped: number;
   readonly missing: CaptureSource["missing"];
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
@@ -30,6 +31,7 @@ export class SelectedSource implements CaptureSource {
     this.header = source.header;
     this.finished = source.finished.filter(({ sample }) => kept.has(sample));
     this.complete = source.complete;
+    this.dropped = source.dropped;
     this.missing = source.missing.filter(({ sample }) => kept.has(sample));
     this.origin = source.origin && {
       ...source.origin,
@@ -55,6 +57,10 @@ export class SelectedSource implements CaptureSource {
       tokenId: pick(tokenId),
       phase: pick(phase),
     };
+  }
+
+  promptTokens(sample: number): Int32Array | null {
+    return this.#source.promptTokens(sample);
   }
 
   dims(stream: StreamName, layer: number): readonly number[] {

@@ -14,10 +14,14 @@ export interface CaptureSource {
   readonly finished: readonly Finished[];
   readonly complete: boolean;
   readonly missing: readonly MissingRows[];
+  /** See `Capture.dropped`. */
+  readonly dropped: number;
   /** Where another thread can open the same rows; `null` for what lies in this one's memory. */
   readonly origin: CaptureOrigin | null;
   readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];
   readonly tokenText: (tokenId: number) => string;
+  /** The prompt's tokens, or `null` where they are not known. */
+  promptTokens(sample: number): Int32Array | null;
   /** Rows `[from, to)` of one layer, row-major; without a copy where that is possible. */
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType];
   /** Sizes of the axes behind `rows` in a layer, e.g. the number of experts. */

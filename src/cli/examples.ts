@@ -47,7 +47,7 @@ Examples:
   moescope capture model.gguf --prompts texts.jsonl --out run1
   moescope analyze run1
   moescope analyze run1 --layer 3 --label math --label code
-  moescope analyze run1 --json                         every number`;
+  moescope analyze run1 --json --full                  every number`;
 
 export const COMPARE_EXAMPLES = `
 A and B are capture folders, or models that run the same prompts one after the

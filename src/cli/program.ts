@@ -53,6 +53,9 @@ const testSeed = () =>
     "of the random permutations: the same seed gives the same numbers (default: 0)",
   ).argParser(value(parseWhole(0, 0xffffffff)));
 
+const noCache = () =>
+  new Option("--no-cache", "compute again what was kept in the folder, and keep nothing there");
+
 /** The command line. Each command's code is loaded when it runs, so that `--help` comes at once. */
 export function program(context: CommandContext): Command {
   const root = new Command("moescope")
@@ -73,6 +76,7 @@ export function program(context: CommandContext): Command {
     .option("--threads <n>", "that analyse (default: one a core)", value(parseWhole(1)))
     .addOption(permutations())
     .addOption(testSeed())
+    .addOption(noCache())
     .action(async (dir, flags) => (await import("./report-file.ts")).report(dir, flags, context));
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
@@ -210,7 +214,9 @@ function analyzeCommand(context: CommandContext): Command {
     .option("--threads <n>", "threads that work (default: one a core)", value(parseWhole(1, 1024)))
     .addOption(permutations())
     .addOption(testSeed())
-    .option("--json", "print one JSON document")
+    .addOption(noCache())
+    .option("--json", "print one JSON document: a summary")
+    .option("--full", "with --json: every number")
     .addHelpText("after", ANALYZE_EXAMPLES)
     .action(async (folder: string, flags: AnalyzeFlags) =>
       (await import("./commands/analyze.ts")).analyze(folder, flags, context),
@@ -226,6 +232,7 @@ function compareCommand(context: CommandContext): Command {
     .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
     .addOption(permutations())
     .addOption(testSeed())
+    .addOption(noCache())
     .option("--json", "print one JSON document");
   return modelOptions(promptOptions(command), context.engines)
     .addHelpText("after", COMPARE_EXAMPLES)

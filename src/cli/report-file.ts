@@ -1,4 +1,3 @@
-import { analyzeCapture } from "../analysis/analyze.ts";
 import { openCapture } from "../capture/folder/folder-source.ts";
 import { given } from "../core/given.ts";
 import { safeText } from "../core/safe-text.ts";
@@ -7,6 +6,7 @@ import { reportHtml } from "../views/html/report.ts";
 import { bytes } from "../views/numbers.ts";
 import { dim } from "../views/terminal/parts/paint.ts";
 import type { CommandContext } from "./command.ts";
+import { analyzeKept } from "./kept.ts";
 
 /** The options of `moescope report`, parsed. */
 export interface ReportFlags {
@@ -15,21 +15,18 @@ export interface ReportFlags {
   readonly threads?: number;
   readonly permutations?: number;
   readonly seed?: number;
+  readonly cache: boolean;
 }
 
 /** `moescope report DIR -o report.html`. */
 export async function report(
   folder: string,
-  { out, title, ...tests }: ReportFlags,
-  { output, signal }: CommandContext,
+  { out, title, cache, ...tests }: ReportFlags,
+  context: CommandContext,
 ): Promise<void> {
   const capture = await openCapture(folder);
-  const progress = output.progress();
-  const analysis = await analyzeCapture(capture, {
-    ...given(tests),
-    signal,
-    onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
-  }).finally(() => progress.done());
+  const analysis = await analyzeKept(capture, given(tests), cache, context);
+  const { output } = context;
   const page = Buffer.from(reportHtml(analysis, title === undefined ? {} : { title }));
   await replaceFile(out, [page]);
   output.print(`Saved to ${safeText(out)} (${bytes(page.length)}, opens without a network)`);

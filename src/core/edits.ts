@@ -1,7 +1,7 @@
 import { RequestError } from "./errors.ts";
 import { type Field, list, number, oneOf, optionsField, whole } from "./options.ts";
-import type { RowSelection } from "./plan.ts";
-import { PHASES } from "./rows.ts";
+import { selectField } from "./plan-options.ts";
+import type { RowSelection } from "./row-selection.ts";
 
 /** Where an edit holds. */
 interface EditPlace {
@@ -78,13 +78,6 @@ export function editKind(edit: Edit): EditKind {
   return EDIT_KINDS.find((kind) => kind in edit)!;
 }
 
-const LAST_POSITION = 0x7fffffff;
-
-const selectField = optionsField<RowSelection>({
-  phase: oneOf(PHASES),
-  positions: list(whole(0, LAST_POSITION)),
-  last: whole(1),
-});
 const finite = number("that is finite", () => true);
 const experts = nonEmpty(list(whole(0)));
 const layersField = nonEmpty(list(whole(Number.MIN_SAFE_INTEGER)));

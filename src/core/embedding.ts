@@ -2,6 +2,11 @@ import { type Fields, unchecked } from "./options.ts";
 
 /** What a model is loaded for: to write text, or to make one vector of each prompt. */
 export const TASKS = ["generate", "embed"] as const;
+/**
+ * What a model is loaded for: to write text (`generate`), or to make one vector of each prompt (`embed`).
+ *
+ * @useDeclaredType
+ */
 export type Task = (typeof TASKS)[number];
 
 /**
@@ -9,6 +14,12 @@ export type Task = (typeof TASKS)[number];
  * of one of them (`rank`: its scores). `none`: no vector is made.
  */
 export const POOLINGS = ["none", "mean", "cls", "last", "rank"] as const;
+/**
+ * How a prompt's rows become one vector, its embedding: their `mean`, the first row (`cls`), the `last`, the scores
+ * of a classifier or reranker (`rank`), or `none`.
+ *
+ * @useDeclaredType
+ */
 export type Pooling = (typeof POOLINGS)[number];
 
 /** How the pooled embeddings of a loaded model are made. */

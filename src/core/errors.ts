@@ -28,7 +28,11 @@ const CODES = {
 type Codes = typeof CODES;
 type CodeOf<Class extends keyof Codes> = Codes[Class][number];
 
-/** What went wrong, to branch on; each belongs to one class of errors. */
+/**
+ * What went wrong, to branch on; each belongs to one class of errors.
+ *
+ * @useDeclaredType
+ */
 export type ErrorCode = CodeOf<keyof Codes>;
 
 /** What an error is made with, besides its code and message. */
@@ -43,6 +47,7 @@ export interface MoescopeErrorOptions {
  * What all errors of this library have in common.
  *
  * @example
+ * import { load, MoescopeError } from "moescope";
  * try {
  *   await load("model.gguf");
  * } catch (error) {
@@ -71,7 +76,11 @@ export abstract class MoescopeError extends Error {
  * The model reference does not lead to a model that can be run.
  *
  * @example
- * if (error instanceof ModelError && error.code === "MODEL_UNSUPPORTED") console.error(error.message);
+ * import { load, ModelError } from "moescope";
+ * const model = await load("model.gguf").catch((error: unknown) => {
+ *   if (error instanceof ModelError && error.code === "MODEL_UNSUPPORTED") return null; // no rule for this architecture
+ *   throw error;
+ * });
  */
 export class ModelError extends MoescopeError {
   declare readonly code: CodeOf<"ModelError">;
@@ -85,7 +94,11 @@ export class ModelError extends MoescopeError {
  * The engine cannot be found, does not fit, failed, is gone, or is held by a run that cannot go on.
  *
  * @example
- * if (error instanceof EngineError && error.retryable) llm = await load("model.gguf");
+ * import { EngineError, load } from "moescope";
+ * const again = await llm.capture(prompts).catch(async (error: unknown) => {
+ *   if (!(error instanceof EngineError && error.code === "ENGINE_CRASHED")) throw error;
+ *   return (await load("model.gguf")).capture(prompts);
+ * });
  */
 export class EngineError extends MoescopeError {
   declare readonly code: CodeOf<"EngineError">;
@@ -99,7 +112,12 @@ export class EngineError extends MoescopeError {
  * is room for.
  *
  * @example
- * if (error instanceof RequestError && error.code === "CONTEXT_OVERFLOW") shorten(prompt);
+ * import { RequestError } from "moescope";
+ * for (const prompt of prompts)
+ *   await llm.capture(prompt).catch((error: unknown) => {
+ *     if (error instanceof RequestError && error.code === "CONTEXT_OVERFLOW") console.error("left out:", error.message);
+ *     else throw error;
+ *   });
  */
 export class RequestError extends MoescopeError {
   declare readonly code: CodeOf<"RequestError">;
@@ -112,7 +130,11 @@ export class RequestError extends MoescopeError {
  * A capture folder cannot be read or written.
  *
  * @example
- * if (error instanceof CaptureError && error.code === "CAPTURE_EXISTS") into = "run2";
+ * import { CaptureError } from "moescope";
+ * const stored = await llm.capture(prompts, { into: "run1" }).catch((error: unknown) => {
+ *   if (error instanceof CaptureError && error.code === "CAPTURE_EXISTS") return llm.resume("run1");
+ *   throw error;
+ * });
  */
 export class CaptureError extends MoescopeError {
   declare readonly code: CodeOf<"CaptureError">;

@@ -26,6 +26,7 @@ export interface ModelInfo {
   readonly moe: MoeInfo | null;
 }
 
+/** The experts of a model: how many there are, in which layers, and how its routers choose. */
 export interface MoeInfo {
   /** 0-based indices of the layers that have a router. */
   readonly layers: readonly number[];

@@ -8,6 +8,7 @@ import type { MoeInfo, MoeLayer } from "./model-info.ts";
  * @param layer 0-based, one of `moe.layers`.
  * @throws RequestError `UNKNOWN_LAYER` for a layer without a router.
  * @example
+ * import { moeLayer } from "moescope";
  * const { topK, gating } = moeLayer(llm.info.moe!, 5);
  */
 export function moeLayer(moe: MoeInfo, layer: number): MoeLayer {

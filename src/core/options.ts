@@ -22,6 +22,7 @@ export type Fields<O> = { readonly [K in keyof O]-?: Field<Exclude<O[K], undefin
  *   used).
  * @param required those that have no default.
  * @example
+ * import type { CompareOptions } from "moescope/analysis";
  * const read = optionsReader<CompareOptions>("compareCaptures", { seed: whole(0), tokens: whole(0) });
  * const { seed = 0 } = read({ sed: 1 }); // throws: compareCaptures has no option "sed": did you mean seed?
  */

@@ -2,10 +2,11 @@ import { type Edit, type EditKind, editKind, type RecordedRoutes } from "./edits
 import { RequestError } from "./errors.ts";
 import type { ModelInfo, MoeInfo, MoeLayer } from "./model-info.ts";
 import { moeInfo, moeLayer } from "./moe-layer.ts";
-import { type Plan, ranges, resolveLayers, resolveSelection } from "./plan.ts";
+import { ranges, resolveLayers } from "./plan.ts";
 import { assertCompatible } from "./planned-conflicts.ts";
 import type { EditSupport, PlannedEdit } from "./planned-edit.ts";
 import { plannedRoutes } from "./planned-routes.ts";
+import { type ResolvedSelection, resolveSelection } from "./row-selection.ts";
 
 /** The sample that is edited. */
 export interface EditedSample {
@@ -39,7 +40,7 @@ export function planEdits(
 ): PlannedEdit[] {
   const planned = edits.map((edit, i) => {
     const found = known.get(edit);
-    if (found && found.select.last === null) return found;
+    if (found) return found;
     const fresh = planOne(planner, edit, sample, `${sample.where}: edits[${i}]`);
     if (!("replay" in edit)) known.set(edit, fresh);
     return fresh;
@@ -114,7 +115,7 @@ function assertSupported(
   }
 }
 
-function selectOf(edit: Edit, { maxTokens }: EditedSample, where: string): Plan["select"] {
+function selectOf(edit: Edit, { maxTokens }: EditedSample, where: string): ResolvedSelection {
   const select = resolveSelection(("select" in edit && edit.select) || {});
   if (select.last !== null && (select.phase === "generated" || (maxTokens > 0 && select.phase === null)))
     throw refused(

@@ -1,18 +1,17 @@
 import { RequestError } from "./errors.ts";
 import type { ModelInfo } from "./model-info.ts";
 import { moeLayer } from "./moe-layer.ts";
+import { type ResolvedSelection, type RowSelection, resolveSelection } from "./row-selection.ts";
 import type { RefusedLayer, RowShape, RowShapes } from "./row-shapes.ts";
-import { PHASES, type Phase } from "./rows.ts";
 import { DEFAULT_STREAMS, parseStreams, type StreamName, streamSpec } from "./streams.ts";
 
-/** Which rows to keep. All conditions must hold; nothing given keeps every row. */
-export interface RowSelection {
-  readonly phase?: Phase;
-  /** 0-based positions in the sample. */
-  readonly positions?: Iterable<number>;
-  /** The last n rows of each sample that meet the other conditions. */
-  readonly last?: number;
-}
+export const REDUCTIONS = ["all", "last", "mean"] as const;
+/**
+ * What becomes of the rows of a sample that are selected: all are kept, the last one, or their mean.
+ *
+ * @useDeclaredType
+ */
+export type Reduction = (typeof REDUCTIONS)[number];
 
 /** What a user may ask of a capture, before it meets a model. */
 export interface PlanOptions {
@@ -21,6 +20,14 @@ export interface PlanOptions {
   /** 0-based layers; negative ones count from the last. Default: every layer that has the stream. */
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
+  /**
+   * One row a sample instead of all that are selected: the `last` of them, or their `mean` over positions, value by value.
+   * The engine does it, so that a long corpus takes no more memory than its samples. A mean has position and token id -1.
+   * Default `all`.
+   */
+  readonly reduce?: Reduction;
+  /** Keep at most so many rows of the run, in the order they are computed; `Capture.dropped` counts the others. Default: all. */
+  readonly maxRows?: number;
   readonly attention?: AttentionOptions;
 }
 
@@ -57,12 +64,9 @@ export interface Plan {
   readonly streams: readonly PlannedStream[];
   /** See {@link AttentionOptions}; `null`: all keys. */
   readonly topKeys: number | null;
-  readonly select: {
-    readonly phase: Phase | null;
-    /** Sorted, without repeats; `null`: all. */
-    readonly positions: Int32Array | null;
-    readonly last: number | null;
-  };
+  readonly select: ResolvedSelection;
+  /** `last` is a matter of {@link select}. Absent: all rows are kept. */
+  readonly reduce?: Exclude<Reduction, "all">;
 }
 
 /**
@@ -116,7 +120,21 @@ export function planFor(
         ? `layer ${orphan} is dense and has none of ${names.join(", ")}; the MoE layers are ${ranges(moeLayers)}`
         : `layer ${orphan} has none of ${names.join(", ")}; ${havingOf(names, context.shapes)}`,
     );
-  return { streams, topKeys, select: resolveSelection(options.select ?? {}) };
+  const { reduce = "all" } = options;
+  if (reduce === "mean") assertMeans(names, topKeys);
+  return { streams, topKeys, select: selectionOf(options), ...(reduce !== "all" && { reduce }) };
+}
+
+/**
+ * Which rows options keep; to reduce them to the last one is to select it.
+ *
+ * @throws RequestError `INVALID_ARGUMENT`.
+ */
+export function selectionOf({
+  select = {},
+  reduce,
+}: Pick<PlanOptions, "select" | "reduce">): ResolvedSelection {
+  return resolveSelection(reduce === "last" ? { ...select, last: 1 } : select);
 }
 
 /**
@@ -216,20 +234,19 @@ export function resolveLayers(layers: readonly number[], count: number): Set<num
   );
 }
 
-/** @throws RequestError `INVALID_ARGUMENT`. */
-export function resolveSelection({ phase, positions, last }: RowSelection): Plan["select"] {
-  if (phase !== undefined && !PHASES.includes(phase))
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      `unknown phase "${phase}"; the phases are ${PHASES.join(", ")}`,
-    );
-  if (last !== undefined && !(Number.isInteger(last) && last > 0))
-    throw new RequestError("INVALID_ARGUMENT", `last must be a positive whole number, got ${last}`);
-  const list = positions && [...new Set(positions)].sort((a, b) => a - b);
-  const bad = list?.find((position) => !Number.isInteger(position) || position < 0 || position > 0x7fffffff);
-  if (bad !== undefined)
-    throw new RequestError("INVALID_ARGUMENT", `positions are whole numbers from 0, got ${bad}`);
-  return { phase: phase ?? null, positions: list ? Int32Array.from(list) : null, last: last ?? null };
+/** @throws RequestError `INVALID_ARGUMENT` naming streams that have no mean. */
+function assertMeans(names: readonly StreamName[], topKeys: number | null): void {
+  // By rank, the experts are others in each row; so are the keys of the largest weights.
+  const ranked = names.filter(
+    (name) => streamSpec(name).axes.includes("top_k") || (topKeys !== null && name.startsWith("attention")),
+  );
+  if (ranked.length === 0) return;
+  const left = names.filter((name) => !ranked.includes(name));
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `reduce "mean" has no meaning for ${ranked.join(", ")}, whose values belong to other experts or keys in each row; ` +
+      `name streams without them, e.g. streams: ${JSON.stringify(left.length > 0 ? left : ["router_logits"])}`,
+  );
 }
 
 /** `[0, 1, 2, 5]` as `0-2, 5`. */

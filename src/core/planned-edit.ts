@@ -1,10 +1,10 @@
 import type { EditKind } from "./edits.ts";
-import type { Plan } from "./plan.ts";
+import { firstOfLast, type ResolvedSelection, type RowTest, rowTest } from "./row-selection.ts";
 
 interface Planned {
   /** 0-based, ascending, each once. */
   readonly layers: readonly number[];
-  readonly select: Plan["select"];
+  readonly select: ResolvedSelection;
 }
 
 /** An edit as an engine gets it: resolved against the model, and plain data, so that it crosses threads. */
@@ -38,22 +38,26 @@ export interface PlannedRoutes {
  */
 export type EditSupport = ReadonlyMap<EditKind, ReadonlyMap<number, string | null>>;
 
+/** Of selections that have been asked about, what tells their rows. */
+const tests = new WeakMap<ResolvedSelection, RowTest | null>();
+
 /**
  * Whether an edit holds for a token.
  *
- * @param promptTokens of its sample: `last` counts back from there.
+ * @param tokens of its sample's prompt: `last` counts back from their end.
  */
 export function covers(
-  { select: { phase, positions, last } }: Pick<PlannedEdit, "select">,
-  promptTokens: number,
+  { select }: Pick<PlannedEdit, "select">,
+  tokens: Int32Array,
   position: number,
+  tokenId: number,
 ): boolean {
-  const prompt = position < promptTokens;
-  if (phase !== null && (phase === "prompt") !== prompt) return false;
-  if (positions !== null && !positions.includes(position)) return false;
-  if (last === null) return true;
-  if (!prompt) return false;
-  if (positions === null) return position >= promptTokens - last;
-  const inPrompt = positions.filter((each) => each < promptTokens);
-  return inPrompt.indexOf(position) >= inPrompt.length - last;
+  let test = tests.get(select);
+  if (test === undefined) {
+    test = rowTest(select);
+    tests.set(select, test);
+  }
+  if (test && !test(position, tokenId, tokens.length)) return false;
+  if (select.last === null) return true;
+  return position < tokens.length && position >= firstOfLast(select, test, { tokens, maxTokens: 0 });
 }

@@ -1,4 +1,5 @@
 import type { PlannedEdit } from "./planned-edit.ts";
+import type { ResolvedSelection } from "./row-selection.ts";
 
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
 export type EngineSettings = Readonly<Record<string, string | number | boolean>>;
@@ -13,6 +14,8 @@ export interface EngineRequest {
   readonly sampling: Sampling;
   /** What is to be changed in its computation; absent: nothing. */
   readonly edits?: readonly PlannedEdit[];
+  /** Which of its rows to keep, in place of the plan's. */
+  readonly select?: ResolvedSelection;
 }
 
 /** Text with images, as a vision-language model takes them. */
@@ -46,6 +49,12 @@ export interface Sampling {
 }
 
 export const FINISH_REASONS = ["length", "eos", "stop"] as const;
+/**
+ * Why a sample ended: `maxTokens` were generated (`length`), the model ended it (`eos`), or a string of the option
+ * `stop` came up (`stop`).
+ *
+ * @useDeclaredType
+ */
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** The end of one sample. */

@@ -3,6 +3,11 @@ import type { TensorDataTypes, TensorType } from "./tensor.ts";
 
 /** Values of {@link RowLabels.phase}. */
 export const PHASES = ["prompt", "generated"] as const;
+/**
+ * Whether a token belongs to the `prompt` or was `generated`.
+ *
+ * @useDeclaredType
+ */
 export type Phase = (typeof PHASES)[number];
 
 /** One entry per row, columns side by side. */
@@ -13,7 +18,7 @@ export interface RowLabels {
   readonly position: Int32Array;
   /** The token that went in at that position. */
   readonly tokenId: Int32Array;
-  /** Index into {@link PHASES}. */
+  /** 0: of the prompt, 1: generated. */
   readonly phase: Uint8Array;
 }
 

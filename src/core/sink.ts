@@ -3,6 +3,7 @@ import type { EmbeddingInfo } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
 import type { EngineSettings, Finished, MediaSpan, Sampling } from "./request.ts";
+import type { ResolvedSelection } from "./row-selection.ts";
 import type { RowBatch } from "./rows.ts";
 
 /** What a prompt was, for labels and for aligning captures with each other. */
@@ -21,7 +22,14 @@ export interface RunRequest {
   /** Token ids of each sample's prompt. */
   readonly prompts: readonly Int32Array[];
   readonly select: Plan["select"];
+  /** By sample, the selection it has in place of {@link select}; absent: none has. */
+  readonly selects?: readonly (ResolvedSelection | null)[];
+  readonly reduce?: Plan["reduce"];
+  /** Rows that are kept at most; absent: all. */
+  readonly maxRows?: number;
   readonly topKeys: Plan["topKeys"];
+  /** Samples of each prompt, one after the other; absent: 1. */
+  readonly n?: number;
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly settings: EngineSettings;
@@ -51,6 +59,8 @@ export interface RunEnd {
   readonly finished: readonly Finished[];
   /** What kept the run from its end (an abort, an engine's failure), if anything did. */
   readonly error?: unknown;
+  /** Rows beyond `maxRows`, which were not kept. Absent: none. */
+  readonly dropped?: number;
 }
 
 /**
@@ -59,6 +69,7 @@ export interface RunEnd {
  * which itself gives back what it had taken.
  *
  * @example
+ * import type { Sink } from "moescope";
  * let rows = 0;
  * const counter: Sink<number> = {
  *   open() {},

@@ -86,9 +86,16 @@ export const STREAMS = {
 
 /** A tensor of the engine's computation by the engine's own name for it, e.g. `activation:ffn_norm`. */
 export type ActivationName = `activation:${string}`;
-/** The streams of the table. */
+/** The streams of the table: those that every engine calls the same. */
 export type NamedStream = keyof typeof STREAMS;
+/**
+ * What can be captured: a name of {@link STREAMS}, or `activation:<name>` for a tensor of the computation by the
+ * engine's name.
+ *
+ * @useDeclaredType
+ */
 export type StreamName = NamedStream | ActivationName;
+/** The element type of a stream, as {@link STREAMS} has it. */
 export type StreamType<S extends StreamName> = S extends NamedStream
   ? (typeof STREAMS)[S]["type"]
   : "float32";

@@ -10,6 +10,7 @@ export interface TensorDataTypes {
 /** The same as values. */
 export const TENSOR_ARRAYS = { float32: Float32Array, uint16: Uint16Array, int32: Int32Array } as const;
 
+/** The element types of a {@link Tensor}: names of onnxruntime-common. */
 export type TensorType = keyof TensorDataTypes;
 
 /**
@@ -29,6 +30,7 @@ export interface Tensor<T extends TensorType = TensorType> {
  * @param dims whole numbers from 0, slowest axis first; their product is `data.length`.
  * @throws RequestError `INVALID_ARGUMENT` for other dims.
  * @example
+ * import { tensor, topk } from "moescope";
  * const logits = tensor("float32", [2, 3], Float32Array.of(1, 2, 3, 4, 5, 6));
  * const { indices } = topk(logits, 1); // [2, 1]: 2, 2
  */

@@ -8,5 +8,9 @@ export const ENGINES = [llamaEntry, vllmEntry, vllmServerEntry] as const;
 
 type OptionsOf<Entry> = Entry extends EngineEntry<infer Options> ? Options : never;
 
-/** How to load a model: the options of one of the engines. */
+/**
+ * How to load a model: the options of one of the engines.
+ *
+ * @useDeclaredType
+ */
 export type LoadOptions = OptionsOf<(typeof ENGINES)[number]>;

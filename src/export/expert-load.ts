@@ -3,6 +3,10 @@ import type { ExpertUsage } from "../analysis/expert-usage.ts";
 import { largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 
+/**
+ * How much each expert of a model has to do, as other programs read it: what {@link expertLoad} gives. Its keys are
+ * those programs' own.
+ */
 export interface ExpertLoadTable {
   readonly format: "moescope.expert-load/1";
   readonly model: string;
@@ -18,6 +22,14 @@ export interface ExpertLoadTable {
  * How much each expert has to do, as `[layers, experts]` counts over all layers of the model: what SGLang reads as
  * `--init-expert-location load.json` (its key is `logical_count`), and the `weight` of DeepSeek's
  * `eplb.rebalance_experts` when the rows of dense layers are left out.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for what is no usage.
+ * @example
+ * import { writeFile } from "node:fs/promises";
+ * import { expertLoad } from "moescope";
+ * import { expertUsage } from "moescope/analysis";
+ * await writeFile("load.json", JSON.stringify(expertLoad(capture.model, expertUsage(capture))));
+ * // python -m sglang.launch_server --init-expert-location load.json ...
  */
 export function expertLoad({ name, layers }: ModelInfo, usage: ExpertUsage): ExpertLoadTable {
   checkUsage("expertLoad", usage);

@@ -25,6 +25,10 @@ import { usageCsv, usageParquet } from "./usage-table.ts";
  * @returns the paths written.
  * @throws RequestError when the capture lacks what the format needs, or for a wrong argument; CaptureError
  *   `STORAGE_FAILED`.
+ * @example
+ * import { exportCapture, openCapture } from "moescope";
+ * const [table] = await exportCapture(await openCapture("run1"), "usage-parquet", "usage.parquet");
+ * console.log(table); // for pandas, polars or DuckDB
  */
 export async function exportCapture(capture: Capture, format: ExportFormat, to: string): Promise<string[]> {
   checkCapture("exportCapture", "the capture", capture);

@@ -15,6 +15,10 @@ export interface SampleSpan {
   readonly to: number;
 }
 
+/**
+ * The chosen experts of every token as one array, with where each sample lies in it: what {@link routedExperts}
+ * gives.
+ */
 export interface RoutedExperts {
   /** `[rows, layers, topK]`, `uint8` up to 256 experts, else `uint16`. */
   readonly array: NpyArray;
@@ -33,6 +37,11 @@ export interface RoutedExperts {
  *
  * @throws RequestError `INVALID_ARGUMENT` when the capture holds only some positions or layers: what is missing
  * cannot be replayed.
+ * @example
+ * import { npyBytes, routedExperts } from "moescope";
+ * const { array, samples } = routedExperts(capture);
+ * console.log(array.shape, samples[0]?.to); // [tokens, layers, topK], where the first sample ends
+ * const file = Buffer.concat([...npyBytes(array)]); // numpy.load(file)[0:to] is the first sample's
  */
 export function routedExperts(capture: Capture): RoutedExperts {
   checkCapture("routedExperts", "the capture", capture);

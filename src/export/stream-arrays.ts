@@ -19,8 +19,17 @@ export interface StreamArray extends NpyArray {
 }
 
 /**
+ * A stream of all its layers as one array `[rows, layers, ...]`, in pieces of some megabytes: for {@link npyBytes}.
+ *
  * @throws RequestError `INVALID_ARGUMENT` when the stream's layers differ in width; `UNKNOWN_STREAM` when the capture
  * does not have it.
+ * @example
+ * import { createWriteStream } from "node:fs";
+ * import { Readable } from "node:stream";
+ * import { npyBytes, streamArray } from "moescope";
+ * const logits = streamArray(capture, "router_logits");
+ * console.log(logits.shape, logits.layers); // [rows, layers, experts], the layer of each entry
+ * Readable.from(npyBytes(logits)).pipe(createWriteStream("router-logits.npy"));
  */
 export function streamArray(capture: Capture, stream: StreamName): StreamArray {
   checkCapture("streamArray", "the capture", capture);

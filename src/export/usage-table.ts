@@ -22,6 +22,17 @@ export interface UsageRow {
   readonly weight: number | null;
 }
 
+/**
+ * Usage as lines of a table: first those over all rows of a layer, then those of each label.
+ *
+ * @throws RequestError `INVALID_ARGUMENT` for what is no usage.
+ * @example
+ * import { usageTable } from "moescope";
+ * import { expertUsage } from "moescope/analysis";
+ * const lines = [...usageTable(expertUsage(capture))];
+ * const [busiest] = lines.filter(({ all }) => all).sort((a, b) => b.share - a.share);
+ * console.log(busiest?.layer, busiest?.expert, busiest?.share, [busiest?.low, busiest?.high]);
+ */
 export function usageTable(usage: ExpertUsage): Generator<UsageRow> {
   return rowsOfUsage(checkUsage("usageTable", usage));
 }

@@ -24,7 +24,16 @@ export interface NpyArray {
   readonly chunks: Iterable<ArrayBufferView>;
 }
 
-/** The file's bytes in order; a piece is in memory at a time. */
+/**
+ * The file's bytes in order; a piece is in memory at a time.
+ *
+ * @example
+ * import { createWriteStream } from "node:fs";
+ * import { Readable } from "node:stream";
+ * import { npyBytes, streamArray } from "moescope";
+ * const states = npyBytes(streamArray(capture, "hidden_states"));
+ * Readable.from(states).pipe(createWriteStream("hidden-states.npy")); // numpy.load("hidden-states.npy")
+ */
 export function* npyBytes({ type, shape, chunks }: NpyArray): Generator<Uint8Array> {
   yield npyHeader(type, shape);
   for (const { buffer, byteOffset, byteLength } of chunks)

@@ -20,15 +20,20 @@ export class NotAFileError extends Error {
  */
 const READ_ONLY = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
+/** Beside that, no link is followed. Windows knows no such flag either, and its links take rights that nobody has. */
+const NO_LINK = READ_ONLY | (constants.O_NOFOLLOW ?? 0);
+
 /**
  * Open a file for reading, without waiting for anything.
  *
  * @throws NotAFileError for a folder, a named pipe, a device, a socket; else the system's error.
  */
-export async function openFile(path: string): Promise<FileHandle> {
-  const file = await open(path, READ_ONLY).catch(explain);
+export const openFile = (path: string): Promise<FileHandle> => openAs(path, READ_ONLY, assertFile);
+
+async function openAs(path: string, flags: number, assert: (info: Stats) => void): Promise<FileHandle> {
+  const file = await open(path, flags).catch(explain);
   try {
-    assertFile(await file.stat());
+    assert(await file.stat());
     return file;
   } catch (error) {
     await file.close();
@@ -60,7 +65,20 @@ export function openFileSync(path: string): number {
  * @throws NotAFileError; an `EFBIG` error for a file beyond the limit; else the system's error.
  */
 export async function readFileUpTo(path: string, limit: number): Promise<Buffer<ArrayBuffer>> {
-  const file = await openFile(path);
+  return readUpTo(await openFile(path), limit);
+}
+
+/**
+ * The bytes of a file that another program of this user was to write, and of nobody else's: no link, no other user's.
+ *
+ * @param limit in bytes.
+ * @throws as {@link readFileUpTo}, and for a link or another user's file.
+ */
+export async function readOwnFileUpTo(path: string, limit: number): Promise<Buffer<ArrayBuffer>> {
+  return readUpTo(await openAs(path, NO_LINK, assertOwn), limit);
+}
+
+async function readUpTo(file: FileHandle, limit: number): Promise<Buffer<ArrayBuffer>> {
   try {
     const { size } = await file.stat();
     if (size > limit) throw tooLarge(size, limit);
@@ -68,7 +86,8 @@ export async function readFileUpTo(path: string, limit: number): Promise<Buffer<
     let bytes = Buffer.alloc(size + 1);
     let length = 0;
     for (;;) {
-      const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
+      // The system reads less than 2^31 bytes at a time.
+      const { bytesRead } = await file.read(bytes, length, Math.min(bytes.length - length, 2 ** 30), length);
       if (bytesRead === 0) return bytes.subarray(0, length);
       length += bytesRead;
       if (length > limit) throw tooLarge(length, limit);
@@ -83,6 +102,11 @@ function assertFile(info: Stats): void {
   if (!info.isFile()) throw new NotAFileError(kindOf(info));
 }
 
+function assertOwn(info: Stats): void {
+  assertFile(info);
+  if (process.getuid && info.uid !== process.getuid()) throw new Error("it is another user's");
+}
+
 /** What something that is no regular file is, for people. */
 function kindOf(info: Stats): string {
   if (info.isDirectory()) return "a folder";
@@ -92,7 +116,10 @@ function kindOf(info: Stats): string {
 
 /** Sockets cannot be opened, and the system's words for that are of devices. */
 function explain(error: unknown): never {
-  if ((error as NodeJS.ErrnoException).code === "ENXIO") throw new NotAFileError("a socket or a device");
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENXIO") throw new NotAFileError("a socket or a device");
+  // What a link says where none is followed; FreeBSD says EMLINK.
+  if (code === "ELOOP" || code === "EMLINK") throw new NotAFileError("a link");
   throw error;
 }
 

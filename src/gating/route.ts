@@ -28,6 +28,7 @@ export interface Routing {
  * @throws RequestError `INVALID_ARGUMENT` when the rule is not known, does not go by the logits or does not fit them, or
  *   when the bias is missing or not wanted.
  * @example
+ * import { moeLayer, route } from "moescope";
  * const { topK, gating } = moeLayer(llm.info.moe!, 5);
  * const { ids, weights } = route(capture.routerLogits.get(5)!, gating, topK);
  */

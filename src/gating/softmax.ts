@@ -7,6 +7,7 @@ import type { Tensor } from "../core/tensor.ts";
  * holds NaN or +Infinity, or nothing but -Infinity, comes out as NaN.
  *
  * @example
+ * import { softmax } from "moescope";
  * const probabilities = softmax(capture.routerLogits.get(5)!); // [rows, experts], each row sums to 1
  */
 export function softmax(logits: Tensor<"float32">): Tensor<"float32"> {

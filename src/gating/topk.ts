@@ -17,7 +17,8 @@ export interface TopK<T extends TensorType> {
  *
  * @throws RequestError `INVALID_ARGUMENT` unless k is a whole number from 1 to the size of the last axis.
  * @example
- * const { values, indices } = topk(softmax(logits), 2); // the two likeliest experts of each row
+ * import { softmax, topk } from "moescope";
+ * const { values, indices } = topk(softmax(capture.routerLogits.get(5)!), 2); // the two likeliest experts of each row
  */
 export function topk<T extends TensorType>(input: Tensor<T>, k: number): TopK<T> {
   const width = input.dims.at(-1) ?? 1;

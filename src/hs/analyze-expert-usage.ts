@@ -5,6 +5,7 @@ import { sliceRows, type Tensor } from "../core/tensor.ts";
 import { softmax } from "../gating/softmax.ts";
 import { topk } from "../gating/topk.ts";
 
+/** Which experts and rows {@link analyzeExpertUsage} counts. */
 export interface AnalyzeExpertUsageOptions {
   /** Experts to count per token. Default 2; the model's own number is `llm.info.moe.topK`. */
   readonly topK?: number;
@@ -60,6 +61,8 @@ export interface ExpertUsageAnalysis {
  * @throws RequestError `INVALID_ARGUMENT` unless topK is a whole number from 1 to the number of experts, and for an
  *   unknown option.
  * @example
+ * import { hs } from "moescope";
+ * const [routerLogits] = await hs.getMoeRouterLogits(llm, ["The capital of France is Paris."]);
  * const { expertUsageCounts, loadBalance } = hs.analyzeExpertUsage(routerLogits, { topK: 2 });
  * for (const [layer, counts] of expertUsageCounts) console.log(layer, counts, loadBalance.get(layer));
  */

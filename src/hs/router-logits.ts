@@ -4,6 +4,8 @@ import type { Tensor } from "../core/tensor.ts";
 import type { GenerateOptions } from "../run/generate-options.ts";
 import type { LanguageModel } from "../run/language-model.ts";
 import type { MultiModalData } from "../run/prompts/prompt-object.ts";
+import { generateUnchecked } from "./capture.ts";
+import { type Outputs, outputsOf } from "./outputs.ts";
 
 /** What these functions need of a model; what `load` gives has it. */
 export type CapturingModel = Pick<LanguageModel, "capture">;
@@ -11,20 +13,19 @@ export type CapturingModel = Pick<LanguageModel, "capture">;
 /** 0-based layer -> router logits `[tokens, experts]`, not normalised. Dense layers are absent. */
 export type RouterLogits = Map<number, Tensor<"float32">>;
 
-/** What was generated, one entry a prompt. */
-export type Outputs = Capture["outputs"];
-
 /** A prompt in vLLM's shape: text, and what goes with it. */
 export interface MultiModalPrompt {
   readonly prompt: string;
   readonly multiModalData?: MultiModalData;
 }
 
+/** Whether the samples come apart. */
 export interface SplitOptions<Split extends boolean> {
   /** One Map per sample instead of one Map with the samples' rows one after another. */
   readonly splitBySamples?: Split;
 }
 
+/** What {@link getMoeRouterLogitsGenerate} runs, and how it draws tokens. */
 export interface RouterLogitsGenerateOptions<Split extends boolean>
   extends SplitOptions<Split>,
     Omit<GenerateOptions, "maxTokens"> {
@@ -43,14 +44,7 @@ const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
   {
     prompts: list<string | MultiModalPrompt>(unchecked),
     splitBySamples: flag,
-    maxTokens: unchecked,
-    temperature: unchecked,
-    topK: unchecked,
-    topP: unchecked,
-    minP: unchecked,
-    seed: unchecked,
-    stop: unchecked,
-    ignoreEos: unchecked,
+    ...generateUnchecked,
   },
   ["prompts"],
 );
@@ -59,13 +53,14 @@ const readGenerate = optionsReader<RouterLogitsGenerateOptions<boolean>>(
 type MapOrMaps<Split extends boolean> = Split extends true ? RouterLogits[] : RouterLogits;
 
 /**
- * Router logits of every MoE layer for some texts: EasySteer's `get_moe_router_logits`.
+ * Router logits of every MoE layer for some texts: `get_moe_router_logits` of EasySteer's first version.
  *
  * Rows are the texts' tokens, sample after sample in the order given, position after position; `[totalTokens,
  * experts]` per layer. A model without MoE layers gives an empty Map and one warning.
  *
  * @throws RequestError as `LanguageModel.capture`.
  * @example
+ * import { hs } from "moescope";
  * const [routerLogits, outputs] = await hs.getMoeRouterLogits(llm, ["The capital of France is Paris."]);
  * routerLogits.get(5); // { type: "float32", dims: [8, 16], data }
  */
@@ -76,7 +71,7 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
 ): Promise<[MapOrMaps<Split>, Outputs]> {
   const { splitBySamples } = readSplit<Split>("hs.getMoeRouterLogits", options);
   const capture = await llm.capture(texts, { streams: ["router_logits"] });
-  return [mapOrMaps(capture, splitBySamples), capture.outputs];
+  return [mapOrMaps(capture, splitBySamples), outputsOf(capture)];
 }
 
 /**
@@ -87,6 +82,7 @@ export async function getMoeRouterLogits<Split extends boolean = false>(
  *
  * @throws RequestError `INVALID_ARGUMENT` for a prompt with an image where the engine or the model takes text only.
  * @example
+ * import { hs } from "moescope";
  * const [routerLogits, outputs] = await hs.getMoeRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
  */
 export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
@@ -104,10 +100,16 @@ export async function getMoeRouterLogitsGenerate<Split extends boolean = false>(
     maxTokens,
     streams: ["router_logits"],
   });
-  return [mapOrMaps(capture, splitBySamples), capture.outputs];
+  return [mapOrMaps(capture, splitBySamples), outputsOf(capture)];
 }
 
-/** EasySteer's class interface to {@link getMoeRouterLogits}; it holds no state. */
+/**
+ * EasySteer's class interface to {@link getMoeRouterLogits}, of its first version; it holds no state.
+ *
+ * @example
+ * import { hs } from "moescope";
+ * const [routerLogits, outputs] = await new hs.MoERouterLogitsCaptureV1().getRouterLogits(llm, ["Hello world"]);
+ */
 export class MoERouterLogitsCaptureV1 {
   /** As {@link getMoeRouterLogits}. */
   getRouterLogits<Split extends boolean = false>(
@@ -116,6 +118,24 @@ export class MoERouterLogitsCaptureV1 {
     options: SplitOptions<Split> = {},
   ): Promise<[MapOrMaps<Split>, Outputs]> {
     return getMoeRouterLogits(llm, texts, options);
+  }
+}
+
+/**
+ * EasySteer's class interface to {@link getMoeRouterLogitsGenerate}; it holds no state.
+ *
+ * @example
+ * import { hs } from "moescope";
+ * const generate = new hs.MoERouterLogitsCaptureGenerate();
+ * const [routerLogits] = await generate.getRouterLogitsGenerate(llm, { prompts: ["What is AI?"], maxTokens: 10 });
+ */
+export class MoERouterLogitsCaptureGenerate {
+  /** As {@link getMoeRouterLogitsGenerate}. */
+  getRouterLogitsGenerate<Split extends boolean = false>(
+    llm: CapturingModel,
+    options: RouterLogitsGenerateOptions<Split>,
+  ): Promise<[MapOrMaps<Split>, Outputs]> {
+    return getMoeRouterLogitsGenerate(llm, options);
   }
 }
 

@@ -8,6 +8,12 @@ import type { Tensor } from "../core/tensor.ts";
  *   Layer  1: 8 tokens × 16 experts, dtype float32, device cpu
  * ```
  * The device is always the CPU: tensors are copied there as they are captured.
+ *
+ * @example
+ * import { formatMoeRouterLogitsSummary, hs } from "moescope";
+ * const [routerLogits] = await hs.getMoeRouterLogits(llm, ["The sea is calm."]);
+ * const [heading] = formatMoeRouterLogitsSummary(routerLogits).split("\n");
+ * console.log(heading); // Captured 48 MoE layers:
  */
 export function formatMoeRouterLogitsSummary(routerLogits: ReadonlyMap<number, Tensor>): string {
   const layers = [...routerLogits].sort(([a], [b]) => a - b);
@@ -18,7 +24,14 @@ export function formatMoeRouterLogitsSummary(routerLogits: ReadonlyMap<number, T
   return [`Captured ${layers.length} MoE layers:`, ...lines].join("\n");
 }
 
-/** Print {@link formatMoeRouterLogitsSummary} to the console. */
+/**
+ * Print {@link formatMoeRouterLogitsSummary} to the console.
+ *
+ * @example
+ * import { hs } from "moescope";
+ * const [routerLogits] = await hs.getMoeRouterLogits(llm, ["The sea is calm."]);
+ * hs.printMoeRouterLogitsSummary(routerLogits);
+ */
 export function printMoeRouterLogitsSummary(routerLogits: ReadonlyMap<number, Tensor>): void {
   console.log(formatMoeRouterLogitsSummary(routerLogits));
 }

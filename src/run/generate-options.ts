@@ -6,6 +6,11 @@ import type { Sampling } from "../core/request.ts";
 export interface GenerateOptions extends Partial<Sampling> {
   /** Tokens to generate after each prompt. Default 0: the prompt only. */
   readonly maxTokens?: number;
+  /**
+   * Samples of each prompt, one after the other, each with the seed after the one before: sample `i * n + k` is the k-th of
+   * prompt i. Above 1 a `temperature` above 0 is needed. Default 1.
+   */
+  readonly n?: number;
 }
 
 const GREEDY: Sampling = {
@@ -21,6 +26,7 @@ const GREEDY: Sampling = {
 /** The options of generation, with their limits. */
 export const generateFields: Fields<GenerateOptions> = {
   maxTokens: whole(0),
+  n: whole(1, 2 ** 20),
   temperature: number("from 0", (value) => value >= 0),
   topK: whole(0),
   topP: number("above 0, to 1", (value) => value > 0 && value <= 1),
@@ -34,11 +40,17 @@ export const generateFields: Fields<GenerateOptions> = {
 };
 
 /** The options, which were read with {@link generateFields}, with their defaults. */
-export function generationOf({ maxTokens = 0, ...given }: GenerateOptions): {
+export function generationOf({ maxTokens = 0, n = 1, ...given }: GenerateOptions): {
   maxTokens: number;
+  n: number;
   sampling: Sampling;
 } {
   const names = Object.keys(GREEDY) as (keyof Sampling)[];
   const sampling = Object.fromEntries(names.map((name) => [name, given[name] ?? GREEDY[name]]));
-  return { maxTokens, sampling: sampling as unknown as Sampling };
+  if (n > 1 && (maxTokens === 0 || sampling.temperature === 0))
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `n: ${n} samples of a prompt would all be the same; generate (maxTokens) with a temperature above 0`,
+    );
+  return { maxTokens, n, sampling: sampling as unknown as Sampling };
 }

@@ -5,6 +5,7 @@ import { openCapture } from "../capture/folder/folder-source.ts";
 import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
+import { RowBudget } from "../capture/row-budget.ts";
 import { type Edit, editsField } from "../core/edits.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
@@ -12,7 +13,7 @@ import { EngineError, RequestError } from "../core/errors.ts";
 import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
-import { type Plan, type PlanOptions, planFor, plannedStreams } from "../core/plan.ts";
+import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest, Finished } from "../core/request.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
@@ -21,7 +22,7 @@ import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/strea
 import { assertInVocabulary } from "../core/token-ids.ts";
 
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, promptEdits, promptLabel } from "./prompts/prompt.ts";
+import { encodePrompt, promptEdits, promptLabel, promptSelect } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
 import { RunEdits, recordedEdits } from "./run-edits.ts";
 import {
@@ -53,21 +54,36 @@ export interface TokenEvent {
   readonly streams: RowBatch["streams"];
 }
 
-/** A loaded model: capture from it, stream it, close it. Made by `load`. */
+/**
+ * A loaded model: capture from it, stream it, close it. Made by `load`.
+ *
+ * @example
+ * import { load } from "moescope";
+ * await using model = await load("model.gguf"); // closed at the end of the block
+ * console.log(model.info.moe?.experts, "experts in layers", model.info.moe?.layers);
+ * const states = await model.capture(["The sea is calm."], { streams: ["hidden_states"], layers: [0, -1] });
+ * console.log(states.hiddenStates.get(0)?.dims);
+ */
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #queue = new RunQueue();
   #warnedEmpty = false;
 
-  /** @internal Models come from `load`. */
-  constructor(engine: Engine) {
+  /** @internal Users get models from `load`. */
+  static of(engine: Engine): LanguageModel {
+    return new LanguageModel(engine);
+  }
+
+  private constructor(engine: Engine) {
     this.#engine = engine;
   }
 
+  /** What the model is: its architecture, layers, experts and how its routers choose. */
   get info(): ModelInfo {
     return this.#engine.model;
   }
 
+  /** What runs the model: its name in the registry, e.g. `llama.cpp`, and its version. */
   get engine(): { readonly kind: string; readonly version: string } {
     return { kind: this.#engine.kind, version: this.#engine.version };
   }
@@ -96,6 +112,9 @@ export class LanguageModel implements AsyncDisposable {
    * The token ids of a text.
    *
    * @throws RequestError `INVALID_ARGUMENT` for what is no text, and for an unknown option.
+   * @example
+   * const ids = await llm.tokenize("The sea is calm.", { addSpecial: false });
+   * console.log(Array.from(ids, (id) => llm.tokenText(id)));
    */
   async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
     return this.#engine.tokenize(
@@ -128,6 +147,11 @@ export class LanguageModel implements AsyncDisposable {
    * The tensors of the model's computation that have a name, and which of them `capture` takes as `activation:<name>`.
    * A model on the GPU may compute some of them in one with others: what is listed is what this model does as it was
    * loaded.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` where the engine does not tell.
+   * @example
+   * for (const { name, shape, layers, capturable } of await llm.tensors())
+   *   if (capturable) console.log(`activation:${name}`, shape, layers.length);
    */
   async tensors(options: { signal?: AbortSignal } = {}): Promise<readonly GraphTensor[]> {
     options = readTensorsOptions(options);
@@ -146,12 +170,22 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError for an unknown stream or layer, a prompt beyond the context; EngineError `ENGINE_BUSY` where
    * the wait would never end: for a run whose own sink asks, or a stream that nobody reads; the signal's reason on abort.
+   * @example
+   * const texts = [{ prompt: "The sea is calm.", label: "prose" }, "import numpy as np"];
+   * const { rows, routerLogits, outputs } = await llm.capture(texts, { maxTokens: 8, signal: AbortSignal.timeout(60_000) });
+   * console.log(routerLogits.get(3)?.dims, rows.length, outputs[0]?.text);
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
     options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
   ): Promise<CaptureWith<Streams[number]>>;
-  /** Run prompts and hand the rows to a sink; resolves to what the sink makes of them. */
+  /**
+   * Run prompts and hand the rows to a sink; resolves to what the sink makes of them.
+   *
+   * @example
+   * import { usageReducer } from "moescope/analysis";
+   * const usage = await llm.capture(prompts, { into: usageReducer() }); // counts, however many prompts
+   */
   capture<R>(prompts: Prompt | readonly Prompt[], options: RunOptions & { into: Sink<R> }): Promise<R>;
   async capture(
     prompts: Prompt | readonly Prompt[],
@@ -161,7 +195,7 @@ export class LanguageModel implements AsyncDisposable {
     const { requests, plan, ...of } = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    return this.#drive(sink, this.#header(requests, plan, of), requests, plan, options);
+    return this.#drive(sink, this.#header(requests, plan, of, options), requests, plan, options);
   }
 
   /**
@@ -174,6 +208,9 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws CaptureError `CAPTURE_IN_USE` while another process writes to the folder; RequestError
    * `INVALID_ARGUMENT` for another model, or a folder that does not say how its rows were made.
+   * @example
+   * const whole = await llm.resume("run1", { onProgress: ({ samples, totalSamples }) => console.log(samples, totalSamples) });
+   * console.log(whole.complete); // true
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
     options = readResumeOptions(options);
@@ -182,11 +219,12 @@ export class LanguageModel implements AsyncDisposable {
     assertSameModel(run, this.info, await this.#engine.modelHash());
     const prompts = run.prompts.map((tokenIds, i) => ({
       tokenIds,
+      select: run.selects[i] ?? null,
       edits: editsField(run.samples[i]!.edits ?? [], "edits"),
     }));
     const { requests, plan, ...of } = await this.#prepare(prompts, { ...run.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
-    const header = this.#header(requests, plan, { ...of, samples: run.samples });
+    const header = this.#header(requests, plan, { ...of, samples: run.samples }, run.options);
     return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
   }
 
@@ -197,6 +235,9 @@ export class LanguageModel implements AsyncDisposable {
    * the stream, the rest of the stream is computed first and waits in memory. Leaving the loop stops the stream.
    *
    * @throws RequestError, EngineError and the signal's reason as {@link capture}, when it is read.
+   * @example
+   * for await (const { text, phase, streams } of llm.stream("What is 12 + 7?", { maxTokens: 12, streams: ["expert_ids"] }))
+   *   console.log(phase, JSON.stringify(text), streams.get("expert_ids")?.get(3)?.join(" "));
    */
   stream(
     prompts: Prompt | readonly Prompt[],
@@ -214,12 +255,12 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
-    if (options.select?.last !== undefined)
-      throw new RequestError(
-        "INVALID_ARGUMENT",
-        "select.last is known only at the end of a sample: use capture()",
-      );
+    if (options.select?.last !== undefined) throw lastOfStream();
+    for (const name of ["reduce", "maxRows"] as const)
+      if (options[name] !== undefined)
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
+    if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });
     const reader = new StreamReader(this.#queue, run, options.signal);
     begun.reader = reader;
@@ -251,6 +292,7 @@ export class LanguageModel implements AsyncDisposable {
     const streams = plannedStreams(options);
     const generation = generationOf(options);
     const edits = await RunEdits.of(this.#engine, options.edits, list.map(promptEdits));
+    const { n, sampling } = generation;
     if (generation.maxTokens > 0) this.#assertGenerates();
     const requests: EngineRequest[] = [];
     const samples: SampleInfo[] = [];
@@ -266,20 +308,26 @@ export class LanguageModel implements AsyncDisposable {
             `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
             `(trained for ${this.info.contextLength}) or shorten the prompt`,
         );
-      const edited = { sample: i, tokens, maxTokens: generation.maxTokens, where };
-      const own = promptEdits(prompt);
-      requests.push({
-        tokens,
-        ...(media && { media }),
-        ...generation,
-        ...edits.ofSample(own, edited),
-      });
-      samples.push({
-        label: promptLabel(prompt),
-        promptTokens: tokens.length,
-        ...(spans && { media: spans }),
-        ...recordedEdits(own),
-      });
+      const own = promptSelect(prompt);
+      const select = own && selectionOf({ ...options, select: own });
+      const ownEdits = promptEdits(prompt);
+      const edited = edits.ofSample(ownEdits, { sample: i, tokens, maxTokens: generation.maxTokens, where });
+      for (let copy = 0; copy < n; copy++) {
+        requests.push({
+          tokens,
+          ...(media && { media }),
+          ...(select && { select }),
+          ...edited,
+          maxTokens: generation.maxTokens,
+          sampling: { ...sampling, seed: (sampling.seed + copy) % 2 ** 32 },
+        });
+        samples.push({
+          label: promptLabel(prompt),
+          promptTokens: tokens.length,
+          ...(spans && { media: spans }),
+          ...recordedEdits(ownEdits),
+        });
+      }
     }
     const shapes = await this.#rowShapes(streams, options);
     const { model } = edits;
@@ -304,8 +352,10 @@ export class LanguageModel implements AsyncDisposable {
     requests: readonly EngineRequest[],
     plan: Plan,
     of: Pick<RunHeader, "samples" | "model" | "edits">,
+    { n = 1, maxRows }: { readonly n?: number; readonly maxRows?: number },
   ): RunHeader {
     const { maxTokens, sampling } = requests[0]!;
+    const own = requests.some(({ select }) => select !== undefined);
     return {
       engine: this.engine,
       streams: plan.streams,
@@ -315,6 +365,10 @@ export class LanguageModel implements AsyncDisposable {
       request: {
         prompts: requests.map(({ tokens }) => tokens),
         select: plan.select,
+        ...(own && { selects: requests.map(({ select }) => select ?? null) }),
+        ...(plan.reduce && { reduce: plan.reduce }),
+        ...(maxRows !== undefined && { maxRows }),
+        ...(n > 1 && { n }),
         topKeys: plan.topKeys,
         maxTokens,
         sampling,
@@ -333,7 +387,12 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions,
     todo: () => readonly number[] = () => [...requests.keys()],
   ): Promise<R> {
-    const sink = plan.select.last === null ? target : new LastRows(target, plan.select.last);
+    const lastOf = (sample: number) => (requests[sample]!.select ?? plan.select).last;
+    const { maxRows } = options;
+    const kept = maxRows === undefined ? target : new RowBudget(target, maxRows);
+    // Of a mean the engine has made the only row.
+    const late = plan.reduce !== "mean" && requests.some((_, sample) => lastOf(sample) !== null);
+    const sink = late ? new LastRows(kept, lastOf) : kept;
     return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
   }
 
@@ -441,6 +500,9 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 }
+
+const lastOfStream = () =>
+  new RequestError("INVALID_ARGUMENT", "select.last is known only at the end of a sample: use capture()");
 
 /** What a stream holds once it is read. */
 interface BegunStream {

@@ -15,6 +15,7 @@ import type { LanguageModel } from "./language-model.ts";
  * `lmstudio:publisher/model` from those programs' own folders. With `engine: "vllm"` what vLLM takes: `org/repo` or the
  * folder of a checkpoint. `http://host:8000`: a `vllm serve` with moescope's plugin.
  * @example
+ * import { load } from "moescope";
  * const llm = await load("model.gguf");
  * const capture = await llm.capture("The capital of France is Paris.");
  * console.log(capture.routerLogits.get(0)?.dims);
@@ -40,7 +41,7 @@ export async function loadWith(
   const read = await entry.options();
   const engine = await entry.load(reference, read(options));
   const { LanguageModel } = await import("./language-model.ts");
-  return new LanguageModel(engine);
+  return LanguageModel.of(engine);
 }
 
 /** The file of a reference, for a function that takes the options of one. */
@@ -54,6 +55,10 @@ async function resolve(call: string, reference: string, options: ReferenceOption
  * Read what a model's file says of it, without loading the weights. Takes the same references as {@link load}.
  *
  * @throws ModelError as {@link load}.
+ * @example
+ * import { inspectModel } from "moescope";
+ * const { architecture, layers, moe } = await inspectModel("hf:org/repo:Q4_K_M");
+ * console.log(architecture, layers, "layers;", moe ? `${moe.experts} experts, ${moe.topK} used` : "dense");
  */
 export async function inspectModel(reference: string, options: ReferenceOptions = {}): Promise<ModelFile> {
   const { path, source, notes } = await resolve("inspectModel", reference, options);
@@ -69,6 +74,7 @@ export async function inspectModel(reference: string, options: ReferenceOptions 
  *
  * @throws ModelError as {@link load}.
  * @example
+ * import { moeLayer, route, selectionBias } from "moescope";
  * const biases = await selectionBias("deepseek.gguf");
  * const { gating, topK } = moeLayer(capture.model.moe!, 5);
  * const { ids } = route(capture.routerLogits.get(5)!, gating, topK, biases.get(5));

@@ -26,6 +26,7 @@ export interface RunOptions extends PlanOptions, GenerateOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
+/** What to run, what to keep of it, and where to: the options of `LanguageModel.capture`. */
 export interface CaptureOptions extends RunOptions {
   /** A folder to stream to. Default: memory. */
   readonly into?: string;

@@ -1,11 +1,13 @@
 import { type Manifest, readManifest } from "../capture/folder/manifest.ts";
 import { readPromptTokens } from "../capture/folder/prompt-tokens.ts";
+import { selectionOfRecord } from "../capture/folder/run-record.ts";
 import { type Edit, editsField } from "../core/edits.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
 import type { PlanOptions } from "../core/plan.ts";
 import type { EngineSettings } from "../core/request.ts";
+import type { RowSelection } from "../core/row-selection.ts";
 import type { SampleInfo } from "../core/sink.ts";
 import type { GenerateOptions } from "./generate-options.ts";
 
@@ -18,6 +20,8 @@ export interface StoredRun {
   readonly settings: EngineSettings;
   /** Token ids of each prompt. */
   readonly prompts: readonly Int32Array[];
+  /** By prompt, the selection it has of its own, or `null`. */
+  readonly selects: readonly (RowSelection | null)[];
   readonly samples: readonly SampleInfo[];
   readonly options: PlanOptions & GenerateOptions & { readonly edits?: readonly Edit[] };
 }
@@ -28,6 +32,7 @@ export interface StoredRun {
  * @throws CaptureError `CAPTURE_INVALID` for a damaged folder; RequestError `INVALID_ARGUMENT` for one that does not
  * say how its rows were made (by another program, or before moescope stored it).
  * @example
+ * import { load, storedRun } from "moescope";
  * const run = await storedRun("run1");
  * const llm = await load(run.model.source, run.settings);
  * const capture = await llm.resume("run1");
@@ -46,18 +51,31 @@ export async function storedRun(folder: string): Promise<StoredRun> {
       "INVALID_ARGUMENT",
       `${folder} has prompts with images, which it does not hold: it cannot be resumed; capture into a new folder`,
     );
+  if (run.maxRows !== undefined && !complete)
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      `${folder} was to keep at most ${run.maxRows} rows, and does not say which samples' rows were dropped: it cannot ` +
+        "be resumed; capture into a new folder",
+    );
+  // Each once, however many samples were drawn of it.
+  const isPrompt = (_: unknown, sample: number) => sample % (run.n ?? 1) === 0;
   return {
     folder,
     complete,
     model,
     settings: run.settings,
-    prompts: readPromptTokens(folder, samples),
+    prompts: readPromptTokens(folder, samples).filter(isPrompt),
+    selects: samples
+      .map((_, sample) => run.selects?.[sample] ?? null)
+      .filter(isPrompt)
+      .map((own) => own && selectionOfRecord(own)),
     samples,
     options: {
       ...planOptions(manifest.streams, run),
       ...run.sampling,
       maxTokens: run.maxTokens,
       ...storedEdits(manifest, folder),
+      ...(run.n && { n: run.n }),
     },
   };
 }
@@ -75,7 +93,7 @@ function storedEdits({ edits = [], samples }: Manifest, folder: string): { edits
 
 function planOptions(
   streams: Manifest["streams"],
-  { select: { phase, positions, last }, topKeys }: NonNullable<Manifest["run"]>,
+  { select, reduce, topKeys }: NonNullable<Manifest["run"]>,
 ): PlanOptions {
   const layers = [...new Set(Object.values(streams).flatMap((stream) => stream!.layers))];
   return {
@@ -83,11 +101,8 @@ function planOptions(
     // None at all: a dense model's router streams, which the plan gives no layers of its own accord.
     ...(layers.length > 0 && { layers }),
     ...(typeof topKeys === "number" && { attention: { topKeys } }),
-    select: {
-      ...(phase !== null && { phase }),
-      ...(positions !== null && { positions }),
-      ...(last !== null && { last }),
-    },
+    select: selectionOfRecord(select),
+    ...(reduce && { reduce }),
   };
 }
 

@@ -76,3 +76,8 @@ function withStep(n: number, base: number, steps: readonly string[]): string {
 function significant(n: number): string {
   return `${Number(n.toPrecision(3))}`;
 }
+
+/** `+3.25 points ± 1.2 points`; without the interval where there are too few texts for one. */
+export function withHalfWidth(value: number, half: number | null, show: (value: number) => string): string {
+  return half === null ? show(value) : `${show(value)} ± ${show(half).replace(/^\+/, "")}`;
+}

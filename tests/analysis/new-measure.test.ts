@@ -90,7 +90,7 @@ describe("a measure that was added with its file and a line", () => {
   });
 
   test("is in --json, and in the terminal and the report without a view of its own", () => {
-    const { layers } = JSON.parse(cli("analyze", run, "--json"));
+    const { layers } = JSON.parse(cli("analyze", run, "--json", "--full"));
     expect(layers.map((layer: { firsts: unknown }) => layer.firsts)).toEqual(expected);
     const [one] = expected;
     const lines = cli("analyze", run).split("\n");

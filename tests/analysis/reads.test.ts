@@ -29,7 +29,7 @@ async function counted(name: string, streams?: Parameters<typeof syntheticRun>[0
     for (let row = from; row < to; row++) times[row]!++;
     rowsRead.set(key, times);
   });
-  return { capture: new Capture(source), rowsRead, rows: capture.rows.length };
+  return { capture: Capture.of(source), rowsRead, rows: capture.rows.length };
 }
 
 type OnRead = (stream: string, layer: number, from: number, to: number) => void;
@@ -48,6 +48,8 @@ function sourceOf(capture: Capture, onRead: OnRead): CaptureSource {
     finished: capture.outputs,
     complete: capture.complete,
     missing: capture.missing,
+    dropped: capture.dropped,
+    promptTokens: (sample) => capture.promptTokens(sample),
     origin: null,
     streams: capture.streams.map((name) => ({ name, layers: [...capture.stream(name).keys()] })),
     tokenText: (id) => capture.tokenText(id),
@@ -124,7 +126,7 @@ test("a comparison reads each value once", async () => {
     ofLogits.set(key, (ofLogits.get(key) ?? 0) + to - from);
   });
   const logits = source.streams.filter(({ name }) => name === "router_logits");
-  compareCaptures(capture, new Capture({ ...source, streams: logits }), { permutations: 9 });
+  compareCaptures(capture, Capture.of({ ...source, streams: logits }), { permutations: 9 });
   const rows = capture.rows.length;
   expect([...ofLogits]).toEqual([
     ["router_logits.1", rows],

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
+import * as analysis from "../../src/analysis.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import * as api from "../../src/index.ts";
 import { drive, syntheticRun } from "../store/synthetic.ts";
 
 const capture = await drive(syntheticRun({ lengths: [6, 5, 4, 7] }), new MemorySink());
-const usage = api.expertUsage(capture);
-const found = api.compareCaptures(capture, capture, { permutations: 9 });
-const analysis = await api.analyzeCapture(capture, { permutations: 9 });
+const usage = analysis.expertUsage(capture);
+const found = analysis.compareCaptures(capture, capture, { permutations: 9 });
+const analyzed = await analysis.analyzeCapture(capture, { permutations: 9 });
 const logits = new Map(capture.routerLogits);
 
 /** What a call is refused with, thrown or as a rejection. */
@@ -24,17 +25,21 @@ describe("a wrong value", () => {
   const cases: [string, () => unknown, string][] = [
     [
       "measures",
-      () => api.analyzeCapture(capture, { measures: ["usages" as "usage"] }),
+      () => analysis.analyzeCapture(capture, { measures: ["usages" as "usage"] }),
       "did you mean usage?",
     ],
-    ["layers", () => api.analyzeCapture(capture, { layers: 3 as never }), "layers must be an array, got 3"],
+    [
+      "layers",
+      () => analysis.analyzeCapture(capture, { layers: 3 as never }),
+      "layers must be an array, got 3",
+    ],
     [
       "permutations",
-      () => api.compareCaptures(capture, capture, { permutations: 0 }),
+      () => analysis.compareCaptures(capture, capture, { permutations: 0 }),
       "permutations must be",
     ],
-    ["unit", () => api.specialization(capture, { unit: "token" as "row" }), "one of sample, row"],
-    ["alpha", () => api.largestShifts(found, { alpha: 5 }), "alpha must be a number from 0 to 1, got 5"],
+    ["unit", () => analysis.specialization(capture, { unit: "token" as "row" }), "one of sample, row"],
+    ["alpha", () => analysis.largestShifts(found, { alpha: 5 }), "alpha must be a number from 0 to 1, got 5"],
     [
       "vram",
       () => api.advisePlacement("model.gguf", usage, { vram: "12GiB" as unknown as number }),
@@ -45,7 +50,7 @@ describe("a wrong value", () => {
       () => api.advisePlacement("model.gguf", usage, {} as { vram: number }),
       "advisePlacement needs the option vram",
     ],
-    ["title", () => api.reportHtml(analysis, { title: 3 as unknown as string }), "title must be text, got 3"],
+    ["title", () => api.reportHtml(analyzed, { title: 3 as unknown as string }), "title must be text, got 3"],
     [
       "tokenRange",
       () => api.hs.analyzeExpertUsage(logits, { tokenRange: [0.5, null] }),
@@ -66,29 +71,37 @@ describe("what is no capture, usage or analysis", () => {
   const cases: [string, () => unknown, string][] = [
     [
       "analyzeCapture",
-      () => api.analyzeCapture(path),
+      () => analysis.analyzeCapture(path),
       'a capture (of openCapture or llm.capture), got "run1"',
     ],
     [
       "analyzeCapture of a promise",
-      () => api.analyzeCapture(Promise.resolve(capture) as never),
+      () => analysis.analyzeCapture(Promise.resolve(capture) as never),
       "await it first",
     ],
-    ["compareCaptures", () => api.compareCaptures(path, "run2" as never), "the first capture must be"],
-    ["compareCaptures", () => api.compareCaptures(capture, path), "the second capture must be"],
-    ["compareLabels", () => api.compareLabels(path, "a", "b"), "must be a capture"],
+    ["compareCaptures", () => analysis.compareCaptures(path, "run2" as never), "the first capture must be"],
+    ["compareCaptures", () => analysis.compareCaptures(capture, path), "the second capture must be"],
+    ["compareLabels", () => analysis.compareLabels(path, "a", "b"), "must be a capture"],
     [
       "compareLabels of no label",
-      () => api.compareLabels(capture, undefined as never, "b"),
+      () => analysis.compareLabels(capture, undefined as never, "b"),
       "the first label",
     ],
-    ["coactivation", () => api.coactivation(path), "must be a capture"],
-    ["expertUsage", () => api.expertUsage(path), "must be a capture"],
-    ["routingEntropy", () => api.routingEntropy({} as never), "must be a capture"],
-    ["routingMargin", () => api.routingMargin(path), "must be a capture"],
-    ["specialization", () => api.specialization(path), "must be a capture"],
-    ["specializedExperts", () => api.specializedExperts(capture as never), "what specialization() gives"],
-    ["largestShifts", () => api.largestShifts(capture as never), "what compareCaptures or compareLabels"],
+    ["coactivation", () => analysis.coactivation(path), "must be a capture"],
+    ["expertUsage", () => analysis.expertUsage(path), "must be a capture"],
+    ["routingEntropy", () => analysis.routingEntropy({} as never), "must be a capture"],
+    ["routingMargin", () => analysis.routingMargin(path), "must be a capture"],
+    ["specialization", () => analysis.specialization(path), "must be a capture"],
+    [
+      "specializedExperts",
+      () => analysis.specializedExperts(capture as never),
+      "what specialization() gives",
+    ],
+    [
+      "largestShifts",
+      () => analysis.largestShifts(capture as never),
+      "what compareCaptures or compareLabels",
+    ],
     ["pruneCandidates", () => api.pruneCandidates(path), "must be a capture"],
     ["routedExperts", () => api.routedExperts(path), "must be a capture"],
     ["streamArray", () => api.streamArray(path, "expert_ids"), "must be a capture"],
@@ -98,7 +111,7 @@ describe("what is no capture, usage or analysis", () => {
     ["reportHtml", () => api.reportHtml(capture as never), "what analyzeCapture gives"],
     [
       "reportHtml of some measures",
-      async () => api.reportHtml((await api.analyzeCapture(capture, { measures: ["usage"] })) as never),
+      async () => api.reportHtml((await analysis.analyzeCapture(capture, { measures: ["usage"] })) as never),
       "when it is asked for all measures",
     ],
     ["exportCapture", () => api.exportCapture(path, "npy", "out"), "must be a capture"],
@@ -113,7 +126,7 @@ describe("what is no capture, usage or analysis", () => {
       "the path must be text",
     ],
     ["hs.analyzeExpertUsage", () => api.hs.analyzeExpertUsage(capture as never), "router logits by layer"],
-    ["reducer", () => api.reducer(api.measures.specialization as never), "analyzeCapture"],
+    ["reducer", () => analysis.reducer(analysis.measures.specialization as never), "analyzeCapture"],
   ];
   test.each(cases)("is refused by %s", async (_, call, message) => {
     expect(await refusal(call)).toMatchObject({

@@ -6,7 +6,7 @@ import { assertFits, captureSize } from "../../src/capture/capture-size.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import { availableMemory } from "../../src/core/available-memory.ts";
-import type { RowSelection } from "../../src/core/plan.ts";
+import type { RowSelection } from "../../src/core/row-selection.ts";
 import type { RunHeader, Sink } from "../../src/core/sink.ts";
 import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";

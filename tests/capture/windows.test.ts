@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { rowMargin } from "../../src/analysis.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
-import { moeLayer, type RequestError, rowMargin, tensor } from "../../src/index.ts";
+import { moeLayer, type RequestError, tensor } from "../../src/index.ts";
 import { capturePath } from "../store/folder.ts";
 import { drive, type SyntheticOptions, syntheticRun } from "../store/synthetic.ts";
 

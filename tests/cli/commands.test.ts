@@ -171,7 +171,7 @@ Next: moescope capture MODEL "some text"   see which experts serve it
 });
 
 test("demo: a screen and a half of 80 columns", async () => {
-  const llm = new LanguageModel(new FakeEngine());
+  const llm = LanguageModel.of(new FakeEngine());
   const prompts = LABELLED.split("\n").map((line) => JSON.parse(line));
   const capture = await llm.capture(prompts);
   const written = await llm.capture([prompts[0]], { maxTokens: 16 });

@@ -3,6 +3,7 @@ import { EngineError } from "../../src/core/errors.ts";
 import type { ModelInfo } from "../../src/core/model-info.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import type { EngineRequest } from "../../src/core/request.ts";
+import { sieved } from "../../src/core/row-sieve.ts";
 import type { StreamName } from "../../src/core/streams.ts";
 import { streamSpec } from "../../src/core/streams.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
@@ -84,10 +85,19 @@ export class FakeEngine implements Engine {
     return String.fromCodePoint(tokenId);
   }
 
-  async *run(
+  run(
     requests: readonly EngineRequest[],
     plan: Plan,
     options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step> {
+    return sieved(this.every(requests, plan, options), plan, requests);
+  }
+
+  /** Steps with every row. */
+  protected async *every(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    options: { signal?: AbortSignal },
   ): AsyncGenerator<Step> {
     for (const [sample, request] of requests.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -96,7 +106,7 @@ export class FakeEngine implements Engine {
       // Continues with the alphabet.
       const drawn = Int32Array.from({ length: request.maxTokens }, (_, i) => 97 + (i % 26));
       const all = [...request.tokens, ...drawn.subarray(0, Math.max(0, drawn.length - 1))];
-      const rows = all.map((_, row) => row).filter((row) => selected(row, request, plan));
+      const rows = [...all.keys()];
       const tokenId = Int32Array.from(rows, (row) => all[row]!);
       yield {
         batch: {
@@ -147,9 +157,4 @@ export class FakeEngine implements Engine {
     }).flat();
     return name === "expert_ids" ? Uint16Array.from(values) : Float32Array.from(values);
   }
-}
-
-function selected(row: number, { tokens }: EngineRequest, { select }: Plan): boolean {
-  const phase = row < tokens.length ? "prompt" : "generated";
-  return (select.phase ?? phase) === phase && (select.positions?.includes(row) ?? true);
 }

@@ -79,7 +79,7 @@ export async function runCli(
           return loadWith(further, reference, given);
         const { signal: _, onProgress: __, onStart: ___, ...options } = given as Record<string, unknown>;
         loads.push({ reference, ...options });
-        return new LanguageModel((engines[reference] ?? engine).reopened());
+        return LanguageModel.of((engines[reference] ?? engine).reopened());
       },
       inspectModel: async () => engine.model,
     },

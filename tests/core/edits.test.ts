@@ -110,7 +110,9 @@ describe("planning edits", () => {
         }
         for (const layer of [1, 2, 3])
           for (const position of [0, 5, 9, 12]) {
-            const here = planned.filter((each) => each.layers.includes(layer) && covers(each, 10, position));
+            const here = planned.filter(
+              (each) => each.layers.includes(layer) && covers(each, sample.tokens, position, 0),
+            );
             const of = (kind: string) =>
               new Set(here.flatMap((each) => (each.kind === kind && "experts" in each ? each.experts : [])));
             expect(8 - of("ban").size).toBeGreaterThanOrEqual(2);
@@ -131,7 +133,7 @@ describe("planning edits", () => {
             object,
           ];
           const kept = Array.from({ length: 15 }, (_, i) => i).filter((position) =>
-            covers(of as never, 10, position),
+            covers(of as never, sample.tokens, position, 0),
           );
           const eligible = (given ?? Array.from({ length: 10 }, (_, i) => i))
             .filter((p) => p < 10)

@@ -42,7 +42,7 @@ async function failing(samples: number): Promise<LanguageModel> {
       yield step;
     }
   };
-  return new LanguageModel(new Proxy(engine, { get: (of, key) => (key === "run" ? run : bound(of, key)) }));
+  return LanguageModel.of(new Proxy(engine, { get: (of, key) => (key === "run" ? run : bound(of, key)) }));
 }
 
 const bound = (of: object, key: string | symbol) => {

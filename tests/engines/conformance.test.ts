@@ -36,15 +36,14 @@ async function serverThat(behaviour: ConstructorParameters<typeof FakeServer>[0]
   return url;
 }
 
-conformance("the fake engine", async () => new LanguageModel(new FakeEngine()));
-conformance("the fake engine of a token a step", async () => new LanguageModel(new StepwiseEngine()), {
+conformance("the fake engine", async () => LanguageModel.of(new FakeEngine()));
+conformance("the fake engine of a token a step", async () => LanguageModel.of(new StepwiseEngine()), {
   failing: async () => {
     const engine = new StepwiseEngine();
     engine.failAt = { step: 2, error: new EngineError("ENGINE_FAILED", "the step failed") };
-    return new LanguageModel(engine);
+    return LanguageModel.of(engine);
   },
 });
-conformance(
-  "the engine that is a formula",
-  async () => new LanguageModel(syntheticEngine(modelInfo(8, 2, [1, 3]))),
+conformance("the engine that is a formula", async () =>
+  LanguageModel.of(syntheticEngine(modelInfo(8, 2, [1, 3]))),
 );

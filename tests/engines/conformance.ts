@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
 import { EngineError } from "../../src/core/errors.ts";
 import type { Sink } from "../../src/core/sink.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 import type { LanguageModel, TokenEvent } from "../../src/run/language-model.ts";
+import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 
 const LOGITS = { streams: ["router_logits"], ignoreEos: true } as const;
 const ABC = [97, 98, 99];
@@ -94,6 +96,105 @@ export function conformance(
         expect(await at({ phase: "prompt", last: 1 })).toEqual([2, 1]);
         const rows = Math.max(0, generated - 1);
         expect(await at({ phase: "generated" })).toHaveLength(2 * rows);
+      }));
+
+    it("selects by end of the prompt, token, window and step, prompt by prompt, and leaves out", () =>
+      using(async (llm) => {
+        const at = async (select: object, prompts: Prompt[] = [ABC, DE]) => {
+          const { rows } = await llm.capture(prompts, { ...LOGITS, maxTokens: generated, select });
+          return [...rows.position].map((position, row) => [rows.sample[row], position]);
+        };
+        const prompt = { phase: "prompt" } as const;
+        expect(await at({ positions: [-1] })).toEqual([
+          [0, 2],
+          [1, 1],
+        ]);
+        expect(await at({ positions: [0, -1] })).toEqual([
+          [0, 0],
+          [0, 2],
+          [1, 0],
+          [1, 1],
+        ]);
+        expect(await at({ ...prompt, tokenIds: [98, 101] })).toEqual([
+          [0, 1],
+          [1, 1],
+        ]);
+        expect(await at({ ...prompt, window: [-2, null] })).toEqual([
+          [0, 1],
+          [0, 2],
+          [1, 0],
+          [1, 1],
+        ]);
+        expect(await at({ window: [1, -1] })).toEqual([[0, 1]]);
+        expect(await at({ ...prompt, exclude: { tokenIds: [97] } })).toEqual([
+          [0, 1],
+          [0, 2],
+          [1, 0],
+          [1, 1],
+        ]);
+        expect(await at({ ...prompt, tokenIds: [97, 98], last: 1 })).toEqual([[0, 1]]);
+        const own = { tokenIds: ABC, select: { positions: [0] } };
+        expect(await at(prompt, [own, DE])).toEqual([
+          [0, 0],
+          [1, 0],
+          [1, 1],
+        ]);
+        expect(await at({ ...prompt, last: 1 }, [{ ...own, select: { ...prompt, last: 2 } }, DE])).toEqual([
+          [0, 1],
+          [0, 2],
+          [1, 1],
+        ]);
+        if (generated < 3) return;
+        expect(await at({ steps: [0] })).toEqual([
+          [0, 3],
+          [1, 2],
+        ]);
+        expect(await at({ stepWindow: [1, null], exclude: { steps: [1] }, last: 1 })).toEqual(
+          generated > 3
+            ? [
+                [0, 1 + generated],
+                [1, generated],
+              ]
+            : [],
+        );
+        const any = [{ positions: [-1] }, { steps: [1] }];
+        expect(await at({ any })).toEqual([
+          [0, 2],
+          [0, 4],
+          [1, 1],
+          [1, 3],
+        ]);
+      }));
+
+    it("reduces the rows of a sample to the last one or their mean", () =>
+      using(async (llm) => {
+        const options = { ...LOGITS, maxTokens: generated };
+        const layer = llm.info.moe!.layers[0]!;
+        const whole = await llm.capture([ABC, DE], options);
+        const last = await llm.capture([ABC, DE], { ...options, reduce: "last" });
+        const extra = Math.max(0, generated - 1);
+        expect([...last.rows.position]).toEqual([2 + extra, 1 + extra]);
+        for (const select of [{}, { phase: "prompt" }, { phase: "prompt", last: 2 }] as const) {
+          const rows = await llm.capture([ABC, DE], { ...options, select });
+          const means = await llm.capture([ABC, DE], { ...options, select, reduce: "mean" });
+          expect(means.rows).toMatchObject({
+            length: 2,
+            sample: Int32Array.of(0, 1),
+            position: Int32Array.of(-1, -1),
+            tokenId: Int32Array.of(-1, -1),
+          });
+          for (const sample of [0, 1])
+            expect(
+              distance(
+                [...means.sample(sample).routerLogits.get(layer)!.data],
+                meanOf(rows.sample(sample).routerLogits.get(layer)!),
+              ),
+            ).toBeLessThan(1e-2);
+          expect(means.outputs).toHaveLength(2);
+        }
+        expect(whole.rows.length).toBe(5 + 2 * extra);
+        const none = await llm.capture([ABC], { ...options, select: { tokenIds: [122] }, reduce: "mean" });
+        expect(none.rows.length).toBe(0);
       }));
 
     it("obeys a signal before, during and while it waits for its turn", () =>
@@ -215,6 +316,15 @@ function labelled(capture: Capture, prompts: readonly (readonly number[])[], gen
     expect(dims).toEqual([expected.length, model.moe!.experts]);
     expect(data.every(Number.isFinite)).toBe(true);
   }
+}
+
+/** Of the rows of a tensor. */
+function meanOf({ dims: [rows, width], data }: Tensor<"float32">): number[] {
+  return Array.from({ length: width! }, (_, i) => {
+    let sum = 0;
+    for (let row = 0; row < rows!; row++) sum += data[row * width! + i]!;
+    return sum / rows!;
+  });
 }
 
 const distance = (a: readonly number[], b: readonly number[]) =>

@@ -3,7 +3,9 @@ export interface GgufDocument {
   entries: Entry[];
   tensors: Tensor[];
   /** All tensors' data, from where they begin. */
-  readonly data: Buffer;
+  data: Buffer;
+  /** How many there are by the file's word, where that is a lie. */
+  said?: { readonly tensors: bigint; readonly entries: bigint };
 }
 
 export interface Entry {
@@ -18,6 +20,8 @@ export type Value = Scalar | List;
 export interface List {
   type: number;
   items: Scalar[];
+  /** In place of the items, in a list of lists. */
+  lists?: readonly List[];
 }
 
 interface Tensor {
@@ -109,7 +113,7 @@ export function parse(file: Buffer): GgufDocument {
 }
 
 /** @param alignment of the data behind the header, as the file says it. */
-export function write({ entries, tensors, data }: GgufDocument, alignment: number = ALIGNMENT): Buffer {
+export function write({ entries, tensors, data, said }: GgufDocument, alignment: number = ALIGNMENT): Buffer {
   const parts: Buffer[] = [];
   const bytes = (length: number, put: (buffer: Buffer) => void) => {
     const buffer = Buffer.alloc(length);
@@ -119,8 +123,15 @@ export function write({ entries, tensors, data }: GgufDocument, alignment: numbe
   const u32 = (n: number) => bytes(4, (b) => b.writeUInt32LE(n));
   const u64 = (n: number | bigint) => bytes(8, (b) => b.writeBigUInt64LE(BigInt.asUintN(64, BigInt(n))));
   const text = (s: string) => {
-    u64(Buffer.byteLength(s));
-    parts.push(Buffer.from(s));
+    const encoded = encode(s);
+    u64(encoded.length);
+    parts.push(encoded);
+  };
+  const list = ({ type, items, lists }: List) => {
+    u32(type);
+    u64((lists ?? items).length);
+    for (const each of lists ?? []) list(each);
+    if (!lists) for (const item of items) scalar(type, item);
   };
   const scalar = (type: number, value: Scalar) => {
     if (type === TYPE.string) return text(String(value));
@@ -134,16 +145,13 @@ export function write({ entries, tensors, data }: GgufDocument, alignment: numbe
   };
   parts.push(Buffer.from("GGUF"));
   u32(3);
-  u64(tensors.length);
-  u64(entries.length);
+  u64(said?.tensors ?? tensors.length);
+  u64(said?.entries ?? entries.length);
   for (const { key, type, value } of entries) {
     text(key);
     u32(type);
-    if (isList(value)) {
-      u32(value.type);
-      u64(value.items.length);
-      for (const item of value.items) scalar(value.type, item);
-    } else scalar(type, value);
+    if (isList(value)) list(value);
+    else scalar(type, value);
   }
   for (const { name, shape, type, offset } of tensors) {
     text(name);
@@ -155,4 +163,12 @@ export function write({ entries, tensors, data }: GgufDocument, alignment: numbe
   const header = Buffer.concat(parts);
   const padding = Buffer.alloc((alignment - (header.length % alignment)) % alignment);
   return Buffer.concat([header, padding, data]);
+}
+
+/** As UTF-8; U+DC80 to U+DCFF alone stand for bytes that are none, as Python's `surrogateescape` has them. */
+function encode(s: string): Buffer {
+  if (!/[\udc80-\udcff]/u.test(s)) return Buffer.from(s);
+  return Buffer.concat(
+    [...s].map((c) => (/[\udc80-\udcff]/u.test(c) ? Buffer.of(c.charCodeAt(0) & 0xff) : Buffer.from(c))),
+  );
 }

@@ -1,28 +1,7 @@
 import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
-import {
-  type Entry,
-  type GgufDocument,
-  isList,
-  type List,
-  parse,
-  type Scalar,
-  TYPE,
-  type Value,
-  write,
-} from "./gguf-document.ts";
-
-/** What a mutation works with. */
-interface Workshop {
-  readonly document: GgufDocument;
-  readonly architecture: string;
-  readonly layers: number;
-  below(n: number): number;
-  pick<T>(list: readonly T[]): T;
-  /** A number that some code did not expect. */
-  odd(): number;
-}
-
-type Mutation = (workshop: Workshop) => void;
+import { type Entry, isList, type List, parse, type Scalar, TYPE, write } from "./gguf-document.ts";
+import { isNumber, type Mutation, makeList, NothingThere, ofModel, set, type Workshop } from "./mutation.ts";
+import { UNCOMMON_MUTATIONS } from "./uncommon-mutations.ts";
 
 /** llama.cpp's keys behind an architecture's name (`LLM_KV_NAMES`), those that models of text have. */
 const KEYS = (
@@ -270,7 +249,8 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
-export const KINDS: readonly string[] = Object.keys(MUTATIONS);
+const ALL: Readonly<Record<string, Mutation>> = { ...MUTATIONS, ...UNCOMMON_MUTATIONS };
+export const KINDS: readonly string[] = Object.keys(ALL);
 
 /** A file of one kind of mutation, and now and then a second. Equal seeds, equal files. */
 export function mutateStructure(
@@ -312,7 +292,7 @@ export function mutateStructure(
   const others = below(4) === 0 ? [pick(KINDS)] : [];
   for (const each of [kind, ...others])
     try {
-      MUTATIONS[each]!(workshop);
+      ALL[each]!(workshop);
     } catch (error) {
       if (!(error instanceof NothingThere)) throw error;
     }
@@ -321,23 +301,4 @@ export function mutateStructure(
   );
   const usable = alignment > 0 && alignment <= 4096 ? alignment : 32;
   return { kind: [kind, ...others].join(" + "), bytes: write(document, usable) };
-}
-
-/** What a mutation would change is not in the file, as after another one. */
-class NothingThere extends Error {}
-
-const isNumber = ({ type, value }: Entry) => !isList(value) && type !== TYPE.string;
-
-const ofModel = ({ document, architecture }: Workshop) =>
-  document.entries.filter(({ key }) => key.startsWith(`${architecture}.`));
-
-function makeList(entry: Entry, list: List): void {
-  entry.type = TYPE.array;
-  entry.value = list;
-}
-
-function set(document: GgufDocument, key: string, type: number, value: Value): void {
-  const entry = document.entries.find((each) => each.key === key);
-  if (entry) Object.assign(entry, { type, value });
-  else document.entries.push({ key, type, value });
 }

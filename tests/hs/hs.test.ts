@@ -5,7 +5,7 @@ import { LanguageModel } from "../../src/run/language-model.ts";
 import { error, flat, float32, reference } from "../analysis/reference.ts";
 import { MODEL, syntheticEngine, value } from "./synthetic-engine.ts";
 
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 const bytes = (text: string) => [...Buffer.from(text)];
 /** What the engine gives for these tokens in a layer. */
 const rowsOf = (text: string, layer: number, width: number) =>
@@ -46,7 +46,7 @@ describe("getMoeRouterLogits", () => {
 
   test("a dense model gives an empty Map and one warning", async () => {
     const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
-    const dense = new LanguageModel(syntheticEngine({ ...MODEL, moe: null }));
+    const dense = LanguageModel.of(syntheticEngine({ ...MODEL, moe: null }));
     const [routerLogits] = await hs.getMoeRouterLogits(dense, ["Hello"]);
     await hs.getMoeRouterLogits(dense, ["Hello"]);
     expect(routerLogits.size).toBe(0);

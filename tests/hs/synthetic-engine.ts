@@ -3,6 +3,7 @@ import { EngineError } from "../../src/core/errors.ts";
 import type { ModelInfo } from "../../src/core/model-info.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import type { EngineRequest } from "../../src/core/request.ts";
+import { sieved } from "../../src/core/row-sieve.ts";
 import type { RowBatch } from "../../src/core/rows.ts";
 import { modelInfo } from "../analysis/synthetic.ts";
 
@@ -38,23 +39,30 @@ export function syntheticEngine(model: ModelInfo = MODEL): Engine {
     close: async () => {
       open = false;
     },
-    async *run(requests, plan, { signal } = {}): AsyncGenerator<Step> {
-      const steps = Math.max(...requests.map(({ maxTokens }) => Math.max(1, maxTokens)));
-      for (let step = 0; step < steps; step++)
-        for (const sample of [...requests.keys()].reverse()) {
-          signal?.throwIfAborted();
-          assertOpen();
-          const request = requests[sample]!;
-          const last = step === Math.max(1, request.maxTokens) - 1;
-          yield {
-            batch: batchOf(request, sample, step, plan, model),
-            drawn: request.maxTokens > 0 ? [{ sample, tokenId: 33 }] : [],
-            finished: last ? [finished(request, sample)] : [],
-            processed: step === 0 ? request.tokens.length : 1,
-          };
-        }
-    },
+    run: (requests, plan, options = {}) => sieved(every(requests, plan, options), plan, requests),
   };
+
+  /** Steps with every row. */
+  async function* every(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal },
+  ): AsyncGenerator<Step> {
+    const steps = Math.max(...requests.map(({ maxTokens }) => Math.max(1, maxTokens)));
+    for (let step = 0; step < steps; step++)
+      for (const sample of [...requests.keys()].reverse()) {
+        signal?.throwIfAborted();
+        assertOpen();
+        const request = requests[sample]!;
+        const last = step === Math.max(1, request.maxTokens) - 1;
+        yield {
+          batch: batchOf(request, sample, step, plan, model),
+          drawn: request.maxTokens > 0 ? [{ sample, tokenId: 33 }] : [],
+          finished: last ? [finished(request, sample)] : [],
+          processed: step === 0 ? request.tokens.length : 1,
+        };
+      }
+  }
 }
 
 function finished({ maxTokens }: EngineRequest, sample: number) {
@@ -70,16 +78,12 @@ function batchOf(
   request: EngineRequest,
   sample: number,
   step: number,
-  { streams, select }: Plan,
+  { streams }: Plan,
   model: ModelInfo,
-): RowBatch | null {
+): RowBatch {
   const all = step === 0 ? request.tokens : Int32Array.of(33);
   const first = step === 0 ? 0 : request.tokens.length + step - 1;
-  const phase = step === 0 ? "prompt" : "generated";
-  const rows = [...all.keys()].filter(
-    (row) => (select.phase ?? phase) === phase && (select.positions?.includes(first + row) ?? true),
-  );
-  if (rows.length === 0) return null;
+  const rows = [...all.keys()];
   const tokenId = Int32Array.from(rows, (row) => all[row]!);
   return {
     rows: tokenId.length,
@@ -89,12 +93,15 @@ function batchOf(
     phase: new Uint8Array(tokenId.length).fill(step === 0 ? 0 : 1),
     streams: new Map(
       streams.map(({ name, layers }) => {
-        const width =
-          { router_logits: model.moe?.experts ?? 0, hidden_states: model.hiddenSize }[name as string] ?? 0;
+        const { experts, topK } = model.moe ?? { experts: 0, topK: 0 };
+        const sizes = { router_logits: experts, expert_ids: topK, expert_weights: topK };
+        const width = { ...sizes, hidden_states: model.hiddenSize }[name as string] ?? 0;
         const valuesOf = (layer: number) =>
-          Float32Array.from({ length: tokenId.length * width }, (_, at) =>
-            value(tokenId[Math.floor(at / width)]!, layer, at % width),
-          );
+          name === "expert_ids"
+            ? Uint16Array.from({ length: tokenId.length * width }, (_, at) => at % experts)
+            : Float32Array.from({ length: tokenId.length * width }, (_, at) =>
+                value(tokenId[Math.floor(at / width)]!, layer, at % width),
+              );
         return [name, new Map(layers.map((layer) => [layer, valuesOf(layer)]))];
       }),
     ),

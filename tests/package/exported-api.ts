@@ -9,6 +9,18 @@ export interface Exported {
   readonly symbol: ts.Symbol;
 }
 
+/** What is written above a declaration. */
+export interface Docs {
+  readonly text: string;
+  readonly tags: ReadonlyMap<string, readonly string[]>;
+}
+
+/** The code of an `@example`, and whose it is. */
+export interface Example {
+  readonly name: string;
+  readonly code: string;
+}
+
 /** A parameter that takes options, of an exported function or a method. */
 export interface OptionsParameter {
   /** What is called: `load`, `LanguageModel.capture`, `new FolderSink`. */
@@ -33,15 +45,27 @@ export class ExportedApi {
     );
   }
 
-  /** The documentation of a symbol, its tags included. */
-  docsOf(symbol: ts.Symbol): { readonly text: string; readonly tags: ReadonlyMap<string, string> } {
-    const tags = symbol
-      .getJsDocTags(this.#checker)
-      .map((tag): [string, string] => [tag.name, ts.displayPartsToString(tag.text)]);
-    return {
-      text: ts.displayPartsToString(symbol.getDocumentationComment(this.#checker)),
-      tags: new Map(tags),
-    };
+  /** The documentation of a symbol: its text, and the texts of its tags by their name. */
+  docsOf(symbol: ts.Symbol): Docs {
+    const tags = new Map<string, string[]>();
+    for (const { name, text } of symbol.getJsDocTags(this.#checker))
+      tags.set(name, [...(tags.get(name) ?? []), ts.displayPartsToString(text)]);
+    return { text: ts.displayPartsToString(symbol.getDocumentationComment(this.#checker)), tags };
+  }
+
+  /** The examples of everything that is exported, and of the members of classes and interfaces. */
+  examples(): Example[] {
+    const documented = this.exports.flatMap(({ name, symbol }) => [
+      { name, symbol },
+      ...(symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface)
+        ? this.membersOf(symbol).map((member) => ({ name: `${name}.${member.name}`, symbol: member }))
+        : []),
+    ]);
+    // One thing may be exported under two names.
+    const bySymbol = new Map(documented.map(({ name, symbol }) => [symbol, name]));
+    return [...bySymbol].flatMap(([symbol, name]) =>
+      (this.docsOf(symbol).tags.get("example") ?? []).map((code) => ({ name, code })),
+    );
   }
 
   /** Whether there is something to call, or to make with `new`. */

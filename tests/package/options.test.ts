@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import * as analysis from "../../src/analysis.ts";
 import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { MemorySink } from "../../src/capture/memory.ts";
 import * as api from "../../src/index.ts";
@@ -10,12 +11,12 @@ import { drive, syntheticRun } from "../store/synthetic.ts";
 import { ExportedApi, type OptionsParameter } from "./exported-api.ts";
 
 const capture = await drive(syntheticRun({ lengths: [6, 5, 4, 7] }), new MemorySink());
-const usage = api.expertUsage(capture);
-const found = api.compareCaptures(capture, capture, { permutations: 9 });
-const specialized = api.specialization(capture, { permutations: 9 });
-const analysis = await api.analyzeCapture(capture, { permutations: 9 });
+const usage = analysis.expertUsage(capture);
+const found = analysis.compareCaptures(capture, capture, { permutations: 9 });
+const specialized = analysis.specialization(capture, { permutations: 9 });
+const analyzed = await analysis.analyzeCapture(capture, { permutations: 9 });
 const logits = new Map(capture.routerLogits);
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 const nowhere = join(tmpdir(), "moescope-no-such-model.gguf");
 
 /** What takes options, by the name it is exported under, called with some. */
@@ -36,27 +37,51 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.tensors": [(options) => llm.tensors(options)],
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
-  analyzeCapture: [(options) => api.analyzeCapture(capture, options)],
-  compareCaptures: [(options) => api.compareCaptures(capture, capture, options)],
-  compareLabels: [(options) => api.compareLabels(capture, "label 0", "label 1", options)],
-  specialization: [(options) => api.specialization(capture, options)],
-  specializedExperts: [(options) => api.specializedExperts(specialized, options)],
-  largestShifts: [(options) => api.largestShifts(found, options)],
-  underusedExperts: [(options) => api.underusedExperts(usage.layers.get(1)!, options)],
+  analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],
+  compareCaptures: [(options) => analysis.compareCaptures(capture, capture, options)],
+  compareLabels: [(options) => analysis.compareLabels(capture, "label 0", "label 1", options)],
+  specialization: [(options) => analysis.specialization(capture, options)],
+  specializedExperts: [(options) => analysis.specializedExperts(specialized, options)],
+  largestShifts: [(options) => analysis.largestShifts(found, options)],
+  underusedExperts: [(options) => analysis.underusedExperts(usage.layers.get(1)!, options)],
   advisePlacement: [(options) => api.advisePlacement(nowhere, usage, { vram: 1, ...options })],
-  reportHtml: [(options) => api.reportHtml(analysis, options)],
+  reportHtml: [(options) => api.reportHtml(analyzed, options)],
   "hs.analyzeExpertUsage": [(options) => api.hs.analyzeExpertUsage(logits, options)],
   "hs.getMoeRouterLogits": [(options) => api.hs.getMoeRouterLogits(llm, ["a"], options)],
   "hs.getMoeRouterLogitsGenerate": [
     (options) => api.hs.getMoeRouterLogitsGenerate(llm, { prompts: ["a"], ...options }),
   ],
   "hs.getAllHiddenStates": [(options) => api.hs.getAllHiddenStates(llm, ["a"], options)],
+  "hs.capture": [
+    (options) => api.hs.capture(llm, ["a"], options),
+    (options) => api.hs.capture(llm, ["a"], { select: options }),
+  ],
+  "hs.getAllHiddenStatesGenerate": [
+    (options) => api.hs.getAllHiddenStatesGenerate(llm, { prompts: ["a"], ...options }),
+  ],
+  "hs.HiddenStatesCaptureV1.getAllHiddenStates": [
+    (options) => new api.hs.HiddenStatesCaptureV1().getAllHiddenStates(llm, ["a"], options),
+  ],
+  "hs.HiddenStatesCaptureGenerate.getAllHiddenStatesGenerate": [
+    (options) =>
+      new api.hs.HiddenStatesCaptureGenerate().getAllHiddenStatesGenerate(llm, {
+        prompts: ["a"],
+        ...options,
+      }),
+  ],
+  "hs.MoERouterLogitsCaptureGenerate.getRouterLogitsGenerate": [
+    (options) =>
+      new api.hs.MoERouterLogitsCaptureGenerate().getRouterLogitsGenerate(llm, {
+        prompts: ["a"],
+        ...options,
+      }),
+  ],
   "hs.MoERouterLogitsCaptureV1.getRouterLogits": [
     (options) => new api.hs.MoERouterLogitsCaptureV1().getRouterLogits(llm, ["a"], options),
   ],
 };
 
-const exported = new ExportedApi(["src/index.ts"])
+const exported = new ExportedApi(["src/index.ts", "src/analysis.ts"])
   .optionsParameters()
   // JavaScript's own options of an Error.
   .filter(({ call }) => !/^new \w+Error$/.test(call));
@@ -148,7 +173,17 @@ test("the options of a run have values of their kind", async () => {
     [{ select: "last" }, 'select takes its options as an object, { name: value }; it got "last"'],
     [{ select: { last: 0 } }, "capture: select.last must be a whole number from 1, got 0"],
     [{ select: { phase: "decode" } }, "select.phase must be one of prompt, generated"],
-    [{ select: { positions: [0, -1] } }, "select.positions[1] must be a whole number from 0"],
+    [{ select: { positions: [0, 0.5] } }, "select.positions[1] must be a whole number"],
+    [{ select: { tokenIds: [0, -1] } }, "select.tokenIds[1] must be a whole number from 0"],
+    [{ select: { window: [3] } }, "select.window must be [start, end] or [start, null]"],
+    [{ select: { window: [3, 3] } }, "window ends before it begins"],
+    [{ select: { any: [] } }, "any needs at least one condition"],
+    [{ select: { exclude: {} } }, "an exclude without a condition would leave out every row"],
+    [{ select: { exclude: { token_ids: [1] } } }, "did you mean tokenIds?"],
+    [{ reduce: "avg" }, "reduce must be one of all, last, mean"],
+    [{ maxRows: 0 }, "maxRows must be a whole number from 1"],
+    [{ n: 2 }, "n: 2 samples of a prompt would all be the same"],
+    [{ reduce: "mean" }, 'reduce "mean" has no meaning for expert_ids, expert_weights'],
     [{ select: { positions: 4 } }, "select.positions must be an array, got 4"],
     [{ attention: { topKeys: 0 } }, "attention.topKeys must be a whole number from 1"],
     [{ maxTokens: "5" }, 'maxTokens must be a whole number from 0, got "5"'],

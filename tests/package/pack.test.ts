@@ -35,14 +35,17 @@ describe("what npm pack makes", () => {
     const demo = JSON.parse(await cli("demo", "--json"));
     expect(demo).toMatchObject({ model: { architecture: "qwen3moe" } });
     const program = `import { load, hs } from "moescope";
+      import { expertUsage } from "moescope/analysis";
       const llm = await load("node_modules/moescope/models/demo/demo-moe.gguf");
       const [logits] = await hs.getMoeRouterLogits(llm, ["import os"]);
-      console.log(JSON.stringify([...logits.values()].map((t) => t.dims)));
+      const { layers } = expertUsage(await llm.capture("import os"));
+      console.log(JSON.stringify({ dims: [...logits.values()].map((t) => t.dims), used: [...layers.keys()] }));
       await llm.close();`;
     writeFileSync(join(empty, "program.js"), program);
     const { stdout } = await run(process.execPath, ["program.js"], { cwd: empty });
-    const dims = JSON.parse(stdout) as number[][];
+    const { dims, used } = JSON.parse(stdout) as { dims: number[][]; used: number[] };
     expect(dims.length).toBeGreaterThanOrEqual(6);
+    expect(used).toHaveLength(dims.length);
     for (const [rows, experts] of dims) expect([rows! > 0, experts]).toEqual([true, 16]);
   });
 

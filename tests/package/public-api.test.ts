@@ -1,4 +1,5 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
+import * as analysis from "../../src/analysis.ts";
 import type {
   Capture,
   CaptureOptions,
@@ -25,6 +26,32 @@ describe("the public API", () => {
         "RequestError",
         "STREAMS",
         "advisePlacement",
+        "expertCache",
+        "expertLoad",
+        "exportCapture",
+        "formatMoeRouterLogitsSummary",
+        "hs",
+        "inspectModel",
+        "load",
+        "moeLayer",
+        "npyBytes",
+        "openCapture",
+        "printMoeRouterLogitsSummary",
+        "pruneCandidates",
+        "reportHtml",
+        "route",
+        "routedExperts",
+        "selectionBias",
+        "softmax",
+        "storedRun",
+        "streamArray",
+        "tensor",
+        "topk",
+        "usageTable",
+      ]
+    `);
+    expect(Object.keys(analysis).sort()).toMatchInlineSnapshot(`
+      [
         "analyzeCapture",
         "coactivation",
         "coactivationReducer",
@@ -33,50 +60,35 @@ describe("the public API", () => {
         "compareCaptures",
         "compareLabels",
         "entropyReducer",
-        "expertLoad",
         "expertUsage",
-        "exportCapture",
-        "formatMoeRouterLogitsSummary",
-        "hs",
-        "inspectModel",
         "largestShifts",
-        "load",
         "loadBalance",
         "maxViolation",
         "measures",
-        "moeLayer",
         "normalizedEntropy",
-        "npyBytes",
-        "openCapture",
-        "printMoeRouterLogitsSummary",
-        "pruneCandidates",
         "reducer",
-        "reportHtml",
-        "route",
-        "routedExperts",
         "routingEntropy",
         "routingMargin",
         "rowEntropy",
         "rowMargin",
-        "selectionBias",
-        "softmax",
         "specialization",
         "specializedExperts",
-        "storedRun",
-        "streamArray",
-        "tensor",
-        "topk",
         "underusedExperts",
         "usageReducer",
-        "usageTable",
       ]
     `);
     expect(Object.keys(api.hs).sort()).toMatchInlineSnapshot(`
       [
+        "CaptureResult",
+        "HiddenStatesCaptureGenerate",
+        "HiddenStatesCaptureV1",
+        "MoERouterLogitsCaptureGenerate",
         "MoERouterLogitsCaptureV1",
         "analyzeExpertUsage",
+        "capture",
         "formatMoeRouterLogitsSummary",
         "getAllHiddenStates",
+        "getAllHiddenStatesGenerate",
         "getMoeRouterLogits",
         "getMoeRouterLogitsGenerate",
         "printMoeRouterLogitsSummary",
@@ -135,8 +147,8 @@ describe("its types", () => {
       (await llm.resume("folder")).hiddenStates.get(3);
       (await api.openCapture("folder")).hiddenStates.get(3);
       // Whatever takes a capture takes one that is known better.
-      api.routingEntropy(routing);
-      api.analyzeCapture(states);
+      analysis.routingEntropy(routing);
+      analysis.analyzeCapture(states);
       // @ts-expect-error an option that nobody has
       llm.capture("a", { streams: ["expert_ids"], max_tokens: 3 });
     };

@@ -142,6 +142,7 @@ describe("reducers", () => {
       measures.balance,
       measures.entropy,
       measures.margin,
+      measures.routerLosses,
       measures.coactivation,
     ];
     const rows = syntheticRun({ lengths: [20, 7, 11], streams: ["router_logits"], interleaved: 2 });

@@ -194,9 +194,9 @@ describe("the report", () => {
 
   it("has the numbers of the tables", () => {
     const text = unescaped(page.replace(/<[^>]*>/g, " ").replace(/\s+/g, " "));
-    for (const { layer, balance, entropy } of analysis.layers)
+    for (const { layer, balance, entropy, routerLosses } of analysis.layers)
       expect(text).toContain(
-        `${layer} ${balance!.cv.toFixed(2)} ${balance!.maxVio.toFixed(2)} ${balance!.entropy.toFixed(3)} ${entropy!.mean!.toFixed(2)}`,
+        `${layer} ${balance!.cv.toFixed(2)} ${balance!.maxVio.toFixed(2)} ${balance!.entropy.toFixed(3)} ${routerLosses!.loadBalancing.toFixed(2)} ${routerLosses!.zLoss.toFixed(2)} ${entropy!.mean!.toFixed(2)}`,
       );
     expect(text).toContain(probability(analysis.layers[0]!.specialization!.pValue));
     const found = { layer: 3, expert: 7, label: "label 1", count: 5, share: 0.625, timesFair: 7.5 };

@@ -12,7 +12,7 @@ const LOGITS = { streams: ["router_logits"] } as const;
 
 function loaded() {
   const engine = new StepwiseEngine();
-  return { engine, llm: new LanguageModel(engine) };
+  return { engine, llm: LanguageModel.of(engine) };
 }
 
 const textOf = (events: readonly TokenEvent[]) => events.map(({ text }) => text).join("");
@@ -46,7 +46,7 @@ describe("a stream that waits for its reader", () => {
     const engine: Engine = Object.assign(new StepwiseEngine(), {
       tensors: ({ alone }: EngineCall = {}) => alone!(async () => []),
     });
-    const llm = new LanguageModel(engine);
+    const llm = LanguageModel.of(engine);
     let inner = "";
     for await (const { text } of llm.stream("ab", { ...LOGITS, maxTokens: 3 })) {
       inner += text;

@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test, vi } from "vitest";
+import { combine, type Reducer } from "../../src/analysis.ts";
 import type { RunEnd, Sink } from "../../src/core/sink.ts";
-import { combine, type Reducer } from "../../src/index.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { syntheticEngine } from "../hs/synthetic-engine.ts";
 
-const llm = new LanguageModel(syntheticEngine());
+const llm = LanguageModel.of(syntheticEngine());
 
 /** A sink that fails where it is told to, and remembers what was called. */
 function failing(where: readonly ("open" | "write" | "finish" | "close")[], name = "") {

@@ -175,7 +175,7 @@ describe("a chat by the way of the API has the tokens that it has in the library
     override readonly chatTemplate = TEMPLATE;
   }
   const shown = async (body: object, path = "/v1/chat/completions") => {
-    const llm = new LanguageModel(new Showing());
+    const llm = LanguageModel.of(new Showing());
     const server = await serving({ models: new Map([["fake", llm]]) });
     const response = await fetch(`${server.url}${path}`, {
       method: "POST",
@@ -265,7 +265,7 @@ describe("a chat by the way of the API has the tokens that it has in the library
 
   it("the server's own API takes the same", async () => {
     const prompt = { messages: [user], tools: [{}], chatTemplateKwargs: { enable_thinking: true } };
-    const llm = new LanguageModel(new Showing());
+    const llm = LanguageModel.of(new Showing());
     const server = await serving({ models: new Map([["fake", llm]]) });
     const post = (body: object) =>
       fetch(`${server.url}/api/captures`, {

@@ -49,7 +49,7 @@ describe("the description of the API", () => {
   });
 
   it("says what the answers are", async () => {
-    const models = [new StepwiseEngine(), new EmbeddingEngine()].map((engine) => new LanguageModel(engine));
+    const models = [new StepwiseEngine(), new EmbeddingEngine()].map((engine) => LanguageModel.of(engine));
     const server = await serving({ models: new Map(models.map((llm) => [llm.task, llm])) });
     await captureInto(join(server.folder, "a"));
     await captureInto(join(server.folder, "b"));

@@ -27,7 +27,7 @@ export const PROMPTS: readonly Prompt[] = [
 
 /** Write a capture as the library does. */
 export const captureInto = (folder: string, prompts: readonly Prompt[] = PROMPTS, maxTokens = 4) =>
-  new LanguageModel(new StepwiseEngine()).capture(prompts, { into: folder, maxTokens });
+  LanguageModel.of(new StepwiseEngine()).capture(prompts, { into: folder, maxTokens });
 
 export interface Serving {
   readonly url: string;
@@ -45,7 +45,7 @@ export async function serving(options: Partial<ServeOptions> = {}): Promise<Serv
   const folder = options.folders?.[0] ?? temporaryFolder();
   const server = await startServer({
     folders: [folder],
-    models: new Map([["fake-moe", new LanguageModel(engine)]]),
+    models: new Map([["fake-moe", LanguageModel.of(engine)]]),
     demoPrompts: async () => PROMPTS.slice(),
     ...options,
   });

@@ -17,15 +17,15 @@ export class StepwiseEngine extends FakeEngine {
   /** Thrown at this step of the next run. */
   failAt: { readonly step: number; readonly error: Error } | null = null;
 
-  override async *run(
+  protected override async *every(
     requests: readonly EngineRequest[],
     plan: Plan,
-    options: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal },
   ): AsyncGenerator<Step> {
     this.running++;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.running);
     try {
-      for await (const { batch, drawn, finished, processed } of super.run(requests, plan, options)) {
+      for await (const { batch, drawn, finished, processed } of super.every(requests, plan, options)) {
         const prompt = batch!.phase.indexOf(1) < 0 ? batch!.rows : batch!.phase.indexOf(1);
         const cuts = [0, ...Array.from({ length: batch!.rows - prompt + 1 }, (_, i) => prompt + i)];
         for (let i = 1; i < cuts.length; i++) {

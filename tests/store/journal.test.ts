@@ -192,7 +192,7 @@ describe("folders of before there was a journal (fixtures/captures)", () => {
     const { sha256: _, ...model } = (await readManifest(folder)).model;
     const engine = syntheticEngine({ ...MODEL, ...model });
     const formats: string[] = [];
-    const llm = new LanguageModel({
+    const llm = LanguageModel.of({
       ...engine,
       async *run(...args: Parameters<typeof engine.run>) {
         const { format } = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));

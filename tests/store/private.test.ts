@@ -61,7 +61,7 @@ describe.runIf(process.platform !== "win32")("who may read a capture", () => {
     try {
       const folder = await capturePath();
       const engine = syntheticEngine();
-      const failing = new LanguageModel({
+      const failing = LanguageModel.of({
         ...engine,
         async *run(...args: Parameters<typeof engine.run>) {
           let left = 5;
@@ -75,7 +75,7 @@ describe.runIf(process.platform !== "win32")("who may read a capture", () => {
       await expect(failing.capture(["the router", "sends", "it"], { into, maxTokens: 4 })).rejects.toThrow(
         "gone",
       );
-      await new LanguageModel(engine).resume(folder);
+      await LanguageModel.of(engine).resume(folder);
       expect(await modesIn(folder)).toEqual(new Set([access === "private" ? 0o600 : 0o644]));
     } finally {
       process.umask(before);

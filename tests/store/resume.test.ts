@@ -9,7 +9,7 @@ import { FolderSink } from "../../src/capture/folder/folder-sink.ts";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { readManifest } from "../../src/capture/folder/manifest.ts";
 import type { Engine } from "../../src/core/engine.ts";
-import type { RowSelection } from "../../src/core/plan.ts";
+import type { RowSelection } from "../../src/core/row-selection.ts";
 import { LanguageModel } from "../../src/run/language-model.ts";
 import { storedRun } from "../../src/run/stored-run.ts";
 import { MODEL, syntheticEngine } from "../hs/synthetic-engine.ts";
@@ -24,7 +24,7 @@ const SHARD_BYTES = 600;
 /** Fails after some steps, and counts the requests it was given. */
 function failing(steps: number, requests: number[] = []): LanguageModel {
   const engine = syntheticEngine();
-  return new LanguageModel({
+  return LanguageModel.of({
     ...engine,
     settings: { contextSize: 1024 },
     async *run(...args: Parameters<Engine["run"]>) {
@@ -113,14 +113,14 @@ describe("a run that broke off", () => {
   test("another model is refused, and the folder stays as it was", async () => {
     const folder = await broken(9);
     const before = await readFile(join(folder, "manifest.json"), "utf8");
-    const other = new LanguageModel(syntheticEngine({ ...MODEL, name: "other", parameters: 7 }));
+    const other = LanguageModel.of(syntheticEngine({ ...MODEL, name: "other", parameters: 7 }));
     await expect(other.resume(folder)).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       message: expect.stringMatching(/was captured from synthetic .* is other .*load the same file/),
     });
     expect(await readFile(join(folder, "manifest.json"), "utf8")).toBe(before);
     // Where it lies does not matter.
-    const moved = new LanguageModel(syntheticEngine({ ...MODEL, source: "elsewhere.gguf" }));
+    const moved = LanguageModel.of(syntheticEngine({ ...MODEL, source: "elsewhere.gguf" }));
     await expectWhole(await moved.resume(folder), folder);
   });
 

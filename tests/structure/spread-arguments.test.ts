@@ -10,7 +10,6 @@ import { packageRoot } from "../../src/core/package-root.ts";
  */
 const BOUNDED: readonly (readonly [file: string, call: string, why: string])[] = [
   ["src/analysis/compare/compare-layer.ts", "layerChunk", "the two ends of a span"],
-  ["src/cli/commands/compare.ts", "compareLabels", "two labels"],
   ["src/engines/llama/model/tokenizer-kind.ts", "String.fromCharCode", "two digits"],
   ["src/hs/analyze-expert-usage.ts", "sliceRows", "the two ends of a range"],
   ["src/run/prompts/jinja/evaluate.ts", "callValue", "what argumentsOf returns: two lists"],

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { expertCache } from "../../src/advice/expert-cache.ts";
 import { pruneCandidates } from "../../src/advice/prune-candidates.ts";
 import { analyzeCapture } from "../../src/analysis/analyze.ts";
 import { compareCaptures } from "../../src/analysis/compare/compare-captures.ts";
@@ -17,6 +18,7 @@ import {
   layerFacts,
   overviewFacts,
 } from "../../src/views/facts/analysis.ts";
+import { analysisSummary, summaryFacts } from "../../src/views/facts/analysis-summary.ts";
 import { atlasFacts } from "../../src/views/facts/atlas.ts";
 import { captureFacts, captureFactsOf } from "../../src/views/facts/capture.ts";
 import { comparisonFacts, comparisonOf } from "../../src/views/facts/comparison.ts";
@@ -53,6 +55,7 @@ describe("facts are what their schemas say, before JSON and behind it", () => {
     const analysis = await analyzeCapture(await captured(options), { permutations: 19 });
     checked(analysisFacts(), analysis);
     checked(overviewFacts(), analysisOverview(analysis));
+    checked(summaryFacts(), analysisSummary(analysis));
     for (const layer of analysis.layers) checked(layerFacts(), layer);
     if (analysis.layers.length > 0) checked(atlasFacts(), expertAtlas(analysis));
   });
@@ -91,17 +94,22 @@ describe("facts are what their schemas say, before JSON and behind it", () => {
     const part = { onGpu: [1], bytes: 5, choiceShare: 0.5, trafficShare: 0.5, arguments: ["-ngl", "9"] };
     checked(
       placementFacts(),
-      placementOf({
-        model: capture.model,
-        contextSize: 4096,
-        budget: { vram: 9, weights: 1, cache: 1, compute: 1, experts: 6 },
-        gpuLayers: null,
-        lastLayers: part,
-        bestFit: null,
-        sameSize: true,
-        rows: 0,
-        singleExperts: Number.NaN,
-      }),
+      placementOf(
+        {
+          model: capture.model,
+          contextSize: 4096,
+          budget: { vram: 9, weights: 1, cache: 1, compute: 1, experts: 6 },
+          gpuLayers: null,
+          lastLayers: part,
+          bestFit: null,
+          sameSize: true,
+          rows: 0,
+          singleExperts: Number.NaN,
+          expertBytes: [{ layer: 1, bytes: 5 }],
+          cacheSlots: 3,
+        },
+        expertCache(capture, 3, [{ layer: 1, bytes: 5 }]),
+      ),
     );
   });
 });

@@ -7,6 +7,7 @@ import { optionsReader, whole } from "../../core/options.ts";
 import { routedLayers } from "../rows/chosen.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";
+import { allAtOnce, type Steps } from "../scan/steps.ts";
 import { DEFAULT_PERMUTATIONS } from "../statistics/randomization/random.ts";
 import { alignRows, type DivergingText } from "./alignment.ts";
 import { type ComparedSide, compareLayer } from "./compare-layer.ts";
@@ -21,6 +22,7 @@ import {
 import { testShifts } from "./shift-test.ts";
 import { type UsageShift, usageShifts } from "./usage-shift.ts";
 
+/** How {@link compareCaptures} tests and what it lists. */
 export interface CompareOptions {
   /**
    * Random permutations of the usage test. Default 1999: p-values down to 0.0005. Up to 10 samples every permutation
@@ -49,7 +51,7 @@ export interface LayerComparison {
   readonly top1: number;
   /** Mean KL(A || B) of the softmax of the router logits, in nats; `null` unless both captures have logits. */
   readonly kl: number | null;
-  /** Mean Jensen-Shannon divergence in nats, at most ln 2; see {@link divergence}. */
+  /** Mean Jensen-Shannon divergence in nats, at most ln 2; see docs/analysis.md. */
   readonly js: number | null;
   /** Rows whose experts differ here and in no layer before. */
   readonly firstToDiffer: number;
@@ -57,6 +59,7 @@ export interface LayerComparison {
   readonly experts: readonly UsageShift[];
 }
 
+/** How two captures of the same tokens differ: what {@link compareCaptures} gives. */
 export interface CaptureComparison {
   readonly rows: ComparedRows;
   /** Rows of A without a counterpart, because B kept other rows or samples. */
@@ -86,11 +89,22 @@ export interface CaptureComparison {
  *   numbers of layers or experts, when there is no row or layer in common, and for a wrong argument; `UNKNOWN_STREAM` when a capture has
  *   neither expert ids nor router logits.
  * @example
+ * import { openCapture } from "moescope";
+ * import { compareCaptures } from "moescope/analysis";
  * const comparison = compareCaptures(await openCapture("full"), await openCapture("q4"));
  * for (const [layer, { exact, kl }] of comparison.layers)
  *   console.log(`layer ${layer}: ${(100 * exact).toFixed(1)} % of tokens keep their experts, KL ${kl} nats`);
  */
 export function compareCaptures(a: Capture, b: Capture, options: CompareOptions = {}): CaptureComparison {
+  return allAtOnce(captureComparison(a, b, options));
+}
+
+/** {@link compareCaptures}, a layer a step. */
+export function* captureComparison(
+  a: Capture,
+  b: Capture,
+  options: CompareOptions = {},
+): Steps<CaptureComparison> {
   checkCapture("compareCaptures", "the first capture", a);
   checkCapture("compareCaptures", "the second capture", b);
   const { permutations = DEFAULT_PERMUTATIONS, seed = 0, tokens = 20 } = readOptions(options);
@@ -106,7 +120,8 @@ export function compareCaptures(a: Capture, b: Capture, options: CompareOptions 
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
   const [sideA, sideB] = [sideOf(a), sideOf(b)];
-  const sums = layers.map((layer) => {
+  const sums = [];
+  for (const layer of layers) {
     const { differences, ...rest } = compareLayer(sideA, sideB, layer, alignment, (pair, shared, js) => {
       overlapOf[pair]! += shared / topK(layer);
       jsOf[pair]! += js;
@@ -114,8 +129,9 @@ export function compareCaptures(a: Capture, b: Capture, options: CompareOptions 
     });
     // Tested at once: the differences by sample of one layer are in memory, not those of all.
     const test = testShifts(differences, experts, permutations, seed);
-    return { ...rest, rowsA: count, rowsB: count, matched: null, ...test };
-  });
+    sums.push({ ...rest, rowsA: count, rowsB: count, matched: null, ...test });
+    yield { done: sums.length, total: layers.length };
+  }
   const shifts = usageShifts(sums);
 
   const column = (values: Int32Array) => Int32Array.from(alignment.a, (row) => values[row]!);

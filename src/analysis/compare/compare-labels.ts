@@ -7,7 +7,8 @@ import { routedLayers } from "../rows/chosen.ts";
 import { labelledSamples } from "../rows/label-groups.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { matchedPositions } from "../rows/row-groups.ts";
-import { talliedLayers } from "../scan/tallied-layers.ts";
+import { allAtOnce, type Steps } from "../scan/steps.ts";
+import { eachTallied } from "../scan/tallied-layers.ts";
 import { labelInformation } from "../statistics/randomization/label-information.ts";
 import { testLabels } from "../statistics/randomization/label-test.ts";
 import { leastLabelQ } from "../statistics/randomization/least-q.ts";
@@ -28,6 +29,7 @@ export interface LayerLabelComparison {
   readonly experts: readonly UsageShift[];
 }
 
+/** How the usage of experts differs between two labels of a capture: what {@link compareLabels} gives. */
 export interface LabelComparison {
   readonly labels: readonly [a: string, b: string];
   /** Samples of each label; what the significance rests on. */
@@ -41,6 +43,7 @@ export interface LabelComparison {
   readonly layers: ReadonlyMap<number, LayerLabelComparison>;
 }
 
+/** How {@link compareLabels} tests. */
 export interface CompareLabelsOptions {
   /** Random permutations of the labels between samples. Default 1999: p-values down to 0.0005. */
   readonly permutations?: number;
@@ -60,6 +63,7 @@ const readOptions = optionsReader<CompareLabelsOptions>("compareLabels", {
  *
  * @throws RequestError `INVALID_ARGUMENT` when a label has no rows or both are the same, or for a wrong option.
  * @example
+ * import { compareLabels, largestShifts } from "moescope/analysis";
  * const shifts = largestShifts(compareLabels(capture, "math", "code"), { alpha: 0.05 });
  */
 export function compareLabels(
@@ -68,6 +72,16 @@ export function compareLabels(
   labelB: string,
   options: CompareLabelsOptions = {},
 ): LabelComparison {
+  return allAtOnce(labelComparison(capture, labelA, labelB, options));
+}
+
+/** {@link compareLabels}, a layer a step. */
+export function* labelComparison(
+  capture: Capture,
+  labelA: string,
+  labelB: string,
+  options: CompareLabelsOptions = {},
+): Steps<LabelComparison> {
   checkCapture("compareLabels", "capture", capture);
   argument("compareLabels", "the first label", labelA, text);
   argument("compareLabels", "the second label", labelB, text);
@@ -76,7 +90,7 @@ export function compareLabels(
   const layers = routedLayers(capture);
   const experts = capture.model.moe?.experts ?? 0;
   const positions = matchedPositions(columnsOf(capture), pair, 2);
-  const found = talliedLayers(capture, layers, sampleTally(positions), (state) => {
+  const found = yield* eachTallied(capture, layers, sampleTally(positions), (state) => {
     const test = testLabels(matchedSamples(state, pair), 2, experts, permutations, seed);
     return { ...test, found: labelInformation(sampleUnits(state, pair), 2, experts, permutations, seed) };
   });

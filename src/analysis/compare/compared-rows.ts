@@ -10,7 +10,7 @@ export interface ComparedRows {
   readonly overlap: Float64Array;
   /** Mean Jensen-Shannon divergence over the layers, nats; `null` unless both captures have logits in all of them. */
   readonly js: Float64Array | null;
-  /** First layer with another set of experts; {@link NONE} where all layers agree. */
+  /** First layer with another set of experts; -1 where all layers agree. */
   readonly firstLayer: Int32Array;
 }
 

@@ -61,6 +61,7 @@ export interface ShiftsByLayer {
   readonly layers: ReadonlyMap<number, { readonly experts: readonly UsageShift[] }>;
 }
 
+/** Which shifts {@link largestShifts} lists. */
 export interface LargestShiftsOptions {
   /** Only shifts with a q-value of at most this, e.g. 0.05. Default 1: all that shifted. */
   readonly alpha?: number;
@@ -80,7 +81,11 @@ const hasShifts = thing<ShiftsByLayer>(
  *
  * @throws RequestError `INVALID_ARGUMENT` for a wrong argument.
  * @example
- * const { layer, expert, difference } = largestShifts(compareCaptures(full, quantised), { alpha: 0.05 })[0]!;
+ * import { openCapture } from "moescope";
+ * import { compareCaptures, largestShifts } from "moescope/analysis";
+ * const found = compareCaptures(await openCapture("full"), await openCapture("quantised"));
+ * for (const { layer, expert, difference } of largestShifts(found, { alpha: 0.05 }).slice(0, 10))
+ *   console.log(`expert ${expert} of layer ${layer}: ${(100 * difference).toFixed(1)} points`);
  */
 export function largestShifts(found: ShiftsByLayer, options: LargestShiftsOptions = {}): LayerShift[] {
   const { layers } = argument("largestShifts", "the comparison", found, hasShifts);

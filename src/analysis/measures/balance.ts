@@ -8,6 +8,7 @@ export interface LayerBalance extends LoadBalance {
   readonly byLabel: readonly LabelBalance[];
 }
 
+/** How evenly the experts of a layer are used by the rows of one label. */
 export interface LabelBalance extends LoadBalance {
   readonly label: string | null;
 }

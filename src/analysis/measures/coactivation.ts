@@ -25,6 +25,7 @@ export interface CoactivationSummary {
   readonly relativeLift: readonly (readonly (number | null)[])[] | null;
 }
 
+/** Two experts of a layer, and how often they serve the same token. */
 export interface CoactivationPair {
   readonly a: number;
   readonly b: number;

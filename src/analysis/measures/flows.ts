@@ -19,6 +19,7 @@ export interface LayerFlow {
   readonly edges: readonly FlowEdge[];
 }
 
+/** A step of the way through the layers: expert `a` of one layer, then expert `b` of the next that has a router. */
 export interface FlowEdge {
   readonly a: number;
   readonly b: number;
@@ -34,6 +35,32 @@ export interface FlowEdge {
 const MAX_EDGES = 40;
 /** Edges that independent layers would have fewer rows of are not ranked; Cochran's rule (Biometrics 10, 1954). */
 const MIN_EXPECTED = 5;
+
+/** ... and in a summary. */
+const FIRST_EDGES = 3;
+
+const layerFlow = schema((z) => {
+  const count = z.int().nonnegative();
+  return z.strictObject({
+    from: count,
+    to: count,
+    rows: count,
+    information: z
+      .number()
+      .nullable()
+      .meta({ description: "mutual information of the best experts, bits; null with too few rows" }),
+    entropy: z.number().meta({ description: "of the later layer's best expert, bits" }),
+    edges: z.array(
+      z.strictObject({
+        a: count,
+        b: count,
+        count,
+        probability: z.number().meta({ description: "P(b | a)" }),
+        lift: z.number().meta({ description: "P(b | a) / P(b)" }),
+      }),
+    ),
+  });
+});
 
 /** Two numbers per pair of experts. */
 interface State {
@@ -105,30 +132,11 @@ export const flows: StreamGroupMeasure<"flows", readonly LayerFlow[], State, Lay
         })
         .transform((state) => ({ ...state, group }));
     })(),
-  schema: schema((z) => {
-    const count = z.int().nonnegative();
-    return z.array(
-      z.strictObject({
-        from: count,
-        to: count,
-        rows: count,
-        information: z
-          .number()
-          .nullable()
-          .meta({ description: "mutual information of the best experts, bits; null with too few rows" }),
-        entropy: z.number().meta({ description: "of the later layer's best expert, bits" }),
-        edges: z.array(
-          z.strictObject({
-            a: count,
-            b: count,
-            count,
-            probability: z.number().meta({ description: "P(b | a)" }),
-            lift: z.number().meta({ description: "P(b | a) / P(b)" }),
-          }),
-        ),
-      }),
-    );
-  }),
+  summary: {
+    of: (found) => found.map(({ edges, ...of }) => ({ ...of, edges: edges.slice(0, FIRST_EDGES) })),
+    schema: schema((z) => z.array(layerFlow())),
+  },
+  schema: schema((z) => z.array(layerFlow())),
   words: {
     title: "From layer to layer",
     text: "How much a layer's best expert tells of the next layer's, and which experts follow which.",

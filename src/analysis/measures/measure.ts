@@ -12,10 +12,10 @@ import type { StreamReader } from "../rows/stream-reader.ts";
  * A measure is one question put to rows. It is one object in one file: what it needs and keeps, what follows from that,
  * the schema of its result and its words. A line in `index.ts` registers it. There are four kinds:
  *
- * - {@link LayerMeasure}: looks at each layer by itself and has a result for each;
- * - {@link CaptureMeasure}: looks at each layer by itself and has one result for the capture;
- * - {@link GroupMeasure}: looks at the same rows of several layers, once or several times;
- * - {@link DerivedMeasure}: follows from the results of others.
+ * - `LayerMeasure`: looks at each layer by itself and has a result for each;
+ * - `CaptureMeasure`: looks at each layer by itself and has one result for the capture;
+ * - `GroupMeasure`: looks at the same rows of several layers, once or several times;
+ * - `DerivedMeasure`: follows from the results of others.
  *
  * A scan passes over each layer once and feeds every tally of it. What is found in a layer crosses threads, and what a
  * tally keeps is stored and merged: both are plain data (numbers, text, arrays, typed arrays), no instances of classes.
@@ -32,6 +32,7 @@ export interface Term {
   readonly source?: string;
 }
 
+/** What a measure says of itself to people: the report, the terminal and the explorer show it. */
 export interface Words {
   readonly title: string;
   /** What the measure answers, in a sentence. */
@@ -48,6 +49,12 @@ export interface Words {
  */
 export type Cost = "count" | "test" | "read";
 
+/** A result in a few lines, of another shape than the result. */
+export interface Summary<R> {
+  of(result: R): unknown;
+  readonly schema: () => z.ZodType;
+}
+
 interface Described<N extends string, R> {
   /** The key of its result. */
   readonly name: N;
@@ -57,6 +64,8 @@ interface Described<N extends string, R> {
   readonly schema: () => z.ZodType<R>;
   /** The result without its large parts, for an overview of all layers; `null`: none of it. Default: all of it. */
   overview?(result: R): R | null;
+  /** What `analyze --json` has of it without `--full`: nothing that grows with experts. Default: the overview. */
+  readonly summary?: Summary<R>;
 }
 
 /** How much work a scan does, and how its random parts are made. */

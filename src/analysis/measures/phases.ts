@@ -1,5 +1,5 @@
 import type { LayerMeasure } from "./measure.ts";
-import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
+import { type Drift, driftSchema, driftSummary, drifts, type TestedDrift } from "./tallies/drift.ts";
 import { type WithinText, withinText } from "./tallies/within-text.ts";
 
 /** Usage by phase, prompt against generated; compared within texts. */
@@ -10,6 +10,7 @@ export const phases: LayerMeasure<"phases", Drift | null, WithinText, TestedDrif
   keeps: withinText,
   layer: ({ phases: of }) => of,
   across: drifts,
+  summary: driftSummary,
   schema: driftSchema,
   words: {
     title: "Prompt and generated text",

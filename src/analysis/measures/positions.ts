@@ -1,5 +1,5 @@
 import type { LayerMeasure } from "./measure.ts";
-import { type Drift, driftSchema, drifts, type TestedDrift } from "./tallies/drift.ts";
+import { type Drift, driftSchema, driftSummary, drifts, type TestedDrift } from "./tallies/drift.ts";
 import { type WithinText, withinText } from "./tallies/within-text.ts";
 
 /** Usage by position in the text; compared within texts. */
@@ -10,6 +10,7 @@ export const positions: LayerMeasure<"positions", Drift | null, WithinText, Test
   keeps: withinText,
   layer: ({ positions: of }) => of,
   across: drifts,
+  summary: driftSummary,
   schema: driftSchema,
   words: {
     title: "Drift along the text",

@@ -4,6 +4,11 @@ import type { Measure, StreamTally, Tally } from "./measure.ts";
 
 type Measures = typeof MEASURES;
 
+/**
+ * The name of a measure: a key of {@link measures}, and of the results of `analyzeCapture`.
+ *
+ * @useDeclaredType
+ */
 export type MeasureName = keyof Measures;
 
 /** All measures by name. */

@@ -4,7 +4,13 @@ import { labelInformation } from "../statistics/randomization/label-information.
 import { testLabels } from "../statistics/randomization/label-test.ts";
 import { leastLabelQ } from "../statistics/randomization/least-q.ts";
 import type { LayerMeasure, Tally } from "./measure.ts";
-import { type GroupUsage, groupUsageSchema, groupUsages, type TestedUsage } from "./tallies/group-usage.ts";
+import {
+  type GroupUsage,
+  groupUsageSchema,
+  groupUsageSummary,
+  groupUsages,
+  type TestedUsage,
+} from "./tallies/group-usage.ts";
 import {
   addSampleRows,
   matchedSamples,
@@ -61,6 +67,7 @@ export const specialization: LayerMeasure<"specialization", GroupUsage | null, T
   keeps: byLabel,
   layer: (found) => found,
   across: groupUsages,
+  summary: groupUsageSummary,
   schema: groupUsageSchema,
   words: {
     title: "Specialization",

@@ -22,6 +22,27 @@ export interface SpecializedExpert {
 export const farthestFirst = (a: SpecializedExpert, b: SpecializedExpert): number =>
   b.difference - a.difference || a.layer - b.layer || a.expert - b.expert;
 
+const specializedExpert = schema((z) => {
+  const count = z.int().nonnegative();
+  return z.strictObject({
+    layer: count,
+    expert: count,
+    label: z.string(),
+    count: z.number().meta({ description: "rows of the label that used it" }),
+    share: z.number().meta({ description: "of the label's rows" }),
+    timesFair: z.number(),
+    difference: z
+      .number()
+      .meta({ description: "share less that of the other labels, at the same positions" }),
+    halfWidth: z.number().nullable().meta({ description: "95 % interval: difference ± this" }),
+    pValue: z.number(),
+    qValue: z.number(),
+  });
+});
+
+/** Experts in a summary. */
+const FIRST = 100;
+
 /** Accepted chance that any of them is false. */
 const ALPHA = 0.05;
 
@@ -55,25 +76,11 @@ export const specializedExperts: DerivedMeasure<"specializedExperts", readonly S
       })
       .filter(({ difference, qValue }) => difference > 0 && qValue <= ALPHA)
       .sort(farthestFirst),
-  schema: schema((z) => {
-    const count = z.int().nonnegative();
-    return z.array(
-      z.strictObject({
-        layer: count,
-        expert: count,
-        label: z.string(),
-        count: z.number().meta({ description: "rows of the label that used it" }),
-        share: z.number().meta({ description: "of the label's rows" }),
-        timesFair: z.number(),
-        difference: z
-          .number()
-          .meta({ description: "share less that of the other labels, at the same positions" }),
-        halfWidth: z.number().nullable().meta({ description: "95 % interval: difference ± this" }),
-        pValue: z.number(),
-        qValue: z.number(),
-      }),
-    );
-  }),
+  schema: schema((z) => z.array(specializedExpert())),
+  summary: {
+    of: (found) => ({ found: found.length, first: found.slice(0, FIRST) }),
+    schema: schema((z) => z.strictObject({ found: z.number(), first: z.array(specializedExpert()) })),
+  },
   words: {
     title: "Specialized experts",
     text: "Experts that serve a label more than the other labels, and more than chance explains.",

@@ -93,6 +93,7 @@ export const texts: CaptureMeasure<"texts", readonly TextStrip[], StripValues[],
       };
     });
   },
+  summary: { of: () => null, schema: schema((z) => z.null()) },
   schema: schema((z) => {
     const count = z.int().nonnegative();
     return z.array(

@@ -1,5 +1,11 @@
 import type { LayerMeasure } from "./measure.ts";
-import { type GroupUsage, groupUsageSchema, groupUsages, type TestedUsage } from "./tallies/group-usage.ts";
+import {
+  type GroupUsage,
+  groupUsageSchema,
+  groupUsageSummary,
+  groupUsages,
+  type TestedUsage,
+} from "./tallies/group-usage.ts";
 import { type WithinText, withinText } from "./tallies/within-text.ts";
 
 /** Experts by class of token, compared within texts. */
@@ -21,6 +27,7 @@ export const tokenClasses: LayerMeasure<"tokenClasses", GroupUsage | null, Withi
       testedRows: of.testedRows,
     },
   across: groupUsages,
+  summary: groupUsageSummary,
   schema: groupUsageSchema,
   words: {
     title: "Token classes",

@@ -13,6 +13,7 @@ export interface TokenPreferences {
   readonly byLift: readonly TokenPreference[];
 }
 
+/** A token in its sample, with the text around it and the weight that the expert had for it. */
 export interface TokenInContext {
   readonly sample: number;
   readonly position: number;
@@ -25,6 +26,7 @@ export interface TokenInContext {
   readonly weight: number;
 }
 
+/** A token of the vocabulary that goes to an expert more often than others do. */
 export interface TokenPreference {
   readonly tokenId: number;
   readonly text: string;

@@ -17,10 +17,11 @@ export interface LayerLoad {
   readonly experts: readonly ExpertLoad[];
   /** Texts that the intervals rest on; `null` where it is not known. */
   readonly texts: number | null;
-  /** Of the labels that have rows, in the order of {@link CaptureAnalysis.labels}. */
+  /** Of the labels that have rows, in the order of `CaptureAnalysis.labels`. */
   readonly byLabel: readonly LabelUsage[];
 }
 
+/** How much one expert of a layer is used, and whether that is too little for sure. */
 export interface ExpertLoad {
   readonly expert: number;
   /** Rows that used it. */
@@ -40,6 +41,7 @@ export interface ExpertLoad {
   readonly significant: boolean;
 }
 
+/** How often the rows of one label used each expert of a layer. */
 export interface LabelUsage {
   readonly label: string | null;
   readonly rows: number;
@@ -49,6 +51,8 @@ export interface LabelUsage {
 }
 
 const CONFIDENCE = 0.95;
+/** Experts in a summary. */
+const BUSIEST = 3;
 
 /** How often each expert was chosen, over all rows and by label. */
 export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> = {
@@ -71,6 +75,37 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
           weights: weights && [...weights],
         })),
     };
+  },
+
+  summary: {
+    of: ({ experts, texts }) => ({
+      texts,
+      dead: experts.filter(({ state }) => state === "dead").map(({ expert }) => expert),
+      underused: experts.filter(({ significant }) => significant).map(({ expert }) => expert),
+      busiest: experts
+        .toSorted((a, b) => b.count - a.count)
+        .slice(0, BUSIEST)
+        .map(({ expert, share, interval }) => ({ expert, share, interval })),
+    }),
+    schema: schema((z) => {
+      const expert = z.int().nonnegative();
+      return z.strictObject({
+        texts: z.number().nullable().meta({ description: "texts that the intervals rest on" }),
+        dead: z.array(expert).meta({ description: "experts that no row used" }),
+        underused: z
+          .array(expert)
+          .meta({ description: "whose whole interval lies below half the fair share" }),
+        busiest: z.array(
+          z.strictObject({
+            expert,
+            share: z.number(),
+            interval: z
+              .tuple([z.number(), z.number()])
+              .meta({ description: "95 %, a text as one observation" }),
+          }),
+        ),
+      });
+    }),
   },
 
   schema: schema((z) => {

@@ -12,6 +12,12 @@ export interface CorpusCoactivation extends RoutingShape {
 /**
  * Co-activation of experts per layer, as `coactivation` gives it for a capture. Holds 8 bytes per layer and pair:
  * 6 MB for 48 layers of 128 experts, 126 MB for 60 layers of 512.
+ *
+ * @throws RequestError when the run begins, where it captures neither expert ids nor router logits.
+ * @example
+ * import { coactivationReducer } from "moescope/analysis";
+ * const { experts, layers } = await llm.capture(prompts, { into: coactivationReducer() });
+ * console.log(layers.get(3)?.lift[2 * experts + 7]); // experts 2 and 7 of layer 3
  */
 export const coactivationReducer = (): Reducer<CorpusCoactivation> =>
   reducerOf({

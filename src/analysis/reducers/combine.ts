@@ -5,12 +5,14 @@ import { type Reducer, sharedBatch } from "./reducer.ts";
 /** The results by reducer; each reducer checks its own. */
 const PARTS = schema((z) => z.record(z.string(), z.unknown()));
 
-type Reducers<R> = { readonly [K in keyof R]: Reducer<R[K]> };
+/** Reducers by the names that their results get. */
+export type Reducers<R> = { readonly [K in keyof R]: Reducer<R[K]> };
 
 /**
  * Several reducers as one, over the same rows.
  *
  * @example
+ * import { combine, entropyReducer, usageReducer } from "moescope/analysis";
  * const reducer = combine({ usage: usageReducer(), entropy: entropyReducer() });
  * const { usage, entropy } = await llm.capture(prompts, { into: reducer });
  */

@@ -11,6 +11,7 @@ export interface CorpusEntropy extends RoutingShape {
   readonly layers: ReadonlyMap<number, CorpusMean>;
 }
 
+/** A mean over the rows of a corpus, with what it takes to merge it with that of another. */
 export interface CorpusMean extends RowMean {
   /** What the mean follows from, over all rows and by label; what `merge` puts together. */
   readonly moments: MomentsByLabel;
@@ -19,6 +20,12 @@ export interface CorpusMean extends RowMean {
 /**
  * Mean routing entropy per layer in nats, as `routingEntropy` gives it for a capture, with the rows it is the mean of.
  * Needs `router_logits`. Holds seven numbers a layer and label.
+ *
+ * @throws RequestError when the run begins, where it does not capture router logits.
+ * @example
+ * import { entropyReducer } from "moescope/analysis";
+ * const { layers } = await llm.capture(prompts, { into: entropyReducer(), streams: ["router_logits"] });
+ * for (const [layer, { mean, rows }] of layers) console.log(layer, `${mean.toFixed(3)} nats over ${rows} rows`);
  */
 export const entropyReducer = (): Reducer<CorpusEntropy> =>
   reducerOf({

@@ -61,10 +61,11 @@ const WHOLE = -1;
 
 /**
  * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin`,
- * `coactivation` and `flows`. The others need to know all rows before the first value, or to see them more than once.
+ * `routerLosses`, `coactivation` and `flows`. The others need to know all rows before the first value, or to see them more than once.
  *
  * @throws RequestError `INVALID_ARGUMENT` for a measure that cannot.
  * @example
+ * import { measures, reducer } from "moescope/analysis";
  * const { layers } = await llm.capture(prompts, { into: reducer(measures.balance) });
  * console.log(layers.get(3)?.maxVio);
  */

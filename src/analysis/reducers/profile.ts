@@ -4,9 +4,13 @@ import type { ModelInfo } from "../../core/model-info.ts";
 import { schema } from "../../core/schema.ts";
 import { withCurrentMoe } from "../../gating/moe-record.ts";
 import type { ExpertUsage } from "../expert-usage.ts";
+import { measures } from "../measures/registry.ts";
+import type { RouterLosses } from "../measures/router-losses.ts";
+import type { RouterSums } from "../measures/tallies/router-sums.ts";
 import { parseJson } from "../measures/tallies/state-json.ts";
 import { combine } from "./combine.ts";
 import { type CorpusEntropy, entropyReducer } from "./entropy.ts";
+import { type ReducedMeasure, reducer } from "./measure-reducer.ts";
 import type { Reducer } from "./reducer.ts";
 import { usageReducer } from "./usage.ts";
 
@@ -26,7 +30,11 @@ const HEAD = schema((z) =>
 export interface ProfileResults {
   readonly usage: ExpertUsage;
   readonly entropy: CorpusEntropy;
+  /** Mean router probabilities and losses; `null` in profiles of older versions. */
+  readonly router: CorpusRouter | null;
 }
+
+type CorpusRouter = ReducedMeasure<RouterLosses | null, RouterSums>;
 
 /** What a corpus did with a model's experts: the states of measures, so that those of several machines merge. */
 export interface Profile {
@@ -37,7 +45,18 @@ export interface Profile {
 }
 
 export const profileReducer = (): Reducer<ProfileResults> =>
-  combine({ usage: usageReducer(), entropy: entropyReducer() });
+  combine({ usage: usageReducer(), entropy: entropyReducer(), router: routerReducer() });
+
+/** Profiles of older versions have nothing of it, and neither has what they are merged into. */
+function routerReducer(): Reducer<CorpusRouter | null> {
+  const known = reducer(measures.routerLosses);
+  return {
+    ...known,
+    merge: (a, b) => a && b && known.merge(a, b),
+    toJson: (found) => found && known.toJson(found),
+    fromJson: (json) => (json === undefined || json === null ? null : known.fromJson(json)),
+  };
+}
 
 export function formatProfile(profile: Profile): string {
   return JSON.stringify({ format: FORMAT, ...profile, results: profileReducer().toJson(profile.results) });

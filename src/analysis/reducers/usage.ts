@@ -8,6 +8,7 @@ import { type Reducer, reducerOf } from "./reducer.ts";
  * layer, label and expert: 100 KB for 48 layers of 128 experts, and that again for every label.
  *
  * @example
+ * import { usageReducer } from "moescope/analysis";
  * const usage = await llm.capture(prompts, { into: usageReducer() });
  * console.log(usage.layers.get(3)?.counts);
  */

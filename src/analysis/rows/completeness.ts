@@ -25,6 +25,7 @@ export interface Completeness {
   readonly layersWithoutRows: readonly number[];
 }
 
+/** How many samples and rows of a capture have a label; `null`: those without one. */
 export interface LabelSummary {
   readonly label: string | null;
   readonly samples: number;

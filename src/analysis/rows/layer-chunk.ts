@@ -1,10 +1,11 @@
-import type { ModelInfo } from "../../core/model-info.ts";
+import type { ModelInfo, MoeLayer } from "../../core/model-info.ts";
+import { moeLayer } from "../../core/moe-layer.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
 import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
 import { withBestFirst } from "./best-expert.ts";
-import { type ChosenRows, chosenIn, type LayerValues, rowChunks } from "./chosen.ts";
+import { type ChosenRows, chosenIn, type LayerValues, rowChunks, untold } from "./chosen.ts";
 import { columnsWithin, type RowColumns } from "./row-columns.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
@@ -68,6 +69,16 @@ export class LayerChunk implements RowLabels, ChosenRows {
     const { ids, weights, topK } = this;
     this.#bestFirst ??= withBestFirst({ ids, topK, weights, logits: weights ? null : this.logits });
     return this.#bestFirst;
+  }
+
+  /** Experts of the layer, how many a token uses, and the rule. */
+  get routing(): MoeLayer {
+    return moeLayer(this.#model.moe!, this.#layer);
+  }
+
+  /** Whether {@link ids} are known: captured, or told by the logits. */
+  get hasIds(): boolean {
+    return this.#read("expert_ids") !== null || (this.logits && untold(this.#model, this.#layer)) === null;
   }
 
   get topK(): number {

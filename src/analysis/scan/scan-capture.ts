@@ -8,6 +8,7 @@ import { type ScanResults, Schedule } from "./schedule.ts";
 import { scanScope } from "./scope.ts";
 import { runHere, runOnThreads } from "./threads.ts";
 
+/** Parts that are done, of so many; about one per layer takes long. */
 export interface ScanProgress {
   readonly done: number;
   readonly total: number;

@@ -9,7 +9,16 @@ export interface LoadBalance {
   readonly entropy: number;
 }
 
-/** All measures of balance of one layer's usage counts (or of any amounts per expert). */
+/**
+ * All measures of balance of one layer's usage counts (or of any amounts per expert).
+ *
+ * @example
+ * import { expertUsage, loadBalance } from "moescope/analysis";
+ * for (const [layer, { counts }] of expertUsage(capture).layers) {
+ *   const { cv, maxVio, entropy } = loadBalance(counts);
+ *   console.log(layer, cv.toFixed(2), maxVio.toFixed(2), entropy.toFixed(2));
+ * }
+ */
 export function loadBalance(usage: ArrayLike<number>): LoadBalance {
   return {
     cv: coefficientOfVariation(usage),
@@ -22,6 +31,10 @@ export function loadBalance(usage: ArrayLike<number>): LoadBalance {
  * Coefficient of variation: unbiased standard deviation / mean. 0 for a layer without rows; NaN for one expert.
  *
  * Source: EasySteer's `analyze_expert_usage`, with its 1e-8 added to the mean.
+ *
+ * @example
+ * import { coefficientOfVariation, expertUsage } from "moescope/analysis";
+ * for (const [layer, { counts }] of expertUsage(capture).layers) console.log(layer, coefficientOfVariation(counts));
  */
 export function coefficientOfVariation(usage: ArrayLike<number>): number {
   const values = Array.from(usage);
@@ -34,6 +47,10 @@ export function coefficientOfVariation(usage: ArrayLike<number>): number {
  * MaxVio, the maximal violation of balance: (max load - mean load) / mean load. NaN for a layer without rows.
  *
  * Source: Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts, arXiv:2408.15664.
+ *
+ * @example
+ * import { maxViolation } from "moescope/analysis";
+ * maxViolation([10, 10, 10, 30]); // 1: the last expert has twice its share of 15
  */
 export function maxViolation(usage: ArrayLike<number>): number {
   const values = Array.from(usage);
@@ -46,6 +63,11 @@ export function maxViolation(usage: ArrayLike<number>): number {
  * NaN for a layer without rows; 1 for one expert.
  *
  * Source: Pielou's evenness (J. Theoret. Biol. 13, 1966).
+ *
+ * @example
+ * import { normalizedEntropy } from "moescope/analysis";
+ * normalizedEntropy([5, 5, 5, 5]); // 1: even
+ * normalizedEntropy([20, 0, 0, 0]); // 0: one expert does everything
  */
 export function normalizedEntropy(usage: ArrayLike<number>): number {
   const values = Array.from(usage);

@@ -9,6 +9,12 @@ import { EXP_REACH, expWithinReach, fastExp } from "../../gating/exp.ts";
  * Source: EasySteer's MOE_CAPTURE_USAGE, "routing entropy", without its 1e-10: p ln p is 0 where p is 0.
  *
  * @param logits router logits `[rows, experts]`.
+ * @example
+ * import { rowEntropy } from "moescope/analysis";
+ * const logits = capture.routerLogits.get(3)!;
+ * const nats = rowEntropy(logits); // one number a row
+ * const undecided = capture.rows.text[nats.indexOf(Math.max(...nats))];
+ * console.log(undecided, "of", Math.log(logits.dims[1]!).toFixed(2), "nats at most");
  */
 export function rowEntropy({ dims, data }: Tensor<"float32">): Float64Array {
   const experts = dims.at(-1) ?? 0;
@@ -74,6 +80,7 @@ function maxOf(values: Float32Array, from: number, to: number): number {
  * @param ids chosen experts `[rows, topK]`, in any order.
  * @throws RequestError `INVALID_ARGUMENT` for ids that are not as many in each row, or that the logits do not have.
  * @example
+ * import { rowMargin } from "moescope/analysis";
  * const margins = rowMargin(capture.routerLogits.get(5)!, capture.expertIds.get(5)!.data); // one number a row
  */
 export function rowMargin({ dims, data }: Tensor<"float32">, ids: ArrayLike<number>): Float64Array {

@@ -1,3 +1,4 @@
+/** How a {@link FolderSink} stores a run: the size of its files, their precision, and who may read them. */
 export interface FolderOptions {
   /**
    * Bytes of all streams together in a shard: what is held in memory, and the most that is lost when the process is

@@ -33,6 +33,11 @@ const DEFAULT_SHARD_BYTES = 32 * 2 ** 20;
  * @throws CaptureError `CAPTURE_EXISTS` when the folder holds something, `CAPTURE_IN_USE` while another run writes to
  * it, `STORAGE_FAILED` when it cannot be written: the shards before are then kept;
  * RequestError `CAPTURE_TOO_LARGE` before any of it, when the disk has no room for the run's rows.
+ * @example
+ * import { FolderSink } from "moescope";
+ * const into = new FolderSink("run1", { dtype: "bfloat16", access: "shared" });
+ * const stored = await llm.capture(prompts, { streams: ["router_logits", "hidden_states"], into });
+ * console.log(stored.routerLogits.get(3)?.dims); // read from the disk
  */
 export class FolderSink extends ShardSink {
   readonly #folder: string;
@@ -41,7 +46,9 @@ export class FolderSink extends ShardSink {
   readonly #permissions: Permissions;
   readonly #write: WriteBytes | undefined;
 
-  /** @param write replaces the writing of bytes: for tests that fill the disk. */
+  constructor(folder: string, options?: FolderOptions);
+  /** @internal `write` replaces the writing of bytes, for tests that fill the disk. */
+  constructor(folder: string, options: FolderOptions | undefined, write: WriteBytes);
   constructor(folder: string, options: FolderOptions = {}, write?: WriteBytes) {
     super();
     const { dtype = "float32", shardBytes = DEFAULT_SHARD_BYTES, access } = readOptions(options);
@@ -52,6 +59,7 @@ export class FolderSink extends ShardSink {
     this.#write = write;
   }
 
+  /** @internal */
   protected async claim(header: RunHeader): Promise<FolderLock> {
     await assertDiskFits(this.#folder, header, this.#manifest(header, null).streams);
     return claimFolder(this.#folder, this.#permissions);
@@ -61,6 +69,7 @@ export class FolderSink extends ShardSink {
     return newManifest(header, { dtype: this.#dtype, shardBytes: this.#shardBytes, modelSha256 });
   }
 
+  /** @internal */
   protected async prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">> {
     const { request } = header;
     const [folder, shardBytes] = [this.#folder, this.#shardBytes];

@@ -14,6 +14,7 @@ import { type FolderValues, folderDims, readFolder, type StreamShard } from "./f
 import { readManifest } from "./manifest.ts";
 import { type Manifest, rowDims, storedStreams } from "./manifest-record.ts";
 import { mergeOutputs } from "./output-record.ts";
+import { readPromptTokens } from "./prompt-tokens.ts";
 import { inOrder, storedOrder } from "./stored-order.ts";
 
 /**
@@ -21,6 +22,11 @@ import { inOrder, storedOrder } from "./stored-order.ts";
  * disk when they are asked for.
  *
  * @throws CaptureError `CAPTURE_INVALID`, naming the file that is missing, truncated or wrong.
+ * @example
+ * import { openCapture } from "moescope";
+ * const stored = await openCapture("run1");
+ * if (!stored.complete) console.log("the run did not end; missing:", stored.missing);
+ * for (const [layer, logits] of stored.routerLogits) console.log(layer, logits.dims); // a layer at a time
  */
 export async function openCapture(folder: string): Promise<Capture> {
   argument("openCapture", "the folder", folder, text);
@@ -40,7 +46,7 @@ export function captureIn(
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
-  return new Capture(new FolderSource(folder, manifest, rows, shards));
+  return Capture.of(new FolderSource(folder, manifest, rows, shards));
 }
 
 class FolderSource implements CaptureSource {
@@ -49,10 +55,13 @@ class FolderSource implements CaptureSource {
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
+  readonly dropped: number;
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
   readonly #values: FolderValues;
+  readonly #promptTokens: (() => readonly Int32Array[]) | null;
+  #prompts: readonly Int32Array[] | null = null;
 
   constructor(
     folder: string,
@@ -63,6 +72,8 @@ class FolderSource implements CaptureSource {
     const { engine, model, samples, streams, complete, missing, embeddings, edits } = manifest;
     this.complete = complete;
     this.missing = missing;
+    this.dropped = manifest.dropped ?? 0;
+    this.#promptTokens = manifest.run ? () => readPromptTokens(folder, samples) : null;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {
       engine: { kind: engine.name, version: engine.version },
@@ -91,6 +102,11 @@ class FolderSource implements CaptureSource {
     return this.labels.sample.length === 0 && this.#values.streams[stream]!.dims === undefined
       ? describedDims(this.header.model, stream, layer)
       : folderDims(this.#values, stream, layer);
+  }
+
+  promptTokens(sample: number): Int32Array | null {
+    this.#prompts ??= this.#promptTokens?.() ?? null;
+    return this.#prompts?.[sample] ?? null;
   }
 
   read(stream: StreamName, layer: number, from: number, to: number): TensorDataTypes[TensorType] {

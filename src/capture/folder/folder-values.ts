@@ -23,6 +23,11 @@ export interface FolderValues {
   readonly order: StoredOrder | null;
 }
 
+/** The files that hold the values. */
+export const filesOf = ({ shards }: FolderValues): string[] => [
+  ...new Set([...shards.values()].flatMap((of) => of.map(({ path }) => path))),
+];
+
 /** Sizes of the axes behind `rows` in a layer. */
 export function folderDims({ streams }: FolderValues, stream: StreamName, layer: number): readonly number[] {
   const entry = streams[stream]!;

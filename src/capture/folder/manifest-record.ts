@@ -1,18 +1,17 @@
 import { POOLINGS } from "../../core/embedding.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
-import { axesOf, isStreamName, type StreamName, streamSpec } from "../../core/streams.ts";
-import type { TensorType } from "../../core/tensor.ts";
+import { isStreamName, type StreamName } from "../../core/streams.ts";
 import { DTYPES, type Dtype } from "../../formats/safetensors.ts";
 import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
 import { embeddingsRecord } from "./embeddings.ts";
 import { FORMAT, JOURNAL_FORMAT } from "./format.ts";
 import { outputRecord } from "./output-record.ts";
 import { runRecord } from "./run-record.ts";
+import { MAX_LAYERS, streamFault } from "./stream-fault.ts";
 
 /** The pseudo-stream of the rows' labels: written and sharded like a stream, but no model output. */
 export const ROWS = "rows";
 
-const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const count = schema((z) => z.int().nonnegative());
 
 /** A `ModelInfo` as JSON, of this version or an earlier one. */
@@ -123,6 +122,8 @@ export const manifestRecord = schema((z) =>
       embeddings: embeddingsRecord().optional(),
       /** Whether the run came to its end. With nothing `missing` it is still going or was killed. */
       complete: z.boolean(),
+      /** Rows beyond the run's `maxRows`, which were not kept; absent: none. */
+      dropped: count().optional(),
       /** Positions `[from, to)` of samples that were to come and did not; `to: null`, up to an end that is not known. */
       missing: z.array(z.object({ sample: count(), from: count(), to: count().nullable(), why: z.string() })),
     })
@@ -134,9 +135,6 @@ export type Manifest = Parsed<typeof manifestRecord>;
 export type StreamEntry = Parsed<typeof stream>;
 export type Shard = Manifest["shards"][number];
 
-/** Decoder layers; the deepest models have a few hundred. */
-const MAX_LAYERS = 2 ** 16;
-
 /** Ids of experts have 16 bits. */
 const MAX_EXPERTS = 2 ** 16;
 
@@ -145,9 +143,6 @@ const MAX_EXPERTS = 2 ** 16;
  * experts stay below.
  */
 const MAX_PAIRS = 2 ** 27;
-
-/** Bytes of a row in a layer; attention of 1000 heads over a million keys. */
-const MAX_WIDTH = 2 ** 30;
 
 /** What is wrong with the numbers of a model that memory is taken by, or `null`. */
 function sizesFault({ layers, moe }: Manifest["model"]): string | null {
@@ -183,33 +178,9 @@ export function checkConsistent(
   };
   const fault = sizesFault(model);
   must(fault === null, `is wrong at ${fault}`);
-  for (const [name, { axes, dtype, layers, widths, dims }] of Object.entries(streams) as [
-    StreamName,
-    StreamEntry,
-  ][]) {
-    const { type } = streamSpec(name);
-    const [given, wanted] = [axes.slice(1).join(), axesOf(name, axes.length - 1).join()];
-    must(given === wanted, `is wrong at streams.${name}.axes: ${given} where ${wanted} belongs`);
-    const deepest = layers.find((layer) => layer >= MAX_LAYERS);
-    must(
-      deepest === undefined,
-      `is wrong at streams.${name}.layers: ${deepest}; the limit is ${MAX_LAYERS - 1}`,
-    );
-    const widest = [...(widths ?? []), ...(dims ?? []).map(product)].find((width) => width > MAX_WIDTH);
-    must(widest === undefined, `is wrong at streams.${name}.widths: ${widest}; the limit is ${MAX_WIDTH}`);
-    must(STORED_AS[type].includes(dtype), `is wrong at streams.${name}.dtype: ${dtype} holds no ${type}`);
-    must(
-      !widths || widths.length === layers.length,
-      `is wrong at streams.${name}.widths: not one width a layer`,
-    );
-    must(
-      !widths || !dims || dims.every((sizes, i) => product(sizes) === widths[i]),
-      `is wrong at streams.${name}.dims: other sizes than the widths`,
-    );
-    must(
-      rows === 0 || widths !== undefined,
-      `is wrong at streams.${name}.widths: absent, though there are rows`,
-    );
+  for (const [name, entry] of Object.entries(streams) as [StreamName, StreamEntry][]) {
+    const fault = streamFault(model, name, entry, rows);
+    must(fault === null, `is wrong at streams.${name}.${fault}`);
   }
   let next = 0;
   for (const [i, shard] of shards.entries()) {
@@ -238,10 +209,3 @@ export function storedStreams(streams: Manifest["streams"]): StreamName[] {
 export function rowDims({ dims, widths }: StreamEntry, i: number): readonly number[] {
   return dims?.[i] ?? [widths?.[i] ?? 0];
 }
-
-/** By type in memory, what it may be on disk. */
-const STORED_AS: Record<TensorType, readonly Dtype[]> = {
-  float32: ["F32", "F16", "BF16"],
-  uint16: ["U8", "U16"],
-  int32: ["I32"],
-};

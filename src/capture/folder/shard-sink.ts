@@ -9,10 +9,10 @@ import { type OpenFolder, ShardWriter } from "./shard-writer.ts";
 export abstract class ShardSink implements Sink<Capture> {
   #writer!: ShardWriter;
 
-  /** Take the folder: nobody else writes to it until the lock is released. */
+  /** @internal Take the folder: nobody else writes to it until the lock is released. */
   protected abstract claim(header: RunHeader): Promise<FolderLock>;
 
-  /** What the folder is to hold, once it is taken. */
+  /** @internal What the folder is to hold, once it is taken. */
   protected abstract prepare(header: RunHeader): Promise<Omit<OpenFolder, "lock">>;
 
   async open(header: RunHeader): Promise<void> {

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { EngineError } from "../../core/errors.ts";
 import { append } from "../../core/extremes.ts";
 import type { Finished } from "../../core/request.ts";
 import type { RowBatch, RowLabels } from "../../core/rows.ts";
@@ -20,6 +21,7 @@ import { type OutputRecord, recordOfOutput } from "./output-record.ts";
 import { ShardBuffer } from "./shard-buffer.ts";
 import { nextShardNumber, syncFolder, writeManifest, writeShard } from "./shard-files.ts";
 import { rowTensors } from "./shard-rows.ts";
+import { streamFault } from "./stream-fault.ts";
 
 /** A folder that is to be written to: this run's, until the lock is released. */
 export interface OpenFolder {
@@ -119,11 +121,12 @@ export class ShardWriter {
       await this.#guard(() => this.#embeddings.flush());
   }
 
-  async close({ finished, error }: RunEnd): Promise<Capture> {
+  async close({ finished, error, dropped = 0 }: RunEnd): Promise<Capture> {
     try {
       if (!this.#failure) await this.#flushRest().catch(() => {}); // it is in #failure
       const ended = [...this.#outputs, ...finished].sort((a, b) => a.sample - b.sample);
       this.#manifest.outputs = ended.map(recordOfOutput);
+      if (dropped > 0) this.#manifest.dropped = dropped;
       const failure = error ?? this.#failure;
       if (failure === undefined) this.#manifest.complete = true;
       else this.#manifest.missing = this.#progress.missing(ended, messageOf(failure));
@@ -159,8 +162,12 @@ export class ShardWriter {
         return { stream, layer, dtype, width, dims: dims?.[i] ?? [width] };
       });
     });
-    for (const [stream, entry] of Object.entries(this.#manifest.streams) as [StreamName, StreamEntry][])
+    for (const [stream, entry] of Object.entries(this.#manifest.streams) as [StreamName, StreamEntry][]) {
       entry.widths = columns.filter((column) => column.stream === stream).map(({ width }) => width);
+      // A folder that nobody could open would be written else.
+      const fault = streamFault(this.#manifest.model, stream, entry, batch.rows);
+      if (fault) throw new EngineError("ENGINE_FAILED", `the engine's rows are no ${stream}: ${fault}`);
+    }
     return new ShardBuffer(columns, this.#shardBytes);
   }
 

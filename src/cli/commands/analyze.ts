@@ -1,8 +1,10 @@
-import { analyzeCapture } from "../../analysis/analyze.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
 import { given } from "../../core/given.ts";
+import { analysisSummary } from "../../views/facts/analysis-summary.ts";
 import { analysisView } from "../../views/terminal/analysis/analysis.ts";
 import type { CommandContext } from "../command.ts";
+import { analyzeKept } from "../kept.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** The options of `moescope analyze`, parsed. */
 export interface AnalyzeFlags {
@@ -11,24 +13,22 @@ export interface AnalyzeFlags {
   readonly threads?: number;
   readonly permutations?: number;
   readonly seed?: number;
+  readonly cache: boolean;
   readonly json?: boolean;
+  readonly full?: boolean;
 }
 
 /** `moescope analyze DIR`. */
 export async function analyze(
   folder: string,
-  { label, layer, json, ...tests }: AnalyzeFlags,
-  { output, signal }: CommandContext,
+  { label, layer, json, full, cache, ...tests }: AnalyzeFlags,
+  context: CommandContext,
 ): Promise<void> {
+  if (full && !json) throw new UsageError("--full is for --json: it prints every number");
   const capture = await openCapture(folder);
-  const progress = output.progress();
-  const analysis = await analyzeCapture(capture, {
-    ...(label && { labels: label }),
-    ...(layer && { layers: layer }),
-    ...given(tests),
-    signal,
-    onProgress: ({ done, total }) => progress.update("Analysing", done, total, "parts"),
-  }).finally(() => progress.done());
-  if (json) output.print(JSON.stringify(analysis));
-  else output.print(analysisView(analysis, folder, output.terminal));
+  const options = { ...(label && { labels: label }), ...(layer && { layers: layer }), ...given(tests) };
+  const analysis = await analyzeKept(capture, options, cache, context);
+  const { print, terminal } = context.output;
+  if (json) print(JSON.stringify(full ? analysis : analysisSummary(analysis)));
+  else print(analysisView(analysis, folder, terminal));
 }

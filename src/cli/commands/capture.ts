@@ -7,7 +7,7 @@ import { FolderSink } from "../../capture/folder/folder-sink.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
 import { CaptureError, RequestError } from "../../core/errors.ts";
 import { given } from "../../core/given.ts";
-import type { RowSelection } from "../../core/plan.ts";
+import type { RowSelection } from "../../core/row-selection.ts";
 import { safeText } from "../../core/safe-text.ts";
 import type { StreamName } from "../../core/streams.ts";
 import { chooseEngine } from "../../engines/choose.ts";

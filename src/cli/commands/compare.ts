@@ -1,16 +1,14 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
-import { compareLabels } from "../../analysis/compare/compare-labels.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
 import { given } from "../../core/given.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
-import { comparisonOf } from "../../views/facts/comparison.ts";
-import { labelComparisonOf } from "../../views/facts/label-comparison.ts";
+import { keptComparison, keptLabelComparison } from "../../views/facts/kept-comparisons.ts";
 import { comparisonView } from "../../views/terminal/compare/comparison.ts";
 import { labelComparisonView } from "../../views/terminal/compare/label-comparison.ts";
 import type { CommandContext } from "../command.ts";
+import { withProgress } from "../kept.ts";
 import { gatherPrompts, type PromptFlags } from "../options/gather-prompts.ts";
 import { flagsOfItsEngine, type LoadFlags, loadOptionsOf } from "../options/load-flags.ts";
 import { captureWithProgress, withModel } from "../run-capture.ts";
@@ -21,6 +19,7 @@ export interface CompareFlags extends PromptFlags, LoadFlags {
   readonly labels?: readonly [a: string, b: string];
   readonly permutations?: number;
   readonly seed?: number;
+  readonly cache: boolean;
   readonly json?: boolean;
 }
 
@@ -40,15 +39,18 @@ export async function compare(
         "--labels compares two labels of one capture: leave out B, give texts by --prompts",
       );
     const [capture] = await captures([a], texts, flags, context);
-    const facts = labelComparisonOf(capture!, compareLabels(capture!, ...flags.labels, tests));
+    const facts = await withProgress("Comparing", context, (steps) =>
+      keptLabelComparison(capture!, flags.labels!, { ...tests, ...steps }, flags.cache),
+    );
     if (flags.json) print(JSON.stringify(facts));
     else print(labelComparisonView(facts, terminal));
     return;
   }
   if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
   const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
-  const found = compareCaptures(left, right, tests);
-  const facts = comparisonOf(left, right, found, { tokens: flags.json === true });
+  const facts = await withProgress("Comparing", context, (steps) =>
+    keptComparison(left, right, flags.json === true, { ...tests, ...steps }, flags.cache),
+  );
   if (flags.json) print(JSON.stringify(facts));
   else print(comparisonView(facts, [a, b], terminal));
 }

@@ -1,3 +1,4 @@
+import { lossesOfAll } from "../../analysis/measures/router-losses.ts";
 import {
   formatProfile,
   mergeProfiles,
@@ -12,6 +13,7 @@ import { replaceFile } from "../../formats/atomic-file.ts";
 import { readFileUpTo } from "../../formats/regular-file.ts";
 import { usageOf } from "../../views/facts/usage.ts";
 import { count } from "../../views/numbers.ts";
+import { lossLine } from "../../views/terminal/analysis/router-losses.ts";
 import { header } from "../../views/terminal/parts/header.ts";
 import { dim } from "../../views/terminal/parts/paint.ts";
 import { usageByLabel, usageMap } from "../../views/terminal/parts/usage-map.ts";
@@ -100,6 +102,8 @@ function printProfile({ model, engine, samples, results }: Profile, out: string 
     const nats = Array.from(results.entropy.layers.values(), ({ mean }) => mean);
     const range = [smallest(nats), largest(nats)].map((mean) => mean.toFixed(2)).join(" to ");
     print(`Routing entropy by layer: ${range} of at most ${Math.log(usage.experts).toFixed(2)} nats`, "");
+    const losses = results.router && lossesOfAll([...results.router.layers.values()]);
+    if (losses) print(lossLine(losses), "");
   }
   if (out !== undefined) print(`Saved to ${safeText(out)}`);
   const hint =

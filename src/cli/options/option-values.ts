@@ -1,4 +1,4 @@
-import type { RowSelection } from "../../core/plan.ts";
+import type { RowSelection } from "../../core/row-selection.ts";
 import { PHASES, type Phase } from "../../core/rows.ts";
 import { parseStreams, type StreamName } from "../../core/streams.ts";
 import { parseJson } from "../../run/prompts/jinja/library/parse-json.ts";

@@ -121,11 +121,42 @@ export type RunMessage = Extract<WorkerMessage, { type: "steps" | "rows" | "ende
 /** Rows that may turn out not to belong to a sample whose stop string was seen late: as many more are asked for. */
 const OVERSHOOT = 8;
 
+/** What is asked of vLLM; the rows that a plan does not keep for all that are left out when they come. */
 export const wirePlan = ({ streams, select }: Plan, requests: readonly EngineRequest[]) => {
+  const own = requests.some(({ select }) => select !== undefined);
+  const { phase, positions, last } = own ? EVERY_ROW : toldSelection(select);
   const late = requests.some(({ sampling }) => sampling.stop.length > 0);
-  const last = select.last !== null && late ? select.last + OVERSHOOT : select.last;
-  return { streams, select: { ...select, last, positions: select.positions && [...select.positions] } };
+  return {
+    streams,
+    select: {
+      phase,
+      positions: positions && [...positions],
+      last: last !== null && late ? last + OVERSHOOT : last,
+    },
+  };
 };
+
+const EVERY_ROW = { phase: null, positions: null, last: null };
+
+/**
+ * The part of a selection that the plugin knows: a phase, positions from the beginning, the last rows. It selects all rows
+ * of the selection at least.
+ */
+function toldSelection(select: Plan["select"]): Pick<Plan["select"], "phase" | "positions" | "last"> {
+  const { phase, positions, tokenIds, window, steps, stepWindow, any, exclude, last } = select;
+  // One condition among several is as good as given outright.
+  if (any?.length === 1 && phase === null && positions === null && last === null)
+    return toldSelection({ ...any[0]!, last: null });
+  const fromEnd = positions?.[0] !== undefined && positions[0] < 0;
+  const simple = !(tokenIds || window || steps || stepWindow || any || exclude || fromEnd);
+  if (simple) return { phase, positions, last };
+  const prompt = fromEnd && positions.at(-1)! < 0;
+  return {
+    phase: prompt ? "prompt" : steps || stepWindow ? "generated" : phase,
+    positions: fromEnd ? null : positions,
+    last: prompt && phase !== "generated" ? -positions[0]! : null,
+  };
+}
 
 /**
  * Something of the other side's, as the protocol has it.

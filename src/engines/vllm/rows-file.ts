@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { z } from "zod";
 import { EngineError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
@@ -7,6 +6,7 @@ import type { RowBatch } from "../../core/rows.ts";
 import { type StreamName, streamSpec } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
 import { fromBfloat16, fromFloat16 } from "../../formats/float-formats.ts";
+import { readOwnFileUpTo } from "../../formats/regular-file.ts";
 import { DTYPES, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
 
 const FORMAT = "moescope.rows/1";
@@ -19,8 +19,9 @@ const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));
  * @throws EngineError `ENGINE_FAILED` for a file that is not what the protocol says.
  */
 export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
-  const bytes = await readOwn(path).catch((cause) => {
-    throw new EngineError("ENGINE_FAILED", `rows from vLLM cannot be read: ${cause.message}`, { cause });
+  const bytes = await readOwnFileUpTo(path, MAX_FILE_LENGTH).catch((cause) => {
+    const message = `rows from vLLM (${path}) cannot be read: ${cause.message}`;
+    throw new EngineError("ENGINE_FAILED", message, { cause });
   });
   const batch = parseRows(bytes, path, plan);
   await rm(path, { force: true });
@@ -29,28 +30,6 @@ export async function takeRows(path: string, plan: Plan): Promise<RowBatch> {
 
 /** The largest file that is read: one step of a large model with all its layers is less. */
 const MAX_FILE_LENGTH = 2 ** 32;
-
-/** No link is followed, nothing is waited for, and what is no plain file of this user's, or too large, is not read. */
-async function readOwn(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const about = await file.stat();
-    if (!about.isFile() || (process.getuid && about.uid !== process.getuid()))
-      throw new Error(`${path} is no file of this user`);
-    if (about.size > MAX_FILE_LENGTH) throw new Error(`${path} has ${about.size} bytes`);
-    const bytes = new Uint8Array(about.size);
-    let filled = 0;
-    while (filled < bytes.length) {
-      const { bytesRead } = await file.read(bytes, filled, Math.min(bytes.length - filled, 2 ** 30));
-      if (bytesRead === 0) throw new Error(`${path} has ended after ${filled} of ${about.size} bytes`);
-      filled += bytesRead;
-    }
-    return bytes;
-  } finally {
-    await file.close();
-  }
-}
 
 /** The rows in the bytes of such a file. Values are float32 whatever the model computes in. */
 export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Plan): RowBatch {

@@ -1,4 +1,5 @@
 import type { Edit } from "../../core/edits.ts";
+import type { RowSelection } from "../../core/row-selection.ts";
 import type { ChatMessage } from "./message.ts";
 
 /** What goes with a prompt besides text, as vLLM names it. */
@@ -18,6 +19,8 @@ export interface PromptObject {
   readonly multiModalData?: MultiModalData | null;
   /** What the sample is called in results. */
   readonly label?: string | null;
+  /** Which of its rows to keep, in place of the run's `select`. */
+  readonly select?: RowSelection | null;
   /**
    * Whether the tokenizer adds the special tokens that it is set up to add (BOS, EOS, CLS, SEP). Default: to text yes, to
    * a chat no, as its template writes them.

@@ -2,6 +2,7 @@ import { type Edit, editsField } from "../../core/edits.ts";
 import type { Engine } from "../../core/engine.ts";
 import { RequestError } from "../../core/errors.ts";
 import type { MediaPrompt, MediaSpan } from "../../core/request.ts";
+import type { RowSelection } from "../../core/row-selection.ts";
 import { assertInVocabulary } from "../../core/token-ids.ts";
 import { imagesOf, readMessages } from "./message.ts";
 import type { Prompt, PromptObject } from "./prompt-object.ts";
@@ -112,6 +113,11 @@ function assertWhole(text: string, where: string): void {
       "INVALID_ARGUMENT",
       `${where} holds half a character (U+${half[0].charCodeAt(0).toString(16).toUpperCase()} alone) at ${half.index}`,
     );
+}
+
+/** The selection that a prompt brings along, or `null`. */
+export function promptSelect(prompt: Prompt): RowSelection | null {
+  return typeof prompt === "object" && "select" in prompt ? (prompt.select ?? null) : null;
 }
 
 /** The label of a prompt, or `null`. */

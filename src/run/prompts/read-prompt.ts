@@ -1,6 +1,7 @@
 import { editsField } from "../../core/edits.ts";
 import { RequestError } from "../../core/errors.ts";
 import { nearMiss } from "../../core/near-miss.ts";
+import { selectField } from "../../core/plan-options.ts";
 import { readMessages } from "./message.ts";
 
 import type { MultiModalData, PromptObject } from "./prompt-object.ts";
@@ -30,6 +31,7 @@ const FIELDS: Readonly<Record<FieldName, Field>> = {
   label: { file: "label", with: null, read: readLabel },
   edits: { file: "edits", with: null, read: editsField },
   multiModalData: { file: "multi_modal_data", with: TEXT, read: readImages },
+  select: { file: "select", with: null, read: (value, where) => selectField(value, where) },
   addSpecial: { file: "add_special", with: [...TEXT, ...CHAT], read: readFlag },
   tools: { file: "tools", with: CHAT, read: readObjects },
   documents: { file: "documents", with: CHAT, read: readObjects },

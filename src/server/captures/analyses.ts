@@ -1,11 +1,12 @@
-import { type AnalyzeProgress, analyzeCapture } from "../../analysis/analyze.ts";
+import type { AnalyzeProgress } from "../../analysis/analyze.ts";
 import type { CaptureAnalysis } from "../../analysis/capture-analysis.ts";
+import { keptAnalysis } from "../../views/facts/kept-analysis.ts";
 import type { OpenedCapture } from "./open-captures.ts";
 
 /** Analyses that are kept: several megabytes each for a large model. */
 const MAX_KEPT = 8;
 
-/** What was found in captures, each analysed once. */
+/** What was found in captures, each analysed once: what a command or a server before this one kept is read. */
 class Analyses {
   readonly #kept = new Map<string, Promise<CaptureAnalysis>>();
 
@@ -16,7 +17,7 @@ class Analyses {
     const key = `${found.folder}\n${found.version}`;
     let analysis = this.#kept.get(key);
     if (!analysis) {
-      analysis = analyzeCapture(capture, onProgress ? { onProgress } : {});
+      analysis = keptAnalysis(capture, onProgress ? { onProgress } : {}).then(({ facts }) => facts);
       this.#kept.set(key, analysis);
       analysis.catch(() => this.#kept.delete(key));
       const [oldest] = this.#kept.keys();

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { compareCaptures } from "../../analysis/compare/compare-captures.ts";
-import { comparisonFacts, comparisonOf } from "../../views/facts/comparison.ts";
+import { comparisonFacts } from "../../views/facts/comparison.ts";
+import { keptComparison } from "../../views/facts/kept-comparisons.ts";
 import { json } from "../host/declaration.ts";
 import { captureId } from "../host/schemas.ts";
 import { question } from "./question.ts";
@@ -12,6 +12,6 @@ export const comparison = question({
   asked: z.object({ a: captureId, b: captureId }),
   answer: json("the comparison, without the columns of all tokens", comparisonFacts),
   slow: true,
-  find: ({ a: { capture: a }, b: { capture: b } }) =>
-    comparisonOf(a, b, compareCaptures(a, b), { tokens: false }),
+  find: async ({ a: { capture: a }, b: { capture: b } }, { onProgress }) =>
+    (await keptComparison(a, b, false, { onProgress })).facts,
 });

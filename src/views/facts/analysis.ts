@@ -14,7 +14,7 @@ export type { CaptureAnalysis, LayerAnalysis };
 /** `CaptureAnalysis`: what `analyze --json` prints and reports are made of. */
 export const analysisFacts = schema((z) => {
   const layers = z.array(layerFacts());
-  return z.strictObject({ ...head(z), layers, ...results("capture") });
+  return z.strictObject({ ...analysisHead(z), layers, ...results("capture") });
 });
 
 /** One layer of it. */
@@ -27,14 +27,14 @@ export const layerFacts = schema((z) => {
 export const overviewFacts = schema((z) => {
   const count = z.int().nonnegative();
   const layer = z.strictObject({ layer: count, rows: count, ...results("layer", true) });
-  return z.strictObject({ ...head(z), layers: z.array(layer), ...results("capture") });
+  return z.strictObject({ ...analysisHead(z), layers: z.array(layer), ...results("capture") });
 });
 
 /** What the server says of all layers; the parts that are left out (`null`) come with the layer. */
 export type AnalysisOverview = Omit<CaptureAnalysis, "layers"> & {
   readonly layers: readonly Overview<LayerAnalysis>[];
 };
-type Overview<L> = { readonly [K in keyof L]: K extends "tokenPreferences" ? null : L[K] };
+type Overview<L> = { readonly [K in keyof L]: K extends "tokenPreferences" | "labelScores" ? null : L[K] };
 
 export function analysisOverview(analysis: CaptureAnalysis): AnalysisOverview {
   const layers = analysis.layers.map((layer) => {
@@ -60,7 +60,8 @@ function results(where: "layer" | "capture", overview = false): Record<string, z
   );
 }
 
-function head(zod: typeof z) {
+/** What stands in it beside the measures' results. */
+export function analysisHead(zod: typeof z) {
   const count = zod.int().nonnegative();
   const completeness = zod.strictObject({
     complete: zod.boolean(),

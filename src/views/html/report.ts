@@ -12,6 +12,8 @@ import { balance } from "./sections/balance.ts";
 import { coactivation } from "./sections/coactivation.ts";
 import { drift } from "./sections/drift.ts";
 import { hiddenStates } from "./sections/hidden-states.ts";
+import { labelScores } from "./sections/label-scores.ts";
+import { locality } from "./sections/locality.ts";
 import { otherMeasures } from "./sections/other-measures.ts";
 import { completeness, facts, subtitle } from "./sections/overview.ts";
 import { specialization } from "./sections/specialization.ts";
@@ -21,6 +23,7 @@ import { tokenPreferences } from "./sections/token-preferences.ts";
 import { usage } from "./sections/usage.ts";
 import { words } from "./sections/words.ts";
 
+/** How {@link reportHtml} presents an analysis. */
 export interface ReportOptions {
   /** Default: the model's name. */
   readonly title?: string;
@@ -54,12 +57,23 @@ interface Section {
 /** In order; a measure that no section shows is shown by the last but one. */
 const SECTIONS: readonly Section[] = [
   { id: "usage", title: "Expert usage", shows: ["usage"], html: usage },
-  { id: "balance", title: "Layer by layer", shows: ["balance", "entropy", "margin"], html: balance },
+  {
+    id: "balance",
+    title: "Layer by layer",
+    shows: ["balance", "entropy", "margin", "routerLosses", "modelLosses"],
+    html: balance,
+  },
   {
     id: "labels",
     title: "Specialization",
     shows: ["specialization", "specializedExperts"],
     html: specialization,
+  },
+  {
+    id: "scores",
+    title: "Scores of the literature",
+    shows: ["labelScores", "scoredExperts"],
+    html: labelScores,
   },
   { id: "tokens", title: "Token preferences", shows: ["tokenPreferences"], html: tokenPreferences },
   { id: "classes", title: "Kinds of token", shows: ["tokenClasses"], html: tokenClasses },
@@ -71,6 +85,7 @@ const SECTIONS: readonly Section[] = [
     shows: ["coactivation", "flows", "paths"],
     html: coactivation,
   },
+  { id: "locality", title: "Caches of experts", shows: ["locality", "nextExperts"], html: locality },
   { id: "hidden", title: "Hidden states", shows: ["hiddenStates"], html: hiddenStates },
   { id: "others", title: "Other measures", shows: [], html: others },
   { id: "words", title: "Words", shows: [], html: words },
@@ -91,6 +106,9 @@ function others(analysis: CaptureAnalysis): Html {
  * @returns the document's text.
  * @throws RequestError `INVALID_ARGUMENT` for what is no such analysis, or an unknown option.
  * @example
+ * import { writeFile } from "node:fs/promises";
+ * import { openCapture, reportHtml } from "moescope";
+ * import { analyzeCapture } from "moescope/analysis";
  * const analysis = await analyzeCapture(await openCapture("run1"));
  * await writeFile("report.html", reportHtml(analysis));
  */

@@ -1,10 +1,10 @@
 import { ranges } from "../../core/plan.ts";
 import type { PlacementFacts } from "../facts/placement.ts";
-import { count, memory, percent } from "../numbers.ts";
+import { count, memory, percent, plural } from "../numbers.ts";
 import { alignColumns } from "./parts/columns.ts";
 import { header } from "./parts/header.ts";
 import { bold, dim } from "./parts/paint.ts";
-import { padLeft, padRight, wrap } from "./parts/text.ts";
+import { clip, padLeft, padRight, wrap } from "./parts/text.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Where a model's experts go, why, and what that is worth. */
@@ -18,6 +18,8 @@ export function placementView(advice: PlacementFacts, terminal: Terminal): strin
     "",
     ...placement(headline(lastLayers, advice), lastLayers, advice, terminal),
     ...(bestFit ? ["", ...placement("Layers that fill the memory better", bestFit, advice, terminal)] : []),
+    "",
+    ...cacheLines(advice, terminal),
     "",
     ...remarks(advice).flatMap((text) => wrap(text, width).map((line) => dim(depth, line))),
   ];
@@ -61,6 +63,41 @@ function placement(
     `  llama-server -m MODEL --ctx-size ${contextSize} ${quoted.join(" ")}`,
     ...(onGpu.length > 0 ? [`  layers ${ranges(onGpu)}, ${memory(bytes)}`] : []),
     `  ${percent(trafficShare)} of the experts' bytes and ${percent(choiceShare)} of the choices from GPU memory`,
+  ];
+}
+
+/** What a runtime that keeps single experts at hand would serve from the same memory. */
+function cacheLines({ cache, cacheSlots, model }: PlacementFacts, { depth, width }: Terminal): string[] {
+  const { experts, topK } = model.moe!;
+  const title = bold(
+    depth,
+    `A cache of ${cacheSlots} of ${experts} experts in every MoE layer, in the same memory`,
+  );
+  if (cacheSlots < topK) return [title, `  too small: a token needs ${topK} of them at once`];
+  if (!cache)
+    return [
+      title,
+      "  how much it serves depends on the order of the tokens: --profile with a capture folder",
+    ];
+  const rows = [
+    [
+      "least recently used leaves (LRU)",
+      percent(cache.lru),
+      `95 %: ${cache.lruInterval.map(percent).join(" to ")}`,
+    ],
+    ["... empty at the begin of each text", percent(cache.lruCold), ""],
+    ["least frequently used leaves (LFU)", percent(cache.lfu), ""],
+    ["the best possible (Belady)", percent(cache.belady), ""],
+    ["the busiest experts, never changed", percent(cache.pinned), ""],
+  ];
+  return [
+    title,
+    ...alignColumns(rows, [padRight, padLeft, padRight]).map((line) => clip(`  ${line}`.trimEnd(), width)),
+    dim(
+      depth,
+      `  of the experts' bytes, token by token over ${plural(cache.texts, "text")} of ${count(cache.tokens)} tokens`,
+    ),
+    dim(depth, "  llama.cpp has no such cache; runtimes that load experts on demand do"),
   ];
 }
 

@@ -1,5 +1,6 @@
 import { schema } from "../../../core/schema.ts";
 import { correctedTogether } from "../../statistics/randomization/max-t.ts";
+import type { Summary } from "../measure.ts";
 import type { TestedGroups } from "./within-text.ts";
 
 /** Usage along the text: the groups are ordered. */
@@ -16,6 +17,7 @@ export interface Drift {
   readonly testedRows: number;
 }
 
+/** One part of the texts (a phase, or a range of positions), and how its usage differs from that of the others. */
 export interface DriftGroup {
   /** `prompt`, `generated`, or positions `[from, to)` written `0`, `1-3`, `4-15`, ... */
   readonly name: string;
@@ -97,3 +99,14 @@ export const driftSchema = schema((z) => {
   });
   return found.nullable();
 });
+
+/** Without the counts by expert. */
+export const driftSummary: Summary<Drift | null> = {
+  of: (found) => found && { ...found, groups: found.groups.map(({ counts: _, ...of }) => of) },
+  schema: schema((z) => {
+    const found = driftSchema().unwrap();
+    return z
+      .strictObject({ ...found.shape, groups: z.array(found.shape.groups.element.omit({ counts: true })) })
+      .nullable();
+  }),
+};

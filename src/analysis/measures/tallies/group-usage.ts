@@ -1,5 +1,6 @@
 import { schema } from "../../../core/schema.ts";
 import { correctedTogether, type Tested } from "../../statistics/randomization/max-t.ts";
+import type { Summary } from "../measure.ts";
 
 /**
  * How groups of rows use a layer's experts, and whether that is more than chance. Shares are
@@ -39,7 +40,7 @@ export interface GroupUsage {
      * of other tokens of the same texts.
      */
     readonly differences: readonly (readonly number[])[];
-    /** 95 % intervals reach so far to both sides of {@link differences}; `null` where there are too few texts. */
+    /** 95 % intervals reach so far to both sides of `differences`; `null` where there are too few texts. */
     readonly halfWidths: readonly (readonly (number | null)[])[];
   };
   /** The least q-value that any share could have with so many texts. Above 0.05 no result is possible. */
@@ -160,3 +161,48 @@ export const groupUsageSchema = schema((z) => {
   });
   return found.nullable();
 });
+
+/** What counts as a finding. */
+const ALPHA = 0.05;
+
+/** How many experts serve each group more than the other rows do, and whether the layer as a whole tells groups apart. */
+export const groupUsageSummary: Summary<GroupUsage | null> = {
+  of: (found) => {
+    if (!found) return null;
+    const {
+      groups,
+      rows,
+      texts,
+      mutualInformation,
+      chanceInformation,
+      pValue,
+      qValue,
+      shares,
+      leastQ,
+      testedRows,
+    } = found;
+    const specialized = groups.map(
+      (_, g) => shares.qValues[g]!.filter((q, e) => q <= ALPHA && shares.differences[g]![e]! > 0).length,
+    );
+    return {
+      ...{ groups, rows, texts, specialized, mutualInformation, chanceInformation, pValue, qValue, leastQ },
+      testedRows,
+    };
+  },
+  schema: schema((z) => {
+    const numbers = z.array(z.number());
+    const found = z.strictObject({
+      groups: z.array(z.string()),
+      rows: numbers.meta({ description: "by group" }),
+      texts: numbers.meta({ description: "by group: texts that have rows of it" }),
+      specialized: numbers.meta({ description: "by group: experts that serve it more, q at most 0.05" }),
+      mutualInformation: z.number().meta({ description: "of (expert, group) over all choices, bits" }),
+      chanceInformation: z.number().meta({ description: "the same under permutation, on average" }),
+      pValue: z.number(),
+      qValue: z.number().meta({ description: "corrected for all layers" }),
+      leastQ: z.number().meta({ description: "the least q-value that so many texts allow" }),
+      testedRows: z.int().nonnegative(),
+    });
+    return found.nullable();
+  }),
+};

@@ -1,37 +1,57 @@
-/** Columns that are summed at a time; as many as {@link addUnits} has sums. */
+/** Columns of a block; as many as {@link addUnits} has sums. */
 export const COLUMNS = 8;
 
 /**
- * Sum a few columns of some units. Sums in local variables stay in registers: twice as fast as adding to an array,
- * and nearly all of the time of a test of many samples.
+ * Sum the columns of some units of a block. Sums in local variables stay in registers, and the numbers of a block lie
+ * together: three times as fast as adding wide rows to an array, and nearly all of the time of a test of many samples.
+ *
+ * @param block `[units, COLUMNS]`.
+ * @param units which of them, from `from` to `to`; the same one may come several times.
+ * @param sums takes the sums at `at` and after.
  */
 export function addUnits(
-  values: Float64Array,
-  width: number,
-  column: number,
+  block: Float64Array,
   units: Uint32Array,
   from: number,
   to: number,
   sums: Float64Array,
+  at: number,
 ): void {
   let [a, b, c, d, e, f, g, h] = [0, 0, 0, 0, 0, 0, 0, 0];
   for (let i = from; i < to; i++) {
-    const at = units[i]! * width + column;
-    a += values[at]!;
-    b += values[at + 1]!;
-    c += values[at + 2]!;
-    d += values[at + 3]!;
-    e += values[at + 4]!;
-    f += values[at + 5]!;
-    g += values[at + 6]!;
-    h += values[at + 7]!;
+    const unit = units[i]! * COLUMNS;
+    a += block[unit]!;
+    b += block[unit + 1]!;
+    c += block[unit + 2]!;
+    d += block[unit + 3]!;
+    e += block[unit + 4]!;
+    f += block[unit + 5]!;
+    g += block[unit + 6]!;
+    h += block[unit + 7]!;
   }
-  sums[column] = a;
-  sums[column + 1] = b;
-  sums[column + 2] = c;
-  sums[column + 3] = d;
-  sums[column + 4] = e;
-  sums[column + 5] = f;
-  sums[column + 6] = g;
-  sums[column + 7] = h;
+  sums[at] = a;
+  sums[at + 1] = b;
+  sums[at + 2] = c;
+  sums[at + 3] = d;
+  sums[at + 4] = e;
+  sums[at + 5] = f;
+  sums[at + 6] = g;
+  sums[at + 7] = h;
+}
+
+/** Numbers of some units, `[units, width]`, in blocks of {@link COLUMNS} columns. */
+export class UnitBlocks {
+  /** Columns, with those that fill the last block. */
+  readonly width: number;
+  readonly blocks: readonly Float64Array[];
+
+  constructor(units: number, columns: number) {
+    const blocks = Math.ceil(columns / COLUMNS);
+    this.width = blocks * COLUMNS;
+    this.blocks = Array.from({ length: blocks }, () => new Float64Array(units * COLUMNS));
+  }
+
+  add(unit: number, column: number, value: number): void {
+    this.blocks[Math.floor(column / COLUMNS)]![unit * COLUMNS + (column % COLUMNS)]! += value;
+  }
 }

@@ -1,4 +1,4 @@
-import { addUnits, COLUMNS } from "./add-units.ts";
+import { addUnits, COLUMNS, UnitBlocks } from "./add-units.ts";
 import { LabelOrder } from "./label-order.ts";
 import type { Units } from "./units.ts";
 
@@ -43,29 +43,30 @@ function sparseCounter({ offsets, experts: used, counts: of }: Units, label: Int
  */
 function packedCounter(units: Units, label: Int32Array, labels: number, experts: number, fields: number) {
   const base = 2 ** Math.floor(EXACT_BITS / fields);
-  const width = COLUMNS * Math.ceil(experts / fields / COLUMNS);
-  const packed = new Float64Array(label.length * width);
+  const packed = new UnitBlocks(label.length, Math.ceil(experts / fields));
+  const { width, blocks } = packed;
   for (let unit = 0; unit < label.length; unit++)
     for (let i = units.offsets[unit]!; i < units.offsets[unit + 1]!; i++) {
       const digit = Math.floor(units.experts[i]! / width);
-      packed[unit * width + (units.experts[i]! % width)]! += units.counts[i]! * base ** digit;
+      packed.add(unit, units.experts[i]! % width, units.counts[i]! * base ** digit);
     }
   const order = new LabelOrder(label, labels);
-  const sums = new Float64Array(width);
+  const sums = new Float64Array(labels * width);
   return (counts: Float64Array) => {
     order.sort();
-    for (let l = 0; l < labels; l++) {
-      for (let column = 0; column < width; column += COLUMNS)
-        addUnits(packed, width, column, order.units, order.starts[l]!, order.starts[l + 1]!, sums);
+    blocks.forEach((block, b) => {
+      for (let l = 0; l < labels; l++)
+        addUnits(block, order.units, order.starts[l]!, order.starts[l + 1]!, sums, l * width + b * COLUMNS);
+    });
+    for (let l = 0; l < labels; l++)
       for (let i = 0; i < width; i++) {
-        let rest = sums[i]!;
+        let rest = sums[l * width + i]!;
         for (let expert = i; expert < experts; expert += width) {
           const upper = Math.floor(rest / base);
           counts[l * experts + expert] = rest - upper * base;
           rest = upper;
         }
       }
-    }
   };
 }
 

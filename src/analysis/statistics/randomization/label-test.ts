@@ -1,7 +1,6 @@
-import { largest } from "../../../core/extremes.ts";
-import { cachedQuantile } from "../student.ts";
-import { addUnits, COLUMNS } from "./add-units.ts";
+import { COLUMNS } from "./add-units.ts";
 import { LabelOrder } from "./label-order.ts";
+import { LabelSums } from "./label-sums.ts";
 import type { MatchedUnits } from "./matched-units.ts";
 import { Exceedances, joined, type Tested } from "./max-t.ts";
 import { seededRandom, shuffle } from "./random.ts";
@@ -99,194 +98,32 @@ function testBlock(
   const experts = to - from;
   const label = units.label.slice();
   const random = seededRandom(seed);
-  const sums = new LabelSums(units, label, labels, from, to);
+  const sums = new LabelSums(units, labels, from, to);
   const shares = new Float64Array(labels * experts);
   const perExpert = new Float64Array(experts);
   const totals = new Float64Array(1 + permutations);
-  const observed = {
-    differences: new Float64Array(shares.length),
-    halfWidths: new Float64Array(shares.length),
-  };
-  sums.sum();
-  totals[0] = sums.statistics(shares, perExpert);
-  sums.intervals(observed);
+  const orders = Array.from(
+    { length: Math.min(sums.orders, permutations) },
+    () => new LabelOrder(label, labels),
+  );
+  orders[0]!.sort();
+  sums.sum(orders.slice(0, 1));
+  totals[0] = sums.statistics(0, shares, perExpert);
+  const observed = sums.intervals();
   const ofShares = new Exceedances(shares, permutations);
   const ofExperts = new Exceedances(perExpert, permutations);
-  for (let i = 0; i < permutations; i++) {
-    shuffle(label, random);
-    sums.sum();
-    totals[i + 1] = sums.statistics(shares, perExpert);
-    ofShares.add(i, shares);
-    ofExperts.add(i, perExpert);
+  for (let first = 0; first < permutations; first += orders.length) {
+    const now = orders.slice(0, permutations - first);
+    for (const order of now) {
+      shuffle(label, random);
+      order.sort();
+    }
+    sums.sum(now);
+    for (let i = 0; i < now.length; i++) {
+      totals[first + i + 1] = sums.statistics(i, shares, perExpert);
+      ofShares.add(first + i, shares);
+      ofExperts.add(first + i, perExpert);
+    }
   }
   return { from, to, totals, shares: ofShares.result(), experts: ofExperts.result(), ...observed };
-}
-
-/** Sums by label of what the statistics need, for any order of the units' labels. */
-class LabelSums {
-  readonly #experts: number;
-  readonly #labels: number;
-  /** Columns of a unit, whole {@link COLUMNS}: residuals r, r², r n of each expert. */
-  readonly #width: number;
-  readonly #values: Float64Array;
-  readonly #rows: Float64Array;
-  readonly #order: LabelOrder;
-  /** `[labels, width]`. */
-  readonly #sums: Float64Array;
-  readonly #all: Float64Array;
-  /** By label: units, Σ n, Σ n². */
-  readonly #units: Float64Array;
-  readonly #n: Float64Array;
-  readonly #nn: Float64Array;
-  /** By expert s (1 - s). */
-  readonly #spread: Float64Array;
-  /** The label that is not summed but follows from the others. */
-  readonly #largest: number;
-
-  constructor(units: MatchedUnits, label: Int32Array, labels: number, from: number, to: number) {
-    this.#experts = to - from;
-    this.#labels = labels;
-    this.#width = COLUMNS * Math.ceil((3 * this.#experts) / COLUMNS);
-    this.#rows = units.rows;
-    this.#order = new LabelOrder(label, labels);
-    this.#sums = new Float64Array(labels * this.#width);
-    this.#values = new Float64Array(label.length * this.#width);
-    this.#all = new Float64Array(this.#width);
-    this.#spread = units.shares.slice(from, to).map((share) => Math.max(0, share * (1 - share)));
-    const residuals = new Float64Array(this.#experts);
-    for (let unit = 0; unit < label.length; unit++) {
-      units.residuals(unit, from, to, residuals);
-      const at = unit * this.#width;
-      residuals.forEach((r, e) => {
-        this.#values[at + e] = r;
-        this.#values[at + this.#experts + e] = r * r;
-        this.#values[at + 2 * this.#experts + e] = r * units.rows[unit]!;
-      });
-      for (let i = 0; i < this.#width; i++) this.#all[i]! += this.#values[at + i]!;
-    }
-    this.#units = new Float64Array(labels);
-    this.#n = new Float64Array(labels);
-    this.#nn = new Float64Array(labels);
-    for (const of of label) this.#units[of]!++;
-    this.#largest = this.#units.indexOf(largest(this.#units));
-  }
-
-  /** Take the labels as they are now. */
-  sum(): void {
-    const order = this.#order;
-    const width = this.#width;
-    order.sort();
-    const last = this.#sums.subarray(this.#largest * width, (this.#largest + 1) * width);
-    last.set(this.#all);
-    for (let l = 0; l < this.#labels; l++) {
-      const [from, to] = [order.starts[l]!, order.starts[l + 1]!];
-      let [n, nn] = [0, 0];
-      for (let i = from; i < to; i++) {
-        const rows = this.#rows[order.units[i]!]!;
-        n += rows;
-        nn += rows * rows;
-      }
-      this.#n[l] = n;
-      this.#nn[l] = nn;
-      if (l === this.#largest) continue;
-      const sums = this.#sums.subarray(l * width, (l + 1) * width);
-      for (let column = 0; column < width; column += COLUMNS)
-        addUnits(this.#values, width, column, order.units, from, to, sums);
-      for (let i = 0; i < width; i++) last[i]! -= sums[i]!;
-    }
-  }
-
-  /**
-   * @param shares takes signed squares of t, `[labels, experts]`.
-   * @param perExpert takes the greatest of their amounts.
-   * @returns the sum of their amounts.
-   */
-  statistics(shares: Float64Array, perExpert: Float64Array): number {
-    const experts = this.#experts;
-    perExpert.fill(0);
-    const all = this.#totals();
-    let total = 0;
-    for (let l = 0; l < this.#labels; l++) {
-      const of = this.#against(l, all);
-      if (!of) {
-        shares.fill(0, l * experts, (l + 1) * experts);
-        continue;
-      }
-      const { n, nn, factor, others, binomial } = of;
-      const [invN, invOthers] = [1 / n, 1 / others.n];
-      for (let e = 0, at = l * this.#width, i = l * experts; e < experts; e++, at++, i++) {
-        const r = this.#sums[at]!;
-        const rr = this.#sums[at + experts]!;
-        const rn = this.#sums[at + 2 * experts]!;
-        const m = r * invN;
-        const m2 = (this.#all[e]! - r) * invOthers;
-        const v =
-          (rr - 2 * m * rn + m * m * nn) * factor +
-          (this.#all[e + experts]! - rr - 2 * m2 * (this.#all[e + 2 * experts]! - rn) + m2 * m2 * others.nn) *
-            others.factor;
-        const least = this.#spread[e]! * binomial;
-        const variance = Math.max(v, least);
-        const d = m - m2;
-        const square = variance > 0 ? (d * d) / variance : 0;
-        shares[i] = d < 0 ? -square : square;
-        if (square > perExpert[e]!) perExpert[e] = square;
-        total += square;
-      }
-    }
-    return total;
-  }
-
-  /** Differences with half their intervals: Welch's t, degrees of freedom by Welch and Satterthwaite. */
-  intervals({ differences, halfWidths }: Pick<LabelTest, "differences" | "halfWidths">): void {
-    const experts = this.#experts;
-    const all = this.#totals();
-    halfWidths.fill(Infinity);
-    for (let l = 0; l < this.#labels; l++) {
-      const { n, nn, units } = { n: this.#n[l]!, nn: this.#nn[l]!, units: this.#units[l]! };
-      const of = this.#against(l, all);
-      for (let e = 0, at = l * this.#width, i = l * experts; e < experts; e++, at++, i++) {
-        const [r, rr, rn] = [0, 1, 2].map((part) => this.#sums[at + part * experts]!) as [
-          number,
-          number,
-          number,
-        ];
-        const [R, RR, RN] = [0, 1, 2].map((part) => this.#all[e + part * experts]!) as [
-          number,
-          number,
-          number,
-        ];
-        const [N, NN] = [all.n - n, all.nn - nn];
-        if (n === 0 || N === 0) continue;
-        const [m, M] = [r / n, (R - r) / N];
-        differences[i] = m - M;
-        if (!of) continue;
-        const v = Math.max(0, rr - 2 * m * rn + m * m * nn) * of.factor;
-        const V = Math.max(0, RR - rr - 2 * M * (RN - rn) + M * M * NN) * of.others.factor;
-        const variance = Math.max(v + V, this.#spread[e]! * of.binomial);
-        const freedom =
-          v + V > 0 ? (v + V) ** 2 / (v ** 2 / (units - 1) + V ** 2 / (all.units - units - 1)) : units - 1;
-        halfWidths[i] = cachedQuantile(Math.max(1, Math.floor(freedom))) * Math.sqrt(variance);
-      }
-    }
-  }
-
-  #totals() {
-    const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0);
-    return { n: sum(this.#n), nn: sum(this.#nn), units: sum(this.#units) };
-  }
-
-  /** A label and all others; `null` where one of them has fewer than two units, or no rows. */
-  #against(l: number, all: { n: number; nn: number; units: number }) {
-    const [n, nn, units] = [this.#n[l]!, this.#nn[l]!, this.#units[l]!];
-    const [N, NN, others] = [all.n - n, all.nn - nn, all.units - units];
-    if (units < 2 || others < 2 || n === 0 || N === 0) return null;
-    const factor = (k: number, rows: number) => k / (k - 1) / (rows * rows);
-    return {
-      n,
-      nn,
-      factor: factor(units, n),
-      others: { n: N, nn: NN, factor: factor(others, N) },
-      binomial: 1 / n + 1 / N,
-    };
-  }
 }

@@ -42,8 +42,9 @@ export class Exceedances {
     let max = -Infinity;
     for (let i = 0; i < current.length; i++) {
       const value = current[i]!;
-      if (value >= least[i]!) reached[i]!++;
-      if (value > max) max = value;
+      // Without branches, which nothing could foretell.
+      reached[i]! += +(value >= least[i]!);
+      max = Math.max(max, value);
     }
     this.#maxima[permutation] = max;
   }

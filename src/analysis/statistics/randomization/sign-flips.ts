@@ -1,12 +1,7 @@
+import { forRandomFlips, type UnitDifferences } from "./flip-sums.ts";
 import { seededRandom } from "./random.ts";
 
-/** What differs within each of some units: a text's tokens against each other, or a text in two captures. */
-export interface UnitDifferences {
-  readonly units: number;
-  readonly columns: number;
-  /** `[units, columns]`. */
-  readonly values: Float64Array;
-}
+export type { UnitDifferences };
 
 export interface Flips {
   /** Ways that are visited. */
@@ -38,29 +33,26 @@ export function signFlips(
     ways,
     exact,
     forEach(visit) {
-      const sums = columnSums({ units, columns, values });
-      const sign = new Int8Array(units).fill(1);
-      const flip = (unit: number) => {
-        sign[unit] = -sign[unit]!;
-        const change = 2 * sign[unit]!;
-        for (let c = 0, at = unit * columns; c < columns; c++, at++) sums[c]! += change * values[at]!;
-      };
-      if (exact) {
-        // In the order of a Gray code each way is one flip away from the one before.
-        visit(sums, 0);
-        for (let way = 1; way < ways; way++) {
-          flip(31 - Math.clz32(way & -way));
-          visit(sums, way);
-        }
-        return;
-      }
-      const random = seededRandom(seed);
-      for (let way = 0; way < ways; way++) {
-        for (let unit = 0; unit < units; unit++) if (random() < 0.5) flip(unit);
-        visit(sums, way);
-      }
+      const differences = { units, columns, values };
+      if (exact) forAllFlips(differences, visit);
+      else forRandomFlips(differences, ways, seededRandom(seed), visit);
     },
   };
+}
+
+/** In the order of a Gray code each way is one flip away from the one before. */
+function forAllFlips(differences: UnitDifferences, visit: (sums: Float64Array, way: number) => void): void {
+  const { units, columns, values } = differences;
+  const sums = columnSums(differences);
+  const sign = new Int8Array(units).fill(1);
+  visit(sums, 0);
+  for (let way = 1; way < 2 ** units; way++) {
+    const unit = 31 - Math.clz32(way & -way);
+    sign[unit] = -sign[unit]!;
+    const change = 2 * sign[unit]!;
+    for (let c = 0, at = unit * columns; c < columns; c++, at++) sums[c]! += change * values[at]!;
+    visit(sums, way);
+  }
 }
 
 export function columnSums({ units, columns, values }: UnitDifferences): Float64Array {

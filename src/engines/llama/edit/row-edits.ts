@@ -129,21 +129,16 @@ export class RowEdits {
     for (const { running, from, count } of chunks) {
       const { edits = [], tokens } = running.request;
       for (let position = from; position < from + count; position++)
-        rows.push(this.#of(edits, tokens.length, position, running.tokens[position]!));
+        rows.push(this.#of(edits, tokens, position, running.tokens[position]!));
     }
     return rows;
   }
 
-  #of(
-    edits: readonly PlannedEdit[],
-    promptTokens: number,
-    position: number,
-    tokenId: number,
-  ): RowEdit | null {
+  #of(edits: readonly PlannedEdit[], tokens: Int32Array, position: number, tokenId: number): RowEdit | null {
     if (edits.length === 0) return null;
     const replayed = new Map<PlannedEdit, number>();
     const holding = edits.filter((edit) => {
-      if (!covers(edit, promptTokens, position)) return false;
+      if (!covers(edit, tokens, position, tokenId)) return false;
       if (edit.kind !== "replay") return true;
       const at = indexOf(edit.routes.positions, position);
       if (at < 0 || edit.routes.tokenIds[at] !== tokenId) return false;

@@ -68,8 +68,11 @@ export class GraphReader {
     const nodeCount = nodes.length;
     // By place in the graph's memory the index of a tensor, one more than that; 0: none that is known.
     const known = new Int32Array(Math.ceil(memory.byteLength / TENSOR_STEP));
-    for (let i = 0; i < nodeCount; i++) known[(nodes[i]! - from) / TENSOR_STEP] = i + 1;
-    if (known.reduce((all, index) => all + Math.sign(index), 0) < nodeCount) throw misplaced();
+    for (let i = 0; i < nodeCount; i++) {
+      const place = (nodes[i]! - from) / TENSOR_STEP;
+      if (known[place] !== 0) throw misplaced(); // outside, or of another node
+      known[place] = i + 1;
+    }
     const { op, opNames, parameterTells } = this.#operations(nodes, from, words);
     const upTo = opNames.map((name, i) => (UP_TO_THREE.has(name) || parameterTells[i] ? 3 : MAX_SOURCES));
     const leaves = new Leaves(

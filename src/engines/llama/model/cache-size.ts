@@ -2,6 +2,7 @@ import { largest } from "../../../core/extremes.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
 import type { GgufHeader } from "./gguf.ts";
 
+/** The element types that llama.cpp's cache of keys and values may have here. */
 export type CacheType = "f32" | "f16" | "q8_0";
 
 const BYTES: Record<CacheType, number> = { f32: 4, f16: 2, q8_0: 34 / 32 };

@@ -1,6 +1,12 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { GGMLQuantizationType, type GGUFTensorInfo, gguf, parseGgufShardFilename } from "@huggingface/gguf";
+import {
+  GGMLQuantizationType,
+  type GGUFTensorInfo,
+  GGUFValueType,
+  gguf,
+  parseGgufShardFilename,
+} from "@huggingface/gguf";
 import { POOLINGS } from "../../../core/embedding.ts";
 import { ModelError } from "../../../core/errors.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
@@ -8,6 +14,7 @@ import { openFile } from "../../../formats/regular-file.ts";
 import { foreignFile, otherGguf } from "./file-kind.ts";
 import { metadataFault } from "./gguf-check.ts";
 import { moeOf } from "./gguf-moe.ts";
+import { namesFault } from "./gguf-names.ts";
 import { alignmentFault, tensorFault } from "./gguf-tensors.ts";
 import { type PromptFacts, promptFacts } from "./prompt-facts.ts";
 
@@ -53,7 +60,7 @@ export async function readHeader(path: string): Promise<GgufHeader> {
   const parts = [];
   for (const [i, file] of files.entries()) {
     const part = await readPart(file, files.length);
-    const fault = splitFault(part.metadata, i, files);
+    const fault = splitFault(part.metadata, part.splitNumber, i, files);
     if (fault) throw invalid(file, fault);
     parts.push(part);
   }
@@ -93,6 +100,7 @@ function partsOf(path: string): string[] {
  */
 function splitFault(
   metadata: Record<string, unknown>,
+  typeOfNumber: GGUFValueType | undefined,
   index: number,
   files: readonly string[],
 ): string | null {
@@ -104,6 +112,8 @@ function splitFault(
     return `it is part ${number + 1} of ${count} of a split model under another name: all parts must be named NAME${named} and lie side by side`;
   if (metadata["split.count"] === undefined)
     return `it says nothing of parts, and is named as one of ${files.length}`;
+  // The other keys llama.cpp asks for by their type, and this one it takes for granted.
+  if (typeOfNumber !== GGUFValueType.UINT16) return "its split.no is missing or no 16-bit number";
   if (count !== files.length) return `it is one of ${count} parts, and is named as one of ${files.length}`;
   return number === index ? null : `it is part ${number + 1}, and is named as part ${index + 1}`;
 }
@@ -116,7 +126,7 @@ async function readPart(file: string, parts: number) {
   if (!info.isFile())
     throw new ModelError("MODEL_NOT_FOUND", `${file} is not a file; give the path of a .gguf file`);
   await checkStart(file, info.size);
-  const header = await gguf(file, { allowLocalFile: true }).catch((cause) => {
+  const header = await gguf(file, { allowLocalFile: true, typedMetadata: true }).catch((cause) => {
     throw new ModelError(
       "MODEL_INVALID",
       `${file} is not a readable GGUF file (${(cause as Error).message}); it may be cut off or damaged: get it again`,
@@ -128,10 +138,13 @@ async function readPart(file: string, parts: number) {
   const fault =
     header.tensorDataOffset > info.size
       ? `the file ends at ${info.size} bytes, within its header: it is cut off`
-      : (alignmentFault(metadata) ?? tensorFault(header.tensorInfos, header.tensorDataOffset, info.size));
+      : (namesFault(metadata, header.tensorInfos) ??
+        alignmentFault(metadata) ??
+        tensorFault(header.tensorInfos, header.tensorDataOffset, info.size));
   if (fault) throw invalid(file, fault);
   return {
     metadata,
+    splitNumber: header.typedMetadata["split.no"]?.type,
     tensors: header.tensorInfos,
     dataOffset: header.tensorDataOffset,
     bytes: info.size - Number(header.tensorDataOffset),

@@ -5,6 +5,11 @@ import { installCommand, otherVersion, packageFolder } from "./prebuilt.ts";
 
 /** How llama.cpp can reach a GPU. */
 export const GPU_KINDS = ["cuda", "vulkan", "metal"] as const;
+/**
+ * What llama.cpp can reach a GPU with.
+ *
+ * @useDeclaredType
+ */
 export type GpuKind = (typeof GPU_KINDS)[number];
 
 /**

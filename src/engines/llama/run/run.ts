@@ -2,6 +2,7 @@ import { normalized } from "../../../core/embedding.ts";
 import { EngineError } from "../../../core/errors.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, Finished } from "../../../core/request.ts";
+import { meansOf } from "../../../core/row-sieve.ts";
 import { editLayout } from "../edit/edit-layout.ts";
 import { RowEdits } from "../edit/row-edits.ts";
 import { needsAttentionSteps } from "../graph/graph-taps.ts";
@@ -61,6 +62,7 @@ export function* run(
   const selectRows = rowSelector(plan.select);
   const edits = editLayout(requests, session.routes);
   const rowEdits = edits && new RowEdits(session.routes);
+  const means = meansOf(plan, requests);
   const generations = new Map<Running, Generation>();
   const tokens = new NativeTokens(session.stepSize, session.parallel);
   const keepLast = needsOutputRows(plan, context.layers);
@@ -68,8 +70,11 @@ export function* run(
   let pendingSince = Number.NEGATIVE_INFINITY;
 
   const flush = (): Steps => {
-    const steps = { ...pending, batch: collector.take() };
-    const seen = [...steps.drawn.map(({ tokenId }) => tokenId), ...(steps.batch?.tokenId ?? [])];
+    const rows = collector.take();
+    if (rows) means?.add(rows);
+    const batch = means ? means.end(pending.finished.map(({ sample }) => sample)) : rows;
+    const steps = { ...pending, batch };
+    const seen = [...steps.drawn.map(({ tokenId }) => tokenId), ...(means ? [] : (rows?.tokenId ?? []))];
     pending = emptySteps();
     return { ...steps, newTokens: context.newTokens(seen) };
   };

@@ -1,6 +1,6 @@
 import type { Plan } from "../../../core/plan.ts";
-import type { EngineRequest } from "../../../core/request.ts";
-import type { Chunk } from "../run/batch.ts";
+import { firstOfLast, type ResolvedSelection, type RowTest, rowTest } from "../../../core/row-selection.ts";
+import type { Chunk, Running } from "../run/batch.ts";
 
 /** One row of a step that is to be captured. */
 export interface SelectedRow {
@@ -13,33 +13,32 @@ export interface SelectedRow {
   readonly phase: 0 | 1;
 }
 
-/** Tells which of a step's tokens a plan keeps, in the order of the step. */
+/** Tells which of a step's tokens are kept, by the plan or the sample's own selection, in the order of the step. */
 export function rowSelector(select: Plan["select"]): (chunks: readonly Chunk[]) => SelectedRow[] {
-  // Made once a run: a corpus has many steps, and the list may be long.
-  const positions = select.positions && new Set(select.positions);
+  const tests = new Map<ResolvedSelection, RowTest | null>();
+  const testOf = (own: ResolvedSelection) => {
+    if (!tests.has(own)) tests.set(own, rowTest(own));
+    return tests.get(own)!;
+  };
+  const firsts = new WeakMap<Running, number>();
   return (chunks) => {
     const rows: SelectedRow[] = [];
     let token = 0;
     for (const { running, from, count } of chunks) {
-      const first = firstPosition(running.request, select);
+      const { sample, request, tokens } = running;
+      const own = request.select ?? select;
+      const test = testOf(own);
+      const first = firsts.get(running) ?? firstOfLast(own, test, request);
+      firsts.set(running, first);
+      const prompt = request.tokens.length;
       for (let i = 0; i < count; i++, token++) {
         const position = from + i;
-        const phase = position < running.request.tokens.length ? 0 : 1;
         if (position < first) continue;
-        if (select.phase !== null && select.phase !== (phase === 0 ? "prompt" : "generated")) continue;
-        if (positions && !positions.has(position)) continue;
-        rows.push({ token, sample: running.sample, position, tokenId: running.tokens[position]!, phase });
+        const tokenId = tokens[position]!;
+        if (test && !test(position, tokenId, prompt)) continue;
+        rows.push({ token, sample, position, tokenId, phase: position < prompt ? 0 : 1 });
       }
     }
     return rows;
   };
-}
-
-/**
- * With `last: n`, the first position that can be among the last n. Exact when the end is known beforehand; for
- * generated rows every one may be, and `LastRows` decides at the end.
- */
-function firstPosition(request: EngineRequest, { phase, positions, last }: Plan["select"]): number {
-  const endKnown = phase === "prompt" || request.maxTokens === 0;
-  return last !== null && endKnown && positions === null ? request.tokens.length - last : 0;
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { EngineError } from "../../../core/errors.ts";
+import { userFolder } from "../../../core/user-folder.ts";
 
 /** What `moescope setup vllm` installs: the newest vLLM that moescope is tested with. */
 export const VLLM_VERSION = "0.32.0";
@@ -99,11 +100,7 @@ function locate(options: FindPythonOptions): Pick<PythonEnvironment, "python" | 
 
 /** Where `moescope setup vllm` puts an environment: one per build and version, so that an update does not mix them. */
 export function managedFolder(build: Build, env: NodeJS.ProcessEnv = process.env, home = homedir()): string {
-  const data =
-    process.platform === "darwin"
-      ? join(home, "Library", "Application Support")
-      : env.XDG_DATA_HOME || join(home, ".local", "share");
-  return join(data, "moescope", `vllm-${VLLM_VERSION}-${build}`);
+  return join(userFolder(env, home), `vllm-${VLLM_VERSION}-${build}`);
 }
 
 export const interpreterOf = (folder: string): string => join(folder, "bin", "python");

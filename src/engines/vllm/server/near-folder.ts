@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 
@@ -69,7 +69,7 @@ async function sweep(root: string): Promise<void> {
     const pid = NAME.exec(name)?.[1];
     if (pid === undefined || lives(Number(pid))) continue;
     const folder = join(root, name);
-    const about = await stat(folder).catch(() => null);
+    const about = await lstat(folder).catch(() => null);
     if (about && about.uid === process.getuid?.() && Date.now() - about.mtimeMs > LEFT_OVER_MS)
       await rm(folder, { recursive: true, force: true }).catch(() => {});
   }

@@ -7,6 +7,7 @@ import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, MediaPrompt } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
+import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
 import {
@@ -146,10 +147,18 @@ export class VllmServerEngine implements Engine {
     return { tokens: Int32Array.from(tokens), media };
   }
 
-  async *run(
+  run(
     requests: readonly EngineRequest[],
     plan: Plan,
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step, void, void> {
+    return sieved(this.#steps(requests, plan, options), plan, requests);
+  }
+
+  async *#steps(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal },
   ): AsyncGenerator<Step, void, void> {
     // Stops the requests: by the caller, by close(), and when the loop is left early.
     const stop = new AbortController();

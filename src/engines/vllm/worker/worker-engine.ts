@@ -5,6 +5,7 @@ import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
+import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
 import { Inbox } from "../../inbox.ts";
@@ -178,10 +179,18 @@ export class VllmEngine implements Engine {
     return { tokens: Int32Array.from(tokens), media };
   }
 
-  async *run(
+  run(
     requests: readonly EngineRequest[],
     plan: Plan,
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<Step, void, void> {
+    return sieved(this.#steps(requests, plan, options), plan, requests);
+  }
+
+  async *#steps(
+    requests: readonly EngineRequest[],
+    plan: Plan,
+    { signal }: { signal?: AbortSignal },
   ): AsyncGenerator<Step, void, void> {
     signal?.throwIfAborted();
     this.#assertAlive();

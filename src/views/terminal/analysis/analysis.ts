@@ -13,8 +13,11 @@ import { coactivationView, flowView } from "./coactivation.ts";
 import { completenessView } from "./completeness.ts";
 import { driftView } from "./drift.ts";
 import { entropyLines } from "./entropy-lines.ts";
+import { labelScoreView } from "./label-scores.ts";
 import { layerTable, probeTable } from "./layer-table.ts";
+import { localityView } from "./locality.ts";
 import { otherMeasures } from "./other-measures.ts";
+import { routerLossView } from "./router-losses.ts";
 import { tokenClassMap, tokenPreferenceList } from "./token-preferences.ts";
 import { underusedList } from "./underused.ts";
 
@@ -35,6 +38,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           usageMap(usage, terminal),
           underusedList(analysis, terminal),
           layerTable(analysis, terminal),
+          routerLossView(analysis, terminal),
           layers.length > 1 ? closeNote(chosen!, terminal) : [],
           usageByLabel(usage, close.layer, terminal),
           specializedExpertList(
@@ -43,10 +47,12 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
             labelNotes(close),
             terminal,
           ),
+          labelScoreView(analysis, terminal),
           tokenClassMap(analysis, close, terminal),
           tokenPreferenceList(close, terminal),
           coactivationView(close, terminal),
           flowView(analysis, terminal),
+          localityView(analysis, terminal),
           driftView(close, terminal),
           probeTable(analysis, close, terminal),
           entropyLines(analysis, terminal),

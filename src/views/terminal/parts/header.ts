@@ -6,7 +6,9 @@ import { bold, dim } from "./paint.ts";
 import { clip, displayWidth } from "./text.ts";
 
 /** What was run and with what: one line, or two where the model's name and facts need more. */
-export function header(model: ModelInfo, engine: string, { width, depth }: Terminal): string[] {
+export function header(model: ModelInfo, engineName: string, { width, depth }: Terminal): string[] {
+  // Both names come from a file: of any length, with anything in them.
+  const engine = clip(safeText(engineName), width >> 1);
   const facts = modelFacts(model).join(" · ");
   const name = clip(safeText(model.name), width - displayWidth(engine) - 2);
   const gap = width - displayWidth(name) - displayWidth(facts) - displayWidth(engine) - 4;

@@ -1,0 +1,135 @@
+import { addToSequence, sequenceOf, startSequence } from "../analysis/measures/tallies/growing-sequence.ts";
+import { routedLayers } from "../analysis/rows/chosen.ts";
+import { talliedLayers } from "../analysis/scan/tallied-layers.ts";
+import { effectiveInterval } from "../analysis/statistics/cluster-interval.ts";
+import {
+  beladyHits,
+  type ExpertSequence,
+  lfuHits,
+  stackDistances,
+} from "../analysis/statistics/expert-cache.ts";
+import type { Capture } from "../capture/capture.ts";
+
+/** What caches of the same size in every MoE layer would serve: parts of the experts' bytes that tokens read. */
+export interface ExpertCache {
+  /** Tokens and texts that were looked at. */
+  readonly tokens: number;
+  readonly texts: number;
+  /** The least recently used leaves; texts follow each other. */
+  readonly lru: number;
+  /** 95 % interval, a text as one observation. */
+  readonly lruInterval: readonly [low: number, high: number];
+  /** LRU where each text begins with an empty cache. */
+  readonly lruCold: number;
+  /** The least frequently used leaves. */
+  readonly lfu: number;
+  /** The best possible, which knows what comes. */
+  readonly belady: number;
+  /** The busiest experts of each layer, never changed. */
+  readonly pinned: number;
+}
+
+const UNITS = 64;
+
+/**
+ * What keeping `slots` experts of every layer at hand would serve, by policy. Token by token: a runtime that reads a
+ * prompt in batches asks for the experts of many tokens at once.
+ *
+ * @param expertBytes of one expert, by layer: what a hit is worth.
+ * @returns `null` where a cache of that size cannot hold the experts of a token, or there are no rows.
+ * @throws as `routedLayers`.
+ */
+export function expertCache(
+  capture: Capture,
+  slots: number,
+  expertBytes: readonly { readonly layer: number; readonly bytes: number }[],
+): ExpertCache | null {
+  const { experts, topK } = capture.model.moe ?? { experts: 0, topK: 0 };
+  if (slots < topK || capture.rows.length === 0) return null;
+  const bytesOf = new Map(expertBytes.map(({ layer, bytes }) => [layer, bytes]));
+  const layers = routedLayers(capture).filter((layer) => bytesOf.has(layer));
+  const served = talliedLayers(
+    capture,
+    layers,
+    {
+      start: startSequence,
+      take: (state, { rows, topK: perRow, sample, ids }) =>
+        addToSequence(state, { rows, perRow, sample, ids: ids.slice() }),
+    },
+    (state) => servedBy(sequenceOf(state, experts), slots),
+  );
+  const total = layers.reduce((sum, layer) => sum + bytesOf.get(layer)!, 0);
+  const mean = (of: (found: Served) => number) =>
+    layers.reduce((sum, layer) => sum + (bytesOf.get(layer)! / total) * of(served.get(layer)!), 0);
+  const [first] = served.values();
+  if (!first) return null;
+  const lru = mean(({ hits, requests }) => sumOf(hits) / sumOf(requests));
+  const squares = first.requests.reduce(
+    (sum, requests, unit) => sum + (mean(({ hits }) => hits[unit]!) - lru * requests) ** 2,
+    0,
+  );
+  return {
+    tokens: first.tokens,
+    texts: first.texts,
+    lru,
+    lruInterval: effectiveInterval(
+      lru,
+      sumOf(first.requests),
+      first.texts,
+      first.requests.length,
+      squares,
+      0.95,
+    ),
+    lruCold: mean(({ cold }) => cold),
+    lfu: mean(({ lfu }) => lfu),
+    belady: mean(({ belady }) => belady),
+    pinned: mean(({ pinned }) => pinned),
+  };
+}
+
+/** By unit the LRU's hits and all requests; of the others the hit rate. */
+interface Served {
+  readonly tokens: number;
+  readonly texts: number;
+  readonly hits: readonly number[];
+  readonly requests: readonly number[];
+  readonly cold: number;
+  readonly lfu: number;
+  readonly belady: number;
+  readonly pinned: number;
+}
+
+const sumOf = (values: Iterable<number>) => [...values].reduce((sum, value) => sum + value, 0);
+
+function servedBy(sequence: ExpertSequence, slots: number): Served {
+  const { ids, tokens, experts, starts } = sequence;
+  const units = Math.min(UNITS, starts.length);
+  const width = experts + 1;
+  const distances = stackDistances(
+    sequence,
+    starts.map((_, text) => text % units),
+    units,
+    false,
+  );
+  const cold = stackDistances(
+    sequence,
+    starts.map(() => 0),
+    1,
+    true,
+  );
+  const ofUnit = (unit: number) => distances.subarray(unit * width, (unit + 1) * width);
+  const counts = new Float64Array(experts);
+  for (const id of ids) counts[id]!++;
+  const busiest = counts.sort().subarray(experts - slots);
+  const byUnit = Array.from({ length: units }, (_, unit) => ofUnit(unit));
+  return {
+    tokens,
+    texts: starts.length,
+    hits: byUnit.map((of) => sumOf(of.subarray(1, slots + 1))),
+    requests: byUnit.map(sumOf),
+    cold: sumOf(cold.subarray(1, slots + 1)) / ids.length,
+    lfu: lfuHits(sequence, slots) / ids.length,
+    belady: beladyHits(sequence, slots) / ids.length,
+    pinned: sumOf(busiest) / ids.length,
+  };
+}
