@@ -25,7 +25,7 @@ function doing(edit: EditRecord): string {
   if ("replay" in edit) return `replays ${edit.replay ?? "a capture in memory"}`;
   const vector = edit.add as readonly number[];
   const scale = typeof edit.scale === "number" ? edit.scale : 1;
-  const norm = Math.abs(scale) * Math.hypot(...vector.slice(0, 65536));
+  const norm = Math.abs(scale) * Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
   return `adds a vector of length ${Number(norm.toPrecision(4))}`;
 }
 

@@ -1,5 +1,6 @@
 import { type Edit, type EditKind, editKind, type RecordedRoutes } from "./edits.ts";
 import { RequestError } from "./errors.ts";
+import { smallest } from "./extremes.ts";
 import type { ModelInfo, MoeInfo, MoeLayer } from "./model-info.ts";
 import { moeInfo, moeLayer } from "./moe-layer.ts";
 import { ranges, resolveLayers } from "./plan.ts";
@@ -163,7 +164,7 @@ export function editedModel(model: ModelInfo, planned: readonly PlannedEdit[]): 
   const each = moe.layers.map((layer): MoeLayer => {
     const { experts, topK, gating } = moeLayer(moe, layer);
     const own = topKs.filter(({ layers }) => layers.includes(layer)).map((edit) => edit.topK);
-    return { experts, gating, topK: Math.min(topK, ...own) };
+    return { experts, gating, topK: Math.min(topK, smallest(own)) };
   });
   const edited: MoeInfo = moeInfo(moe.layers, each, moe.sharedExperts);
   return {

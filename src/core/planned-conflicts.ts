@@ -1,4 +1,5 @@
 import { RequestError } from "./errors.ts";
+import { smallest } from "./extremes.ts";
 import type { ModelInfo } from "./model-info.ts";
 import { moeLayer } from "./moe-layer.ts";
 import type { PlannedEdit } from "./planned-edit.ts";
@@ -26,7 +27,7 @@ function assertLayer(
 ): void {
   const banned = new Set(edits.flatMap((edit) => (edit.kind === "ban" ? edit.experts : [])));
   const forced = new Set(edits.flatMap((edit) => (edit.kind === "force" ? edit.experts : [])));
-  const used = Math.min(topK, ...edits.flatMap((edit) => (edit.kind === "topK" ? [edit.topK] : [])));
+  const used = Math.min(topK, smallest(edits.flatMap((edit) => (edit.kind === "topK" ? [edit.topK] : []))));
   const refuse = (what: string): never => {
     throw new RequestError("INVALID_ARGUMENT", `${where}: layer ${layer}: ${what}`);
   };
@@ -61,7 +62,10 @@ function assertLayer(
 /** Whether two edits may hold for the same token. */
 function mayMeet({ select: a }: PlannedEdit, { select: b }: PlannedEdit): boolean {
   if (a.phase !== null && b.phase !== null && a.phase !== b.phase) return false;
-  return (
-    a.positions === null || b.positions === null || a.positions.some((each) => b.positions!.includes(each))
-  );
+  // A negative position counts from the end of the prompt: which one that is depends on the sample.
+  const listed = (positions: Int32Array | null): positions is Int32Array =>
+    positions?.every((position) => position >= 0) ?? false;
+  if (!listed(a.positions) || !listed(b.positions)) return true;
+  const others = new Set(b.positions);
+  return a.positions.some((position) => others.has(position));
 }

@@ -1,4 +1,5 @@
 import { EngineError } from "../../../core/errors.ts";
+import { append } from "../../../core/extremes.ts";
 import { type EditPoint, type EditPointName, editPoint } from "../graph/edit-points.ts";
 import type { GraphNode } from "../graph/graph.ts";
 import type { GraphTaps } from "../graph/graph-taps.ts";
@@ -192,7 +193,7 @@ export class EditedGraph {
       const node = nodes[i]!;
       if (i > 0 && missing > 0 && graph.isView(i) && !keep.has(node) && !this.#after.has(i)) missing--;
       else order.push(node);
-      order.push(...(this.#after.get(i) ?? []));
+      append(order, this.#after.get(i) ?? []);
     }
     if (missing > 0)
       throw new EngineError(

@@ -91,7 +91,7 @@ export function editSupport(taps: GraphTaps): EditSupport {
   const layers = [...taps.passes().keys()];
   const routing = (needs: (layer: number) => string | null) =>
     new Map(layers.map((layer) => [layer, needs(layer)] as const));
-  const at = (layer: number, ...names: EditPointName[]): string | null => {
+  const at = (layer: number, names: readonly EditPointName[]): string | null => {
     for (const name of names) {
       const proof = editPoint(taps, layer, name);
       if ("refused" in proof) return proof.refused;
@@ -110,18 +110,18 @@ export function editSupport(taps: GraphTaps): EditSupport {
     const rule = ruleOf(layer);
     if ("refused" in rule) return rule.refused;
     // Where others choose by the same scores, these must make the banned expert's 0 for all of them.
-    if (rule.proven.gating.score === "softmax") return at(layer, "logits", "choice");
-    return othersChoose(taps, layer) ?? at(layer, "choice");
+    if (rule.proven.gating.score === "softmax") return at(layer, ["logits", "choice"]);
+    return othersChoose(taps, layer) ?? at(layer, ["choice"]);
   };
   const alone = (layer: number, ...names: EditPointName[]) =>
-    known(layer) ?? othersChoose(taps, layer) ?? at(layer, ...names);
+    known(layer) ?? othersChoose(taps, layer) ?? at(layer, names);
   return new Map<EditKind, ReadonlyMap<number, string | null>>([
     ["ban", routing(ban)],
     ["force", routing((layer) => alone(layer, "choice"))],
-    ["bias", routing((layer) => known(layer) ?? at(layer, "logits"))],
+    ["bias", routing((layer) => known(layer) ?? at(layer, ["logits"]))],
     ["replay", routing((layer) => alone(layer, "choice", "weights"))],
     ["topK", routing((layer) => alone(layer, "gathered"))],
-    ["add", new Map([...taps.layerOutputs().keys()].map((layer) => [layer, at(layer, "output")] as const))],
+    ["add", new Map([...taps.layerOutputs().keys()].map((layer) => [layer, at(layer, ["output"])] as const))],
   ]);
 }
 
