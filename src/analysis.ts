@@ -61,7 +61,7 @@ export type { UsageCounts } from "./analysis/measures/tallies/expert-counts.ts";
 export type { GroupUsage } from "./analysis/measures/tallies/group-usage.ts";
 export type { LinearProbe } from "./analysis/measures/tallies/linear-probe.ts";
 export type { Coactivation } from "./analysis/measures/tallies/pair-counts.ts";
-export type { RouterSums } from "./analysis/measures/tallies/router-sums.ts";
+export type { OwnScores, RouterSums } from "./analysis/measures/tallies/router-sums.ts";
 export type { MomentsByLabel, SummaryByLabel } from "./analysis/measures/tallies/row-moments.ts";
 export type { TextStrip } from "./analysis/measures/texts.ts";
 export type {

@@ -1,5 +1,10 @@
 export { advisePlacement, type ModelPlacement, type PlacementOptions } from "./advice/advise-placement.ts";
 export { type ExpertCache, expertCache } from "./advice/expert-cache.ts";
+export {
+  type ExpertParallelPlacement,
+  placeOnRanks,
+  type RankImbalance,
+} from "./advice/expert-parallel.ts";
 export type { ExpertPlacement, PlacementAdvice } from "./advice/placement.ts";
 export {
   type Interval,
@@ -8,6 +13,7 @@ export {
   pruneCandidates,
 } from "./advice/prune-candidates.ts";
 export type { ReapScore } from "./advice/reap.ts";
+export { type RankLayout, type RankPlacement, rebalanceExperts } from "./advice/rebalance-experts.ts";
 export { Capture, type Rows } from "./capture/capture.ts";
 export type { CaptureWith } from "./capture/capture-with.ts";
 export type { FolderOptions } from "./capture/folder/folder-options.ts";
@@ -78,12 +84,13 @@ export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";
 export * as hs from "./hs.ts";
 export type { GenerateOptions } from "./run/generate-options.ts";
-export type { LanguageModel, TokenEvent } from "./run/language-model.ts";
+export type { LanguageModel } from "./run/language-model.ts";
 export { inspectModel, load, selectionBias } from "./run/load.ts";
 export type { ChatMessage, MessagePart } from "./run/prompts/message.ts";
 export type { MultiModalData, Prompt, PromptObject } from "./run/prompts/prompt-object.ts";
 export type { CaptureOptions, Progress, RunOptions, TokenizeOptions } from "./run/run-options.ts";
 export { type StoredRun, storedRun } from "./run/stored-run.ts";
+export type { TokenEvent } from "./run/token-event.ts";
 export type { ReferenceOptions } from "./sources/reference-options.ts";
 export type { DownloadProgress } from "./sources/resolved-model.ts";
 export { type ReportOptions, reportHtml } from "./views/html/report.ts";

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 #: Of docs/vllm-protocol.md.
-PROTOCOL = 3
+PROTOCOL = 4
 
 __all__ = ["PROTOCOL", "__version__", "register"]
 

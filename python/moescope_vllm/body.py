@@ -11,8 +11,12 @@ from starlette.requests import ClientDisconnect, Request
 from .errors import CaptureError, TooLarge
 from .plan import member
 
-#: The largest message (bytes). A plan: 131,072 positions of seven digits are 1 MiB. With images: what `images.py` takes of one, once.
-PLAN_BYTES, IMAGES_BYTES = 2 << 20, 96 << 20
+#: The largest message (bytes). A plan: 131,072 positions of seven digits are 1 MiB. Texts: one that fills a context of a million
+#: tokens, escaped. With images: what `images.py` takes of one, once.
+PLAN_BYTES, TEXTS_BYTES, IMAGES_BYTES = 2 << 20, 32 << 20, 96 << 20
+
+#: Texts that become tokens at once: some tens of milliseconds, which others who tokenise wait.
+MOST_TEXTS = 4096
 
 #: The most elements of a message. Each costs time and memory, and no other client is served meanwhile: a million took 0.1 s.
 MOST_ELEMENTS = 1 << 20
@@ -51,6 +55,20 @@ def parse(data: bytes) -> dict[str, Any]:
 def refuse_constant(name: str) -> NoReturn:
     """Python's JSON has NaN and Infinity; JSON has not."""
     raise ValueError(f"{name} is no JSON")
+
+
+def texts_in(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Texts to tokenise. Raises CaptureError."""
+    texts = field(body, "texts", list)
+    if len(texts) > MOST_TEXTS:
+        raise TooLarge(f"more than {MOST_TEXTS} texts")
+    for text in texts:
+        if not isinstance(text, dict):
+            raise CaptureError("INVALID_ARGUMENT", "texts is a list of objects")
+        field(text, "text", str)
+        field(text, "addSpecial", bool, True)
+        field(text, "parseSpecial", bool, True)
+    return texts
 
 
 def field(body: dict[str, Any], name: str, kind: type, *default: Any) -> Any:

@@ -88,7 +88,7 @@ class Collector:
         metadata, rows = read_metadata(path)
         found: list[RowsReady | SampleEnded] = []
         if self._merger is not None:
-            found += [RowsReady(merged, count, merged.stat().st_size) for merged, count in self._merger.add(path, metadata)]
+            found += [RowsReady(merged, count, merged.stat().st_size) for merged, count in self._merger.add(path)]
         elif rows:
             found.append(RowsReady(path, rows, path.stat().st_size))
         else:

@@ -9,6 +9,8 @@ class CaptureError(Exception):
     """code: see docs/vllm-protocol.md. message: what was wrong, where, what to do. status: of an answer over HTTP."""
 
     status = 400
+    #: Whether the same request may succeed later.
+    retryable = False
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -16,7 +18,7 @@ class CaptureError(Exception):
         self.message = message
 
     def wire(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message}
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
 
 
 class UnknownCapture(CaptureError):
@@ -32,6 +34,7 @@ class CaptureIsRead(CaptureError):
     """A capture has one reader at a time."""
 
     status = 409
+    retryable = True
 
     def __init__(self) -> None:
         super().__init__("INVALID_ARGUMENT", "this capture is being read")
@@ -50,6 +53,7 @@ class TooMany(CaptureError):
     """More than the server keeps at once; it may have room later."""
 
     status = 429
+    retryable = True
 
     def __init__(self, message: str) -> None:
         super().__init__("OUT_OF_MEMORY", message)

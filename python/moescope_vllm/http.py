@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from . import front
 from .beat import last_beat
-from .body import IMAGES_BYTES, PLAN_BYTES, body_of, field
+from .body import IMAGES_BYTES, PLAN_BYTES, TEXTS_BYTES, body_of, field, texts_in
 from .collector import Collector, RowsReady
 from .errors import CaptureError, CaptureIsRead, wire
 from .images import MOST_IMAGES
@@ -57,6 +57,8 @@ class Server:
         self._info: dict[str, Any] | None = None
         self.tokens: Tokens
         self.stages = 1
+        self._tokenizing = asyncio.Lock()
+        self._tokenizer: Tokens | None = None
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def info(self) -> dict[str, Any]:
@@ -72,6 +74,13 @@ class Server:
             self.stages = described["stages"]
             self._info = {**described, "spool": str(settings().spool.resolve()), "vision": takes_images(self.engine)}
         return self._info
+
+    async def tokenize(self, texts: list[dict[str, Any]]) -> list[list[int]]:
+        """With a tokenizer of its own, one list after the other: a tokenizer that threads share may refuse ("Already borrowed")."""
+        async with self._tokenizing:
+            if self._tokenizer is None:
+                self._tokenizer = await asyncio.to_thread(self.tokens.copied)
+            return await asyncio.to_thread(self._tokenizer.tokenize, texts)
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(sweep)  # of servers that were killed
@@ -116,6 +125,13 @@ async def read(server: Server, request: Request) -> Response:
 async def delete(server: Server, request: Request) -> Response:
     server.shelf.delete(server.shelf.folder(request.path_params["key"]))
     return Response(status_code=204)
+
+
+async def tokenize(server: Server, request: Request) -> Response:
+    """vLLM's own route takes one text."""
+    texts = texts_in(await body_of(request, TEXTS_BYTES))
+    await server.info()
+    return JSONResponse({"tokens": await server.tokenize(texts)})
 
 
 async def encode_images(server: Server, request: Request) -> Response:
@@ -248,6 +264,7 @@ def route(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 def add_routes(app: Any) -> None:
     front.install()
     app.add_route(f"{ROOT}/info", route(info), methods=["GET"])
+    app.add_route(f"{ROOT}/tokenize", route(tokenize), methods=["POST"])
     app.add_route(f"{ROOT}/encode", route(encode_images), methods=["POST"])
     app.add_route(f"{ROOT}/completions", route(complete_images), methods=["POST"])
     app.add_route(f"{ROOT}/captures", route(create), methods=["POST"])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from .plan import Plan
-from .rows_file import write_rows
-
-_LABELS = ("sample", "position", "token_id", "phase")
+from .rows_file import LABELS, POSITION, SAMPLE, layer_tensor, write_rows
 
 
 class StageMerger:
@@ -24,18 +21,13 @@ class StageMerger:
         self._waiting: list[dict[str, torch.Tensor]] = [{} for _ in range(stages)]
         self._sequence = 0
 
-    def add(self, path: Path, metadata: dict[str, Any]) -> list[tuple[Path, int]]:
+    def add(self, path: Path) -> list[tuple[Path, int]]:
         """Takes a stage's file (and deletes it). Returns the merged file that became possible, with its rows."""
         stage = stage_of(path)
         tensors = load_file(path)
         path.unlink()
-        named = {name: tensors[name] for name in _LABELS}
-        for stream, layers in metadata["layers"].items():
-            # A stage without rows in this file has no stream tensors either.
-            if stream in tensors:
-                named |= {f"{stream}.{layer}": tensors[stream][index] for index, layer in enumerate(layers)}
         waiting = self._waiting[stage]
-        self._waiting[stage] = join(waiting, named) if waiting else named
+        self._waiting[stage] = join(waiting, tensors) if waiting else tensors
         return self._merge()
 
     def _merge(self) -> list[tuple[Path, int]]:
@@ -54,9 +46,8 @@ class StageMerger:
             self._waiting[stage] = {name: tensor[stay] for name, tensor in waiting.items()}
         self._sequence += 1
         path = self._folder / f"merged.{self._sequence:08d}.safetensors"
-        streams = {stream: [merged[f"{stream}.{layer}"] for layer in layers] for stream, layers in self._plan.streams.items()}
-        layers = {stream: list(layers) for stream, layers in self._plan.streams.items()}
-        write_rows(path, {**{name: merged[name] for name in _LABELS}, **streams}, {"layers": layers, "ended": []})
+        names = [*LABELS, *(layer_tensor(stream, layer) for stream, layers in self._plan.streams.items() for layer in layers)]
+        write_rows(path, {name: merged[name] for name in names}, {"ended": []})
         return [(path, len(common))]
 
 
@@ -67,11 +58,11 @@ def stage_of(path: Path) -> int:
 
 def row_keys(tensors: dict[str, torch.Tensor]) -> np.ndarray:
     """One number a row: sample and position."""
-    return (tensors["sample"].long() << 32 | tensors["position"].long()).numpy()
+    return (tensors[SAMPLE].long() << 32 | tensors[POSITION].long()).numpy()
 
 
 def join(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if set(first) != set(second):
         # A file without rows carries labels only.
-        return first if len(second["sample"]) == 0 else second
+        return first if len(second[SAMPLE]) == 0 else second
     return {name: torch.cat((first[name], second[name])) for name in first}

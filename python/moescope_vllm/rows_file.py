@@ -11,7 +11,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-FORMAT = "moescope.rows/1"
+FORMAT = "moescope.rows/2"
+
+#: What is known of a row, in the order of the columns; a layer of a stream is `layer_tensor`. As in a capture folder.
+LABELS = ("rows.sample", "rows.position", "rows.token_id", "rows.phase")
+SAMPLE, POSITION, TOKEN_ID, PHASE = LABELS
 
 _DTYPES = {
     torch.uint8: "U8",
@@ -23,23 +27,23 @@ _DTYPES = {
 }
 
 
-def write_rows(path: Path, tensors: dict[str, torch.Tensor | list[torch.Tensor]], metadata: dict[str, Any]) -> int:
-    """Writes aside and renames, so that a reader meets whole files only. A list is stacked along a new first axis, without a copy in
-    memory. Wide elements come first, so that all are aligned. metadata: values become JSON.
+def layer_tensor(stream: str, layer: int) -> str:
+    """The name of a layer's tensor."""
+    return f"{stream}.{layer}"
+
+
+def write_rows(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> int:
+    """Writes aside and renames, so that a reader meets whole files only. Wide elements come first, so that all are aligned. metadata:
+    values become JSON.
 
     Returns the file's bytes; raises OSError."""
     header: dict[str, Any] = {"__metadata__": {"format": FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}}
     parts: list[torch.Tensor] = []
     offset = 0
-    lists = {name: tensor if isinstance(tensor, list) else [tensor] for name, tensor in tensors.items()}
-    for name, layers in sorted(lists.items(), key=lambda item: -item[1][0].element_size()):
-        size = sum(layer.nbytes for layer in layers)
-        shape = list(layers[0].shape)
-        if isinstance(tensors[name], list):
-            shape.insert(0, len(layers))
-        header[name] = {"dtype": _DTYPES[layers[0].dtype], "shape": shape, "data_offsets": [offset, offset + size]}
-        parts += layers
-        offset += size
+    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.nbytes]}
+        parts.append(tensor)
+        offset += tensor.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     temporary = path.with_suffix(".tmp")
@@ -63,10 +67,10 @@ def read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
 
 
 def read_token_ids(path: Path) -> list[int]:
-    """The `token_id` column."""
+    """The column of token ids."""
     with path.open("rb") as file:
         header, begin = read_header(file)
-        start, end = header["token_id"]["data_offsets"]
+        start, end = header[TOKEN_ID]["data_offsets"]
         file.seek(begin + start)
         return np.frombuffer(file.read(end - start), dtype="<i4").tolist()
 
@@ -76,4 +80,4 @@ def read_metadata(path: Path) -> tuple[dict[str, Any], int]:
     with path.open("rb") as file:
         header, _ = read_header(file)
     raw = header["__metadata__"]
-    return {key: json.loads(value) for key, value in raw.items() if key != "format"}, header["sample"]["shape"][0]
+    return {key: json.loads(value) for key, value in raw.items() if key != "format"}, header[SAMPLE]["shape"][0]

@@ -22,7 +22,7 @@ from .near import handed_over
 from .pending import End, Pending
 from .plan import PHASES
 from .requests import PLAN_FILE, Capture
-from .rows_file import write_rows
+from .rows_file import PHASE, POSITION, SAMPLE, TOKEN_ID, layer_tensor, write_rows
 from .settings import Settings
 from .streams import EXPERT_IDS, EXPERT_WEIGHTS
 
@@ -187,36 +187,34 @@ class Spool(threading.Thread):
         chunk, ended = pending.take()
         if chunk is None and not ended:
             return
-        tensors, layers = self._tensors(capture, chunk)
-        size = sum(part.nbytes for tensor in tensors.values() for part in (tensor if isinstance(tensor, list) else [tensor]))
+        tensors = self._tensors(capture, chunk)
+        size = sum(tensor.nbytes for tensor in tensors.values())
         self._wait_for_room(capture, size)
         self._sequence += 1
         path = capture.folder / f"{self._sequence:08d}.{self._rank}.safetensors"
-        size = write_rows(path, tensors, {"layers": layers, "ended": ended})
+        size = write_rows(path, tensors, {"ended": ended})
         self._files.append((capture, path, size))
         self._held[capture.key] += size
 
-    def _tensors(
-        self, capture: Capture, chunk: Chunk | None
-    ) -> tuple[dict[str, torch.Tensor | list[torch.Tensor]], dict[str, list[int]]]:
+    def _tensors(self, capture: Capture, chunk: Chunk | None) -> dict[str, torch.Tensor]:
         none = np.zeros(0, dtype=np.int32)
         sample, position, prompt = (none,) * 3 if chunk is None else (chunk.sample, chunk.position, chunk.prompt)
-        tensors: dict[str, torch.Tensor | list[torch.Tensor]] = {
-            "sample": torch.from_numpy(sample),
-            "position": torch.from_numpy(position),
-            "token_id": torch.from_numpy(none) if chunk is None else chunk.token_id,
-            "phase": torch.from_numpy((position >= prompt).astype(np.uint8) * PHASES.index("generated")),
+        tensors = {
+            SAMPLE: torch.from_numpy(sample),
+            POSITION: torch.from_numpy(position),
+            TOKEN_ID: torch.from_numpy(none) if chunk is None else chunk.token_id,
+            PHASE: torch.from_numpy((position >= prompt).astype(np.uint8) * PHASES.index("generated")),
         }
-        layers = {stream: list(index) for stream, index in capture.layers.items()}
         for stream, parts in ({} if chunk is None else chunk.streams).items():
+            layers = list(capture.layers[stream])
             if stream == EXPERT_IDS:
-                self._assert_experts(parts, layers[stream])
+                self._assert_experts(parts, layers)
                 parts = [part.to(torch.uint16) for part in parts]
             elif stream == EXPERT_WEIGHTS:
-                scales = self._scales(layers[stream])
+                scales = self._scales(layers)
                 parts = [part.float() if scale == 1 else part.float() * scale for part, scale in zip(parts, scales, strict=True)]
-            tensors[stream] = parts
-        return tensors, layers
+            tensors |= {layer_tensor(stream, layer): part for layer, part in zip(layers, parts, strict=True)}
+        return tensors
 
     def _assert_experts(self, parts: list[torch.Tensor], layers: list[int]) -> None:
         """Kernels mark rows of padding with -1, and replicas of experts have numbers of their own: neither is an expert."""

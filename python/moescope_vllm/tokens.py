@@ -10,6 +10,8 @@ from typing import Any
 
 from safetensors import safe_open
 
+from .rows_file import TOKEN_ID
+
 
 class Tokens:
     """Names each token once: the other side keeps what it was told."""
@@ -25,8 +27,18 @@ class Tokens:
         other._told = set()
         return other
 
-    def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=add_special, split_special_tokens=not parse_special)
+    def copied(self) -> Tokens:
+        """With a copy of the tokenizer, for another thread."""
+        return Tokens(copy.deepcopy(self.tokenizer))
+
+    def tokenize(self, texts: list[dict[str, Any]]) -> list[list[int]]:
+        """Of texts as `text`, `addSpecial` and `parseSpecial` in the protocol."""
+        return [
+            self.tokenizer.encode(
+                asked["text"], add_special_tokens=asked.get("addSpecial", True), split_special_tokens=not asked.get("parseSpecial", True)
+            )
+            for asked in texts
+        ]
 
     def detokenize(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -40,7 +52,7 @@ class Tokens:
     def of_rows(self, path: Path) -> list[tuple[int, str]]:
         """As :meth:`new`, for the tokens of a rows file."""
         with safe_open(path, "np") as file:
-            return self.new(file.get_tensor("token_id").tolist())
+            return self.new(file.get_tensor(TOKEN_ID).tolist())
 
     def text(self, token: int) -> str:
         """Bytes that are no UTF-8 on their own read `<0xE2>`."""

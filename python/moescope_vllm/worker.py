@@ -163,8 +163,8 @@ class Worker:
     def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
         kind, tokens = message["type"], self._tokens
         if kind == "tokenize":
-            ids = tokens.tokenize(message["text"], message.get("addSpecial", True), message.get("parseSpecial", False))
-            return {"value": ids, "newTokens": tokens.new(ids)}
+            lists = tokens.tokenize(message["texts"])
+            return {"value": lists, "newTokens": tokens.new(id for ids in lists for id in ids)}
         if kind == "detokenize":
             return {"value": tokens.detokenize(message["tokens"]), "newTokens": tokens.new(message["tokens"])}
         if kind == "encode":

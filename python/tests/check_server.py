@@ -80,7 +80,7 @@ async def capture(client: Any, sample: int, local: bool, info: dict[str, Any]) -
                 frame = json.loads(line)
                 if frame["type"] == "end":
                     assert sorted(entry["sample"] for entry in ended) == [0, 1], ended
-                    assert named == {token for file in files for token in file["token_id"].tolist()}, "tokens without a name"
+                    assert named == {token for file in files for token in file["rows.token_id"].tolist()}, "tokens without a name"
                     return files
                 assert frame["type"] in ("rows", "ended"), frame
                 named.update(token for token, _ in frame.get("newTokens", ()))

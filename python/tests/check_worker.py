@@ -55,7 +55,7 @@ def run(client: Client, id: int, requests: list[dict[str, Any]], plan: dict[str,
     for message in messages:
         if message["type"] == "rows":
             files.append(load_file(message["path"]))
-            assert len(files[-1]["sample"]) == message["rows"]
+            assert len(files[-1]["rows.sample"]) == message["rows"]
             os.unlink(message["path"])
     return files, [entry for message in messages if message["type"] == "steps" for entry in message["finished"]], messages
 
@@ -89,14 +89,14 @@ def check_run(client: Client, ready: dict[str, Any], expected: harness.Reference
     print(f"run: {kinds.count('rows')} files, first after {kinds.index('rows')} of {len(kinds)} messages", flush=True)
 
     files, finished, _ = run(client, 2, [{"tokens": prompts[0], "maxTokens": 5, "sampling": sampling()}], plan_for(ready, last=3))
-    positions = [position for file in files for position in file["position"].tolist()]
+    positions = [position for file in files for position in file["rows.position"].tolist()]
     assert positions == [81, 82, 83] and finished[0]["rows"] == 3, (positions, finished)
 
 
 def check_answers(client: Client) -> None:
     text = "Zürich is 4 °C."
-    client.send(type="tokenize", id=10, text=text, addSpecial=False, parseSpecial=False)
-    tokens = client.until("reply")[-1]["value"]
+    client.send(type="tokenize", id=10, texts=[{"text": text, "addSpecial": False, "parseSpecial": False}])
+    [tokens] = client.until("reply")[-1]["value"]
     client.send(type="detokenize", id=11, tokens=tokens)
     assert client.until("reply")[-1]["value"] == text
     client.send(type="run", id=12, requests=[{"tokens": [5] * 300, "maxTokens": 0}], plan={"streams": []})
@@ -120,7 +120,7 @@ def check_cancel(client: Client, ready: dict[str, Any]) -> None:
     drawn = sum(len(message["drawn"]) for message in end if message["type"] == "steps")
     assert drawn < 6 * 240, "ran to its end"
     files, _, _ = run(client, 21, [{"tokens": [30] * 8, "maxTokens": 2, "sampling": sampling()}], plan_for(ready))
-    assert sum(len(file["sample"]) for file in files) == 9
+    assert sum(len(file["rows.sample"]) for file in files) == 9
 
 
 def below(process: int) -> list[int]:

@@ -164,13 +164,13 @@ def as_prompts(prompts: list[Any]) -> list[Any]:
 
 def sample_of(parts: list[dict[str, Any]], plan: Any, sample: int) -> Sample:
     """Of the rows files of a capture; none where its plan selects no row."""
-    masks = [(part, part["sample"] == sample) for part in parts]
+    masks = [(part, part["rows.sample"] == sample) for part in parts]
     if not masks:
         return {name: torch.empty(0, dtype=torch.int32) for name in ("position", "token_id", "phase")}
-    found = {name: torch.cat([part[name][mask] for part, mask in masks]) for name in ("position", "token_id", "phase")}
+    found = {name: torch.cat([part[f"rows.{name}"][mask] for part, mask in masks]) for name in ("position", "token_id", "phase")}
     for stream, layers in plan.streams.items():
-        for index, layer in enumerate(layers):
-            found[f"{stream}.{layer}"] = torch.cat([part[stream][index][mask] for part, mask in masks])
+        for layer in layers:
+            found[f"{stream}.{layer}"] = torch.cat([part[f"{stream}.{layer}"][mask] for part, mask in masks])
     return found
 
 

@@ -376,7 +376,7 @@ class RoutesTest(Folder):
             from moescope_vllm.tokens import Tokens
 
             self.app.state.moescope = server = Server(self.app.state.engine_client)
-            server._info, server.tokens = {"streams": STREAMS, "refused": {}}, Tokens(SimpleNamespace(convert_ids_to_tokens=str))
+            server._info, server.tokens = {"streams": STREAMS, "refused": {}}, Tokens(SimpleNamespace(convert_ids_to_tokens=str, encode=codes))
         pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)] or [b""]
         messages = [{"type": "http.request", "body": piece, "more_body": leaves or at + 1 < len(pieces)} for at, piece in enumerate(pieces)]
         status, received = 0, []
@@ -419,6 +419,9 @@ class RoutesTest(Folder):
         questions += [("POST", "/v1/moescope/captures", encoded(mutant)) for mutant in mutants(good, rng, 300)]
         for route in ("completions", "encode"):
             questions += [("POST", f"/v1/moescope/{route}", encoded(mutant)) for mutant in [*mutants(image, rng, 150), image]]
+        texts = {"texts": [{"text": "ab", "addSpecial": False, "parseSpecial": True}, {"text": "c"}]}
+        questions += [("POST", "/v1/moescope/tokenize", encoded(mutant)) for mutant in mutants(texts, rng, 150)]
+        questions.append(("POST", "/v1/moescope/tokenize", encoded({"texts": [{"text": "a"}] * 4097})))
         questions += [("GET", f"/v1/moescope/captures/{key}", b"") for key in ("gone", "a" * 300, "²", "..", "%00")]
         found = self.answers(*questions)
         for (method, path, body), (status, answer) in zip(questions, found, strict=True):
@@ -427,7 +430,10 @@ class RoutesTest(Folder):
                 error = json.loads(answer)["error"]
                 self.assertLess(len(error["message"]), 600, body[:100])
         self.assertEqual([status for status, _ in found[-5:]], [404] * 5)
+        self.assertEqual(found[-6][0], 413)
         self.assertEqual(self.answers(("POST", "/v1/moescope/captures", encoded(good)))[0][0], 200)
+        ((status, answer),) = self.answers(("POST", "/v1/moescope/tokenize", encoded(texts)))
+        self.assertEqual((status, json.loads(answer)), (200, {"tokens": [[97, 98], [1, 99]]}))
 
     def test_sizes_are_looked_at_before_the_message_is(self):
         declared = self.answers(("POST", "/v1/moescope/captures", b"{}", ((b"content-length", b"99999999999"),)))
@@ -450,6 +456,11 @@ class RoutesTest(Folder):
             with self.assertLogs("vllm.moescope", "ERROR"):
                 ((status, answer),) = self.answers(("GET", f"/v1/moescope/captures/k{number}", b""))
             self.assertEqual((status, json.loads(answer.splitlines()[-1])["type"]), (200, "error"))
+
+
+def codes(text: str, add_special_tokens: bool, split_special_tokens: bool) -> list[int]:
+    """Of a tokenizer: a token is a character, and 1 goes before."""
+    return [*([1] if add_special_tokens else []), *map(ord, text)]
 
 
 def encoded(value: object) -> bytes:

@@ -342,16 +342,17 @@ class FilesTest(unittest.TestCase):
     def test_safetensors_reads_what_was_written(self):
         path = self.spool / "x.safetensors"
         layers = [torch.randn(5, 3, dtype=torch.bfloat16) for _ in range(2)]
-        tensors = {"sample": torch.arange(5, dtype=torch.int32), "phase": torch.ones(5, dtype=torch.uint8), "hidden_states": layers}
-        tensors["expert_ids"] = [torch.arange(10, dtype=torch.int32).to(torch.uint16).view(5, 2)]
-        size = write_rows(path, tensors, {"layers": {"hidden_states": [0, 7]}, "ended": []})
+        tensors = {"rows.sample": torch.arange(5, dtype=torch.int32), "rows.phase": torch.ones(5, dtype=torch.uint8)}
+        tensors |= {"hidden_states.0": layers[0], "hidden_states.7": layers[1]}
+        tensors["expert_ids.7"] = torch.arange(10, dtype=torch.int32).to(torch.uint16).view(5, 2)
+        size = write_rows(path, tensors, {"ended": []})
         self.assertEqual(size, path.stat().st_size)
-        self.assertEqual(read_metadata(path), ({"layers": {"hidden_states": [0, 7]}, "ended": []}, 5))
+        self.assertEqual(read_metadata(path), ({"ended": []}, 5))
         with safe_open(str(path), "pt") as file:
-            self.assertEqual(file.metadata()["format"], "moescope.rows/1")
-            self.assertTrue(torch.equal(file.get_tensor("hidden_states"), torch.stack(layers)))
-            self.assertEqual(file.get_tensor("expert_ids").to(torch.int32).tolist(), [[[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]])
-            self.assertEqual(file.get_tensor("phase").tolist(), [1] * 5)
+            self.assertEqual(file.metadata()["format"], "moescope.rows/2")
+            self.assertTrue(torch.equal(file.get_tensor("hidden_states.7"), layers[1]))
+            self.assertEqual(file.get_tensor("expert_ids.7").to(torch.int32).tolist(), [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+            self.assertEqual(file.get_tensor("rows.phase").tolist(), [1] * 5)
         header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
         sizes = {"I32": 4, "U8": 1, "BF16": 2, "U16": 2}
         for name, tensor in header.items():
@@ -389,7 +390,7 @@ class FilesTest(unittest.TestCase):
         rest = self.collect(collector)
         self.assertEqual([type(item) for item in rest], [RowsReady, SampleEnded])
         self.assertEqual(rest[1], SampleEnded(0, 4, 4))
-        self.assertEqual(load_file(rest[0].path)["phase"].tolist(), [1])
+        self.assertEqual(load_file(rest[0].path)["rows.phase"].tolist(), [1])
         self.assertEqual(spool._waiting_bytes, 0)
 
     def test_the_limit_of_files_is_named_and_ends_the_capture_only(self):
@@ -438,10 +439,10 @@ class FilesTest(unittest.TestCase):
             spool.end(capture, End(0, 3, 3))
         found = self.collect(collector)
         files = [load_file(item.path) for item in found if isinstance(item, RowsReady)]
-        self.assertEqual(torch.cat([file["position"] for file in files]).tolist(), [0, 1, 2])
-        hidden = torch.cat([file["hidden_states"] for file in files], 1)
-        self.assertEqual(hidden[:, :, 0].tolist(), [[value(0, p, layer) for p in range(3)] for layer in (0, 1)])
-        self.assertEqual(torch.cat([file["router_logits"] for file in files], 1)[0, :, 0].tolist(), [value(0, p, 1) for p in range(3)])
+        self.assertEqual(torch.cat([file["rows.position"] for file in files]).tolist(), [0, 1, 2])
+        for name, layer in (("hidden_states.0", 0), ("hidden_states.1", 1), ("router_logits.1", 1)):
+            values = torch.cat([file[name] for file in files])
+            self.assertEqual(values[:, 0].tolist(), [value(0, p, layer) for p in range(3)])
         self.assertEqual([item for item in found if isinstance(item, SampleEnded)], [SampleEnded(0, 3, 3)])
 
 

@@ -37,7 +37,12 @@ const UNITS = 64;
  *
  * @param expertBytes of one expert, by layer: what a hit is worth.
  * @returns `null` where a cache of that size cannot hold the experts of a token, or there are no rows.
- * @throws as `routedLayers`.
+ * @throws RequestError `UNKNOWN_STREAM` when the capture has neither expert ids nor router logits.
+ * @example
+ * import { expertCache } from "moescope";
+ * const sizes = [...capture.expertIds.keys()].map((layer) => ({ layer, bytes: 1 })); // all experts are as large
+ * const found = expertCache(capture, 32, sizes);
+ * if (found) console.log(`LRU serves ${(100 * found.lru).toFixed(1)} %, the best possible ${(100 * found.belady).toFixed(1)} %`);
  */
 export function expertCache(
   capture: Capture,

@@ -80,6 +80,14 @@ Examples:
   moescope profile model.gguf --prompts texts.jsonl --out a.json
   moescope place model.gguf --profile a.json --vram 12GiB`;
 
+export const EPLB_EXAMPLES = `
+Replicas go to the busiest experts. Groups are n_group of DeepSeek's models.
+
+Examples:
+  moescope eplb run1 --ranks 8
+  moescope eplb a.json --ranks 32 --nodes 4 --groups 8 --redundant 32
+  moescope eplb run1 --ranks 8 --redundant 8 --out map.json    for SGLang`;
+
 export const EXPORT_EXAMPLES = `
 Formats:
   routed-experts  [token, layer, k] ids, as vLLM and SGLang return them

@@ -8,6 +8,7 @@ import type { CommandContext } from "./command.ts";
 import type { AnalyzeFlags } from "./commands/analyze.ts";
 import type { CaptureFlags } from "./commands/capture.ts";
 import type { CompareFlags } from "./commands/compare.ts";
+import type { EplbFlags } from "./commands/eplb.ts";
 import type { PlaceFlags } from "./commands/place.ts";
 import type { ProfileFlags } from "./commands/profile.ts";
 import type { ServeFlags } from "./commands/serve.ts";
@@ -15,6 +16,7 @@ import {
   ANALYZE_EXAMPLES,
   CAPTURE_EXAMPLES,
   COMPARE_EXAMPLES,
+  EPLB_EXAMPLES,
   EXAMPLES,
   EXPORT_EXAMPLES,
   PLACE_EXAMPLES,
@@ -82,6 +84,7 @@ export function program(context: CommandContext): Command {
   root.addCommand(compareCommand(context));
   root.addCommand(serveCommand(context));
   root.addCommand(placeCommand(context));
+  root.addCommand(eplbCommand(context));
   root
     .command("prune-candidates")
     .description("experts by what they contribute, those that carry least first")
@@ -268,6 +271,26 @@ function exportCommand(context: CommandContext): Command {
     .requiredOption("-o, --out <path>", "a file; for npy and routed-experts a folder")
     .addHelpText("after", EXPORT_EXAMPLES)
     .action(async (dir, flags) => (await import("./commands/export.ts")).exportFolder(dir, flags, context));
+}
+
+function eplbCommand(context: CommandContext): Command {
+  return new Command("eplb")
+    .description("which experts on which rank of an expert-parallel server, as DeepSeek's EPLB places them")
+    .argument("<profile>", "a capture folder, or the JSON of moescope profile")
+    .requiredOption("--ranks <n>", "GPUs that share the experts", value(parseWhole(1)))
+    .option("--nodes <n>", "servers that hold the ranks (default: 1)", value(parseWhole(1)))
+    .option(
+      "--groups <n>",
+      "groups of experts that routing keeps together (default: 1)",
+      value(parseWhole(1)),
+    )
+    .option("--redundant <n>", "replicas beyond one place an expert (default: 0)", value(parseWhole(0)))
+    .option("--out <file>", "write the map for SGLang's --init-expert-location")
+    .option("--json", "print one JSON document")
+    .addHelpText("after", EPLB_EXAMPLES)
+    .action(async (profile: string, flags: EplbFlags) =>
+      (await import("./commands/eplb.ts")).eplb(profile, flags, context),
+    );
 }
 
 function placeCommand(context: CommandContext): Command {

@@ -2,7 +2,14 @@ import type { EmbeddingInfo, Task } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
 import type { EditSupport } from "./planned-edit.ts";
-import type { EngineRequest, EngineSettings, Finished, MediaPrompt, MediaSpan } from "./request.ts";
+import type {
+  EngineRequest,
+  EngineSettings,
+  EngineText,
+  Finished,
+  MediaPrompt,
+  MediaSpan,
+} from "./request.ts";
 import type { RowShapes } from "./row-shapes.ts";
 import type { RowBatch } from "./rows.ts";
 import type { StreamName } from "./streams.ts";
@@ -70,8 +77,13 @@ export interface Engine {
   /** Text of the special tokens a chat template may name: `bos`, `eos`, `unk`, `pad`, `sep`, `cls`, `mask`; those there are. */
   readonly specialTokens: Readonly<Record<string, string>>;
 
-  /** @param special whether special tokens are added and parsed, as the model's tokenizer is set up. */
-  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array>;
+  /**
+   * The tokens of each text, in order. All of them cross to the engine at once, and a run that goes on waits for them
+   * between two steps: whoever has thousands asks in pieces.
+   *
+   * @throws RequestError or ModelError for a text that cannot become tokens, beginning with its `where`.
+   */
+  tokenize(texts: readonly EngineText[]): Promise<Int32Array[]>;
   detokenize(tokens: Int32Array): Promise<string>;
   /** The tokens of a prompt with images, the images' own included. Absent: the engine or its model takes text only. */
   readonly encode?:

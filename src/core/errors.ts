@@ -156,6 +156,13 @@ const CLASSES: {
   CaptureError,
 };
 
+/** The same error where it says first what it is about; any other is passed on. */
+export function errorAbout(where: string | undefined, error: unknown): unknown {
+  if (where === undefined || !(error instanceof MoescopeError)) return error;
+  const { code, message, retryable } = error;
+  return errorOf(code, `${where}: ${message}`, { cause: error, retryable });
+}
+
 /** The error of a code, or `null` where there is no such code. For what comes from another thread, process or machine. */
 export function errorOf(code: string, message: string, options?: MoescopeErrorOptions): MoescopeError | null {
   const names = Object.keys(CODES) as (keyof Codes)[];

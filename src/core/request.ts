@@ -4,6 +4,17 @@ import type { ResolvedSelection } from "./row-selection.ts";
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
 export type EngineSettings = Readonly<Record<string, string | number | boolean>>;
 
+/** A text that is to become tokens. */
+export interface EngineText {
+  readonly text: string;
+  /** Whether the special tokens are added that the model's tokenizer is set up to add. */
+  readonly addSpecial: boolean;
+  /** Whether special tokens that are written out in the text become those tokens. */
+  readonly parseSpecial: boolean;
+  /** What errors call it, e.g. `prompt 3`; absent where there is only one. */
+  readonly where?: string | undefined;
+}
+
 /** One prompt to run, already tokenised. */
 export interface EngineRequest {
   readonly tokens: Int32Array;

@@ -10,6 +10,14 @@ export const CONTEXT: Flag = {
   stored: true,
 };
 
+/** Seconds in which each step of a run must end. */
+export const STEP_TIMEOUT: Flag = {
+  name: "stepTimeout",
+  placeholder: "<seconds>",
+  type: { is: "whole", least: 1, most: 2_000_000 },
+  help: "a step that takes longer counts as hung (default: 600, and more for large models)",
+};
+
 /** What a model is loaded for. */
 export const TASK_FLAGS: readonly OptionFlag<TaskOptions>[] = [
   sets(

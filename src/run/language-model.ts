@@ -10,25 +10,22 @@ import { type Edit, editsField } from "../core/edits.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
-import { append, largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
-import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
-import type { EngineRequest, Finished } from "../core/request.ts";
-import type { RowShapes } from "../core/row-shapes.ts";
-import { PHASES, type Phase, type RowBatch } from "../core/rows.ts";
-import type { RunHeader, SampleInfo, Sink } from "../core/sink.ts";
-import { type DEFAULT_STREAMS, type StreamName, streamSpec } from "../core/streams.ts";
+import type { PlanOptions } from "../core/plan.ts";
+import type { Sink } from "../core/sink.ts";
+import type { DEFAULT_STREAMS } from "../core/streams.ts";
 import { assertInVocabulary } from "../core/token-ids.ts";
-
-import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompt, promptEdits, promptLabel, promptSelect } from "./prompts/prompt.ts";
+import { driveRun } from "./drive-run.ts";
+import type { GenerateOptions } from "./generate-options.ts";
+import { headerOf, type PreparedRun, prepareRun } from "./prepare-run.ts";
+import { encodePrompts } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
-import { RunEdits, recordedEdits } from "./run-edits.ts";
 import {
   type CaptureOptions,
   type RunOptions,
   readCaptureOptions,
+  readEncodeOptions,
   readResumeOptions,
   readStreamOptions,
   readTensorsOptions,
@@ -38,21 +35,11 @@ import {
 import { RunQueue } from "./run-queue.ts";
 import { assertSameModel, storedRun } from "./stored-run.ts";
 import { StreamReader } from "./stream-reader.ts";
+import { type TokenEvent, tokenEvent } from "./token-event.ts";
 import { withSink } from "./with-sink.ts";
 
 /** Names of streams; those that are only known when it runs are checked then. */
 type StreamList = NonNullable<PlanOptions["streams"]>;
-
-/** A token with its routing, as {@link LanguageModel.stream} yields it. */
-export interface TokenEvent {
-  readonly sample: number;
-  readonly position: number;
-  readonly tokenId: number;
-  readonly text: string;
-  readonly phase: Phase;
-  /** Per captured stream: layer -> this token's values. */
-  readonly streams: RowBatch["streams"];
-}
 
 /**
  * A loaded model: capture from it, stream it, close it. Made by `load`.
@@ -67,7 +54,6 @@ export interface TokenEvent {
 export class LanguageModel implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #queue = new RunQueue();
-  #warnedEmpty = false;
 
   /** @internal Users get models from `load`. */
   static of(engine: Engine): LanguageModel {
@@ -117,10 +103,11 @@ export class LanguageModel implements AsyncDisposable {
    * console.log(Array.from(ids, (id) => llm.tokenText(id)));
    */
   async tokenize(content: string, options?: TokenizeOptions): Promise<Int32Array> {
-    return this.#engine.tokenize(
-      argument("tokenize", "the text", content, text),
-      readTokenizeOptions(options),
-    );
+    const asked = { addSpecial: true, parseSpecial: true, ...readTokenizeOptions(options) };
+    const [tokens] = await this.#engine.tokenize([
+      { ...asked, text: argument("tokenize", "the text", content, text) },
+    ]);
+    return tokens!;
   }
 
   /**
@@ -129,7 +116,23 @@ export class LanguageModel implements AsyncDisposable {
    * @throws RequestError `INVALID_ARGUMENT` as {@link capture}.
    */
   async encode(prompt: Prompt): Promise<Int32Array> {
-    return (await encodePrompt(this.#engine, prompt, "the prompt")).tokens;
+    const [tokens] = await this.encodeAll([prompt]);
+    return tokens!;
+  }
+
+  /**
+   * {@link encode} for a list, in few messages: thousands of prompts take no longer than a long text does. A run that
+   * goes on meanwhile is held up for moments only.
+   *
+   * @throws RequestError `INVALID_ARGUMENT` as {@link capture}, naming the prompt; the signal's reason on abort.
+   * @example
+   * const lengths = (await llm.encodeAll(texts)).map((tokens) => tokens.length);
+   */
+  async encodeAll(prompts: readonly Prompt[], options?: { signal?: AbortSignal }): Promise<Int32Array[]> {
+    const { signal } = readEncodeOptions(options);
+    const all: Int32Array[] = [];
+    for await (const { tokens } of encodePrompts(this.#engine, prompts, signal)) all.push(tokens);
+    return all;
   }
 
   /**
@@ -192,10 +195,10 @@ export class LanguageModel implements AsyncDisposable {
     options: RunOptions & { into?: string | Sink<unknown> } = {},
   ): Promise<unknown> {
     options = readCaptureOptions(options);
-    const { requests, plan, ...of } = await this.#prepare(prompts, options);
+    const run = await this.#prepare(prompts, options);
     const target = options.into ?? new MemorySink();
     const sink = typeof target === "string" ? new FolderSink(target) : target;
-    return this.#drive(sink, this.#header(requests, plan, of, options), requests, plan, options);
+    return this.#drive(sink, run, options);
   }
 
   /**
@@ -214,18 +217,17 @@ export class LanguageModel implements AsyncDisposable {
    */
   async resume(folder: string, options: Pick<RunOptions, "signal" | "onProgress"> = {}): Promise<Capture> {
     options = readResumeOptions(options);
-    const run = await storedRun(folder);
-    if (run.complete) return openCapture(folder);
-    assertSameModel(run, this.info, await this.#engine.modelHash());
-    const prompts = run.prompts.map((tokenIds, i) => ({
+    const stored = await storedRun(folder);
+    if (stored.complete) return openCapture(folder);
+    assertSameModel(stored, this.info, await this.#engine.modelHash());
+    const prompts = stored.prompts.map((tokenIds, i) => ({
       tokenIds,
-      select: run.selects[i] ?? null,
-      edits: editsField(run.samples[i]!.edits ?? [], "edits"),
+      select: stored.selects[i] ?? null,
+      edits: editsField(stored.samples[i]!.edits ?? [], "edits"),
     }));
-    const { requests, plan, ...of } = await this.#prepare(prompts, { ...run.options, ...signalOf(options) });
+    const run = await this.#prepare(prompts, { ...stored.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
-    const header = this.#header(requests, plan, { ...of, samples: run.samples }, run.options);
-    return this.#drive(sink, header, requests, plan, options, () => sink.unfinished);
+    return this.#drive(sink, { ...run, samples: stored.samples }, options, () => sink.unfinished);
   }
 
   /**
@@ -266,7 +268,8 @@ export class LanguageModel implements AsyncDisposable {
     begun.reader = reader;
     try {
       for (let step = await reader.next(); step; step = await reader.next())
-        for (let row = 0; row < (step.batch?.rows ?? 0); row++) yield this.#event(step.batch!, row);
+        for (let row = 0; row < (step.batch?.rows ?? 0); row++)
+          yield tokenEvent(step.batch!, row, (id) => this.tokenText(id));
     } finally {
       await reader.leave();
     }
@@ -282,189 +285,29 @@ export class LanguageModel implements AsyncDisposable {
     return this.close();
   }
 
-  async #prepare(
+  #prepare(
     prompts: Prompt | readonly Prompt[],
     options: PlanOptions & GenerateOptions & { signal?: AbortSignal; edits?: readonly Edit[] },
-  ) {
-    options.signal?.throwIfAborted();
-    const list = isBatch(prompts) ? prompts : [prompts as Prompt];
-    if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
-    const streams = plannedStreams(options);
-    const generation = generationOf(options);
-    const edits = await RunEdits.of(this.#engine, options.edits, list.map(promptEdits));
-    const { n, sampling } = generation;
-    if (generation.maxTokens > 0) this.#assertGenerates();
-    const requests: EngineRequest[] = [];
-    const samples: SampleInfo[] = [];
-    for (const [i, prompt] of list.entries()) {
-      options.signal?.throwIfAborted();
-      const where = list.length === 1 ? "the prompt" : `prompt ${i}`;
-      const { tokens, media, spans } = await encodePrompt(this.#engine, prompt, where);
-      const needed = tokens.length + generation.maxTokens;
-      if (needed > this.contextSize)
-        throw new RequestError(
-          "CONTEXT_OVERFLOW",
-          `${where} needs ${needed} tokens of context (${tokens.length} in the prompt, ${generation.maxTokens} to ` +
-            `generate), the model was loaded with ${this.contextSize}; load it with a larger contextSize ` +
-            `(trained for ${this.info.contextLength}) or shorten the prompt`,
-        );
-      const own = promptSelect(prompt);
-      const select = own && selectionOf({ ...options, select: own });
-      const ownEdits = promptEdits(prompt);
-      const edited = edits.ofSample(ownEdits, { sample: i, tokens, maxTokens: generation.maxTokens, where });
-      for (let copy = 0; copy < n; copy++) {
-        requests.push({
-          tokens,
-          ...(media && { media }),
-          ...(select && { select }),
-          ...edited,
-          maxTokens: generation.maxTokens,
-          sampling: { ...sampling, seed: (sampling.seed + copy) % 2 ** 32 },
-        });
-        samples.push({
-          label: promptLabel(prompt),
-          promptTokens: tokens.length,
-          ...(spans && { media: spans }),
-          ...recordedEdits(ownEdits),
-        });
-      }
-    }
-    const shapes = await this.#rowShapes(streams, options);
-    const { model } = edits;
-    const plan = planFor(model, options, { shapes, keys: largest(requests.map(tokensFed)) });
-    this.#warnIfEmpty(streams, shapes);
-    return { samples, requests, plan, model, ...recordedEdits(options.edits) };
-  }
-
-  /** @throws RequestError `INVALID_ARGUMENT` with why the model cannot generate as it was loaded. */
-  #assertGenerates(): void {
-    if (this.task === "generate") return;
-    const { name } = this.info;
-    throw new RequestError(
-      "INVALID_ARGUMENT",
-      this.#engine.causal === false
-        ? `${name} cannot generate: its attention is not causal (each token sees those after it); leave maxTokens at 0, the prompt only`
-        : `${name} was loaded to make embeddings (task "embed") and does not generate; leave maxTokens at 0, or load it with task "generate"`,
-    );
-  }
-
-  #header(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    of: Pick<RunHeader, "samples" | "model" | "edits">,
-    { n = 1, maxRows }: { readonly n?: number; readonly maxRows?: number },
-  ): RunHeader {
-    const { maxTokens, sampling } = requests[0]!;
-    const own = requests.some(({ select }) => select !== undefined);
-    return {
-      engine: this.engine,
-      streams: plan.streams,
-      ...of,
-      embedding: this.embedding,
-      tokenText: (id) => this.#engine.tokenText(id),
-      request: {
-        prompts: requests.map(({ tokens }) => tokens),
-        select: plan.select,
-        ...(own && { selects: requests.map(({ select }) => select ?? null) }),
-        ...(plan.reduce && { reduce: plan.reduce }),
-        ...(maxRows !== undefined && { maxRows }),
-        ...(n > 1 && { n }),
-        topKeys: plan.topKeys,
-        maxTokens,
-        sampling,
-        settings: this.#engine.settings ?? {},
-        modelHash: () => this.#engine.modelHash(),
-      },
-    };
+  ): Promise<PreparedRun> {
+    return prepareRun(this.#engine, prompts, options, this.#call(options));
   }
 
   /** @param todo tells, once the sink is open, which requests are to run. Default: all. */
-  async #drive<R>(
+  #drive<R>(
     target: Sink<R>,
-    header: RunHeader,
-    requests: readonly EngineRequest[],
-    plan: Plan,
+    run: PreparedRun,
     options: RunOptions,
-    todo: () => readonly number[] = () => [...requests.keys()],
+    todo: () => readonly number[] = () => [...run.requests.keys()],
   ): Promise<R> {
+    const { requests, plan } = run;
     const lastOf = (sample: number) => (requests[sample]!.select ?? plan.select).last;
     const { maxRows } = options;
     const kept = maxRows === undefined ? target : new RowBudget(target, maxRows);
     // Of a mean the engine has made the only row.
     const late = plan.reduce !== "mean" && requests.some((_, sample) => lastOf(sample) !== null);
     const sink = late ? new LastRows(kept, lastOf) : kept;
-    return withSink(sink, header, (finished) => this.#pump(requests, todo(), plan, sink, finished, options));
-  }
-
-  async #pump(
-    all: readonly EngineRequest[],
-    todo: readonly number[],
-    plan: Plan,
-    sink: Sink<unknown>,
-    finished: Finished[],
-    options: RunOptions,
-  ): Promise<void> {
-    if (todo.length === 0) return;
-    const requests = todo.map((sample) => all[sample]!);
-    const totalTokens = requests.reduce((sum, request) => sum + tokensFed(request), 0);
-    let tokens = 0;
-    // The engine counts the requests it was given; a sink knows the run's samples.
-    const sampleOf = (index: number) => todo[index]!;
-    const turn = await this.#queue.take(signalOf(options));
-    try {
-      for await (const step of this.#engine.run(requests, plan, signalOf(options))) {
-        const { batch } = step;
-        if (batch) await turn.inside(() => sink.write({ ...batch, sample: batch.sample.map(sampleOf) }));
-        const ended = step.finished.map((end) => ({ ...end, sample: sampleOf(end.sample) }));
-        if (ended.length > 0) await turn.inside(() => sink.finish?.(ended));
-        append(
-          finished,
-          ended.map(({ embedding: _, ...end }) => end),
-        );
-        tokens += step.processed;
-        options.onProgress?.({
-          samples: finished.length,
-          totalSamples: requests.length,
-          tokens,
-          totalTokens,
-        });
-      }
-    } finally {
-      turn.release();
-    }
-  }
-
-  #event(batch: RowBatch, row: number): TokenEvent {
-    const streams = new Map(
-      [...batch.streams].map(([name, layers]) => [
-        name,
-        new Map(
-          [...layers].map(([layer, data]) => {
-            const width = data.length / batch.rows;
-            return [layer, data.subarray(row * width, (row + 1) * width)];
-          }),
-        ),
-      ]),
-    );
-    const tokenId = batch.tokenId[row]!;
-    return {
-      sample: batch.sample[row]!,
-      position: batch.position[row]!,
-      tokenId,
-      text: this.tokenText(tokenId),
-      phase: PHASES[batch.phase[row]!]!,
-      streams,
-    };
-  }
-
-  /** What the engine has seen of the streams in the computation. */
-  async #rowShapes(streams: readonly StreamName[], options: { signal?: AbortSignal }): Promise<RowShapes> {
-    if (this.#engine.rowShapes) return this.#engine.rowShapes(streams, this.#call(options));
-    const asked = streams.filter((name) => streamSpec(name).toldBy === "engine");
-    if (asked.length === 0) return new Map();
-    throw new RequestError(
-      "UNKNOWN_STREAM",
-      `${this.#engine.kind} has no ${asked.join(", ")}; leave them out`,
+    return withSink(sink, headerOf(this.#engine, run), (finished) =>
+      driveRun(this.#engine, this.#queue, run, todo(), sink, finished, options),
     );
   }
 
@@ -482,23 +325,6 @@ export class LanguageModel implements AsyncDisposable {
       },
     };
   }
-
-  #warnIfEmpty(streams: readonly StreamName[], shapes: RowShapes): void {
-    const dense = !this.info.moe;
-    const empty = streams.filter(
-      (name) => (dense && streamSpec(name).routed) || shapes.get(name)?.size === 0,
-    );
-    if (empty.length === 0 || this.#warnedEmpty) return;
-    this.#warnedEmpty = true;
-    const { name } = this.info;
-    const what = empty.join(", ");
-    process.emitWarning(
-      dense
-        ? `${name} has no MoE layers: ${what} will be empty`
-        : `no layer of ${name} has ${what}: it will be empty`,
-      { type: "MoescopeWarning", code: dense ? "DENSE_MODEL" : "EMPTY_STREAM" },
-    );
-  }
 }
 
 const lastOfStream = () =>
@@ -511,16 +337,5 @@ interface BegunStream {
 
 /** A stream that nobody has any more can not be left by anybody: the garbage collector does it. */
 const droppedStreams = new FinalizationRegistry<BegunStream>(({ reader }) => void reader?.leave());
-
-/** A list of prompts, as opposed to one prompt that is itself an array (token ids or chat messages). */
-function isBatch(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
-  if (!Array.isArray(prompts)) return false;
-  return !prompts.some(
-    (item) => typeof item === "number" || (typeof item === "object" && item !== null && "role" in item),
-  );
-}
-
-/** The last token is drawn, and does not go through the model. */
-const tokensFed = ({ tokens, maxTokens }: EngineRequest) => tokens.length + Math.max(0, maxTokens - 1);
 
 const signalOf = ({ signal }: { signal?: AbortSignal }) => (signal ? { signal } : {});

@@ -34,9 +34,9 @@ export interface CaptureOptions extends RunOptions {
 
 /** How to turn text into tokens. */
 export interface TokenizeOptions {
-  /** Whether the special tokens are added that the model's tokenizer is set up to add. Default: as the engine does. */
+  /** Whether the special tokens are added that the model's tokenizer is set up to add. Default: true. */
   readonly addSpecial?: boolean;
-  /** Whether special tokens that are written out in the text become those tokens. Default: as the engine does. */
+  /** Whether special tokens that are written out in the text become those tokens. Default: true. */
   readonly parseSpecial?: boolean;
 }
 
@@ -81,6 +81,11 @@ export const readResumeOptions = optionsReader<Pick<RunOptions, "signal" | "onPr
 
 /** The options of `LanguageModel.tensors`. */
 export const readTensorsOptions = optionsReader<{ signal?: AbortSignal }>("tensors", { signal: abortSignal });
+
+/** The options of `LanguageModel.encodeAll`. */
+export const readEncodeOptions = optionsReader<{ signal?: AbortSignal }>("encodeAll", {
+  signal: abortSignal,
+});
 
 /** The options of `LanguageModel.tokenize`. */
 export const readTokenizeOptions = optionsReader<TokenizeOptions>("tokenize", {

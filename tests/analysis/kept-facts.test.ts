@@ -125,7 +125,7 @@ const spoil: Record<string, (path: string) => void> = {
   },
   "a named pipe": (path) => {
     rmSync(path);
-    execFileSync("mkfifo", [path]);
+    execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
   },
 };
 

@@ -2,7 +2,7 @@ import type { Engine, Step } from "../../src/core/engine.ts";
 import { EngineError } from "../../src/core/errors.ts";
 import type { ModelInfo } from "../../src/core/model-info.ts";
 import type { Plan } from "../../src/core/plan.ts";
-import type { EngineRequest } from "../../src/core/request.ts";
+import type { EngineRequest, EngineText } from "../../src/core/request.ts";
 import { sieved } from "../../src/core/row-sieve.ts";
 import type { StreamName } from "../../src/core/streams.ts";
 import { streamSpec } from "../../src/core/streams.ts";
@@ -72,9 +72,9 @@ export class FakeEngine implements Engine {
     return this;
   }
 
-  async tokenize(text: string): Promise<Int32Array> {
+  async tokenize(texts: readonly EngineText[]): Promise<Int32Array[]> {
     this.#assertOpen();
-    return Int32Array.from(text, (char) => char.codePointAt(0)!);
+    return texts.map(({ text }) => Int32Array.from(text, (char) => char.codePointAt(0)!));
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { LanguageModel, TokenEvent } from "../../src/run/language-model.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
 import { load } from "../../src/run/load.ts";
+import type { TokenEvent } from "../../src/run/token-event.ts";
 import { ggufOf } from "../fixtures/families.ts";
 
 let llm: LanguageModel;

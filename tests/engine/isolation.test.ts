@@ -154,6 +154,27 @@ describe("a process of its own", () => {
     },
   );
 
+  it.skipIf(process.platform === "win32")("that hangs in a run is ended when its step is late", async () => {
+    const llm = await load(ggufOf("mixtral"), { ...small, stepTimeout: 5000 });
+    const child = hosts.children.at(-1)!;
+    // Steps that come in time are none of its business, however many they are.
+    await llm.capture("a", { ...endless, maxTokens: 50 });
+    let told = 0;
+    const running = llm.capture("a", { ...endless, onProgress: () => told++ }).catch((error) => error);
+    const waiting = llm.capture("b").catch((error) => error);
+    await vi.waitUntil(() => told > 0);
+    child.kill("SIGSTOP");
+    for (const error of [await running, await waiting])
+      expect(error).toMatchObject({
+        name: "EngineError",
+        code: "ENGINE_CRASHED",
+        retryable: true,
+        message: expect.stringContaining("finished no step of a run within 5 s and was stopped"),
+      });
+    expect(child.signalCode).toBe("SIGKILL");
+    await llm.close();
+  });
+
   it("an aborted load rejects with the signal's reason and leaves no process", async () => {
     const controller = new AbortController();
     const reason = new Error("changed my mind");

@@ -3,8 +3,9 @@ import type { Capture } from "../../src/capture/capture.ts";
 import { EngineError } from "../../src/core/errors.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import type { Tensor } from "../../src/core/tensor.ts";
-import type { LanguageModel, TokenEvent } from "../../src/run/language-model.ts";
+import type { LanguageModel } from "../../src/run/language-model.ts";
 import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
+import type { TokenEvent } from "../../src/run/token-event.ts";
 
 const LOGITS = { streams: ["router_logits"], ignoreEos: true } as const;
 const ABC = [97, 98, 99];
@@ -84,6 +85,18 @@ export function conformance(
       using(async (llm) => {
         const long = Array.from({ length: Math.min(600, llm.contextSize - 8) }, (_, i) => 97 + (i % 26));
         labelled(await llm.capture([long, ABC], LOGITS), [long, ABC], 0);
+      }));
+
+    it("makes lists of prompts into tokens, in their order, and names the one that is none", () =>
+      using(async (llm) => {
+        const texts = ["a", "the experts", "b c"];
+        const each: Int32Array[] = [];
+        for (const text of texts) each.push(await llm.encode(text));
+        expect(await llm.encodeAll(texts)).toEqual(each);
+        const mixed = await llm.encodeAll([ABC, "a", DE, { prompt: "b c", label: "x" }]);
+        expect(mixed.map((tokens) => [...tokens])).toEqual([ABC, [...each[0]!], DE, [...each[2]!]]);
+        expect(mixed.map((tokens) => tokens.length)).not.toContain(0);
+        await expect(llm.encodeAll(["a", [-1]])).rejects.toThrow("prompt 1");
       }));
 
     it("gives the rows that are selected, and no others", () =>

@@ -79,7 +79,7 @@ const QUESTIONS = [
 const MAX_MESSAGE = 4000;
 
 test("any value of a manifest by another: each command ends with an answer or a typed error", {
-  timeout: 1_200_000,
+  timeout: 3_600_000,
 }, async () => {
   const folder = await capturePath();
   const run = syntheticRun({ lengths: [5, 6, 4, 5] });

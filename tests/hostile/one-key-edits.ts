@@ -28,9 +28,9 @@ const oneLayer =
 const first = () => 0;
 const last = (layers: number) => layers - 1;
 const number =
-  (name: string, value: number): Edit =>
+  (name: string, value: number, type: number = TYPE.u32): Edit =>
   (document, architecture) =>
-    set(document, `${architecture}.${name}`, TYPE.u32, value);
+    set(document, `${architecture}.${name}`, type, value);
 const tokenizer =
   (model: string, rewrite: (token: string, id: number) => string = (token) => token): Edit =>
   (document) => {
@@ -66,6 +66,7 @@ export const EDITS: Readonly<Record<string, Edit>> = {
       type: TYPE.bool,
       items: Array.from({ length: layers }, () => true),
     }),
+  "attention.temperature_scale 0.5": number("attention.temperature_scale", 0.5, TYPE.f32),
   "tokenizer llama": tokenizer("llama"),
   "tokenizer llama without bytes": tokenizer("llama", withoutBytes),
   "tokenizer gpt2": tokenizer("gpt2"),
@@ -78,6 +79,9 @@ export const EDITS: Readonly<Record<string, Edit>> = {
   "tokenizer rwkv": tokenizer("rwkv"),
   "tokenizer plamo2": tokenizer("plamo2"),
   "tokenizer plamo2 without bytes": tokenizer("plamo2", withoutBytes),
+  "tokenizer plamo2, with long tokens": tokenizer("plamo2", (token, id) =>
+    id % 7 === 5 ? token + "x".repeat(20_000) : token,
+  ),
   "tokenizer hybriddna": tokenizer("hybriddna"),
   "tokenizer whitespace": tokenizer("whitespace"),
   "tokenizer none": tokenizer("none"),

@@ -29,9 +29,9 @@ export function syntheticEngine(model: ModelInfo = MODEL): Engine {
     contextSize: 1024,
     chatTemplate: null,
     specialTokens: { bos: "", eos: "" },
-    tokenize: async (text) => {
+    tokenize: async (texts) => {
       assertOpen();
-      return Int32Array.from(Buffer.from(text));
+      return texts.map(({ text }) => Int32Array.from(Buffer.from(text)));
     },
     detokenize: async (tokens) => Buffer.from(tokens).toString(),
     tokenText: (id) => String.fromCharCode(id),

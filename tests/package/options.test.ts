@@ -35,6 +35,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.stream": [(options) => llm.stream("a", options).next()],
   "LanguageModel.resume": [(options) => llm.resume(nowhere, options)],
   "LanguageModel.tensors": [(options) => llm.tensors(options)],
+  "LanguageModel.encodeAll": [(options) => llm.encodeAll(["a"], options)],
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
   analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],
@@ -52,10 +53,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
     (options) => api.hs.getMoeRouterLogitsGenerate(llm, { prompts: ["a"], ...options }),
   ],
   "hs.getAllHiddenStates": [(options) => api.hs.getAllHiddenStates(llm, ["a"], options)],
-  "hs.capture": [
-    (options) => api.hs.capture(llm, ["a"], options),
-    (options) => api.hs.capture(llm, ["a"], { select: options }),
-  ],
+  "hs.capture": [(options) => api.hs.capture(llm, ["a"], options)],
   "hs.getAllHiddenStatesGenerate": [
     (options) => api.hs.getAllHiddenStatesGenerate(llm, { prompts: ["a"], ...options }),
   ],

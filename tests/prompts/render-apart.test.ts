@@ -1,6 +1,19 @@
-import { describe, expect, it } from "vitest";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { describe, expect, it, vi } from "vitest";
 import type { Chat } from "../../src/run/prompts/chat-template.ts";
 import { renderApart } from "../../src/run/prompts/render-apart.ts";
+
+const hosts = vi.hoisted(() => ({ children: [] as ChildProcess[] }));
+vi.mock("node:child_process", async (original) => {
+  const module = await original<typeof import("node:child_process")>();
+  const fork = (...args: Parameters<typeof module.fork>) => {
+    const child = module.fork(...args);
+    hosts.children.push(child);
+    return child;
+  };
+  return { ...module, fork };
+});
 
 const chat: Chat = {
   messages: [{ role: "user", content: "Hello" }],
@@ -12,6 +25,37 @@ const chat: Chat = {
 };
 const render = (template: string, given: Partial<Chat> = {}) =>
   renderApart({ model: "m", template, specialTokens: {} }, { ...chat, ...given }, "the prompt");
+
+describe("a chat that is expected", () => {
+  /** As in a program that has rendered nothing yet. */
+  async function fresh() {
+    vi.resetModules();
+    hosts.children.length = 0;
+    return import("../../src/run/prompts/render-apart.ts");
+  }
+  const templates = { model: "m", template: "{{ messages[0].content }}", specialTokens: {} };
+
+  it("is rendered by the process that was started for it", async () => {
+    const { expectChats, renderApart } = await fresh();
+    expectChats();
+    expectChats();
+    expect(hosts.children).toHaveLength(1);
+    expect(await renderApart(templates, chat, "the prompt")).toBe("Hello");
+    // There is one: nothing to be ready for.
+    expectChats();
+    expect(hosts.children).toHaveLength(1);
+  });
+
+  it("is rendered by another one where that has ended", async () => {
+    const { expectChats, renderApart } = await fresh();
+    expectChats();
+    const [child] = hosts.children;
+    child!.kill("SIGKILL");
+    await once(child!, "exit");
+    expect(await renderApart(templates, chat, "the prompt")).toBe("Hello");
+    expect(hosts.children).toHaveLength(2);
+  });
+});
 
 describe("a chat is rendered in a process of its own", () => {
   it("with the same text, one after the other and side by side", async () => {

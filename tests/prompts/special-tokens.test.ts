@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Engine } from "../../src/core/engine.ts";
-import { encodePrompt } from "../../src/run/prompts/prompt.ts";
+import type { EngineText } from "../../src/core/request.ts";
+import { encodePrompts } from "../../src/run/prompts/prompt.ts";
 import type { Prompt } from "../../src/run/prompts/prompt-object.ts";
 
 /** A tokenizer of characters, which adds what it is told to. */
@@ -10,8 +11,8 @@ function engineThatAdds(before: string, after = ""): Engine {
     model: { name: "m", vocabSize: 256 },
     chatTemplate: "^{% for m in messages %}{{ m.content }}{% endfor %}",
     specialTokens: { bos: "^", eos: "$" },
-    tokenize: async (text: string, { addSpecial = true } = {}) =>
-      ids(addSpecial ? before + text + after : text),
+    tokenize: async (texts: readonly EngineText[]) =>
+      texts.map(({ text, addSpecial }) => ids(addSpecial ? before + text + after : text)),
     tokenText: (id: number) => String.fromCharCode(id),
   } as unknown as Engine;
 }
@@ -19,13 +20,17 @@ function engineThatAdds(before: string, after = ""): Engine {
 const warnings = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
 afterEach(() => warnings.mockClear());
 
-const textOf = async (engine: Engine, prompt: Prompt) =>
-  String.fromCharCode(...(await encodePrompt(engine, prompt, "prompt 2")).tokens);
+const textsOf = async (engine: Engine, prompts: readonly Prompt[]) => {
+  const texts: string[] = [];
+  for await (const { tokens } of encodePrompts(engine, prompts)) texts.push(String.fromCharCode(...tokens));
+  return texts;
+};
+const textOf = async (engine: Engine, prompt: Prompt) => (await textsOf(engine, [prompt]))[0]!;
 
 describe("special tokens that are there already", () => {
   test("a text that begins with BOS is warned of once, and says how not to", async () => {
     const engine = engineThatAdds("^");
-    expect(await textOf(engine, "^hi")).toBe("^^hi");
+    expect(await textsOf(engine, ["hello", "oops", "^hi"])).toEqual(["^hello", "^oops", "^^hi"]);
     await textOf(engine, "^again");
     expect(warnings).toHaveBeenCalledTimes(1);
     const [message, options] = warnings.mock.calls[0]!;
@@ -71,7 +76,8 @@ describe("an image in a chat", () => {
     const seen: string[] = [];
     const encode: Engine["encode"] = async ({ prompt }) => {
       seen.push(prompt);
-      return { tokens: await engine.tokenize(prompt), media: [] };
+      const [tokens] = await engine.tokenize([{ text: prompt, addSpecial: true, parseSpecial: true }]);
+      return { tokens: tokens!, media: [] };
     };
     const chatTemplate =
       "^{% for m in messages %}{% for p in m.content %}{{ '#' if p.type == 'image' else p.text }}{% endfor %}{% endfor %}";

@@ -3,9 +3,10 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it, vi } from "vitest";
 import type { Engine, EngineCall, Step } from "../../src/core/engine.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import { LanguageModel, type TokenEvent } from "../../src/run/language-model.ts";
+import { LanguageModel } from "../../src/run/language-model.ts";
 import { RunQueue } from "../../src/run/run-queue.ts";
 import { StreamReader } from "../../src/run/stream-reader.ts";
+import type { TokenEvent } from "../../src/run/token-event.ts";
 import { StepwiseEngine } from "../server/stepwise-engine.ts";
 
 const LOGITS = { streams: ["router_logits"] } as const;

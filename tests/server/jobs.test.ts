@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCapture } from "../../src/capture/folder/folder-source.ts";
 import { EngineError } from "../../src/core/errors.ts";
+import type { RunEnd, RunHeader, Sink } from "../../src/core/sink.ts";
+import { EngineQueue } from "../../src/server/jobs/engine-queue.ts";
+import { Job } from "../../src/server/jobs/job.ts";
 import {
-  type Job,
   type JobEvents,
+  type Job as JobFacts,
   type JobList,
   jobEvents,
   type ModelList,
@@ -13,6 +16,43 @@ import {
 } from "../../src/server/jobs/schemas.ts";
 import type { CaptureList } from "../../src/server/questions/captures.ts";
 import { allEvents, events, PROMPTS, serving, until } from "./serving.ts";
+
+describe("a job's sink", () => {
+  const header = { streams: [], samples: [], model: {}, tokenText: String } as unknown as RunHeader;
+  const kept = (closing: () => void = () => {}) => {
+    const ends: RunEnd[] = [];
+    const sink: Sink<void> = {
+      open() {},
+      write() {},
+      close(end) {
+        ends.push(end);
+        closing();
+      },
+    };
+    return { ends, sink };
+  };
+
+  it.each([
+    ["closes", () => {}],
+    [
+      "does not close either",
+      () => {
+        throw new Error("the disk is gone");
+      },
+    ],
+  ])(
+    "that opened another and cannot begin closes it, and says why it could not: it %s",
+    async (_, closing) => {
+      const job = new Job("1", "capture", "m", new EngineQueue());
+      const { ends, sink } = kept(closing);
+      job.listen((event) => (event === "start" ? Promise.reject(new Error("nobody can follow")) : undefined));
+      await expect(job.watch(sink).open(header)).rejects.toThrow("nobody can follow");
+      expect(ends).toEqual([
+        { finished: [], error: expect.objectContaining({ message: "nobody can follow" }) },
+      ]);
+    },
+  );
+});
 
 describe("a generation", () => {
   it("streams each token with the routing that its capture has", async () => {
@@ -65,6 +105,47 @@ describe("a generation", () => {
     expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
   });
 
+  it("does not wait for a request before it whose prompts are being made into tokens", async () => {
+    const { post, json, engine } = await serving();
+    const tokenize = engine.tokenize.bind(engine);
+    let read!: () => void;
+    const isRead = new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    engine.tokenize = async (texts) => {
+      if (texts.length > 1) await isRead;
+      return tokenize(texts);
+    };
+    const many = { prompts: ["a", "b", "c"].map((prompt) => ({ prompt, label: prompt })) };
+    const { id } = (await (await post("/api/captures", many)).json()) as JobFacts;
+    const next = await allEvents(await post("/api/generate", { prompt: { prompt: "d" }, maxTokens: 2 }));
+    expect(next.at(-1)).toMatchObject({ event: "end", data: { job: { state: "done" } } });
+    const completion = await post("/v1/completions", { prompt: "e", max_tokens: 2, model: "fake-moe" });
+    expect(completion.status).toBe(200);
+    expect((await json<JobFacts>(`/api/jobs/${id}`)).state).toBe("waiting");
+    read();
+    await until(async () => (await json<JobFacts>(`/api/jobs/${id}`)).state === "done");
+    const { capture } = await json<JobFacts>(`/api/jobs/${id}`);
+    const labelled = await json<{ text: string[] }>(`/api/captures/${capture}/rows?label=b`);
+    expect(labelled.text).toEqual(["b"]);
+  });
+
+  it.each([true, false])("keeps code and retryable of what went wrong over HTTP: %j", async (retryable) => {
+    const { post, engine } = await serving();
+    const fail = () => {
+      engine.failAt = { step: 2, error: new EngineError("OUT_OF_MEMORY", "no room", { retryable }) };
+    };
+    const error = { code: "OUT_OF_MEMORY", message: "no room", retryable };
+    fail();
+    const told = await allEvents(await post("/api/generate", { prompt: { prompt: "a" }, maxTokens: 4 }));
+    expect(told.at(-1)!.data.job.error).toEqual(error);
+    fail();
+    const asked = await post("/v1/completions", { prompt: "a", max_tokens: 4, model: "fake-moe" });
+    expect(asked.status).toBe(500);
+    expect(asked.headers.get("x-should-retry")).toBe(String(retryable));
+    expect(await asked.json()).toMatchObject({ error: { code: "out_of_memory", message: "no room" } });
+  });
+
   it("says what went wrong", async () => {
     const { post, engine } = await serving();
     engine.failAt = { step: 2, error: new EngineError("ENGINE_FAILED", "the engine stumbled") };
@@ -84,7 +165,7 @@ describe("a capture that is started", () => {
     engine.stepMs = 1;
     const response = await post("/api/captures", { prompts: "demo", name: "fresh", maxTokens: 3 });
     expect(response.status).toBe(202);
-    const { id } = (await response.json()) as Job;
+    const { id } = (await response.json()) as JobFacts;
     const all = await allEvents(await get(`/api/jobs/${id}/events`));
     expect(
       all.some(({ event, data }) => event === "job" && data.progress?.totalSamples === PROMPTS.length),
@@ -98,9 +179,11 @@ describe("a capture that is started", () => {
       [all.at(-1)!.data.job.capture, "fresh", "folder"],
     ]);
     // The name is taken now.
-    const again = (await (await post("/api/captures", { prompts: "demo", name: "fresh" })).json()) as Job;
-    await until(async () => (await json<Job>(`/api/jobs/${again.id}`)).state === "failed");
-    expect((await json<Job>(`/api/jobs/${again.id}`)).error?.code).toBe("CAPTURE_EXISTS");
+    const again = (await (
+      await post("/api/captures", { prompts: "demo", name: "fresh" })
+    ).json()) as JobFacts;
+    await until(async () => (await json<JobFacts>(`/api/jobs/${again.id}`)).state === "failed");
+    expect((await json<JobFacts>(`/api/jobs/${again.id}`)).error?.code).toBe("CAPTURE_EXISTS");
   });
 
   it("is cancelled, waiting or running, and keeps the rows it had", async () => {
@@ -109,16 +192,16 @@ describe("a capture that is started", () => {
     const start = async (name: string) =>
       (await (
         await post("/api/captures", { prompts: [{ prompt: "abc" }], maxTokens: 3000, name })
-      ).json()) as Job;
+      ).json()) as JobFacts;
     const [first, second, third] = [await start("first"), await start("second"), await start("third")];
     await until(() => engine.steps > 5);
-    expect((await json<Job>(`/api/jobs/${third.id}`)).ahead).toBe(2);
+    expect((await json<JobFacts>(`/api/jobs/${third.id}`)).ahead).toBe(2);
     expect((await json<ModelList>("/api/models")).models[0]!.waiting).toBe(3);
     for (const { id } of [second, first])
       expect((await get(`/api/jobs/${id}`, { method: "DELETE" })).status).toBe(202);
-    await until(async () => (await json<Job>(`/api/jobs/${third.id}`)).state === "running");
-    expect((await json<Job>(`/api/jobs/${first.id}`)).state).toBe("cancelled");
-    expect((await json<Job>(`/api/jobs/${second.id}`)).state).toBe("cancelled");
+    await until(async () => (await json<JobFacts>(`/api/jobs/${third.id}`)).state === "running");
+    expect((await json<JobFacts>(`/api/jobs/${first.id}`)).state).toBe("cancelled");
+    expect((await json<JobFacts>(`/api/jobs/${second.id}`)).state).toBe("cancelled");
     expect(existsSync(join(folder, "second"))).toBe(false);
     const kept = await openCapture(join(folder, "first"));
     expect(kept.complete).toBe(false);

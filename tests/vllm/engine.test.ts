@@ -163,6 +163,22 @@ describe.skipIf(process.platform === "win32")("vLLM in a process of our own", ()
     await llm.close();
   });
 
+  it("is ended when it hangs: its step is late, or it does not stop", async () => {
+    const { at, llm } = await started("hangs", { stepTimeout: 2000 });
+    const asked = llm.capture("ab", { ...logits, maxTokens: 50 });
+    const waiting = llm.capture("cd", logits);
+    waiting.catch(() => {});
+    const late = {
+      code: "ENGINE_CRASHED",
+      retryable: true,
+      message: expect.stringContaining("finished no step of a run within 2 s"),
+    };
+    await expect(asked).rejects.toMatchObject(late);
+    await expect(waiting).rejects.toMatchObject(late);
+    expect(await nothingLeft(at)).toBe(true);
+    await llm.close();
+  });
+
   it("stops on abort and when the loop is left, and can be used again", async () => {
     const { at, llm } = await started("endless");
     const abort = new AbortController();

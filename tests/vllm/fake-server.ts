@@ -22,6 +22,8 @@ export interface Behaviour {
   readonly vision?: boolean;
   /** Whether requests are answered. */
   readonly answers?: "never" | "refused";
+  /** What it answers to a capture, or to every request. */
+  readonly fails?: { readonly at: "capture" | "requests"; readonly status: number; readonly body: object };
 }
 
 /** What requests bring; each its part. */
@@ -33,6 +35,7 @@ interface Body {
   readonly samples: number;
   readonly plan: { readonly streams: readonly { readonly name: string }[]; readonly select: Plan["select"] };
   readonly near?: { readonly folder: string; readonly nonce: string };
+  readonly texts?: readonly { readonly text: string }[];
   readonly [name: string]: unknown;
 }
 
@@ -80,7 +83,7 @@ export class FakeServer {
     const {
       apiKey,
       plugin = true,
-      protocol = 3,
+      protocol = 4,
       spool = "/nowhere",
       near = true,
       answers,
@@ -97,9 +100,10 @@ export class FakeServer {
     if (apiKey && request.headers.authorization !== `Bearer ${apiKey}`)
       return json({ error: "Unauthorized" }, 401);
     if (url === "/v1/models") return json({ data: [{ id: "served" }] });
-    if (url === "/tokenize")
-      return json({ tokens: [...(body.prompt as string)].map((letter) => letter.codePointAt(0)) });
     if (url === "/detokenize") return json({ prompt: String.fromCodePoint(...body.tokens) });
+    const { fails } = this.#behaviour;
+    if (fails?.at === "requests" && url === "/v1/completions") return json(fails.body, fails.status);
+    if (fails?.at === "capture" && url === "/v1/moescope/captures") return json(fails.body, fails.status);
     if (url === "/v1/completions") {
       if (answers === "never") return;
       if (answers === "refused")
@@ -112,6 +116,10 @@ export class FakeServer {
     }
     if (!plugin || !url.startsWith("/v1/moescope/")) return json({ detail: "Not Found" }, 404);
     if (url === "/v1/moescope/info") return json({ ...info(protocol), vision, spool });
+    if (url === "/v1/moescope/tokenize")
+      return json({
+        tokens: body.texts!.map(({ text }) => [...text].map((letter) => letter.codePointAt(0))),
+      });
     if (url === "/v1/moescope/encode") return json(expanded(body.prompt as string));
     if (url === "/v1/moescope/completions") {
       const { key, sample, prompt, maxTokens } = body as unknown as {
@@ -170,7 +178,10 @@ export class FakeServer {
       if (ending === "cut") return void response.end();
       if (ending === "nonsense") line({ type: "song" });
       if (ending === "error")
-        line({ type: "error", error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" } });
+        line({
+          type: "error",
+          error: { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES", retryable: true },
+        });
       line({ type: "ended", sample, rows: tokens.length, tokens: tokens.length, how: "complete" });
     }
     line({ type: "end" });

@@ -36,7 +36,7 @@ function receive(message) {
   else if (message.type === "close") leave(0);
   else if (message.type === "cancel") cancelled.add(message.id);
   else if (message.type === "run") void run(message);
-  else if (message.type === "tokenize") reply(message.id, codes(message.text));
+  else if (message.type === "tokenize") tokenize(message);
   else if (message.type === "detokenize") reply(message.id, String.fromCodePoint(...message.tokens));
   else if (message.type === "encode") encode(message);
 }
@@ -52,7 +52,7 @@ function start({ model, engineArgs }) {
     send({ type: "error", id: null, error: { code: "MODEL_NOT_FOUND", message: "there is no such model" } });
     leave(1);
   }
-  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 4 });
+  if (scenario === "another version") return send({ ...ready(engineArgs), protocol: 5 });
   send(ready(engineArgs));
 }
 
@@ -74,7 +74,7 @@ const PURPOSES = {
 
 const ready = (engineArgs) => ({
   type: "ready",
-  protocol: 3,
+  protocol: 4,
   plugin: "0.1.0",
   vllm: "0.32.0",
   spool,
@@ -119,6 +119,11 @@ const ready = (engineArgs) => ({
   vision: scenario === "vision",
 }); // prettier-ignore
 
+function tokenize({ id, texts }) {
+  const value = texts.map(({ text }) => codes(text));
+  send({ type: "reply", id, value, newTokens: named(value.flat()) });
+}
+
 const codes = (text) => [...text].map((letter) => letter.codePointAt(0));
 const named = (tokens) => tokens.map((token) => [token, String.fromCodePoint(token)]);
 const reply = (id, value) =>
@@ -143,6 +148,7 @@ async function run({ id, requests, plan }) {
   for (const [sample, tokens] of samples.entries()) rows(id, sample, tokens, 0, tokens.length, plan);
   for (let step = 0; scenario === "endless" || step < (requests[0]?.maxTokens ?? 0); step++) {
     if (cancelled.has(id)) return send({ type: "end", id, cancelled: true });
+    if (scenario === "hangs" && step === 2) return;
     if (scenario === "killed" && step === 2) process.kill(process.pid, "SIGKILL");
     if (scenario === "babble" && step === 2) writeSync(1, "INFO: a library prints\n");
     const drawn = samples.map((_, sample) => ({ sample, tokenId: 97 + (step % 26) }));
@@ -186,24 +192,23 @@ function rows(id, sample, tokens, from, to, plan) {
   if (positions.length === 0) return;
   const [{ layers } = { layers: [] }] = plan.streams;
   const tensors = {
-    sample: ["I32", [positions.length], Int32Array.from(positions, () => sample)],
-    position: ["I32", [positions.length], Int32Array.from(positions)],
-    token_id: ["I32", [positions.length], Int32Array.from(positions, (position) => tokens[position])],
-    phase: ["U8", [positions.length], Uint8Array.from(positions, () => (prompt ? 0 : 1))],
-    router_logits: [
+    "rows.sample": ["I32", [positions.length], Int32Array.from(positions, () => sample)],
+    "rows.position": ["I32", [positions.length], Int32Array.from(positions)],
+    "rows.token_id": ["I32", [positions.length], Int32Array.from(positions, (position) => tokens[position])],
+    "rows.phase": ["U8", [positions.length], Uint8Array.from(positions, () => (prompt ? 0 : 1))],
+  };
+  for (const layer of layers)
+    tensors[`router_logits.${layer}`] = [
       "F32",
-      [layers.length, positions.length, EXPERTS],
+      [positions.length, EXPERTS],
       Float32Array.from(
-        layers.flatMap((layer) =>
-          positions.flatMap((position) =>
-            [0, 1, 2, 3].map((expert) => tokens[position] + 1000 * layer + expert / 4),
-          ),
+        positions.flatMap((position) =>
+          [0, 1, 2, 3].map((expert) => tokens[position] + 1000 * layer + expert / 4),
         ),
       ),
-    ],
-  };
+    ];
   const header = {
-    __metadata__: { format: "moescope.rows/1", layers: JSON.stringify({ router_logits: layers }) },
+    __metadata__: { format: "moescope.rows/2" },
   };
   let end = 0;
   for (const [name, [dtype, shape, { byteLength }]] of Object.entries(tensors)) {

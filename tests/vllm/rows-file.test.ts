@@ -43,10 +43,9 @@ describe("a rows file", () => {
     ["F16", Uint16Array.of(0x3e00, 0xc000, 0x3400, 0x7bff, 0x3c00, 0x4000, 0x4200, 0x4400)],
   ] as const)("may hold %s wherever they lie", (dtype, data) => {
     const one = { ...plan, streams: [{ name: "hidden_states" as const, layers: [0] }] };
-    const metadata = { format: METADATA.format, layers: '{"hidden_states":[0]}' };
     const short = labelled(0, [1, 2]).slice(0, 4);
-    const tensors = [...short, { name: "hidden_states", dtype, shape: [1, 2, 4], data }];
-    const whole = rowsBytes(tensors, metadata);
+    const tensors = [...short, { name: "hidden_states.0", dtype, shape: [2, 4], data }];
+    const whole = rowsBytes(tensors);
     const expected = Float32Array.of(1.5, -2, 0.25, dtype === "BF16" ? 65536 : 65504, 1, 2, 3, 4);
     for (const shift of [0, 1, 2, 3, 7]) {
       // Where the file begins in its buffer decides what is aligned.
@@ -59,14 +58,13 @@ describe("a rows file", () => {
 
   it("holds expert ids as U16", () => {
     const one: Plan = { ...plan, streams: [{ name: "expert_ids", layers: [1] }] };
-    const metadata = { format: METADATA.format, layers: '{"expert_ids":[1]}' };
     const ids = {
-      name: "expert_ids",
+      name: "expert_ids.1",
       dtype: "U16",
-      shape: [1, 3, 2],
+      shape: [3, 2],
       data: Uint16Array.of(1, 2, 3, 4, 5, 300),
     };
-    const { streams } = parseRows(rowsBytes([...labels, ids as TensorData], metadata), "here", one);
+    const { streams } = parseRows(rowsBytes([...labels, ids as TensorData]), "here", one);
     expect(streams.get("expert_ids")!.get(1)).toEqual(Uint16Array.of(1, 2, 3, 4, 5, 300));
   });
 
@@ -76,34 +74,32 @@ describe("a rows file", () => {
   it.each<[string, Uint8Array<ArrayBuffer>, RegExp]>([
     [
       "of another format",
-      rowsBytes(columns, { ...METADATA, format: "moescope.rows/2" }),
-      /format "moescope.rows\/2"/,
+      rowsBytes(columns, { ...METADATA, format: "moescope.rows/1" }),
+      /format "moescope.rows\/1"/,
     ],
     ["without a format", rowsBytes(columns, {}), /format "undefined"/],
-    ["whose layers are no JSON", rowsBytes(columns, { ...METADATA, layers: "{" }), /name no layers/],
-    ["whose layers are words", rowsBytes(columns, { ...METADATA, layers: '{"x":["a"]}' }), /name no layers/],
-    ["without a stream", rowsBytes(without("router_logits")), /lack "router_logits" of layers 0, 2/],
-    ["without a layer", rowsBytes(columns, { ...METADATA, layers: '{"router_logits":[0,1]}' }), /lack/],
+    ["without a stream", rowsBytes(labels), /lack "router_logits" of layer 0/],
+    ["without a layer", rowsBytes(without("router_logits.2")), /lack "router_logits" of layer 2/],
     [
-      "with fewer layers than it names",
-      rowsBytes(columns, { ...METADATA, layers: '{"router_logits":[0,1,2]}' }),
-      /lack/,
+      "with fewer rows of a layer",
+      rowsBytes(instead("router_logits.2", { shape: [2, 6] })),
+      /lack "router_logits" of layer 2/,
     ],
-    ["without labels", rowsBytes(without("token_id")), /no labels "token_id"/],
-    ["without samples", rowsBytes(without("sample")), /rows/],
+    ["without labels", rowsBytes(without("rows.token_id")), /no labels "rows.token_id"/],
+    ["without samples", rowsBytes(without("rows.sample")), /rows/],
     [
       "with too few labels",
-      rowsBytes(instead("position", { shape: [2], data: Int32Array.of(1, 2) })),
-      /no labels "position"/,
+      rowsBytes(instead("rows.position", { shape: [2], data: Int32Array.of(1, 2) })),
+      /no labels "rows.position"/,
     ],
     [
       "with labels of another type",
-      rowsBytes(instead("phase", { dtype: "U16", data: Uint16Array.of(0, 0, 0) })),
-      /no labels "phase"/,
+      rowsBytes(instead("rows.phase", { dtype: "U16", data: Uint16Array.of(0, 0, 0) })),
+      /no labels "rows.phase"/,
     ],
     [
       "with ids for logits",
-      rowsBytes(instead("router_logits", { dtype: "U16", data: new Uint16Array(24) })),
+      rowsBytes(instead("router_logits.2", { dtype: "U16", data: new Uint16Array(12) })),
       /as U16/,
     ],
     ["that is empty", new Uint8Array(0), /are damaged: .* 0 bytes/],

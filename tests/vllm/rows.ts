@@ -24,29 +24,25 @@ export function labelled(
     shape: [rows],
     data,
   });
-  const values = LAYERS.flatMap((layer) =>
+  const values = (layer: number) =>
     tokens.flatMap((token) =>
       Array.from({ length: EXPERTS }, (_, expert) => token + 1000 * layer + expert / 4),
-    ),
-  );
+    );
   return [
-    column("sample", "I32", new Int32Array(rows).fill(sample)),
-    column("position", "I32", Int32Array.from(positions)),
-    column("token_id", "I32", Int32Array.from(tokens)),
-    column("phase", "U8", new Uint8Array(rows)),
-    {
-      name: "router_logits",
-      dtype: "F32",
-      shape: [LAYERS.length, rows, EXPERTS],
-      data: Float32Array.from(values),
-    },
+    column("rows.sample", "I32", new Int32Array(rows).fill(sample)),
+    column("rows.position", "I32", Int32Array.from(positions)),
+    column("rows.token_id", "I32", Int32Array.from(tokens)),
+    column("rows.phase", "U8", new Uint8Array(rows)),
+    ...LAYERS.map((layer) => ({
+      name: `router_logits.${layer}`,
+      dtype: "F32" as const,
+      shape: [rows, EXPERTS],
+      data: Float32Array.from(values(layer)),
+    })),
   ];
 }
 
-export const METADATA = {
-  format: "moescope.rows/1",
-  layers: JSON.stringify({ router_logits: LAYERS }),
-};
+export const METADATA = { format: "moescope.rows/2" };
 
 export const rowsBytes = (
   tensors: readonly TensorData[],

@@ -199,7 +199,7 @@ describe("a vllm serve with the plugin", () => {
         "PYTHONPATH=$(npx moescope plugin-path) VLLM_PLUGINS=moescope vllm serve",
       ),
     });
-    const newer = await serving({ protocol: 4 });
+    const newer = await serving({ protocol: 5 });
     await expect(load(newer.url)).rejects.toMatchObject({
       code: "ENGINE_INCOMPATIBLE",
       message: expect.stringContaining("protocol: speaks another version of the protocol"),
@@ -220,7 +220,7 @@ describe("a vllm serve with the plugin", () => {
   it.each([
     [{ ending: "gone" }, { code: "ENGINE_FAILED", retryable: true }],
     [{ ending: "cut" }, { code: "ENGINE_FAILED", retryable: true }],
-    [{ ending: "error" }, { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES" }],
+    [{ ending: "error" }, { code: "OUT_OF_MEMORY", message: "MOESCOPE_SPOOL_BYTES", retryable: true }],
     [{ ending: "nonsense" }, { code: "ENGINE_INCOMPATIBLE" }],
     [{ ending: "another sample" }, { code: "ENGINE_FAILED" }],
     [{ answers: "refused" }, { code: "INVALID_ARGUMENT", message: expect.stringContaining("too long") }],
@@ -232,6 +232,42 @@ describe("a vllm serve with the plugin", () => {
     // The connection is as good as before.
     expect(await llm.tokenize("x")).toEqual(Int32Array.of(120));
   });
+
+  const busy = { code: "OUT_OF_MEMORY", message: "1024 captures are open", retryable: true };
+  const dead = { code: "ENGINE_FAILED", message: "what writes rows has ended", retryable: false };
+  it.each([
+    ["capture", 429, { error: busy }, { name: "EngineError", ...busy }],
+    ["capture", 503, { error: dead }, { name: "EngineError", ...dead }],
+    ["capture", 409, { error: { ...busy, retryable: undefined } }, { ...busy, retryable: false }],
+    // vLLM's own, or those of a proxy before it.
+    [
+      "capture",
+      429,
+      { error: { message: "slow down", code: 429 } },
+      { code: "ENGINE_UNAVAILABLE", retryable: true },
+    ],
+    ["capture", 503, { detail: "starting" }, { code: "ENGINE_UNAVAILABLE", retryable: true }],
+    ["capture", 500, { error: { message: "a bug", code: 500 } }, { code: "ENGINE_FAILED", retryable: false }],
+    ["capture", 400, { error: { message: "no", code: 400 } }, { code: "INVALID_ARGUMENT", retryable: false }],
+    ["requests", 503, { detail: "overloaded" }, { code: "ENGINE_UNAVAILABLE", retryable: true }],
+    [
+      "requests",
+      500,
+      { error: { message: "a bug", code: 500 } },
+      { code: "ENGINE_FAILED", retryable: false },
+    ],
+    ["requests", 401, { error: "Unauthorized" }, { code: "ENGINE_UNAVAILABLE", retryable: false }],
+  ] as const)(
+    "keeps code and retryable of what %s is answered with: %i %j",
+    async (at, status, body, error) => {
+      const { url } = await serving({ fails: { at, status, body } });
+      const { message, ...rest } = error as { message?: string };
+      await expect((await load(url)).capture(["ab", "cd"], logits)).rejects.toMatchObject({
+        ...rest,
+        ...(message && { message: expect.stringContaining(message) }),
+      });
+    },
+  );
 
   it("passes on what the plugin refuses", async () => {
     const { url } = await serving();

@@ -42,7 +42,7 @@ const TABLES: Readonly<Record<string, () => void | Promise<void>>> = {
             .filter(() => texts[1]! <= 150)
             .map((topic) => ({
               ...{ lengths, texts, topic },
-              ...levelOf({ lengths, texts, topic }, n === 100 ? Math.ceil(runs / 4) : runs, PERMUTATIONS, n),
+              ...levelOf({ lengths, texts, topic }, runs, PERMUTATIONS, n),
             })),
         ),
       ),

@@ -18,14 +18,19 @@ const CHARACTERS = 400;
 /** What the longest condition takes of a text. */
 const ROWS = 64;
 
-/** One domain: pieces of this project's source, each from another place, run through the demo model. */
-export async function realRouting(root: string): Promise<RealRouting> {
+/**
+ * One domain: pieces of this project's source, each from another file, run through the demo model.
+ *
+ * @param most texts to take.
+ */
+export async function realRouting(root: string, most = Number.POSITIVE_INFINITY): Promise<RealRouting> {
   const folder = join(root, "src");
   const pieces = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".ts"))
     .sort()
     .map((name) => readFileSync(join(folder, name), "utf8").slice(-2 * CHARACTERS, -CHARACTERS))
-    .filter(({ length }) => length === CHARACTERS);
+    .filter(({ length }) => length === CHARACTERS)
+    .slice(0, most);
   await using llm = await load(join(root, "models/demo/demo-moe.gguf"), { gpu: false });
   const capture = await llm.capture(
     pieces.map((prompt) => ({ prompt })),

@@ -74,11 +74,11 @@ async function placeOf({ captures, asked }: KeptQuestion<unknown>): Promise<Plac
 /** The first line is the signature of the key and what follows. */
 async function read<T>({ path, key }: Place, sign: Signature, schema: () => z.ZodType<T>): Promise<T | null> {
   try {
-    const text = (await readFileUpTo(path, MOST_BYTES)).toString("utf8");
-    const end = text.indexOf("\n");
-    const body = text.slice(end + 1);
-    if (end < 0 || !sign.holds(`${key}\n${body}`, text.slice(0, end))) return null;
-    return schema().parse(JSON.parse(body));
+    const file = await readFileUpTo(path, MOST_BYTES);
+    const end = file.indexOf("\n");
+    const bytes = file.subarray(end + 1);
+    if (end < 0 || !sign.holds(key, bytes, file.toString("utf8", 0, end))) return null;
+    return schema().parse(JSON.parse(bytes.toString("utf8")));
   } catch {
     // Not there, no file, too large, damaged: it is computed.
     return null;
@@ -86,10 +86,9 @@ async function read<T>({ path, key }: Place, sign: Signature, schema: () => z.Zo
 }
 
 async function write({ folder, path, content, key }: Place, sign: Signature, facts: unknown): Promise<void> {
-  const body = JSON.stringify(facts);
-  const bytes = Buffer.from(`${sign.of(`${key}\n${body}`)}\n${body}`);
+  const bytes = Buffer.from(JSON.stringify(facts));
   if (bytes.length > MOST_BYTES) return;
-  await replaceFile(path, [bytes], { mode: 0o600 });
+  await replaceFile(path, [Buffer.from(`${sign.of(key, bytes)}\n`), bytes], { mode: 0o600 });
   await sweep(folder, content);
 }
 

@@ -12,20 +12,22 @@ const FILE = "kept-facts.key";
  * along as if they had been computed from its rows are not believed.
  */
 export interface Signature {
-  of(text: string): string;
-  holds(text: string, signature: string): boolean;
+  /** @param key what `bytes` are the answer to. */
+  of(key: string, bytes: Uint8Array): string;
+  holds(key: string, bytes: Uint8Array, signature: string): boolean;
 }
 
 /** @returns `null` where the user's folder cannot be written: then nothing is kept. */
 export async function signature(env: NodeJS.ProcessEnv = process.env): Promise<Signature | null> {
-  const key = await secretIn(userFolder(env)).catch(() => null);
-  if (key?.length !== BYTES) return null;
-  const digest = (text: string) => createHmac("sha256", key).update(text).digest();
+  const secret = await secretIn(userFolder(env)).catch(() => null);
+  if (secret?.length !== BYTES) return null;
+  const digest = (key: string, bytes: Uint8Array) =>
+    createHmac("sha256", secret).update(`${key}\n`).update(bytes).digest();
   return {
-    of: (text) => digest(text).toString("hex"),
-    holds(text, given) {
+    of: (key, bytes) => digest(key, bytes).toString("hex"),
+    holds(key, bytes, given) {
       const other = Buffer.from(given, "hex");
-      return other.length === BYTES && timingSafeEqual(digest(text), other);
+      return other.length === BYTES && timingSafeEqual(digest(key, bytes), other);
     },
   };
 }

@@ -30,7 +30,7 @@ export interface LabelScores {
   readonly esftToken: ScoreTable;
   /** Mean over texts of the expert's mean mixing weight; `null` where weights were not captured. */
   readonly esftGate: ScoreTable | null;
-  /** By label the experts that ESFT would train: of most token score, together {@link ESFT_PART} of it. */
+  /** By label the experts that ESFT would train: of most token score, together a fifth of it. */
   readonly esftExperts: readonly (readonly number[])[];
 }
 

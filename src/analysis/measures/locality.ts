@@ -166,7 +166,7 @@ const cacheSizes = (experts: number, topK: number): number[] =>
  *
  * @param sizes from topK to the number of experts.
  */
-export function cacheHits(
+function cacheHits(
   sequence: ExpertSequence,
   sizes: readonly number[],
 ): Pick<LayerLocality, "caches" | "lruCurve"> {

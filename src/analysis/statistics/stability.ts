@@ -1,7 +1,7 @@
 import { seededRandom } from "./randomization/random.ts";
 
 /** Resamples of texts. */
-export const RESAMPLES = 100;
+const RESAMPLES = 100;
 
 /**
  * How much more each group uses each expert than the other groups do, in resamples of the texts: units are drawn with

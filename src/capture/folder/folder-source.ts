@@ -5,6 +5,7 @@ import { describedDims } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
+import { layerTensor } from "../../formats/row-tensors.ts";
 import { readHeader, withFile } from "../../formats/safetensors.ts";
 import { Capture } from "../capture.ts";
 import type { CaptureSource } from "../source.ts";
@@ -123,7 +124,7 @@ function checkShards(folder: string, { shards, streams }: Manifest, name: Stream
     const { tensors } = withFile(path, (fd) => readHeader(fd, path));
     const offsets = Float64Array.from(layers, (layer, i) => {
       const shape = [rows, ...rowDims(entry, i)].join();
-      const stored = tensors.get(`${name}.${layer}`);
+      const stored = tensors.get(layerTensor(name, layer));
       if (stored?.dtype !== dtype || stored.shape.join() !== shape) {
         const axes = entry.axes.map((axis) => `"${axis}"`).join(", ");
         throw new CaptureError(

@@ -2,6 +2,7 @@ import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
 import { toBfloat16, toFloat16 } from "../../formats/float-formats.ts";
+import { layerTensor } from "../../formats/row-tensors.ts";
 import { DTYPES, type Dtype, type DtypeArray, type TensorData } from "../../formats/safetensors.ts";
 
 /** One tensor of a shard: a stream in a layer. */
@@ -71,7 +72,7 @@ export class ShardBuffer {
       column.stream !== stream
         ? []
         : {
-            name: `${stream}.${column.layer}`,
+            name: layerTensor(stream, column.layer),
             dtype: column.dtype,
             shape: [this.#rows, ...column.dims],
             data: this.#data[i]!.subarray(0, this.#rows * column.width),

@@ -1,6 +1,7 @@
 import { CaptureError } from "../../core/errors.ts";
 import { PHASES, type RowLabels } from "../../core/rows.ts";
 import { schema } from "../../core/schema.ts";
+import { ROW_COLUMNS } from "../../formats/row-tensors.ts";
 import {
   DTYPES,
   type Dtype,
@@ -38,14 +39,15 @@ export function rowTensors({ labels, tokens, outputs }: ShardRows): TensorData[]
     shape: [data.length],
     data,
   });
+  const label = (of: keyof RowLabels) => column(ROW_COLUMNS[of].name, ROW_COLUMNS[of].dtype, labels[of]);
   return [
-    column("rows.sample", "I32", labels.sample),
-    column("rows.position", "I32", labels.position),
-    column("rows.token_id", "I32", labels.tokenId),
+    label("sample"),
+    label("position"),
+    label("tokenId"),
     column("tokens.id", "I32", Int32Array.from(tokens.keys())),
     column("tokens.end", "I32", ends),
     // Bytes last: the columns before them stay aligned.
-    column("rows.phase", "U8", labels.phase),
+    label("phase"),
     column("tokens.text", "U8", Uint8Array.from(Buffer.concat(texts))),
     ...(outputs.length > 0
       ? [column("outputs", "U8", Uint8Array.from(Buffer.from(JSON.stringify(outputs))))]
@@ -80,11 +82,15 @@ export function readShardRows(fd: number, path: string, rows: number, samples: n
     if (row >= 0) throw invalid(path, `has ${data[row]} in "${name}", row ${row}; ${limit - 1} is the most`);
     return data;
   };
+  const label = <L extends keyof RowLabels>(of: L, limit: number) => {
+    const { name, dtype } = ROW_COLUMNS[of];
+    return within(name, column(name, dtype, rows) as RowLabels[L], limit);
+  };
   const labels = {
-    sample: within("rows.sample", column("rows.sample", "I32", rows), samples),
-    position: within("rows.position", column("rows.position", "I32", rows), 2 ** 31),
-    tokenId: within("rows.token_id", column("rows.token_id", "I32", rows), 2 ** 31),
-    phase: within("rows.phase", column("rows.phase", "U8", rows), PHASES.length),
+    sample: label("sample", samples),
+    position: label("position", 2 ** 31),
+    tokenId: label("tokenId", 2 ** 31),
+    phase: label("phase", PHASES.length),
   };
   const ids = column("tokens.id", "I32");
   const ends = column("tokens.end", "I32", ids.length);

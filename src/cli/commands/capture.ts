@@ -11,6 +11,8 @@ import type { RowSelection } from "../../core/row-selection.ts";
 import { safeText } from "../../core/safe-text.ts";
 import type { StreamName } from "../../core/streams.ts";
 import { chooseEngine } from "../../engines/choose.ts";
+import { isChatPrompt } from "../../run/prompts/prompt.ts";
+import { expectChats } from "../../run/prompts/render-apart.ts";
 import { storedRun } from "../../run/stored-run.ts";
 import { type CaptureFacts, captureFactsOf } from "../../views/facts/capture.ts";
 import { captureSummary } from "../../views/terminal/capture-summary.ts";
@@ -71,6 +73,7 @@ export async function capture(
   if (flags.out === undefined && (flags.dtype ?? flags.shardSize ?? flags.shared) !== undefined)
     throw new UsageError("--dtype, --shard-size and --shared say how a folder is written: give --out DIR");
   const prompts = await gatherPrompts(texts, flags, context.stdin);
+  if (prompts.some(isChatPrompt)) expectChats();
   await withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
     const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
     const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };

@@ -4,6 +4,7 @@ import { statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { packageRoot } from "../../core/package-root.ts";
 import type { LanguageModel } from "../../run/language-model.ts";
+import { expectChats } from "../../run/prompts/render-apart.ts";
 import { isLoopback } from "../../server/host/guard.ts";
 import { type RunningServer, startServer } from "../../server/host/serve.ts";
 import { bold, dim } from "../../views/terminal/parts/paint.ts";
@@ -55,6 +56,8 @@ export async function serve(
       record: flags.record,
       onUnexpected: (error) => context.output.note((error as Error).stack ?? String(error)),
     });
+    // The models are loaded: it takes nothing from them.
+    if (models.length > 0) expectChats();
     try {
       context.output.print(greeting(server, [...loaded.keys()], folders, flags, context));
       if (flags.open) openBrowser(server.url);

@@ -1,18 +1,19 @@
 import type { EmbeddingInfo, Task } from "../../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor, Step } from "../../core/engine.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, errorAbout } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { Plan } from "../../core/plan.ts";
 import type { EditSupport } from "../../core/planned-edit.ts";
-import type { EngineRequest, EngineSettings } from "../../core/request.ts";
+import type { EngineRequest, EngineSettings, EngineText } from "../../core/request.ts";
 import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
 import { activationOf, type StreamName } from "../../core/streams.ts";
+import { stepTimeoutFor } from "../deadline.ts";
 import { Inbox } from "../inbox.ts";
 import { needsAttentionSteps } from "./graph/graph-taps.ts";
 import type { HostChannel } from "./host/channel.ts";
 import type { HostEnd } from "./host/host-end.ts";
 import { crashed, fromWire, killAfter, type StartingHost, startingHost } from "./host/load-host.ts";
-import type { FromHost, HostOptions, Ready, Reply, ToHost } from "./host/protocol.ts";
+import type { FromHost, HostOptions, Ready, Reply, ToHost, TokensOfTexts } from "./host/protocol.ts";
 import { type GgufHeader, modelInfo, readHeader } from "./model/gguf.ts";
 import { templatesOf } from "./model/gguf-templates.ts";
 import { hashOf } from "./model/model-hash.ts";
@@ -52,6 +53,8 @@ export class LlamaEngine implements Engine {
   /** The streams in the graph as the model was loaded. */
   readonly #streams: RowShapes;
   readonly #files: readonly string[];
+  /** In milliseconds; see {@link LlamaOptions.stepTimeout}. */
+  readonly #stepTimeout: number;
   #hash: Promise<string | null> | null = null;
   #nextId = 0;
   /** Answers that somebody waits for. */
@@ -70,7 +73,9 @@ export class LlamaEngine implements Engine {
     model: ModelInfo,
     { files, metadata }: GgufHeader,
     ready: Ready,
+    stepTimeout: number,
   ) {
+    this.#stepTimeout = stepTimeout;
     this.#channel = channel;
     this.#files = files;
     this.#text = new TextCheck(metadata, model.name);
@@ -119,26 +124,34 @@ export class LlamaEngine implements Engine {
       const loading = hostOptions(header, model, options);
       signal?.throwIfAborted();
       const { channel, ready } = await host.load(loading, header.bytes, signal);
-      return new LlamaEngine(channel, loading, model, header, ready);
+      const { stepTimeout = stepTimeoutFor(header.bytes) } = options;
+      return new LlamaEngine(channel, loading, model, header, ready, stepTimeout);
     } catch (error) {
       host.discard();
       throw error;
     }
   }
 
-  async tokenize(
-    text: string,
-    options: { addSpecial?: boolean; parseSpecial?: boolean } = {},
-  ): Promise<Int32Array> {
-    const { addSpecial = true, parseSpecial = true } = options;
-    this.#text.assert(text);
-    return (await this.#ask({
+  async tokenize(texts: readonly EngineText[]): Promise<Int32Array[]> {
+    for (const { text, where } of texts)
+      try {
+        this.#text.assert(text);
+      } catch (error) {
+        throw errorAbout(where, error);
+      }
+    const { ids, lengths, refused } = (await this.#ask({
       type: "tokenize",
       id: this.#nextId++,
-      text,
-      addSpecial,
-      parseSpecial,
-    })) as Int32Array;
+      texts: texts.map(({ text }) => text),
+      addSpecial: Uint8Array.from(texts, ({ addSpecial }) => Number(addSpecial)),
+      parseSpecial: Uint8Array.from(texts, ({ parseSpecial }) => Number(parseSpecial)),
+    })) as TokensOfTexts;
+    if (refused) throw errorAbout(texts[refused.at]?.where, fromWire(refused.error));
+    let end = 0;
+    return Array.from(lengths, (length) => {
+      end += length;
+      return ids.subarray(end - length, end);
+    });
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
@@ -215,11 +228,16 @@ export class LlamaEngine implements Engine {
     signal?.addEventListener("abort", stop, { once: true });
     let ended = false;
     const next = async () => {
-      const message = await this.#awaiting(inbox.take());
-      ended = message.type !== "steps";
-      return message;
+      const late = killAfter(this.#channel, this.#stepTimeout, "finished no step of a run");
+      try {
+        const message = await this.#awaiting(inbox.take());
+        ended = message.type !== "steps";
+        return message;
+      } finally {
+        clearInterval(late);
+      }
     };
-    this.#channel.post({ type: "run", id, requests, plan });
+    this.#channel.post({ type: "run", id, requests: inOneBuffer(requests), plan });
     try {
       for (;;) {
         const message = await next();
@@ -240,7 +258,7 @@ export class LlamaEngine implements Engine {
         stop();
         while (!ended) await next();
       }
-      clearTimeout(deadline);
+      clearInterval(deadline);
       this.#channel.resume();
       this.#pending.delete(id);
     }
@@ -259,19 +277,17 @@ export class LlamaEngine implements Engine {
     this.#channel.post({ type: "close" });
     const deadline = killAfter(this.#channel, STOP_MS, "did not close");
     await this.#ended;
-    clearTimeout(deadline);
+    clearInterval(deadline);
   }
 
   #ask(message: Exclude<ToHost, { type: "run" | "close" }>): Promise<Reply> {
     this.#assertAlive();
     const answer = new Promise<Reply>((resolve, reject) => {
-      // While a run goes on a question waits for the end of a step, and nobody knows how long those take.
-      const deadline =
-        this.#pending.size === 0
-          ? killAfter(this.#channel, ANSWER_MS, `gave no answer (${message.type})`)
-          : undefined;
+      // While a run goes on a question waits for the end of a step.
+      const longest = ANSWER_MS + (this.#pending.size === 0 ? 0 : this.#stepTimeout);
+      const deadline = killAfter(this.#channel, longest, `gave no answer (${message.type})`);
       this.#pending.set(message.id, (reply) => {
-        clearTimeout(deadline);
+        clearInterval(deadline);
         this.#pending.delete(message.id);
         if (reply.type === "reply") resolve(reply.value);
         else reject(reply.type === "error" ? fromWire(reply.error) : (reply as { error: Error }).error);
@@ -309,6 +325,18 @@ export class LlamaEngine implements Engine {
     if (this.#dead) throw this.#dead;
     if (this.#closed) throw closedError();
   }
+}
+
+/** Thousands of small buffers take longer to cross than to run the first step. */
+function inOneBuffer(requests: readonly EngineRequest[]): EngineRequest[] {
+  const ids = new Int32Array(requests.reduce((sum, { tokens }) => sum + tokens.length, 0));
+  let end = 0;
+  return requests.map((request) => {
+    const from = end;
+    ids.set(request.tokens, from);
+    end += request.tokens.length;
+    return { ...request, tokens: ids.subarray(from, end) };
+  });
 }
 
 const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");

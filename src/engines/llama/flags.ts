@@ -1,6 +1,6 @@
 import { RequestError } from "../../core/errors.ts";
 import { type OptionFlag, sets } from "../flag.ts";
-import { CONTEXT, TASK_FLAGS } from "../shared-flags.ts";
+import { CONTEXT, STEP_TIMEOUT, TASK_FLAGS } from "../shared-flags.ts";
 import { GPU_KINDS, type GpuChoice } from "./native/gpu.ts";
 import type { LlamaOptions } from "./options.ts";
 import type { TensorOverride } from "./run/placement.ts";
@@ -56,6 +56,7 @@ export const LLAMA_FLAGS: readonly OptionFlag<LlamaOptions>[] = [
     },
     (gpu: GpuChoice) => ({ gpu }),
   ),
+  sets(STEP_TIMEOUT, (seconds: number) => ({ stepTimeout: 1000 * seconds })),
   sets(
     {
       name: "gpuLayers",

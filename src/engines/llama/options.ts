@@ -49,6 +49,11 @@ export interface LlamaOptions extends TaskOptions {
    * in a `thread` of this process, for files one trusts: it starts again in a tenth of the time.
    */
   readonly isolate?: Isolation;
+  /**
+   * Milliseconds in which each step of a run must end. A host that takes longer counts as hung: it is ended, and the run
+   * rejects with `ENGINE_CRASHED`. Default: ten minutes, and a second more for each 10 MB of the model.
+   */
+  readonly stepTimeout?: number;
 }
 
 /** The options, read strictly; what the model's file limits, {@link hostOptions} checks. */
@@ -66,6 +71,7 @@ export const llamaFields: Fields<LlamaOptions> = {
   overrideTensors: list(optionsField<TensorOverride>({ pattern: text, device: text }, ["pattern", "device"])),
   strategy: oneOf<Strategy>(["auto", "redirect", "copy"]),
   isolate: unchecked,
+  stepTimeout: whole(1),
 };
 
 /** @throws RequestError for a misspelt one: it must not quietly be less safe. */

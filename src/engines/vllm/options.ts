@@ -58,6 +58,11 @@ export interface VllmOptions extends EngineArguments, TaskOptions {
   readonly limits?: { readonly hostBytes?: number; readonly spoolBytes?: number };
   /** In milliseconds. Default 30 minutes: weights may have to be downloaded. */
   readonly startTimeout?: number;
+  /**
+   * Milliseconds in which each step of a run must end. A worker that takes longer counts as hung: it is ended, and the run
+   * rejects with `ENGINE_CRASHED`. Default: ten minutes, and a second more for each 10 MB of the model.
+   */
+  readonly stepTimeout?: number;
   readonly onStart?: (progress: StartProgress) => void;
 }
 
@@ -68,6 +73,7 @@ const ownFields: Fields<Omit<VllmOptions, keyof EngineArguments>> = {
   streams: list<StreamName>(text as Field<StreamName>),
   limits: optionsField<NonNullable<VllmOptions["limits"]>>({ hostBytes: whole(1), spoolBytes: whole(1) }),
   startTimeout: whole(1),
+  stepTimeout: whole(1),
   onStart: callback<(progress: StartProgress) => void>,
 };
 

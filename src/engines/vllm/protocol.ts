@@ -2,7 +2,7 @@ import { z } from "zod";
 import { POOLINGS, TASKS } from "../../core/embedding.ts";
 import { EngineError, errorOf, type MoescopeError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
-import { type EngineRequest, FINISH_REASONS, type Finished } from "../../core/request.ts";
+import { type EngineRequest, type EngineText, FINISH_REASONS, type Finished } from "../../core/request.ts";
 import { STREAM_NAMES, type StreamName } from "../../core/streams.ts";
 import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
 
@@ -10,7 +10,7 @@ import { moeRecord, withCurrentMoe } from "../../gating/moe-record.ts";
  * What moescope and the plugin inside vLLM say to each other: `docs/vllm-protocol.md`. What comes from there is
  * checked: it was written by another program, on another machine perhaps, of another version.
  */
-const PROTOCOL = 3;
+const PROTOCOL = 4;
 
 const count = z.int().nonnegative();
 const tokens = z.array(count);
@@ -56,8 +56,12 @@ export const readyMessage = z.object({
 });
 export type ReadyMessage = z.infer<typeof readyMessage>;
 
-const wireError = z.object({ code: z.string(), message: z.string(), retryable: z.boolean().optional() });
-export type WireError = z.infer<typeof wireError>;
+export const wireError = z.object({
+  code: z.string(),
+  message: z.string(),
+  retryable: z.boolean().optional(),
+});
+type WireError = z.infer<typeof wireError>;
 
 /** How a request ended that did not come to its own end: vLLM was told to give it up, or had to. */
 const LOSSES = ["aborted", "failed"] as const;
@@ -91,6 +95,19 @@ const media = z.array(z.object({ kind: z.string(), offset: count, length: count 
 
 /** The reply to `encode`. */
 export const encoded = z.object({ tokens, media });
+
+/** A text to tokenise, as both ways have it. */
+export const wireText = ({ text, addSpecial, parseSpecial }: EngineText) => ({
+  text,
+  addSpecial,
+  parseSpecial,
+});
+
+/** The answer to texts: the tokens of each. @param from who gave it. */
+export function tokensOf(texts: readonly EngineText[], answer: unknown, from: string): Int32Array[] {
+  const lists = understood(z.array(tokens).length(texts.length), answer, from);
+  return lists.map((list) => Int32Array.from(list));
+}
 
 /** A line of the worker's. */
 export const workerMessage = z.discriminatedUnion("type", [

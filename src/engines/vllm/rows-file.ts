@@ -1,16 +1,15 @@
 import { rm } from "node:fs/promises";
-import { z } from "zod";
 import { EngineError } from "../../core/errors.ts";
 import type { Plan } from "../../core/plan.ts";
-import type { RowBatch } from "../../core/rows.ts";
+import type { RowBatch, RowLabels } from "../../core/rows.ts";
 import { type StreamName, streamSpec } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
 import { fromBfloat16, fromFloat16 } from "../../formats/float-formats.ts";
 import { readOwnFileUpTo } from "../../formats/regular-file.ts";
-import { DTYPES, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
+import { layerTensor, ROW_COLUMNS } from "../../formats/row-tensors.ts";
+import { DTYPES, type Dtype, type DtypeArray, parseSafetensors } from "../../formats/safetensors.ts";
 
-const FORMAT = "moescope.rows/1";
-const layerTable = z.record(z.string(), z.array(z.int().nonnegative()));
+const FORMAT = "moescope.rows/2";
 
 /**
  * Read the rows that vLLM has handed over in a file, and delete it: that tells the plugin that they have arrived.
@@ -37,35 +36,30 @@ export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Pl
     new EngineError("ENGINE_FAILED", `rows from vLLM (${from}) ${what}`, { cause });
   const { tensors, metadata } = attempt(() => parseSafetensors(bytes, from), "are damaged");
   if (metadata.format !== FORMAT) throw wrong(`are in the format "${metadata.format}", not "${FORMAT}"`);
-  const layersOf = attempt(() => layerTable.parse(JSON.parse(metadata.layers ?? "{}")), "name no layers");
-  const rows = tensors.get("sample")?.shape[0] ?? 0;
-  const take = (name: string, dtype: keyof typeof DTYPES) => {
+  const rows = tensors.get(ROW_COLUMNS.sample.name)?.shape[0] ?? 0;
+  const label = <L extends keyof RowLabels>(of: L) => {
+    const { name, dtype } = ROW_COLUMNS[of];
     const entry = tensors.get(name);
     if (entry?.dtype !== dtype || entry.shape.length !== 1 || entry.shape[0] !== rows)
       throw wrong(`have no labels "${name}"`);
-    return view(bytes, entry);
+    return view(bytes, entry) as RowLabels[L];
   };
   const streams = new Map<StreamName, Map<number, TensorDataTypes[TensorType]>>();
   for (const { name, layers } of plan.streams) {
-    const entry = tensors.get(name);
-    const held = layersOf[name] ?? [];
-    const [depth, length, width = 0] = entry?.shape ?? [];
-    const whole = entry?.shape.length === 3 && depth === held.length && length === rows;
-    if (layers.length > 0 && (!whole || !layers.every((layer) => held.includes(layer))))
-      throw wrong(`lack "${name}" of layers ${layers.join(", ")}`);
-    const values = entry && layers.length > 0 ? asStream(name, view(bytes, entry)) : null;
-    const block = (layer: number) => {
-      const at = held.indexOf(layer) * rows * width;
-      return values!.subarray(at, at + rows * width);
-    };
-    streams.set(name, new Map(layers.map((layer) => [layer, block(layer)])));
+    const values = layers.map((layer) => {
+      const entry = tensors.get(layerTensor(name, layer));
+      if (entry?.shape.length !== 2 || entry.shape[0] !== rows)
+        throw wrong(`lack "${name}" of layer ${layer}`);
+      return [layer, asStream(name, entry.dtype, view(bytes, entry))] as const;
+    });
+    streams.set(name, new Map(values));
   }
   return {
     rows,
-    sample: take("sample", "I32") as Int32Array,
-    position: take("position", "I32") as Int32Array,
-    tokenId: take("token_id", "I32") as Int32Array,
-    phase: take("phase", "U8") as Uint8Array,
+    sample: label("sample"),
+    position: label("position"),
+    tokenId: label("tokenId"),
+    phase: label("phase"),
     streams,
   };
 
@@ -77,8 +71,7 @@ export function parseRows(bytes: Uint8Array<ArrayBuffer>, from: string, plan: Pl
     }
   }
 
-  function asStream(name: StreamName, data: DtypeArray): TensorDataTypes[TensorType] {
-    const { dtype } = tensors.get(name)!;
+  function asStream(name: StreamName, dtype: Dtype, data: DtypeArray): TensorDataTypes[TensorType] {
     if (streamSpec(name).type === "float32") {
       if (dtype === "F32") return data as Float32Array;
       if (dtype === "BF16") return fromBfloat16(data as Uint16Array);

@@ -14,6 +14,7 @@ interface Sample {
   told: boolean;
   /** Why it will not come to its end; another request for it may still bring it there. */
   lost: string | null;
+  error: EngineError | null;
 }
 
 /**
@@ -29,7 +30,14 @@ export class SampleEnds {
   constructor(requests: readonly EngineRequest[]) {
     this.#labels = new SampleLabels(requests);
     this.#overshoot = new Overshoot(requests);
-    this.#samples = requests.map(() => ({ rows: 0, expected: null, end: null, told: false, lost: null }));
+    this.#samples = requests.map(() => ({
+      rows: 0,
+      expected: null,
+      end: null,
+      told: false,
+      lost: null,
+      error: null,
+    }));
   }
 
   /** Rows have come. */
@@ -44,7 +52,7 @@ export class SampleEnds {
   /** All rows of a sample have been announced. */
   *counted({ sample: index, rows, how, why }: RowsEnd): Generator<Step, void, void> {
     const sample = this.#at(index);
-    if (how === "complete") Object.assign(sample, { expected: rows, lost: null });
+    if (how === "complete") Object.assign(sample, { expected: rows, lost: null, error: null });
     else sample.lost = why ?? (how === "aborted" ? ABORTED : "the engine gave it up");
     yield* this.#whole();
   }
@@ -60,9 +68,11 @@ export class SampleEnds {
     yield* this.#whole();
   }
 
-  /** The sample's output will not come. */
-  lost(index: number, why: string): void {
-    this.#at(index).lost ??= why;
+  /** The sample's output will not come. @param error what its request was answered with. */
+  lost(index: number, why: string, error: EngineError | null = null): void {
+    const sample = this.#at(index);
+    sample.lost ??= why;
+    sample.error ??= error;
   }
 
   /** Whether every sample has come to its end, or will not. */
@@ -87,11 +97,14 @@ export class SampleEnds {
     throw new EngineError("ENGINE_FAILED", `vLLM tells of sample ${index} of ${this.#samples.length}`);
   }
 
-  /** @throws EngineError `ENGINE_FAILED` naming what is missing, at the end of a run. */
+  /**
+   * @throws EngineError naming what is missing, at the end of a run: with the code of what the first lost sample's request
+   * was answered with, else `ENGINE_FAILED`.
+   */
   assertAll(): void {
     const index = this.#samples.findIndex(({ told }) => !told);
     if (index < 0) return;
-    const { rows, expected, end, lost } = this.#samples[index]!;
+    const { rows, expected, end, lost, error } = this.#samples[index]!;
     const others = this.#samples.filter(({ told }) => !told).length - 1;
     const what =
       lost !== null
@@ -100,9 +113,9 @@ export class SampleEnds {
           ? `has ${rows} of ${expected ?? "an unknown number of"} rows`
           : "did not end";
     throw new EngineError(
-      "ENGINE_FAILED",
+      error?.code ?? "ENGINE_FAILED",
       `vLLM ended the run, but sample ${index} ${what}${others > 0 ? `, and ${others} more` : ""}`,
-      { retryable: lost !== null },
+      { retryable: error?.retryable ?? lost !== null, ...(error && { cause: error }) },
     );
   }
 }

@@ -1,7 +1,9 @@
+import { setImmediate } from "node:timers/promises";
 import { type Edit, editsField } from "../../core/edits.ts";
 import type { Engine } from "../../core/engine.ts";
 import { RequestError } from "../../core/errors.ts";
-import type { MediaPrompt, MediaSpan } from "../../core/request.ts";
+import { orAborted } from "../../core/or-aborted.ts";
+import type { EngineText, MediaPrompt, MediaSpan } from "../../core/request.ts";
 import type { RowSelection } from "../../core/row-selection.ts";
 import { assertInVocabulary } from "../../core/token-ids.ts";
 import { imagesOf, readMessages } from "./message.ts";
@@ -17,34 +19,78 @@ export interface EncodedPrompt {
   readonly spans?: readonly MediaSpan[];
 }
 
+/** A prompt that has been read: it has its tokens, or is a text whose tokens the engine knows. */
+type ReadPrompt = EncodedPrompt | { readonly text: NamedText };
+type NamedText = EngineText & { readonly where: string };
+
 /**
- * Turn a prompt into the tokens that go into the model.
+ * So many prompts, or characters and ids of them, become tokens at once. A message to the engine takes as long as some
+ * hundreds of short texts; so many are done in some tens of milliseconds, which a run that goes on waits.
+ */
+const PIECE = { prompts: 1024, size: 1 << 18 };
+
+/**
+ * Turn prompts into the tokens that go into the model, in order.
  *
  * Text is tokenised as the model's tokenizer is set up (a BOS token where it wants one); chat messages pass through
  * the model's own template first; token ids are taken as they are.
  *
- * @throws RequestError `INVALID_ARGUMENT` naming the prompt, for example an id outside the vocabulary.
+ * @throws RequestError `INVALID_ARGUMENT` naming the prompt, for example an id outside the vocabulary; the signal's reason.
  */
-export async function encodePrompt(engine: Engine, prompt: Prompt, where: string): Promise<EncodedPrompt> {
-  const encoded = await encode(engine, objectOf(prompt, where), where);
-  const { tokens } = encoded;
+export async function* encodePrompts(
+  engine: Engine,
+  prompts: readonly Prompt[],
+  signal?: AbortSignal,
+): AsyncGenerator<EncodedPrompt, void, void> {
+  const where = (index: number) => (prompts.length === 1 ? "the prompt" : `prompt ${index}`);
+  for (let from = 0; from < prompts.length; ) {
+    // Others are heard between the pieces.
+    if (from > 0) await setImmediate();
+    const piece: ReadPrompt[] = [];
+    let size = 0;
+    while (from + piece.length < prompts.length && piece.length < PIECE.prompts && size < PIECE.size) {
+      signal?.throwIfAborted();
+      const index = from + piece.length;
+      const prompt = await readPrompt(engine, prompts[index]!, where(index));
+      piece.push(prompt);
+      size += "text" in prompt ? prompt.text.text.length : prompt.tokens.length;
+    }
+    const texts = piece.flatMap((prompt) => ("text" in prompt ? [prompt.text] : []));
+    const tokens = texts.length === 0 ? [] : await orAborted(tokensOf(engine, texts, prompts.length), signal);
+    let done = 0;
+    for (const [i, prompt] of piece.entries()) {
+      const encoded = "text" in prompt ? { tokens: tokens[done++]! } : prompt;
+      assertTokens(engine, encoded.tokens, where(from + i));
+      yield encoded;
+    }
+    from += piece.length;
+  }
+}
+
+/** @param among how many prompts: of a single one errors need not say which it is. */
+async function tokensOf(engine: Engine, texts: readonly NamedText[], among: number): Promise<Int32Array[]> {
+  const tokens = await engine.tokenize(
+    among === 1 ? texts.map((text) => ({ ...text, where: undefined })) : texts,
+  );
+  await warnOfDoubledTokens(engine, texts, tokens);
+  return tokens;
+}
+
+function assertTokens(engine: Engine, tokens: Int32Array, where: string): void {
   if (tokens.length === 0)
     throw new RequestError("INVALID_ARGUMENT", `${where} is empty: there is no token to run`);
   assertInVocabulary(tokens, engine.model.vocabSize, where);
-  return encoded;
 }
 
-async function encode(engine: Engine, prompt: PromptObject, where: string): Promise<EncodedPrompt> {
-  if (prompt.tokenIds) return { tokens: Int32Array.from(prompt.tokenIds) };
+async function readPrompt(engine: Engine, given: Prompt, where: string): Promise<ReadPrompt> {
+  const prompt = objectOf(given, where);
+  if (prompt.tokenIds) return { tokens: new Int32Array(prompt.tokenIds) };
   const isChat = prompt.prompt === undefined;
   const text = isChat ? await chatText(engine, prompt, where) : prompt.prompt!;
   assertWhole(text, where);
   const images = isChat ? imagesOf(prompt.messages!) : listOf(prompt.multiModalData?.image);
   if (images.length > 0) return encodeWithImages(engine, { prompt: text, images }, prompt, where);
-  const addSpecial = prompt.addSpecial ?? !isChat;
-  const tokens = await engine.tokenize(text, { addSpecial, parseSpecial: true });
-  if (addSpecial) await warnOfDoubledTokens(engine, text, tokens, where);
-  return { tokens };
+  return { text: { text, addSpecial: prompt.addSpecial ?? !isChat, parseSpecial: true, where } };
 }
 
 async function encodeWithImages(
@@ -73,8 +119,8 @@ async function encodeWithImages(
 async function withoutBos(engine: Engine, text: string): Promise<string> {
   const { bos = "" } = engine.specialTokens;
   if (bos === "" || !text.startsWith(bos)) return text;
-  const [added, own] = await Promise.all(
-    [true, false].map((addSpecial) => engine.tokenize(text, { addSpecial, parseSpecial: true })),
+  const [added, own] = await engine.tokenize(
+    [true, false].map((addSpecial) => ({ text, addSpecial, parseSpecial: true })),
   );
   return added!.length > own!.length && added![0] === added![1] ? text.slice(bos.length) : text;
 }
@@ -118,6 +164,12 @@ function assertWhole(text: string, where: string): void {
 /** The selection that a prompt brings along, or `null`. */
 export function promptSelect(prompt: Prompt): RowSelection | null {
   return typeof prompt === "object" && "select" in prompt ? (prompt.select ?? null) : null;
+}
+
+/** Whether a prompt is a chat, as far as one can see without reading it. */
+export function isChatPrompt(prompt: Prompt): boolean {
+  if (Array.isArray(prompt)) return typeof prompt[0] === "object";
+  return typeof prompt === "object" && "messages" in prompt && Boolean(prompt.messages);
 }
 
 /** The label of a prompt, or `null`. */

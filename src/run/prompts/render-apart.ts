@@ -88,36 +88,75 @@ class Renderer {
 
   async #running(): Promise<ChildProcess> {
     if (this.#child) return this.#child;
-    const child = fork(join(packageRoot, "dist", "run", "template-process.js"), [], {
-      // Structured clone, as between threads.
-      serialization: "advanced",
-      execArgv: [`--max-old-space-size=${MAX_HEAP_MB}`],
-      // What is meant for this program, as a debugger's port, is not meant for it.
-      env: { ...process.env, NODE_OPTIONS: "", ELECTRON_RUN_AS_NODE: "1" },
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-    });
+    const started = spare ?? start();
+    spare = null;
+    hold(started.child, true);
+    const child = await started.ready;
     child.once("exit", () => {
       if (this.#child === child) this.#child = null;
     });
-    const over = new AbortController();
-    child.once("exit", (code) => over.abort(new Error(`it ended with ${code}`)));
-    const timer = setTimeout(() => over.abort(new Error("it takes too long")), START_MS);
-    try {
-      await once(child, "message", { signal: over.signal });
-    } catch (cause) {
-      child.kill("SIGKILL");
-      throw new EngineError("ENGINE_FAILED", "the process that renders chats does not start; try again", {
-        cause,
-        retryable: true,
-      });
-    } finally {
-      clearTimeout(timer);
-    }
-    // From here on an error is one of a process that is about to exit.
-    child.on("error", () => {});
     this.#child = child;
     return child;
   }
+}
+
+/** A process that has not been asked for anything yet. */
+interface StartedProcess {
+  readonly child: ChildProcess;
+  /** @throws EngineError `ENGINE_FAILED`, retryable. */
+  readonly ready: Promise<ChildProcess>;
+}
+
+/** One that waits for the first template. */
+let spare: StartedProcess | null = null;
+
+/**
+ * A chat is likely to come: the process that renders it starts now, beside the loading of a model, and not when somebody
+ * waits for it. It does not keep the program alive.
+ */
+export function expectChats(): void {
+  if (spare || renderers.size > 0) return;
+  const started = start();
+  spare = started;
+  hold(started.child, false);
+  const gone = () => {
+    if (spare === started) spare = null;
+  };
+  started.child.once("exit", gone);
+  // Whoever needs it starts another one, and hears of that one's failure.
+  started.ready.catch(gone);
+}
+
+function start(): StartedProcess {
+  const child = fork(join(packageRoot, "dist", "run", "template-process.js"), [], {
+    // Structured clone, as between threads.
+    serialization: "advanced",
+    execArgv: [`--max-old-space-size=${MAX_HEAP_MB}`],
+    // What is meant for this program, as a debugger's port, is not meant for it.
+    env: { ...process.env, NODE_OPTIONS: "", ELECTRON_RUN_AS_NODE: "1" },
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+  });
+  return { child, ready: untilReady(child) };
+}
+
+async function untilReady(child: ChildProcess): Promise<ChildProcess> {
+  const over = new AbortController();
+  child.once("exit", (code) => over.abort(new Error(`it ended with ${code}`)));
+  const timer = setTimeout(() => over.abort(new Error("it takes too long")), START_MS).unref();
+  try {
+    await once(child, "message", { signal: over.signal });
+  } catch (cause) {
+    child.kill("SIGKILL");
+    throw new EngineError("ENGINE_FAILED", "the process that renders chats does not start; try again", {
+      cause,
+      retryable: true,
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+  // From here on an error is one of a process that is about to exit.
+  child.on("error", () => {});
+  return child;
 }
 
 /** Whether this program waits for the process before it ends. */

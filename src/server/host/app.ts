@@ -78,8 +78,10 @@ export function createApp(parts: AppParts): Hono {
   app.onError((error, c) => {
     if (!isForeseen(error, c)) parts.onUnexpected?.(error);
     if (!c.req.path.startsWith("/v1/")) return failure(error);
-    const { body, status } = openaiProblem(error);
-    return withHeadersOf(error, json(body, status));
+    const { body, status, headers } = openaiProblem(error);
+    const response = json(body, status);
+    for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+    return withHeadersOf(error, response);
   });
   return app;
 }

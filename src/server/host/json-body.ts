@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Context } from "hono";
 import { JSON_LIMITS, JsonCounter } from "./json-limits.ts";
 import { ServerError } from "./server-error.ts";
@@ -9,6 +10,7 @@ const MAX_TOGETHER = 128 << 20;
 export class JsonBodies {
   readonly #limit: number;
   #bytes = 0;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(limit = MAX_TOGETHER) {
     this.#limit = limit;
@@ -23,6 +25,13 @@ export class JsonBodies {
 
   give(bytes: number): void {
     this.#bytes -= bytes;
+  }
+
+  /** Settles when it is this body's turn to be parsed: many that end at once hold nobody up for as long as all of them. */
+  turn(): Promise<void> {
+    const mine = this.#turn;
+    this.#turn = mine.then(() => setImmediate());
+    return mine;
   }
 }
 
@@ -50,6 +59,7 @@ export async function readJson(c: Context, bodies: JsonBodies): Promise<ReadBody
   // Who is refused while still sending may never read why: the rest is taken and thrown away.
   try {
     if (length <= MAX_THROWN_AWAY) for await (const chunk of chunksOf(c)) if (!body.add(chunk)) break;
+    await bodies.turn();
     return { value: JSON.parse(body.text()), release: () => body.release() };
   } catch (cause) {
     body.release();

@@ -1,48 +1,53 @@
-import { setImmediate } from "node:timers/promises";
 import { RequestError } from "../../core/errors.ts";
+import type { LanguageModel } from "../../run/language-model.ts";
 import { textOfPart } from "../../run/prompts/message.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
-import type { LoadedModel } from "./models.ts";
+import { ServerError } from "../host/server-error.ts";
 
 /** Characters of the longest token that any vocabulary has: a text of more than so many a token does not fit. */
 const LONGEST_TOKEN = 512;
 
-/**
- * The tokens of a request's prompts, when it is its turn. One prompt after the other, so that a request of thousands
- * holds up nobody, and ends with its client.
- *
- * @throws RequestError as `LanguageModel.encode`; ServerError `BUSY`; the signal's reason.
- */
-export function encodeAll(
-  { llm, encoding }: LoadedModel,
-  prompts: readonly Prompt[],
-  signal: AbortSignal,
-): Promise<Int32Array[]> {
-  return encoding.run(
-    {},
-    signal,
-    () => {},
-    async () => {
-      const encoded: Int32Array[] = [];
-      for (const prompt of prompts) {
-        signal.throwIfAborted();
-        assertMayFit(prompt, llm.contextSize);
-        encoded.push(await llm.encode(prompt));
-        // Token ids need no thread: others would not be heard between them.
-        await setImmediate();
-      }
-      return encoded;
-    },
-  );
+/** Requests whose prompts are being made into tokens; it is quick, and they take turns piece by piece. */
+const MAX_REQUESTS = 64;
+
+/** Makes prompts into tokens, of several requests at the same time: one of thousands of prompts holds up nobody. */
+export class Encoder {
+  readonly #llm: LanguageModel;
+  #requests = 0;
+
+  constructor(llm: LanguageModel) {
+    this.#llm = llm;
+  }
+
+  /**
+   * The tokens of a request's prompts. It ends with the request's client.
+   *
+   * @throws RequestError as `LanguageModel.encode`; ServerError `BUSY`; the signal's reason.
+   */
+  async encode(prompts: readonly Prompt[], signal: AbortSignal): Promise<Int32Array[]> {
+    if (this.#requests >= MAX_REQUESTS)
+      throw new ServerError(
+        "BUSY",
+        `the prompts of ${MAX_REQUESTS} requests are being read already; try again later`,
+      );
+    this.#requests++;
+    try {
+      for (const [index, prompt] of prompts.entries())
+        assertMayFit(prompt, this.#llm.contextSize, prompts.length === 1 ? "the prompt" : `prompt ${index}`);
+      return await this.#llm.encodeAll(prompts, { signal });
+    } finally {
+      this.#requests--;
+    }
+  }
 }
 
 /** A text or chat that is too long whatever its tokens are need not be made into tokens. */
-function assertMayFit(prompt: Prompt, contextSize: number): void {
+function assertMayFit(prompt: Prompt, contextSize: number, where: string): void {
   const length = lengthOf(prompt);
   if (length > contextSize * LONGEST_TOKEN)
     throw new RequestError(
       "CONTEXT_OVERFLOW",
-      `the prompt has ${length} characters, which is more than the model's context of ${contextSize} tokens can hold`,
+      `${where} has ${length} characters, which is more than the model's context of ${contextSize} tokens can hold`,
     );
 }
 

@@ -107,18 +107,27 @@ export class Job {
     }: { onRows?: RowListener | undefined; onFinished?: FinishListener | undefined } = {},
   ): Sink<readonly Finished[]> {
     let header!: RunHeader;
+    const begin = async (opened: RunHeader) => {
+      this.#state = "running";
+      this.#start = {
+        layers: watchedLayers(opened),
+        experts: opened.model.moe?.experts ?? 0,
+        topK: opened.model.moe?.topK ?? 0,
+        samples: opened.samples.map(({ label, promptTokens }) => ({ label, promptTokens })),
+      };
+      await this.#tell("start", { job: this.facts(), ...this.#start });
+    };
     return {
       open: async (opened) => {
         header = opened;
         await kept.open(opened);
-        this.#state = "running";
-        this.#start = {
-          layers: watchedLayers(opened),
-          experts: opened.model.moe?.experts ?? 0,
-          topK: opened.model.moe?.topK ?? 0,
-          samples: opened.samples.map(({ label, promptTokens }) => ({ label, promptTokens })),
-        };
-        await this.#tell("start", { job: this.facts(), ...this.#start });
+        try {
+          await begin(opened);
+        } catch (error) {
+          // Who failed to open is not closed, but this one has opened another. Why it failed says more than what closing does.
+          await (async () => kept.close({ finished: [], error }))().catch(() => {});
+          throw error;
+        }
       },
       write: async (batch) => {
         this.#rows += batch.rows;

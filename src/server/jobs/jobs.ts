@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { FolderSink } from "../../capture/folder/folder-sink.ts";
 import type { Finished } from "../../core/request.ts";
 import type { Sink } from "../../core/sink.ts";
+import { promptLabel } from "../../run/prompts/prompt.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
 import type { RunOptions } from "../../run/run-options.ts";
 import type { CaptureLibrary } from "../captures/capture-library.ts";
@@ -136,12 +137,13 @@ export class Jobs {
     try {
       // Whoever started it can listen before it begins.
       await setImmediate();
+      const encoded = await this.#encoded(model, prompts, job.signal);
       const finished = await model.queue.run(
         job,
         job.signal,
         () => job.moved(),
         () =>
-          model.llm.capture(prompts, {
+          model.llm.capture(encoded, {
             ...options,
             signal: job.signal,
             onProgress: (progress) => job.progressed(progress),
@@ -156,6 +158,17 @@ export class Jobs {
       await job.end({ error });
       throw error;
     }
+  }
+
+  /** Made into tokens before the engine is waited for: whoever comes behind need not wait for that. */
+  async #encoded(
+    { encoder }: LoadedModel,
+    prompts: readonly Prompt[],
+    signal: AbortSignal,
+  ): Promise<Prompt[]> {
+    if (prompts.every((prompt) => prompt instanceof Int32Array)) return [...prompts];
+    const tokens = await encoder.encode(prompts, signal);
+    return prompts.map((prompt, i) => ({ tokenIds: tokens[i]!, label: promptLabel(prompt) }));
   }
 
   async #keep(job: Job, kept: string | Recording | null): Promise<void> {

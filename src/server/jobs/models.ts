@@ -1,6 +1,7 @@
 import type { Task } from "../../core/embedding.ts";
 import type { LanguageModel } from "../../run/language-model.ts";
 import { ServerError } from "../host/server-error.ts";
+import { Encoder } from "./encode.ts";
 import { EngineQueue } from "./engine-queue.ts";
 import type { ServedModel } from "./schemas.ts";
 
@@ -9,12 +10,9 @@ export interface LoadedModel {
   readonly id: string;
   readonly llm: LanguageModel;
   readonly queue: EngineQueue;
-  /** Requests whose prompts are made into tokens before they wait for the engine: one at a time as well. */
-  readonly encoding: EngineQueue;
+  /** Makes prompts into tokens, before they wait for the engine. */
+  readonly encoder: Encoder;
 }
-
-/** Requests that wait for being made into tokens: it is quick. */
-const MAX_ENCODING = 64;
 
 /** The models that run here, by id. */
 export class Models {
@@ -26,7 +24,7 @@ export class Models {
       id,
       llm,
       queue: new EngineQueue(),
-      encoding: new EngineQueue(MAX_ENCODING),
+      encoder: new Encoder(llm),
     }));
   }
 

@@ -4,7 +4,7 @@ import { json as told } from "../host/declaration.ts";
 import { inPieces } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";
 import { ServerError } from "../host/server-error.ts";
-import { encodeAll, lengthsOf } from "../jobs/encode.ts";
+import { lengthsOf } from "../jobs/encode.ts";
 import type { LoadedModel } from "../jobs/models.ts";
 import { type OpenAIParts, promptsOf } from "./routes.ts";
 import { type EmbeddingRequest, embeddingList, embeddingRequest, openaiError } from "./schemas.ts";
@@ -27,7 +27,7 @@ export function embeddingRoutes({ jobs, models }: OpenAIParts): Route[] {
         assertPools(model, body);
         const { input: prompt, add_special_tokens } = body;
         const prompts: Prompt[] = promptsOf({ prompt, add_special_tokens });
-        const encoded = await encodeAll(model, prompts, c.req.raw.signal);
+        const encoded = await model.encoder.encode(prompts, c.req.raw.signal);
         const vectors: Float32Array[] = [];
         const { job, finished } = jobs.start({
           kind: "embedding",

@@ -12,7 +12,7 @@ import { describe } from "../host/problem.ts";
 import { json } from "../host/respond.ts";
 import { type Route, route } from "../host/route.ts";
 import { ServerError } from "../host/server-error.ts";
-import { encodeAll, lengthsOf } from "../jobs/encode.ts";
+import { lengthsOf } from "../jobs/encode.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { LoadedModel, Models } from "../jobs/models.ts";
 import { assertNoImages } from "../jobs/no-images.ts";
@@ -153,7 +153,7 @@ async function complete(
       "INVALID_ARGUMENT",
       `${model.id} makes embeddings (POST /v1/embeddings) and does not generate`,
     );
-  const encoded = await encodeAll(model, prompts, c.req.raw.signal);
+  const encoded = await model.encoder.encode(prompts, c.req.raw.signal);
   const { longest, total: promptTokens } = lengthsOf(encoded);
   const stops = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   // What fits: a client that names no limit, or one for a larger model, gets what there is room for.
@@ -275,11 +275,20 @@ function chatOf(body: ChatRequest): Prompt {
 }
 
 /** A failure as OpenAI's clients read it. */
-export function openaiProblem(error: unknown): { readonly status: number; readonly body: object } {
-  const { code, message, status } = describe(error);
+export function openaiProblem(error: unknown): {
+  readonly status: number;
+  readonly body: object;
+  /** Their bodies have no place for it; their clients go by this header where it is there. */
+  readonly headers: Readonly<Record<string, string>>;
+} {
+  const { code, message, status, retryable } = describe(error);
   const type =
     status === 401 ? "authentication_error" : status < 500 ? "invalid_request_error" : "server_error";
   const known = code === "CONTEXT_OVERFLOW" ? "context_length_exceeded" : code.toLowerCase();
   const param = error instanceof ServerError ? error.param : null;
-  return { status, body: { error: { message, type, param, code: known } } };
+  return {
+    status,
+    body: { error: { message, type, param, code: known } },
+    headers: { "x-should-retry": String(retryable) },
+  };
 }

@@ -24,7 +24,8 @@ export interface RouterSums {
   readonly own: OwnScores;
 }
 
-interface OwnScores {
+/** Sums of the scores of a gate that is no softmax, each row's divided by their sum. */
+export interface OwnScores {
   /** `null`: a softmax, or not known. */
   score: OwnScore | null;
   /** Rows with scores and chosen experts. */

@@ -103,7 +103,7 @@ function testBlock(
   const perExpert = new Float64Array(experts);
   const totals = new Float64Array(1 + permutations);
   const orders = Array.from(
-    { length: Math.min(sums.orders, permutations) },
+    { length: Math.max(1, Math.min(sums.orders, permutations)) },
     () => new LabelOrder(label, labels),
   );
   orders[0]!.sort();

@@ -2,18 +2,44 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { toWire } from "../../../core/wire-error.ts";
 import { run } from "../run/run.ts";
 import { Session } from "../run/session.ts";
+import type { Vocabulary } from "../run/vocabulary.ts";
 import {
   CONTROL,
   type FromThread,
   type NewTokens,
   type Reply,
   type ToHost,
+  type TokensOfTexts,
   type WorkerOptions,
 } from "./protocol.ts";
 
 /** Messages the other side may lag behind before the host waits, and the bytes they may hold together. */
 const MAX_MESSAGES_AHEAD = 64;
 const MAX_BYTES_AHEAD = 64 << 20;
+
+/** In one message, whatever their number: each costs as much as hundreds of short texts. */
+function tokensOf(
+  vocabulary: Vocabulary,
+  { texts, addSpecial, parseSpecial }: Extract<ToHost, { type: "tokenize" }>,
+): TokensOfTexts {
+  const lists: Int32Array[] = [];
+  for (const [at, text] of texts.entries())
+    try {
+      lists.push(vocabulary.tokenize(text, addSpecial[at] === 1, parseSpecial[at] === 1));
+    } catch (error) {
+      return { ids: NONE, lengths: NONE, refused: { at, error: toWire(error) } };
+    }
+  const lengths = Int32Array.from(lists, ({ length }) => length);
+  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
+  let end = 0;
+  for (const list of lists) {
+    ids.set(list, end);
+    end += list.length;
+  }
+  return { ids, lengths, refused: null };
+}
+
+const NONE = new Int32Array(0);
 
 /**
  * Serve one model on this thread: answers requests in order; tokenising is answered between the steps of a run.
@@ -62,8 +88,8 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
     const { id } = message;
     try {
       if (message.type === "tokenize") {
-        const value = session.vocabulary.tokenize(message.text, message.addSpecial, message.parseSpecial);
-        send({ type: "reply", id, value, newTokens: newTokens(value) });
+        const value = tokensOf(session.vocabulary, message);
+        send({ type: "reply", id, value, newTokens: newTokens(value.ids) });
         return;
       }
       send({ type: "reply", id, value: replyTo(message), newTokens: [] });

@@ -1,5 +1,6 @@
 import { EngineError } from "../../../core/errors.ts";
 import { fromWire as errorFromWire, type WireError } from "../../../core/wire-error.ts";
+import { deadline } from "../../deadline.ts";
 import type { HostChannel } from "./channel.ts";
 import type { HostEnd } from "./host-end.ts";
 import { ProcessChannel } from "./process-channel.ts";
@@ -70,17 +71,17 @@ function loadInto(
   });
 }
 
-function untilReady(channel: HostChannel, deadline: number): Promise<Ready> {
+function untilReady(channel: HostChannel, longest: number): Promise<Ready> {
   return new Promise<Ready>((resolve, reject) => {
-    const timer = killAfter(channel, deadline, "was not ready");
+    const timer = killAfter(channel, longest, "was not ready");
     channel.listen({
       message: (message) => {
-        clearTimeout(timer);
+        clearInterval(timer);
         if (message.type === "ready") resolve(message.ready);
         else if (message.type === "error") reject(fromWire(message.error));
       },
       ended: (end) => {
-        clearTimeout(timer);
+        clearInterval(timer);
         reject(crashed(end, "while loading"));
       },
     });
@@ -89,11 +90,7 @@ function untilReady(channel: HostChannel, deadline: number): Promise<Ready> {
 
 /** End a host that has not done what it should by then. @param what it did not do. Clear the timer when it has. */
 export function killAfter(channel: HostChannel, ms: number, what: string): NodeJS.Timeout {
-  return setTimeout(
-    () => channel.kill(`${what} within ${Math.round(ms / 1000)} s and was stopped`),
-    // The longest that a timer takes.
-    Math.min(ms, 2 ** 31 - 1),
-  );
+  return deadline(ms, () => channel.kill(`${what} within ${Math.round(ms / 1000)} s and was stopped`));
 }
 
 /** The host is gone though nobody closed it. */

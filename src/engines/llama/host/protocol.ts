@@ -59,9 +59,10 @@ export type ToHost =
   | {
       readonly type: "tokenize";
       readonly id: number;
-      readonly text: string;
-      readonly addSpecial: boolean;
-      readonly parseSpecial: boolean;
+      readonly texts: readonly string[];
+      /** For each text 1 or 0. */
+      readonly addSpecial: Uint8Array;
+      readonly parseSpecial: Uint8Array;
     }
   | { readonly type: "detokenize"; readonly id: number; readonly tokens: Int32Array }
   /** Not during a run: graphs are built for these. */
@@ -125,8 +126,16 @@ export interface Ready {
   readonly edits: EditSupport;
 }
 
+/** The tokens of several texts, one behind the other, and how many each has. */
+export interface TokensOfTexts {
+  readonly ids: Int32Array;
+  readonly lengths: Int32Array;
+  /** The first text that cannot become tokens, if there is one; then there are no tokens. */
+  readonly refused: { readonly at: number; readonly error: WireError } | null;
+}
+
 /** To `tokenize`, `detokenize`, `tensors` and `streams`. */
-export type Reply = Int32Array | string | readonly GraphTensor[] | RowShapes;
+export type Reply = TokensOfTexts | string | readonly GraphTensor[] | RowShapes;
 
 export type FromHost =
   | { readonly type: "ready"; readonly ready: Ready }

@@ -138,6 +138,10 @@ function divisorFault(of: Hyperparameters): string | null {
   // Elsewhere 0 means that no layer is one of experts.
   if (of.architecture === "ernie4_5-moe" && of.first("interleave_moe_layer_step") === 0)
     return `${of.key("interleave_moe_layer_step")} is 0`;
+  // Attention is scaled by the position in such lengths.
+  if (of.architecture.startsWith("deepseek2") && of.first("attention.temperature_scale"))
+    if (!of.first("attention.temperature_length"))
+      return `${of.key("attention.temperature_length")} is missing or 0, and ${of.key("attention.temperature_scale")} is not`;
   const state = (of.first("ssm.state_size") ?? 0) * (of.first("ssm.time_step_rank") ?? 0);
   if (DELTA_NET.test(of.architecture) && of.first("ssm.inner_size") !== state)
     return `${of.key("ssm.inner_size")} is not ssm.state_size times ssm.time_step_rank`;

@@ -8,6 +8,8 @@ const MAX_TOKENS = 1 << 21;
  * tokens have a few hundred.
  */
 const MAX_TREE_BYTES = 4096;
+/** Bytes of all ends of all tokens, which the tokenizer of PLaMo 2 keeps and sorts: a hundred thousand tokens take some 2 MB. */
+const MAX_ENDS = 1 << 24;
 /** `LLAMA_TOKEN_TYPE_BYTE`. */
 const BYTE = 6;
 
@@ -62,6 +64,12 @@ function kindFault(
         metadata["tokenizer.ggml.model"] !== "whitespace"
         ? "tokenizer.ggml.pre is whitespace, which goes with the model whitespace only"
         : null;
+    case "plamo2": {
+      const ends = tokens.reduce((sum, token) => sum + Buffer.byteLength(token) ** 2 / 2, 0);
+      return ends > MAX_ENDS
+        ? "its tokens are too long for the tokenizer plamo2, which would take hours to take them apart"
+        : null;
+    }
     case "rwkv": {
       const long = longToken(tokens);
       if (long !== null) return long;

@@ -7,8 +7,11 @@ import { fromWire, understood } from "../protocol.ts";
 /** How long the server may take to answer a short question. A request that computes has no limit. */
 const ANSWER_TIMEOUT_MS = 60_000;
 
+/** Statuses of a server, or a proxy before it, that has no room or no time now (RFC 9110, 6585). */
+const LATER = [408, 429, 502, 503, 504];
+
+/** Ours has a code of the protocol, vLLM's own a number. */
 const failure = z.object({
-  // Ours has a code of the protocol, vLLM's own a number.
   error: z.object({
     message: z.string(),
     code: z.union([z.string(), z.number()]).nullish(),
@@ -130,6 +133,7 @@ export class ServerClient {
     const { error } = failure.safeParse(parse(text)).data ?? {};
     if (typeof error?.code === "string") return fromWire({ ...error, code: error.code });
     const what = `${this.base}${path} answers ${status}: ${(error?.message ?? text).slice(0, 500)}`;
+    if (LATER.includes(status)) return new EngineError("ENGINE_UNAVAILABLE", what, { retryable: true });
     return status < 500 ? new RequestError("INVALID_ARGUMENT", what) : new EngineError("ENGINE_FAILED", what);
   }
 }

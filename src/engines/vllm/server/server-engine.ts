@@ -5,7 +5,7 @@ import type { Engine, Step } from "../../../core/engine.ts";
 import { EngineError } from "../../../core/errors.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
-import type { EngineRequest, MediaPrompt } from "../../../core/request.ts";
+import type { EngineRequest, EngineText, MediaPrompt } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
@@ -16,8 +16,11 @@ import {
   type ReadyMessage,
   readyMessage,
   rowsEnd,
+  tokensOf,
   understood,
+  wireError,
   wirePlan,
+  wireText,
 } from "../protocol.ts";
 import { rowShapes, type ToldStreams } from "../row-shapes.ts";
 import { parseRows, takeRows } from "../rows-file.ts";
@@ -48,11 +51,11 @@ const frame = z.discriminatedUnion("type", [
     newTokens: z.array(z.tuple([count, z.string()])).default([]),
   }),
   rowsEnd.extend({ type: z.literal("ended"), tokens: count }),
-  z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string() }) }),
+  z.object({ type: z.literal("error"), error: wireError }),
   z.object({ type: z.literal("end") }),
 ]);
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
-const tokenized = z.object({ tokens: z.array(count) });
+const tokenized = z.object({ tokens: z.unknown() });
 const detokenized = z.object({ prompt: z.string() });
 /** A `vllm serve` that has the plugin, somewhere else. */
 export class VllmServerEngine implements Engine {
@@ -116,12 +119,10 @@ export class VllmServerEngine implements Engine {
     return new VllmServerEngine(client, ready, data[0]!.id, near ? ready.spool : null);
   }
 
-  async tokenize(
-    text: string,
-    { addSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
-  ): Promise<Int32Array> {
-    const body = { model: this.#served, prompt: text, add_special_tokens: addSpecial };
-    return Int32Array.from((await this.#client.post("/tokenize", body, tokenized)).tokens);
+  async tokenize(texts: readonly EngineText[]): Promise<Int32Array[]> {
+    const body = { texts: texts.map(wireText) };
+    const { tokens } = await this.#client.post("/v1/moescope/tokenize", body, tokenized);
+    return tokensOf(texts, tokens, this.#client.base);
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
@@ -223,7 +224,8 @@ export class VllmServerEngine implements Engine {
     const all = Promise.all(outputs);
     all.then(
       (answers) => {
-        for (const answer of answers) if ("lost" in answer) ends.lost(answer.sample, answer.lost);
+        for (const answer of answers)
+          if ("lost" in answer) ends.lost(answer.sample, answer.lost, answer.error);
         wait();
       },
       (error) => stop.abort(error),

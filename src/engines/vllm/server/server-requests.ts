@@ -10,6 +10,8 @@ import type { ServerClient } from "./server-client.ts";
 export interface Lost {
   readonly sample: number;
   readonly lost: string;
+  /** What was thrown, if anything was. */
+  readonly error?: EngineError;
 }
 
 /** Requests that are sent and not answered yet, per run; vLLM schedules them, and more would only wait there. */
@@ -78,7 +80,7 @@ export class ServerRequests {
       return await this.#complete(request, sample, key, signal);
     } catch (error) {
       if (!(error instanceof EngineError) || signal.aborted) throw error;
-      return { sample, lost: error.message };
+      return { sample, lost: error.message, error };
     }
   }
 

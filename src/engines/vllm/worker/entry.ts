@@ -1,7 +1,7 @@
 import { abortSignal, argument } from "../../../core/options.ts";
 import type { EngineEntry } from "../../entry.ts";
 import { type Flag, sets } from "../../flag.ts";
-import { CONTEXT, TASK_FLAGS } from "../../shared-flags.ts";
+import { CONTEXT, STEP_TIMEOUT, TASK_FLAGS } from "../../shared-flags.ts";
 import { vllmDoctor } from "../install/doctor.ts";
 import { vllmSetup } from "../install/entry-setup.ts";
 import type { VllmOptions } from "../options.ts";
@@ -68,6 +68,7 @@ export const vllmEntry: EngineEntry<VllmLoadOptions> = {
     sets(count("dataParallelSize", "copies of the model"), (dataParallelSize: number) => ({
       dataParallelSize,
     })),
+    sets(STEP_TIMEOUT, (seconds: number) => ({ stepTimeout: 1000 * seconds })),
     sets(ENGINE_ARG, (given: readonly ReturnType<typeof parseEngineArgument>[]) => Object.fromEntries(given)),
   ],
 

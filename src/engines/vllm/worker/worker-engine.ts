@@ -3,11 +3,18 @@ import type { Engine, Step } from "../../../core/engine.ts";
 import { EngineError } from "../../../core/errors.ts";
 import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
-import type { EngineRequest, EngineSettings, MediaPrompt, MediaSpan } from "../../../core/request.ts";
+import type {
+  EngineRequest,
+  EngineSettings,
+  EngineText,
+  MediaPrompt,
+  MediaSpan,
+} from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
 import type { StreamName } from "../../../core/streams.ts";
+import { deadline, stepTimeoutFor } from "../../deadline.ts";
 import { Inbox } from "../../inbox.ts";
 import { findPython } from "../install/python.ts";
 import { engineArguments, forTask, settingsOf, type VllmOptions } from "../options.ts";
@@ -17,9 +24,11 @@ import {
   outputOf,
   type ReadyMessage,
   type RunMessage,
+  tokensOf,
   understood,
   type WorkerMessage,
   wirePlan,
+  wireText,
 } from "../protocol.ts";
 import { rowShapes, type ToldStreams } from "../row-shapes.ts";
 import { takeRows } from "../rows-file.ts";
@@ -29,6 +38,9 @@ import { WorkerProcess } from "./worker-process.ts";
 
 /** Weights may have to be downloaded, and graphs compiled. */
 const START_TIMEOUT_MS = 30 * 60_000;
+
+/** A run that is cancelled ends with the step that goes on. */
+const STOP_MS = 60_000;
 
 type Reply = (message: WorkerMessage | { readonly type: "died"; readonly error: Error }) => void;
 
@@ -52,6 +64,8 @@ export class VllmEngine implements Engine {
   readonly #pending: Map<number, Reply>;
   readonly #tokenText: Map<number, string>;
   readonly #state: WorkerState;
+  /** In milliseconds; see {@link VllmOptions.stepTimeout}. */
+  readonly #stepTimeout: number;
   #nextId = 0;
   /** Answers that somebody waits for. */
   #awaited = 0;
@@ -63,7 +77,9 @@ export class VllmEngine implements Engine {
     ready: ReadyMessage,
     source: string,
     settings: EngineSettings,
+    stepTimeout: number,
   ) {
+    this.#stepTimeout = stepTimeout;
     this.#worker = worker;
     this.#state = state;
     this.#pending = state.pending;
@@ -92,7 +108,15 @@ export class VllmEngine implements Engine {
    * signal's reason on abort.
    */
   static async load(model: string, options: VllmOptions = {}, signal?: AbortSignal): Promise<VllmEngine> {
-    const { python, streams, limits = {}, startTimeout = START_TIMEOUT_MS, onStart, ...args } = options;
+    const {
+      python,
+      streams,
+      limits = {},
+      startTimeout = START_TIMEOUT_MS,
+      onStart,
+      stepTimeout,
+      ...args
+    } = options;
     const engineArgs = engineArguments(forTask(args));
     const environment = await findPython({ python });
     signal?.throwIfAborted();
@@ -139,15 +163,13 @@ export class VllmEngine implements Engine {
       },
     );
     warnIfUntested(ready);
-    return new VllmEngine(worker, state, ready, model, settingsOf(args));
+    const longest = stepTimeout ?? stepTimeoutFor(ready.model.bytes);
+    return new VllmEngine(worker, state, ready, model, settingsOf(args), longest);
   }
 
-  async tokenize(
-    text: string,
-    { addSpecial = true, parseSpecial = true }: { addSpecial?: boolean; parseSpecial?: boolean } = {},
-  ): Promise<Int32Array> {
-    const tokens = await this.#ask({ type: "tokenize", text, addSpecial, parseSpecial });
-    return Int32Array.from(tokens as number[]);
+  async tokenize(texts: readonly EngineText[]): Promise<Int32Array[]> {
+    const tokens = await this.#ask({ type: "tokenize", texts: texts.map(wireText) });
+    return tokensOf(texts, tokens, "vLLM");
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
@@ -200,10 +222,15 @@ export class VllmEngine implements Engine {
     const cancel = () => this.#worker.send({ type: "cancel", id });
     signal?.addEventListener("abort", cancel, { once: true });
     let over = false;
-    const next = async () => {
-      const message = await this.#awaiting(inbox.take());
-      over = message.type === "end" || message.type === "error" || message.type === "died";
-      return message;
+    const next = async (longest: number, what: string) => {
+      const late = deadline(longest, () => this.#giveUp(what, longest));
+      try {
+        const message = await this.#awaiting(inbox.take());
+        over = message.type === "end" || message.type === "error" || message.type === "died";
+        return message;
+      } finally {
+        clearInterval(late);
+      }
     };
     this.#worker.send({
       type: "run",
@@ -214,7 +241,7 @@ export class VllmEngine implements Engine {
     const ends = new SampleEnds(requests);
     try {
       while (!over) {
-        const message = await next();
+        const message = await next(this.#stepTimeout, "finished no step of a run");
         // What was computed before the abort is no longer wanted.
         signal?.throwIfAborted();
         switch (message.type) {
@@ -245,7 +272,7 @@ export class VllmEngine implements Engine {
         if (!signal?.aborted) cancel();
         // The rows that still come are deleted with the worker's folder, or here.
         while (!over) {
-          const message = await next();
+          const message = await next(STOP_MS, "did not stop a run");
           if (message.type === "rows") await takeRows(message.path, { ...plan, streams: [] }).catch(() => {});
         }
       }
@@ -260,6 +287,16 @@ export class VllmEngine implements Engine {
     } catch (error) {
       throw this.#closed ? closedError() : error;
     }
+  }
+
+  /** The worker hangs: it is ended. @param what it did not do. */
+  #giveUp(what: string, ms: number): void {
+    this.#state.final ??= new EngineError(
+      "ENGINE_CRASHED",
+      `vLLM ${what} within ${Math.round(ms / 1000)} s and was stopped; load the model again (MOESCOPE_DEBUG=1 shows all of vLLM's output)`,
+      { retryable: true },
+    );
+    this.#worker.kill();
   }
 
   close(): Promise<void> {
