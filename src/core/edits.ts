@@ -12,17 +12,17 @@ interface EditPlace {
 }
 
 /** The layer works as if it had no such experts: others take their places. */
-export interface BanEdit extends EditPlace {
+interface BanEdit extends EditPlace {
   readonly ban: readonly number[];
 }
 
 /** These experts are among the chosen, first and in this order, with the weights that the model's own rule gives them. */
-export interface ForceEdit extends EditPlace {
+interface ForceEdit extends EditPlace {
   readonly force: readonly number[];
 }
 
 /** Numbers, by expert, that are added to the router's logits before anything is made of them. */
-export interface BiasEdit extends EditPlace {
+interface BiasEdit extends EditPlace {
   readonly bias: Readonly<Record<number, number>>;
 }
 
@@ -45,7 +45,7 @@ export interface ReplayEdit extends EditPlace {
 }
 
 /** Only so many of the chosen experts are used. For a whole run, in all of its rows. */
-export interface TopKEdit extends Pick<EditPlace, "layers"> {
+interface TopKEdit extends Pick<EditPlace, "layers"> {
   readonly topK: number;
 }
 
@@ -70,7 +70,7 @@ interface RecordedLayers {
 }
 
 /** What an edit does, as its own field of the object says. */
-export const EDIT_KINDS = ["ban", "force", "bias", "add", "replay", "topK"] as const;
+const EDIT_KINDS = ["ban", "force", "bias", "add", "replay", "topK"] as const;
 export type EditKind = (typeof EDIT_KINDS)[number];
 
 /** @returns the field that says what an edit does. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Edit } from "../../core/edits.ts";
+import { append as extend } from "../../core/extremes.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
 import { UsageError } from "../usage-error.ts";
@@ -44,7 +45,7 @@ export const editOptions = (command: Command): Command =>
 const FORM = "write L3E7, L3-5E7, L*E7 for every layer, joined by commas";
 
 /** `L3E7,L5-8E0`. */
-export function parseExperts(text: string): ExpertPlace[] {
+function parseExperts(text: string): ExpertPlace[] {
   return text.split(",").map((part) => {
     const [, layers, experts] = /^\s*L(\*|\d+(?:-\d+)?)E(\*|\d+(?:-\d+)?)\s*$/i.exec(part) ?? [];
     if (layers === undefined || experts === undefined)
@@ -54,7 +55,7 @@ export function parseExperts(text: string): ExpertPlace[] {
 }
 
 /** `L3E5=2,L*E1=-0.5`. */
-export function parseBiases(text: string): (ExpertPlace & { bias: number })[] {
+function parseBiases(text: string): (ExpertPlace & { bias: number })[] {
   return text.split(",").map((part) => {
     const at = part.indexOf("=");
     const bias = at < 0 || part.slice(at + 1).trim() === "" ? Number.NaN : Number(part.slice(at + 1));
@@ -87,7 +88,7 @@ export async function editsOf(flags: EditFlags, model: ModelInfo): Promise<reado
   for (const text of steer) {
     const { readControlVectors } = await import("../../engines/llama/model/control-vectors.ts");
     const { file, scale } = fileAndScale(text);
-    edits.push(...(await readControlVectors(file, scale)));
+    extend(edits, await readControlVectors(file, scale));
   }
   if (replay !== undefined) edits.push({ replay });
   if (topKExperts !== undefined) edits.push({ topK: topKExperts });

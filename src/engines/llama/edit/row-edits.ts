@@ -4,9 +4,9 @@ import type { LayerRoutes } from "../tap/layer-routes.ts";
 import { EDIT_OPS, type EditOp, gatheredOp, NEUTRAL } from "./edit-layout.ts";
 
 /** So far below all others that an expert is never chosen, and has no share of a softmax. Finite, so that sums stay so. */
-export const BANNED = -1e30;
+const BANNED = -1e30;
 /** So far above all others that an expert is always chosen; each forced one is this much above the next. */
-export const FORCED = 2 ** 40;
+const FORCED = 2 ** 40;
 
 /** What is done to one row, as rows of tables. Two rows with the same object are edited alike. */
 export class RowEdit {

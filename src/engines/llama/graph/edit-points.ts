@@ -15,7 +15,7 @@ import type { TokenRows } from "./rows.ts";
  * - `weights`: what the experts are mixed with;
  * - `output`: the hidden state after the layer.
  */
-export const EDIT_POINTS = ["logits", "choice", "gathered", "weights", "output"] as const;
+const EDIT_POINTS = ["logits", "choice", "gathered", "weights", "output"] as const;
 export type EditPointName = (typeof EDIT_POINTS)[number];
 
 /** A tensor that can be replaced by another one for those who read it. */
