@@ -9,6 +9,15 @@ export {
   type LayerComparison,
 } from "./analysis/compare/compare-captures.ts";
 export {
+  type Agreement,
+  type Checkpoint,
+  type CheckpointComparison,
+  type CheckpointLayer,
+  type CompareCheckpointsOptions,
+  compareCheckpoints,
+  type SettledExpert,
+} from "./analysis/compare/compare-checkpoints.ts";
+export {
   type CompareLabelsOptions,
   compareLabels,
   type LabelComparison,

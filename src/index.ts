@@ -37,7 +37,14 @@ export type { Gating } from "./core/gating.ts";
 export type { ModelInfo, MoeInfo, MoeLayer } from "./core/model-info.ts";
 export { moeLayer } from "./core/moe-layer.ts";
 export type { AttentionOptions, PlannedStream, PlanOptions, Reduction } from "./core/plan.ts";
-export type { EngineSettings, Finished, FinishReason, MediaSpan, Sampling } from "./core/request.ts";
+export type {
+  EngineSettings,
+  Finished,
+  FinishReason,
+  MediaSpan,
+  Sampling,
+  WantedLogprobs,
+} from "./core/request.ts";
 export type {
   ResolvedCondition,
   ResolvedSelection,
@@ -65,7 +72,7 @@ export type { PromptFacts } from "./engines/llama/model/prompt-facts.ts";
 export type { TokenizerKind } from "./engines/llama/model/tokenizer-kind.ts";
 export type { GpuChoice, GpuKind } from "./engines/llama/native/gpu.ts";
 export type { LlamaOptions } from "./engines/llama/options.ts";
-export type { TensorOverride } from "./engines/llama/run/placement.ts";
+export type { TensorOverride } from "./engines/llama/run/device-placement.ts";
 export type { Strategy } from "./engines/llama/tap/tap.ts";
 export type { EngineArguments, StartProgress, VllmOptions } from "./engines/vllm/options.ts";
 export type { ServerLoadOptions } from "./engines/vllm/server/entry.ts";
@@ -80,6 +87,7 @@ export { type UsageRow, usageTable } from "./export/usage-table.ts";
 export type { NpyArray, NpyType } from "./formats/npy.ts";
 export { npyBytes } from "./formats/npy.ts";
 export { type Routing, route } from "./gating/route.ts";
+export { type RowGate, rowGate } from "./gating/row-gate.ts";
 export { softmax } from "./gating/softmax.ts";
 export { type TopK, topk } from "./gating/topk.ts";
 export { formatMoeRouterLogitsSummary, printMoeRouterLogitsSummary } from "./hs/summary.ts";

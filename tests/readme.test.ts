@@ -20,6 +20,7 @@ const EXPECTED: readonly [first: string, output: RegExp][] = [
     'getMoeRouterLogits(llm, ["Hello',
     /^Captured (\d+) MoE layers:\n(\s+Layer +\d+: +\d+ tokens × 16 experts, dtype float32, device cpu\n)+2 samples; layer 0: \[ \d+, 16 \]\n$/,
   ],
+  ["promptPositions", /^\[ 2, \d+ \] 1\n$/],
   ["getMoeRouterLogitsGenerate", /^".*" \[ \d+, 16 \]\n$/],
   ["normalize: true });\nfor", /^(layer \d: CV \d\.\d\d, expert 0 serves \d\.\d\d\n){6,}$/],
   ["getAllHiddenStates", /^sample 1, layer 2: \[ \d+, \d+ \] router, both samples: \[ \d+, 16 \]\n$/],

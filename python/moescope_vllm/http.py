@@ -29,7 +29,7 @@ from .near import hand_over
 from .plan import Plan, check_plan, parse_plan, whole
 from .rows_file import read_token_ids
 from .settings import settings, sweep
-from .shelf import Shelf, Shelved
+from .captures import Captures, ServedCapture
 from .tokens import Tokens
 from .vision import complete, encode, takes_images
 
@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
-        self.shelf = Shelf(settings().spool)
+        self.captures = Captures(settings().spool)
         self._info: dict[str, Any] | None = None
         self.tokens: Tokens
         self.stages = 1
@@ -87,7 +87,7 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
-                await asyncio.to_thread(self.shelf.expire)
+                await asyncio.to_thread(self.captures.expire)
             except Exception:
                 logger.exception("moescope: captures that have expired cannot be removed; trying again")
 
@@ -101,8 +101,8 @@ async def create(server: Server, request: Request) -> Response:
     plan = await asyncio.to_thread(plan_in, body)
     known = await server.info()
     check_plan(plan, known["streams"], known["refused"])
-    shelved = await asyncio.to_thread(server.shelf.create, plan, field(body, "near", dict, {}))
-    return JSONResponse({"key": shelved.key, "local": shelved.local is not None})
+    served = await asyncio.to_thread(server.captures.create, plan, field(body, "near", dict, {}))
+    return JSONResponse({"key": served.key, "local": served.local is not None})
 
 
 def plan_in(body: dict[str, Any]) -> Plan:
@@ -115,15 +115,15 @@ def plan_in(body: dict[str, Any]) -> Plan:
 
 
 async def read(server: Server, request: Request) -> Response:
-    shelved = await asyncio.to_thread(server.shelf.find, request.path_params["key"])
+    served = await asyncio.to_thread(server.captures.find, request.path_params["key"])
     await server.info()
-    if not server.shelf.claim(shelved):
+    if not server.captures.claim(served):
         raise CaptureIsRead()
-    return StreamingResponse(frames(server, shelved), media_type="application/x-moescope-rows")
+    return StreamingResponse(frames(server, served), media_type="application/x-moescope-rows")
 
 
 async def delete(server: Server, request: Request) -> Response:
-    server.shelf.delete(server.shelf.folder(request.path_params["key"]))
+    server.captures.delete(server.captures.folder(request.path_params["key"]))
     return Response(status_code=204)
 
 
@@ -144,7 +144,7 @@ async def complete_images(server: Server, request: Request) -> Response:
     body = await prompt_in(request)
     body |= {"key": field(body, "key", str), "sample": field(body, "sample", int)}
     body |= {"maxTokens": field(body, "maxTokens", int), "sampling": field(body, "sampling", dict)}
-    server.shelf.folder(body["key"])
+    server.captures.folder(body["key"])
     with refused_by_vllm():
         return JSONResponse(await complete(server.engine, body, functools.partial(disconnected, request)))
 
@@ -181,10 +181,10 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
+async def frames(server: Server, served: ServedCapture) -> AsyncIterator[bytes]:
     """Rows as they come. A client that goes away ends this at its next frame; the capture then waits for its expiry."""
     tokens = server.tokens.for_client()
-    collector = Collector(shelved.folder, shelved.plan, server.stages, patience=RETRY_S)
+    collector = Collector(served.folder, served.plan, server.stages, patience=RETRY_S)
     heard = time.time()
     try:
         while not collector.complete:
@@ -194,8 +194,8 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
                     yield frame({"type": "ended", **asdict(item)})
                     continue
                 rows = {"type": "rows", "rows": item.rows, "newTokens": tokens.new(read_token_ids(item.path))}
-                if shelved.local is not None:
-                    yield frame({**rows, "bytes": 0, "name": hand_over(item.path, shelved.local)})
+                if served.local is not None:
+                    yield frame({**rows, "bytes": 0, "name": hand_over(item.path, served.local)})
                 else:
                     yield frame({**rows, "bytes": item.bytes})
                     async for piece in pieces(item.path):
@@ -204,19 +204,19 @@ async def frames(server: Server, shelved: Shelved) -> AsyncIterator[bytes]:
             if found:
                 heard = time.time()
             else:
-                check_life(server.engine, collector, max(heard, last_beat(shelved.folder)))
+                check_life(server.engine, collector, max(heard, last_beat(served.folder)))
                 await asyncio.sleep(POLL_S)
         yield frame({"type": "end"})
-        server.shelf.finish(shelved)
+        server.captures.finish(served)
     except CaptureError as error:
         yield frame({"type": "error", "error": wire(error)})
-        server.shelf.delete(shelved.folder)
+        server.captures.delete(served.folder)
     except Exception as error:
-        logger.exception("moescope: capture %s cannot be read", shelved.key)
+        logger.exception("moescope: capture %s cannot be read", served.key)
         yield frame({"type": "error", "error": wire(error)})
-        server.shelf.delete(shelved.folder)
+        server.captures.delete(served.folder)
     finally:
-        server.shelf.release(shelved)
+        server.captures.release(served)
 
 
 def check_life(engine: Any, collector: Collector, heard: float) -> None:

@@ -15,7 +15,7 @@ MOST_STOPS, LONGEST_STOP = 64, 1024
 
 
 def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_kind: Any) -> Any:
-    """request: {maxTokens, sampling}. key, sample: of the capture its rows belong to."""
+    """request: {maxTokens, sampling, logprobs?}. key, sample: of the capture its rows belong to."""
     from vllm.sampling_params import SamplingParams
 
     limit, sampling = whole(request.get("maxTokens", 0)), request.get("sampling") or {}
@@ -23,9 +23,17 @@ def sampling_params(request: Mapping[str, Any], key: str, sample: int, output_ki
         max_tokens=max(1, limit),  # the engine always draws one; for a prompt alone it is thrown away
         **options_of(sampling),
         detokenize=limit > 0,
+        # 0: of the token that was drawn, and of no others.
+        logprobs=0 if wants(request, "generated") else None,
+        prompt_logprobs=0 if wants(request, "prompt") else None,
         output_kind=output_kind,
         extra_args={KEY_ARG: key, SAMPLE_ARG: sample},
     )
+
+
+def wants(request: Mapping[str, Any], which: str) -> bool:
+    """Whether a request asks for log-probabilities of its `generated` tokens or its `prompt`. Raises ValueError."""
+    return member(member(request, "logprobs", {}), which, False) is True
 
 
 def options_of(sampling: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from moescope_vllm.recorder import Recorder
 from moescope_vllm.requests import Capture, Requests, write_plan
 from moescope_vllm.sampling import options_of
 from moescope_vllm.settings import Settings
-from moescope_vllm.shelf import MOST_CAPTURES, MOST_PLAN_BYTES, PLAN_FILE, Shelf
+from moescope_vllm.captures import MOST_CAPTURES, MOST_PLAN_BYTES, PLAN_FILE, Captures
 from moescope_vllm.spool import Spool
 from moescope_vllm.stops import Stops
 from moescope_vllm.watch import Watch
@@ -310,9 +310,9 @@ class WriterTest(Folder):
         with self.assertRaisesRegex(CaptureError, "has ended"):
             self.until_over(late)
         with self.assertRaises(WriterDied):
-            Shelf(self.spool).create(plan_of(), {})
+            Captures(self.spool).create(plan_of(), {})
         self.start()  # the server has been started again
-        Shelf(self.spool).create(plan_of(), {})
+        Captures(self.spool).create(plan_of(), {})
 
 
 def broken(chunk, name: str, value):
@@ -322,27 +322,27 @@ def broken(chunk, name: str, value):
 
 class ShelfTest(Folder):
     def test_captures_and_their_plans_have_limits(self):
-        shelf = Shelf(self.spool)
+        captures = Captures(self.spool)
         big = parse_plan({**GOOD, "select": {"positions": list(range(MAX_POSITIONS))}}, 1)
         made = 0
         with self.assertRaisesRegex(TooMany, "plans of open captures"):
             while made < 1000:
-                shelf.create(big, {})
+                captures.create(big, {})
                 made += 1
         self.assertLess(sum(path.stat().st_size for path in self.spool.rglob(PLAN_FILE)), MOST_PLAN_BYTES)
         for folder in list(self.spool.iterdir()):
-            shelf.delete(folder)
+            captures.delete(folder)
         with self.assertRaisesRegex(TooMany, f"{MOST_CAPTURES} captures are open"):
             for _ in range(MOST_CAPTURES + 1):
-                shelf.create(plan_of(), {})
-        shelf.delete(next(self.spool.iterdir()))
-        shelf.create(plan_of(), {})
+                captures.create(plan_of(), {})
+        captures.delete(next(self.spool.iterdir()))
+        captures.create(plan_of(), {})
 
     def test_unknown_by_its_type(self):
-        shelf = Shelf(self.spool)
+        captures = Captures(self.spool)
         for key in ("gone", "", "..", "a" * 300, "a/b", "\0", "²"):
             with self.assertRaises(CaptureError) as caught:
-                shelf.find(key)
+                captures.find(key)
             self.assertEqual(caught.exception.status, 404)
 
 
@@ -445,7 +445,7 @@ class RoutesTest(Folder):
         self.assertEqual(self.answers(("POST", "/v1/moescope/captures", b'{"plan"', (), True))[0][0], 400)
 
     def test_what_is_wrong_in_here_is_said(self):
-        with mock.patch.object(Shelf, "create", side_effect=RuntimeError("broken")), self.assertLogs("vllm.moescope", "ERROR"):
+        with mock.patch.object(Captures, "create", side_effect=RuntimeError("broken")), self.assertLogs("vllm.moescope", "ERROR"):
             ((status, answer),) = self.answers(("POST", "/v1/moescope/captures", encoded({"plan": GOOD, "samples": 1})))
         self.assertEqual((status, json.loads(answer)["error"]["code"]), (500, "ENGINE_FAILED"))
 

@@ -13,10 +13,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 from test_rows import plan_of
 
-from moescope_vllm import near, shelf
+from moescope_vllm import near, captures
 from moescope_vllm.near import hand_over, near_folder
 from moescope_vllm.requests import Capture
-from moescope_vllm.shelf import Shelf
+from moescope_vllm.captures import Captures
 from moescope_vllm.spool import unread
 
 NONCE = "a" * 32
@@ -75,17 +75,17 @@ class FoldersTest(Near):
 class HandedOverTest(Near):
     def setUp(self):
         super().setUp()
-        self.shelf, self.folder = Shelf(self.spool), self.client()
-        self.shelved = self.shelf.create(plan_of(), {"folder": str(self.folder), "nonce": NONCE})
+        self.captures, self.folder = Captures(self.spool), self.client()
+        self.served = self.captures.create(plan_of(), {"folder": str(self.folder), "nonce": NONCE})
 
     def write(self, name: str) -> Path:
-        path = self.shelved.folder / f"{name}.d0p0.safetensors"
+        path = self.served.folder / f"{name}.d0p0.safetensors"
         path.write_bytes(b"rows")
         return path
 
     def test_rows_count_until_they_are_deleted(self):
-        self.assertEqual(self.shelf.find(self.shelved.key).local, self.folder)
-        capture = Capture(self.shelved.key, self.shelved.folder, self.shelved.plan, {}, near=self.folder)
+        self.assertEqual(self.captures.find(self.served.key).local, self.folder)
+        capture = Capture(self.served.key, self.served.folder, self.served.plan, {}, near=self.folder)
         path = self.write("00000001")
         self.assertTrue(unread(capture, path))
         name = hand_over(path, self.folder)
@@ -97,17 +97,17 @@ class HandedOverTest(Near):
     def test_what_is_not_read_goes_with_the_capture(self):
         hand_over(self.write("00000001"), self.folder)
         (self.folder / "other.safetensors").touch()
-        self.shelf.finish(self.shelved)
-        with mock.patch.object(shelf.time, "time", lambda: self.shelved.folder.stat().st_mtime + 60):
-            self.shelf.expire()
+        self.captures.finish(self.served)
+        with mock.patch.object(captures.time, "time", lambda: self.served.folder.stat().st_mtime + 60):
+            self.captures.expire()
         self.assertEqual(len(list(self.folder.iterdir())), 3, "what its reader may still read was removed")
-        self.shelf.delete(self.shelved.folder)
+        self.captures.delete(self.served.folder)
         self.assertEqual({path.name for path in self.folder.iterdir()}, {"nonce", "other.safetensors"})
         self.assertEqual(list(self.spool.iterdir()), [])
 
     def test_who_is_elsewhere_gets_bytes(self):
         for given in ({}, {"folder": str(self.folder)}, {"folder": str(self.folder), "nonce": "b"}):
-            self.assertIsNone(self.shelf.create(plan_of(), given).local)
+            self.assertIsNone(self.captures.create(plan_of(), given).local)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ export interface ExpertParallelPlacement extends RankPlacement {
   readonly imbalance: readonly RankImbalance[];
 }
 
+/** How even the load of the ranks is in one layer: the busiest over the mean; 1 is even. */
 export interface RankImbalance {
   readonly layer: number;
   /** Experts in their order, as many on each rank as on another, without replicas; `null` where they do not divide. */
@@ -28,6 +29,8 @@ export interface RankImbalance {
  * @param usage `expertUsage(capture)`, or a usage reducer's.
  * @throws RequestError `INVALID_ARGUMENT` for a layout that does not divide, and for what is no usage.
  * @example
+ * import { openCapture, placeOnRanks } from "moescope";
+ * import { expertUsage } from "moescope/analysis";
  * const usage = expertUsage(await openCapture("run1"));
  * const { physicalToLogical, imbalance } = placeOnRanks(usage, { replicas: 160, ranks: 32, nodes: 4 });
  */

@@ -4,6 +4,7 @@ import { effectiveInterval, shareInterval } from "../analysis/statistics/cluster
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
 import { RequestError } from "../core/errors.ts";
+import { rowsNotFinite } from "../core/finite-rows.ts";
 import { hasReapScores, type ReapScore, reapScores } from "./reap.ts";
 
 /** Where a value lies beyond these samples, with a confidence of 95 %. */
@@ -35,6 +36,11 @@ export interface PruneCandidate {
 export interface PruneCandidates {
   readonly rows: number;
   readonly samples: number;
+  /**
+   * Rows, summed over the layers, whose weights or outputs are NaN or infinite: left out of weight shares and scores, but
+   * not of the counts.
+   */
+  readonly notFinite: number;
   /** Part of a layer's routing weight that each expert would carry if all carried alike: 1 / experts. */
   readonly evenShare: number;
   /** Whether `weightShare` counts mixing weights; without captured weights every choice counts the same. */
@@ -74,13 +80,15 @@ export function pruneCandidates(capture: Capture): PruneCandidates {
     throw new RequestError("INVALID_ARGUMENT", "this capture has no rows with routing to rank experts by");
   const tallies = layers.map((layer) => tallyLayer(capture, layer));
   const usage = expertUsage(capture).layers;
-  const experts = layers.flatMap((layer, i) => candidatesOf(capture, layer, tallies[i]!, usage.get(layer)!));
+  const found = layers.map((layer, i) => candidatesOf(capture, layer, tallies[i]!, usage.get(layer)!));
+  const experts = found.flatMap((of) => of.candidates);
   const score = experts.every(({ reap }) => reap) ? "reap" : "weightShare";
   const scoreOf = (of: PruneCandidate) => (score === "reap" ? of.reap!.relative : of.weightShare);
   experts.sort((a, b) => scoreOf(a) - scoreOf(b) || a.count - b.count || a.layer - b.layer);
   return {
     rows: capture.rows.length,
     samples: tallies[0]!.samples.length,
+    notFinite: found.reduce((sum, of) => sum + of.notFinite, 0),
     evenShare: 1 / capture.model.moe!.experts,
     weighted: tallies.every(({ weighted }) => weighted),
     score,
@@ -94,6 +102,7 @@ interface LayerTally {
   /** `[samples, experts]`: routing weight. */
   readonly weights: Float64Array;
   readonly weighted: boolean;
+  readonly notFinite: number;
 }
 
 function tallyLayer(capture: Capture, layer: number): LayerTally {
@@ -102,23 +111,27 @@ function tallyLayer(capture: Capture, layer: number): LayerTally {
   const place = new Map(samples.map((sample, i) => [sample, i]));
   const weights = new Float64Array(samples.length * experts);
   let weighted = true;
+  let notFinite = 0;
   for (const chunk of chosenExperts(capture, layer)) {
     const topK = chunk.ids.length / chunk.rows;
     weighted &&= chunk.weights !== null;
+    const broken = chunk.weights && rowsNotFinite(chunk.weights, topK);
+    notFinite += broken?.reduce((sum, of) => sum + of, 0) ?? 0;
     for (let i = 0; i < chunk.ids.length; i++) {
+      if (broken?.[Math.floor(i / topK)] === 1) continue;
       const sample = place.get(capture.rows.sample[chunk.from + Math.floor(i / topK)]!)!;
       weights[sample * experts + chunk.ids[i]!]! += chunk.weights?.[i] ?? 1;
     }
   }
-  return { samples, weights, weighted };
+  return { samples, weights, weighted, notFinite };
 }
 
 function candidatesOf(
   capture: Capture,
   layer: number,
-  { samples, weights }: LayerTally,
+  { samples, weights, notFinite }: LayerTally,
   { counts, spread }: LayerUsage,
-): PruneCandidate[] {
+): { readonly candidates: PruneCandidate[]; readonly notFinite: number } {
   const experts = counts.length;
   const rows = capture.rows.length;
   const sumOf = (members: readonly number[], expert: number) =>
@@ -133,7 +146,7 @@ function candidatesOf(
   });
   const total = totals.reduce((sum, weight) => sum + weight, 0);
   const reap = hasReapScores(capture, layer) ? reapScores(capture, layer, samples) : null;
-  return Array.from(counts, (count, expert): PruneCandidate => {
+  const candidates = Array.from(counts, (count, expert): PruneCandidate => {
     const own = samples.map((_, s) => weights[s * experts + expert]!);
     const byLabel = groups.map(({ label, members, total }) => ({
       label,
@@ -145,13 +158,14 @@ function candidatesOf(
       count,
       share: count / rows,
       interval: spread ? shareInterval(count, rows, spread, expert, CONFIDENCE) : [0, 1],
-      weightShare: own.reduce((sum, weight) => sum + weight, 0) / total,
+      weightShare: total === 0 ? 0 : own.reduce((sum, weight) => sum + weight, 0) / total,
       weightInterval: partInterval(own, totals),
-      reap: reap?.[expert] ?? null,
+      reap: reap?.scores[expert] ?? null,
       byLabel,
       mostNeededBy: byLabel.reduce((most, next) => (next.weightShare > most.weightShare ? next : most)),
     };
   });
+  return { candidates, notFinite: reap?.notFinite ?? notFinite };
 }
 
 /** Interval of sum(parts) / sum(totals), which is from 0 to 1; a sample is an observation. */

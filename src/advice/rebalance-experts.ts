@@ -33,6 +33,12 @@ export interface RankPlacement {
  *
  * @param loads `[layers][experts]`: tokens that each expert served.
  * @throws RequestError `INVALID_ARGUMENT` for a layout that does not divide.
+ * @example
+ * import { rebalanceExperts } from "moescope";
+ * import { expertUsage } from "moescope/analysis";
+ * const loads = [...expertUsage(capture).layers.values()].map(({ counts }) => counts);
+ * const { physicalToLogical } = rebalanceExperts(loads, { replicas: 160, ranks: 32, nodes: 4 });
+ * console.log(physicalToLogical[0]); // the expert of each place in the first MoE layer
  */
 export function rebalanceExperts(loads: readonly ArrayLike<number>[], layout: RankLayout): RankPlacement {
   const { replicas, ranks, nodes = 1, groups = 1 } = layout;

@@ -3,7 +3,7 @@ import type { ScanSettings } from "./measures/measure.ts";
 import type { CaptureResults, LayerResults, MeasureName } from "./measures/registry.ts";
 import type { Completeness, LabelSummary } from "./rows/completeness.ts";
 
-export const ANALYSIS_FORMAT = "moescope.analysis/2";
+export const ANALYSIS_FORMAT = "moescope.analysis/3";
 
 /** What `analyzeCapture` says of the capture itself. */
 export interface AnalysisHead {

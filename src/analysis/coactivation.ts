@@ -5,16 +5,15 @@ import { routedLayers } from "./rows/chosen.ts";
 import { talliedLayers } from "./scan/tallied-layers.ts";
 
 /**
- * Co-activation of experts per layer: which of them serve the same tokens, against independence.
- *
- * Lift is P(a and b) / (P(a) P(b)) (Brin et al., SIGMOD 1997, there called interest).
+ * Co-activation of experts per layer: which of them serve the same tokens, against rows that draw their experts
+ * independently, each expert as often as it is used; see `Coactivation`.
  *
  * @throws RequestError `UNKNOWN_STREAM` when the capture has neither expert ids nor router logits, `INVALID_ARGUMENT` for
  *   what is no capture.
  * @example
  * import { coactivation } from "moescope/analysis";
- * const { lift, neutralLift, experts } = coactivation(capture).get(3)!;
- * const relative = lift[2 * experts + 7]! / neutralLift; // above 1: experts 2 and 7 serve the same tokens more than any two
+ * const { lift, experts } = coactivation(capture).get(3)!;
+ * console.log(lift[2 * experts + 7]); // above 1: experts 2 and 7 serve the same tokens more often than chance
  */
 export function coactivation(capture: Capture): Map<number, Coactivation> {
   checkCapture("coactivation", "capture", capture);

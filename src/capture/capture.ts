@@ -3,6 +3,7 @@ import type { EmbeddingInfo } from "../core/embedding.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, list, unchecked } from "../core/options.ts";
+import type { Reduction } from "../core/plan.ts";
 import type { Finished } from "../core/request.ts";
 import { PHASES, type Phase } from "../core/rows.ts";
 import type { SampleInfo } from "../core/sink.ts";
@@ -88,6 +89,8 @@ export class Capture {
   readonly missing: readonly MissingRows[];
   /** Rows of the run that were selected and not kept, as they were beyond its `maxRows`. */
   readonly dropped: number;
+  /** What became of the rows of a sample that were selected. Of a `mean` the position and the token id are -1. */
+  readonly reduce: Reduction;
   readonly #source: CaptureSource;
   readonly #from: number;
   readonly #to: number;
@@ -111,6 +114,7 @@ export class Capture {
     this.complete = source.complete;
     this.missing = source.missing;
     this.dropped = source.dropped;
+    this.reduce = source.reduce;
   }
 
   /** Text of a token that occurs in the rows; bytes that are no UTF-8 on their own appear as `<0xE2>`. */

@@ -1,5 +1,5 @@
 import { availableMemory } from "../core/available-memory.ts";
-import { describedDims } from "../core/plan.ts";
+import { describedDims, type Reduction } from "../core/plan.ts";
 import type { Finished } from "../core/request.ts";
 import type { RowBatch, RowLabels } from "../core/rows.ts";
 import type { RunEnd, RunHeader, Sink } from "../core/sink.ts";
@@ -62,6 +62,7 @@ class MemorySource implements CaptureSource {
   readonly complete = true;
   readonly missing = [];
   readonly dropped: number;
+  readonly reduce: Reduction;
   readonly origin = null;
   readonly streams: RunHeader["streams"];
   readonly tokenText: CaptureSource["tokenText"];
@@ -78,6 +79,7 @@ class MemorySource implements CaptureSource {
   ) {
     this.header = header;
     this.dropped = dropped;
+    this.reduce = header.request?.reduce ?? "all";
     this.labels = labels;
     this.finished = finished;
     this.streams = streams;

@@ -1,3 +1,4 @@
+import type { Reduction } from "../core/plan.ts";
 import type { RowLabels } from "../core/rows.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { TENSOR_ARRAYS, type TensorDataTypes, type TensorType } from "../core/tensor.ts";
@@ -15,6 +16,7 @@ export class SelectedSource implements CaptureSource {
   readonly finished: CaptureSource["finished"];
   readonly complete: boolean;
   readonly dropped: number;
+  readonly reduce: Reduction;
   readonly missing: CaptureSource["missing"];
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
@@ -32,6 +34,7 @@ export class SelectedSource implements CaptureSource {
     this.finished = source.finished.filter(({ sample }) => kept.has(sample));
     this.complete = source.complete;
     this.dropped = source.dropped;
+    this.reduce = source.reduce;
     this.missing = source.missing.filter(({ sample }) => kept.has(sample));
     this.origin = source.origin && {
       ...source.origin,

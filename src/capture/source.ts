@@ -1,3 +1,4 @@
+import type { Reduction } from "../core/plan.ts";
 import type { Finished } from "../core/request.ts";
 import type { RowLabels } from "../core/rows.ts";
 import type { RunHeader } from "../core/sink.ts";
@@ -16,6 +17,7 @@ export interface CaptureSource {
   readonly missing: readonly MissingRows[];
   /** See `Capture.dropped`. */
   readonly dropped: number;
+  readonly reduce: Reduction;
   /** Where another thread can open the same rows; `null` for what lies in this one's memory. */
   readonly origin: CaptureOrigin | null;
   readonly streams: readonly { readonly name: StreamName; readonly layers: readonly number[] }[];

@@ -60,7 +60,8 @@ Examples:
   moescope compare full.gguf q4.gguf --prompts texts.jsonl
   moescope compare full.gguf org/repo --engine vllm --prompts texts.jsonl
   moescope compare base.gguf tuned.gguf -- "The sky is" "Water is"
-  moescope compare run1 --labels math,code      two labels of one capture`;
+  moescope compare run1 --labels math,code      two labels of one capture
+  moescope compare step1 step2 step3            checkpoints in their order`;
 
 export const SERVE_EXAMPLES = `
 A folder is a capture, or has captures in it; new ones go into the first that has.

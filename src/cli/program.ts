@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { DEFAULT_PERMUTATIONS } from "../analysis/statistics/randomization/random.ts";
 import { packageRoot, packageVersion } from "../core/package-root.ts";
+import { REDUCTIONS } from "../core/plan.ts";
 import { MODEL_FILE } from "../engines/llama/entry.ts";
 import { EXPORT_FORMATS } from "../export/formats.ts";
 import type { CommandContext } from "./command.ts";
@@ -40,7 +41,7 @@ import { CommandFailed } from "./usage-error.ts";
 
 /** What a resumed run takes from its folder, besides what engines store there. */
 const SET_BY_THE_RUN = (
-  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select out dtype shardSize shared seed temperature " +
+  "prompts tokenIds chat chatTemplateKwargs specialTokens maxTokens streams attentionTopKeys layers select reduce maxRows n out dtype shardSize shared seed temperature " +
   "topK topP minP stop"
 ).split(" ");
 
@@ -147,7 +148,18 @@ function captureCommand(context: CommandContext): Command {
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
     .option("--layers <list>", "layers, e.g. 0,2-5,-1 (default: all)", value(parseLayers))
-    .option("--select <rows>", "rows, e.g. phase=generated,last=4,positions=0-9", value(parseSelect))
+    .option(
+      "--select <rows>",
+      "rows, e.g. phase=generated,last=4 or positions=-1,!tokens=0",
+      value(parseSelect),
+    )
+    .addOption(
+      new Option("--reduce <how>", "one row a sample: its last one or their mean (default: all)").choices(
+        REDUCTIONS,
+      ),
+    )
+    .option("--max-rows <n>", "keep at most n rows and count the others", value(parseWhole(1)))
+    .option("--n <n>", "samples of each prompt, with --temperature (default: 1)", value(parseWhole(1)))
     .option("--out <dir>", "write the capture folder: safetensors, rows.parquet")
     .addOption(
       new Option("--dtype <type>", "of floats in the folder (default: f32)").choices(["f32", "f16", "bf16"]),
@@ -230,10 +242,10 @@ function analyzeCommand(context: CommandContext): Command {
 
 function compareCommand(context: CommandContext): Command {
   const command = new Command("compare")
-    .description("compare the routing of two captures, two models or two labels")
+    .description("compare the routing of two captures, models or labels, or of captures in order")
     .argument("<a>", "a capture folder or a model")
     .argument("[b]", "another of the same kind")
-    .argument("[text...]", "prompts, for models")
+    .argument("[text...]", "prompts, for models; or more captures, in order")
     .option("--labels <x,y>", "compare the samples of two labels of A", value(parseLabelPair))
     .addOption(permutations())
     .addOption(testSeed())

@@ -68,6 +68,8 @@ export interface Engine {
   readonly embedding?: EmbeddingInfo | null;
   /** What of the computation can be changed by `EngineRequest.edits`. Absent: nothing; such requests never come. */
   readonly edits?: EditSupport;
+  /** Whether it gives the log-probabilities that a request asks for. Absent: it does not. */
+  readonly logprobs?: true;
   /** Absent: nothing that values depend on can be set. */
   readonly settings?: EngineSettings;
   /** Jinja chat template of the model, if it has one. */

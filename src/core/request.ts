@@ -27,6 +27,14 @@ export interface EngineRequest {
   readonly edits?: readonly PlannedEdit[];
   /** Which of its rows to keep, in place of the plan's. */
   readonly select?: ResolvedSelection;
+  /** Of which of its tokens the log-probabilities are wanted. */
+  readonly logprobs?: WantedLogprobs;
+}
+
+/** Which log-probabilities a run brings: of the tokens that are generated, and of the prompt's. */
+export interface WantedLogprobs {
+  readonly generated: boolean;
+  readonly prompt: boolean;
 }
 
 /** Text with images, as a vision-language model takes them. */
@@ -79,4 +87,11 @@ export interface Finished {
    * `hiddenSize`. Absent with task `generate`, or pooling `none`.
    */
   readonly embedding?: Float32Array;
+  /**
+   * Natural log-probabilities of {@link tokens}, one each, by the model's distribution before temperature and the other ways
+   * to draw. Absent unless `logprobs` asked for them.
+   */
+  readonly logprobs?: Float32Array;
+  /** The same of the prompt's tokens, each after those before it; NaN for the first. Absent unless `promptLogprobs` asked. */
+  readonly promptLogprobs?: Float32Array;
 }

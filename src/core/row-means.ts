@@ -4,6 +4,8 @@ import type { StreamName } from "./streams.ts";
 
 /** The position and token id of a row that is the mean of others: it is no token's own. */
 export const NO_TOKEN = -1;
+/** How that is shown where other rows show their token. */
+export const MEAN_TEXT = "<mean>";
 
 type Sums = Map<StreamName, Map<number, Float64Array>>;
 

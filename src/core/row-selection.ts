@@ -51,7 +51,7 @@ export interface ResolvedSelection extends ResolvedCondition {
 export type RowTest = (position: number, tokenId: number, promptTokens: number) => boolean;
 
 /** A token that is not drawn yet. */
-export const UNKNOWN_TOKEN = -1;
+const UNKNOWN_TOKEN = -1;
 
 const LARGEST = 0x7fffffff;
 

@@ -2,7 +2,7 @@ import type { EditRecord } from "./edits.ts";
 import type { EmbeddingInfo } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
-import type { EngineSettings, Finished, MediaSpan, Sampling } from "./request.ts";
+import type { EngineSettings, Finished, MediaSpan, Sampling, WantedLogprobs } from "./request.ts";
 import type { ResolvedSelection } from "./row-selection.ts";
 import type { RowBatch } from "./rows.ts";
 
@@ -28,6 +28,7 @@ export interface RunRequest {
   /** Rows that are kept at most; absent: all. */
   readonly maxRows?: number;
   readonly topKeys: Plan["topKeys"];
+  readonly logprobs?: WantedLogprobs;
   /** Samples of each prompt, one after the other; absent: 1. */
   readonly n?: number;
   readonly maxTokens: number;

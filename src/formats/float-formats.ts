@@ -22,8 +22,13 @@ export function fromBfloat16(values: Uint16Array): Float32Array {
   return out;
 }
 
-/** float32 -> float16 bits; what is beyond 65504 by half a step or more becomes infinite. */
-export function toFloat16(values: Float32Array, out: Uint16Array): void {
+/**
+ * float32 -> float16 bits; what is beyond 65504 by half a step or more becomes infinite.
+ *
+ * @returns how many finite values became infinite.
+ */
+export function toFloat16(values: Float32Array, out: Uint16Array): number {
+  let saturated = 0;
   const bits = bitsOf(values);
   const sum = new Float32Array(1);
   const sumBits = bitsOf(sum);
@@ -40,8 +45,12 @@ export function toFloat16(values: Float32Array, out: Uint16Array): void {
       sum[0] = Math.abs(values[i]!) + 0.5;
       out[i] = sign | (sumBits[0]! - 0x3f000000);
     } else if (magnitude > 0x7f800000) out[i] = sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
-    else out[i] = sign | 0x7c00;
+    else {
+      out[i] = sign | 0x7c00;
+      if (magnitude < 0x7f800000) saturated++;
+    }
   }
+  return saturated;
 }
 
 /** float16 bits -> float32, exact. */

@@ -1,5 +1,6 @@
 import { coefficientOfVariation } from "../analysis/statistics/balance.ts";
 import { RequestError } from "../core/errors.ts";
+import { rowsNotFinite } from "../core/finite-rows.ts";
 import { argument, flag, optionsReader, thing, unchecked } from "../core/options.ts";
 import { sliceRows, type Tensor } from "../core/tensor.ts";
 import { softmax } from "../gating/softmax.ts";
@@ -50,6 +51,11 @@ export interface ExpertUsageAnalysis {
   /** Their probabilities, `[tokens, topK]`; they do not add up to 1. */
   readonly expertWeights: Map<number, Tensor<"float32">>;
   readonly numTokensAnalyzed: number;
+  /**
+   * Tokens of each layer whose logits are NaN or +Infinity. They are left out of `expertUsageCounts` and `loadBalance`
+   * (EasySteer counts whatever `torch.topk` makes of them); `expertSelection` and `expertWeights` keep their rows.
+   */
+  readonly notFiniteTokens: Map<number, number>;
 }
 
 /**
@@ -78,15 +84,23 @@ export function analyzeExpertUsage(
     expertSelection: new Map<number, Tensor<"int32">>(),
     expertWeights: new Map<number, Tensor<"float32">>(),
     numTokensAnalyzed: 0,
+    notFiniteTokens: new Map<number, number>(),
   };
   for (const [layer, all] of routerLogits) {
     const logits = sliceRows(all, ...resolveRange(tokenRange, all.dims[0]!));
     // The first layer's count stands for all of them: they see the same tokens.
     analysis.numTokensAnalyzed ||= logits.dims[0]!;
-    const { values, indices } = topk(softmax(logits), topK);
+    const probabilities = softmax(logits);
+    const broken = rowsNotFinite(probabilities.data, probabilities.dims[1]!);
+    const notFinite = broken?.reduce((sum, of) => sum + of, 0) ?? 0;
+    analysis.notFiniteTokens.set(layer, notFinite);
+    const { values, indices } = topk(probabilities, topK);
     const counts = new Array<number>(logits.dims[1]!).fill(0);
-    for (const expert of indices.data) counts[expert]!++;
-    const tokens = normalize && analysis.numTokensAnalyzed > 0 ? analysis.numTokensAnalyzed : 1;
+    indices.data.forEach((expert, i) => {
+      if (broken?.[Math.floor(i / topK)] !== 1) counts[expert]!++;
+    });
+    const counted = analysis.numTokensAnalyzed - notFinite;
+    const tokens = normalize && counted > 0 ? counted : 1;
     const usage = counts.map((count) => count / tokens);
     analysis.expertSelection.set(layer, indices);
     analysis.expertWeights.set(layer, values);

@@ -38,6 +38,8 @@ const STREAMS = ["hidden_states", "router_logits"] as const satisfies readonly C
 export const generateUnchecked: Fields<GenerateOptions> = {
   maxTokens: unchecked,
   n: unchecked,
+  logprobs: unchecked,
+  promptLogprobs: unchecked,
   temperature: unchecked,
   topK: unchecked,
   topP: unchecked,

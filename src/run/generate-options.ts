@@ -1,6 +1,6 @@
 import { RequestError } from "../core/errors.ts";
 import { type Fields, flag, list, number, whole } from "../core/options.ts";
-import type { Sampling } from "../core/request.ts";
+import type { Sampling, WantedLogprobs } from "../core/request.ts";
 
 /** How to generate; {@link Sampling} with its defaults. */
 export interface GenerateOptions extends Partial<Sampling> {
@@ -11,6 +11,10 @@ export interface GenerateOptions extends Partial<Sampling> {
    * prompt i. Above 1 a `temperature` above 0 is needed. Default 1.
    */
   readonly n?: number;
+  /** Whether `outputs[].logprobs` tells how likely each generated token was. Default `false`. */
+  readonly logprobs?: boolean;
+  /** Whether `outputs[].promptLogprobs` tells how likely each token of the prompt was. Default `false`. */
+  readonly promptLogprobs?: boolean;
 }
 
 const GREEDY: Sampling = {
@@ -27,6 +31,8 @@ const GREEDY: Sampling = {
 export const generateFields: Fields<GenerateOptions> = {
   maxTokens: whole(0),
   n: whole(1, 2 ** 20),
+  logprobs: flag,
+  promptLogprobs: flag,
   temperature: number("from 0", (value) => value >= 0),
   topK: whole(0),
   topP: number("above 0, to 1", (value) => value > 0 && value <= 1),
@@ -40,9 +46,16 @@ export const generateFields: Fields<GenerateOptions> = {
 };
 
 /** The options, which were read with {@link generateFields}, with their defaults. */
-export function generationOf({ maxTokens = 0, n = 1, ...given }: GenerateOptions): {
+export function generationOf({
+  maxTokens = 0,
+  n = 1,
+  logprobs = false,
+  promptLogprobs = false,
+  ...given
+}: GenerateOptions): {
   maxTokens: number;
   n: number;
+  logprobs: WantedLogprobs | null;
   sampling: Sampling;
 } {
   const names = Object.keys(GREEDY) as (keyof Sampling)[];
@@ -52,5 +65,6 @@ export function generationOf({ maxTokens = 0, n = 1, ...given }: GenerateOptions
       "INVALID_ARGUMENT",
       `n: ${n} samples of a prompt would all be the same; generate (maxTokens) with a temperature above 0`,
     );
-  return { maxTokens, n, sampling: sampling as unknown as Sampling };
+  const wanted = logprobs || promptLogprobs ? { generated: logprobs, prompt: promptLogprobs } : null;
+  return { maxTokens, n, logprobs: wanted, sampling: sampling as unknown as Sampling };
 }

@@ -126,7 +126,7 @@ export class LanguageModel implements AsyncDisposable {
    *
    * @throws RequestError `INVALID_ARGUMENT` as {@link capture}, naming the prompt; the signal's reason on abort.
    * @example
-   * const lengths = (await llm.encodeAll(texts)).map((tokens) => tokens.length);
+   * const lengths = (await llm.encodeAll(prompts)).map((tokens) => tokens.length);
    */
   async encodeAll(prompts: readonly Prompt[], options?: { signal?: AbortSignal }): Promise<Int32Array[]> {
     const { signal } = readEncodeOptions(options);
@@ -180,7 +180,11 @@ export class LanguageModel implements AsyncDisposable {
    */
   capture<const Streams extends StreamList = typeof DEFAULT_STREAMS>(
     prompts: Prompt | readonly Prompt[],
-    options?: Omit<CaptureOptions, "streams"> & { readonly streams?: Streams },
+    options?: Omit<CaptureOptions, "streams" | "into"> & {
+      readonly streams?: Streams;
+      /** A folder to stream to, by its path or as a sink. Default: memory. */
+      readonly into?: string | FolderSink;
+    },
   ): Promise<CaptureWith<Streams[number]>>;
   /**
    * Run prompts and hand the rows to a sink; resolves to what the sink makes of them.
@@ -258,9 +262,9 @@ export class LanguageModel implements AsyncDisposable {
     begun: BegunStream,
   ): AsyncGenerator<TokenEvent, void, void> {
     if (options.select?.last !== undefined) throw lastOfStream();
-    for (const name of ["reduce", "maxRows"] as const)
+    for (const name of ["reduce", "maxRows", "logprobs", "promptLogprobs"] as const)
       if (options[name] !== undefined)
-        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run: use capture()`);
+        throw new RequestError("INVALID_ARGUMENT", `${name} is of a whole run or its outputs: use capture()`);
     const { requests, plan } = await this.#prepare(prompts, options);
     if (requests.some(({ select }) => select?.last != null)) throw lastOfStream();
     const run = (signal: AbortSignal) => this.#engine.run(requests, plan, { signal });

@@ -5,6 +5,7 @@ import { largest } from "../core/extremes.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest } from "../core/request.ts";
+import { MEAN_TEXT, NO_TOKEN } from "../core/row-means.ts";
 import type { RowShapes } from "../core/row-shapes.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
@@ -45,7 +46,9 @@ export async function prepareRun(
   if (list.length === 0) throw new RequestError("INVALID_ARGUMENT", "there are no prompts");
   const streams = plannedStreams(options);
   const { n, ...generation } = generationOf(options);
-  if (generation.maxTokens > 0) assertGenerates(engine);
+  const { maxTokens, sampling, logprobs } = generation;
+  if (maxTokens > 0) assertGenerates(engine);
+  if (logprobs) assertLogprobs(engine);
   const own = list.map(promptEdits);
   const edits = await RunEdits.of(engine, options.edits, own);
   const requests: EngineRequest[] = [];
@@ -54,18 +57,17 @@ export async function prepareRun(
   for await (const { tokens, media, spans } of encodePrompts(engine, list, call.signal)) {
     const prompt = list[index]!;
     const where = list.length === 1 ? "the prompt" : `prompt ${index}`;
-    const needed = tokens.length + generation.maxTokens;
+    const needed = tokens.length + maxTokens;
     if (needed > engine.contextSize)
       throw new RequestError(
         "CONTEXT_OVERFLOW",
         `${where} needs ${needed} tokens of context ` +
-          `(${tokens.length} in the prompt, ${generation.maxTokens} to generate), the model was loaded with ` +
+          `(${tokens.length} in the prompt, ${maxTokens} to generate), the model was loaded with ` +
           `${engine.contextSize}; load it with a larger contextSize ` +
           `(trained for ${engine.model.contextLength}) or shorten the prompt`,
       );
     const ownSelect = promptSelect(prompt);
     const select = ownSelect && selectionOf({ ...options, select: ownSelect });
-    const { maxTokens, sampling } = generation;
     const edited = edits.ofSample(own[index], { sample: index, tokens, maxTokens, where });
     for (let copy = 0; copy < n; copy++) {
       const seed = (sampling.seed + copy) % 2 ** 32;
@@ -74,6 +76,7 @@ export async function prepareRun(
         ...(media && { media }),
         ...(select && { select }),
         ...edited,
+        ...(logprobs && { logprobs }),
       });
       samples.push({
         label: promptLabel(prompt),
@@ -104,7 +107,7 @@ export function headerOf(
   engine: Engine,
   { requests, samples, plan, n, maxRows, model, edits }: PreparedRun,
 ): RunHeader {
-  const { maxTokens, sampling } = requests[0]!;
+  const { maxTokens, sampling, logprobs } = requests[0]!;
   const own = requests.some(({ select }) => select !== undefined);
   return {
     engine: { kind: engine.kind, version: engine.version },
@@ -113,7 +116,7 @@ export function headerOf(
     samples,
     ...(edits && { edits }),
     embedding: engine.embedding ?? null,
-    tokenText: (id) => engine.tokenText(id),
+    tokenText: (id) => (id === NO_TOKEN ? MEAN_TEXT : engine.tokenText(id)),
     request: {
       prompts: requests.map(({ tokens }) => tokens),
       select: plan.select,
@@ -121,6 +124,7 @@ export function headerOf(
       ...(plan.reduce && { reduce: plan.reduce }),
       ...(maxRows !== null && { maxRows }),
       ...(n > 1 && { n }),
+      ...(logprobs && { logprobs }),
       topKeys: plan.topKeys,
       maxTokens,
       sampling,
@@ -149,6 +153,16 @@ function assertGenerates({ task = "generate", causal, model: { name } }: Engine)
     causal === false
       ? `${name} cannot generate: its attention is not causal (each token sees those after it); leave maxTokens at 0, the prompt only`
       : `${name} was loaded to make embeddings (task "embed") and does not generate; leave maxTokens at 0, or load it with task "generate"`,
+  );
+}
+
+/** @throws RequestError `INVALID_ARGUMENT`. */
+function assertLogprobs({ logprobs, task = "generate", kind }: Engine): void {
+  if (logprobs && task === "generate") return;
+  const what = task === "generate" ? `${kind} as it was loaded` : "a model that makes embeddings";
+  throw new RequestError(
+    "INVALID_ARGUMENT",
+    `${what} gives no log-probabilities; leave logprobs and promptLogprobs out`,
   );
 }
 

@@ -76,6 +76,7 @@ export async function storedRun(folder: string): Promise<StoredRun> {
       maxTokens: run.maxTokens,
       ...storedEdits(manifest, folder),
       ...(run.n && { n: run.n }),
+      ...logprobsOf(run),
     },
   };
 }
@@ -90,6 +91,8 @@ function storedEdits({ edits = [], samples }: Manifest, folder: string): { edits
       );
   return edits.length > 0 ? { edits: editsField(edits, `${folder}: edits`) } : {};
 }
+const logprobsOf = ({ logprobs }: NonNullable<Manifest["run"]>): GenerateOptions =>
+  logprobs ? { logprobs: logprobs.generated, promptLogprobs: logprobs.prompt } : {};
 
 function planOptions(
   streams: Manifest["streams"],

@@ -8,7 +8,7 @@ import type { Capture } from "../../src/capture/capture.ts";
 import { parseOverride } from "../../src/engines/llama/flags.ts";
 import { type Footprint, footprint } from "../../src/engines/llama/model/footprint.ts";
 import { modelInfo, readHeader } from "../../src/engines/llama/model/gguf.ts";
-import { cpuMoeOverrides } from "../../src/engines/llama/run/placement.ts";
+import { cpuMoeOverrides } from "../../src/engines/llama/run/device-placement.ts";
 import { load } from "../../src/run/load.ts";
 import { ggufOf, Reference } from "../fixtures/families.ts";
 

@@ -42,15 +42,24 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
 
   test("co-activation and its clusters", () => {
     for (const [{ coactivation }, i] of layers()) {
-      const { attraction, clusters, silhouette } = ref.company[i]!;
+      const { lift, tests, clusters, silhouette } = ref.company[i]!;
       // Shown to three digits.
-      expect(error(numbers(coactivation!.relativeLift!.flat()), nulls(attraction))).toBeLessThan(0.006);
-      for (const { a, b, relativeLift: of } of [...coactivation!.together, ...coactivation!.apart])
-        expect(of).toBeCloseTo(Number(attraction[a]![b]), 12);
+      expect(error(numbers(coactivation!.lift!.flat()), nulls(lift))).toBeLessThan(0.006);
+      expect(coactivation).toMatchObject({ texts: 12, textsNeeded: 10, testedPairs: tests.length });
+      const pairs = [...coactivation!.together, ...coactivation!.apart];
+      const listed = tests.filter(([, , , , , q]) => q <= 0.05);
+      expect(pairs.map(({ a, b }) => `${a} ${b}`).sort()).toEqual(listed.map(([a, b]) => `${a} ${b}`).sort());
+      for (const { a, b, lift: of, expected, interval, qValue } of pairs) {
+        const [, , , low, high, q] = listed.find((test) => test[0] === a && test[1] === b)!;
+        expect(expected).toBeCloseTo(Number(ref.company[i]!.expected[a]![b]), 8);
+        expect(of).toBeCloseTo(Number(lift[a]![b]), 9);
+        expect(error([...interval, qValue], [low, high, q])).toBeLessThan(1e-8);
+      }
       expect(coactivation!.clusters).toEqual(clusters);
-      expect(coactivation!.silhouette).toBeCloseTo(silhouette, 12);
+      expect(coactivation!.silhouette).toBeCloseTo(silhouette, 9);
       expect([...coactivation!.order].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     }
+    expect(found.layers.some(({ coactivation }) => coactivation!.together.length > 0)).toBe(true);
     // Expert 3 of the first layer is dead: it shares no token, and stands at the end of the map.
     expect(found.layers[0]!.coactivation!.order.at(-1)).toBe(3);
     expect(found.layers[0]!.usage.experts[3]).toMatchObject({
@@ -87,22 +96,32 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
   });
 
   test("tokens an expert prefers, by lift", () => {
-    for (const [{ tokenPreferences }, i] of layers())
-      for (const { expert, byLift } of tokenPreferences) {
-        const expected = ref.tastes[i]![expert]!.byLift;
-        expect(byLift.map(({ tokenId }) => `${tokenId}`).sort()).toEqual(Object.keys(expected).sort());
-        for (const { tokenId, lift, liftLow } of byLift) {
-          expect(lift).toBeCloseTo(expected[tokenId]!.lift, 12);
-          expect(liftLow).toBeCloseTo(expected[tokenId]!.certainLift, 12);
+    for (const [{ tokenPreferences }, i] of layers()) {
+      // One type occurs in one text; the others are tested with 8 experts of 2 layers, 1/4 of the rows each.
+      expect(tokenPreferences).toMatchObject({ textsNeeded: 6, testedTypes: 9 });
+      for (const { expert, byLift } of tokenPreferences.experts) {
+        const expected = Object.entries(ref.tastes[i]![expert]!.byLift).filter(([, { q }]) => q <= 0.05);
+        expect(byLift.map(({ tokenId }) => `${tokenId}`).sort()).toEqual(expected.map(([id]) => id).sort());
+        for (const { tokenId, texts, lift, liftLow, qValue } of byLift) {
+          const of = ref.tastes[i]![expert]!.byLift[tokenId]!;
+          expect(texts).toBe(of.texts);
+          // A row's weight in its text is a single-precision number.
+          expect(error([lift, liftLow], [of.lift, of.liftLow])).toBeLessThan(1e-6);
+          expect(qValue / of.q).toBeCloseTo(1, 4);
         }
         const order = byLift.map(({ liftLow }) => liftLow);
         expect(order).toEqual([...order].sort((a, b) => b - a));
       }
+    }
+    const listed = found.layers.flatMap(({ tokenPreferences }) =>
+      tokenPreferences.experts.flatMap(({ byLift }) => byLift),
+    );
+    expect(listed.length).toBeGreaterThan(0);
   });
 
   test("tokens an expert weighs most, in their context", () => {
     for (const [{ tokenPreferences }, i] of layers())
-      for (const { expert, byWeight } of tokenPreferences) {
+      for (const { expert, byWeight } of tokenPreferences.experts) {
         const expected = ref.tastes[i]![expert]!.byWeight;
         expect(byWeight.map(({ tokenId }) => `${tokenId}`).sort()).toEqual(Object.keys(expected).sort());
         for (const { tokenId, weight, sample, position, text } of byWeight) {
@@ -148,7 +167,7 @@ describe("analyzeCapture against numpy, scipy and scikit-learn", () => {
   test("the probe beats chance where states decide the routing, and not where they are noise", async () => {
     const { probe } = found.layers[1]!.hiddenStates!;
     expect(probe!.accuracy).toBeGreaterThan(probe!.chance + 0.2);
-    expect(probe!.fittedRows + probe!.testedRows).toBe(capture.rows.length);
+    expect(probe).toMatchObject({ testedRows: capture.rows.length, folds: 5 });
     const noise = given.streams.hidden_states.map((_, i) => Math.sin(i * i));
     const none = captureOf({ ...given, streams: { ...given.streams, hidden_states: noise } });
     const { layers: without } = await analyzeCapture(none, options);
@@ -246,7 +265,7 @@ describe("analyzeCapture", () => {
     const ids = Uint16Array.from({ length: 2 * capture.rows.length * 2 }, (_, i) => i % 2);
     const { layers } = await analyzeCapture(captureOf({ ...given, streams: { expert_ids: ids } }), options);
     expect(layers[0]).toMatchObject({ entropy: null, margin: null, hiddenStates: null });
-    expect(layers[0]!.tokenPreferences[0]!.byWeight).toEqual([]);
+    expect(layers[0]!.tokenPreferences.experts[0]!.byWeight).toEqual([]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { paths } from "../../src/analysis/measures/paths.ts";
+import { accuracyInterval } from "../../src/analysis/measures/tallies/linear-probe.ts";
 import {
   addDifferences,
   besideEachOther,
@@ -96,7 +97,7 @@ describe("groups within texts", () => {
     closeText(state);
     const grouping = { groups: 2, rows: sizes, counts, column: 0 };
     const [test] = testGroupings(besideEachOther([state], experts), [grouping], experts, ways, 1);
-    return { ...test!, ...contrasts(state, experts) };
+    return { ...test!, ...contrasts(state, experts, test!.critical) };
   }
 
   test("all flips of six texts are scipy's", () => {
@@ -324,16 +325,34 @@ test("summary of rows leaves out what is not finite, and parts merge to the whol
   const all = moments([1, 2, 4, Infinity, Number.NaN]);
   expect(summaryOf(all)).toEqual({
     rows: 3,
+    notFinite: 2,
     mean: 7 / 3,
     deviation: expect.closeTo(Math.sqrt(7 / 3), 12),
     min: 1,
     max: 4,
   });
   expect(all).toMatchObject({ rows: 5, finite: 3, sum: Number.NaN });
-  expect(summaryOf(noMoments())).toEqual({ rows: 0, mean: null, deviation: null, min: null, max: null });
+  expect(summaryOf(noMoments())).toEqual({
+    rows: 0,
+    notFinite: 0,
+    mean: null,
+    deviation: null,
+    min: null,
+    max: null,
+  });
   const merged = mergeMoments(moments([1, Infinity]), moments([2, 4, Number.NaN]));
   expect(summaryOf(merged).mean).toBeCloseTo(7 / 3, 12);
   expect(summaryOf(merged).deviation).toBeCloseTo(Math.sqrt(7 / 3), 12);
   expect(mergeMoments(all, noMoments())).toEqual(all);
   expect(mergeMoments(noMoments(), all)).toEqual(all);
+});
+
+test("folds that differ widen the probe's interval, by the variance of Nadeau and Bengio", () => {
+  const folds = [0.4, 0.5, 0.6, 0.5, 0.5].map((part) => ({ rows: 10_000, right: 10_000 * part }));
+  // A thousand texts that are alike: alone they would be certain.
+  const texts = Array.from({ length: 1000 }, () => ({ rows: 50, right: 25 }));
+  const [low, high] = accuracyInterval(0.5, 50_000, texts, folds);
+  const deviation = Math.sqrt(0.005 * (1 / 5 + 1 / 4));
+  // Student's 97.5 % quantile of 4 degrees; Wilson's interval is a little narrower in the middle.
+  expect((high - low) / 2 / (2.776 * deviation)).toBeCloseTo(0.97, 1);
 });

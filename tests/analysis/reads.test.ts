@@ -49,6 +49,7 @@ function sourceOf(capture: Capture, onRead: OnRead): CaptureSource {
     complete: capture.complete,
     missing: capture.missing,
     dropped: capture.dropped,
+    reduce: capture.reduce,
     promptTokens: (sample) => capture.promptTokens(sample),
     origin: null,
     streams: capture.streams.map((name) => ({ name, layers: [...capture.stream(name).keys()] })),

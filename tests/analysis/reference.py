@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import statsmodels.api as sm
 import torch
-from scipy import stats
+from scipy import optimize, special, stats
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 from sklearn.linear_model import RidgeClassifier
@@ -133,6 +133,9 @@ def route(logits, gating, top_k, bias):
         keep = torch.zeros(groups.shape[:2], dtype=torch.bool).scatter(1, best, True)
         ranking = groups.masked_fill(~keep[..., None], -math.inf).reshape(logits.shape)
     ids = ranking.topk(top_k, dim=-1).indices
+    own = probs.gather(1, ids).softmax(-1) if score == "softmax_topk" else probs
+    order = ranking.sort(dim=-1, descending=True).values
+    gate = {"gateEntropy": stats.entropy(own.double().numpy(), axis=1), "gateMargin": order[:, top_k - 1] - order[:, top_k]}
     weights = probs.gather(1, ids)
     if score == "softmax_topk":
         weights = torch.softmax(weights, -1)
@@ -140,7 +143,7 @@ def route(logits, gating, top_k, bias):
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=6.103515625e-5)
     if gating["scale"] not in (0, 1):
         weights = weights * gating["scale"]
-    return {"ids": ids, "weights": weights}
+    return {"ids": ids, "weights": weights, **gate}
 
 
 def route_cases():
@@ -214,10 +217,9 @@ def capture_case():
     counts = used.sum(0)
     sorted_logits = -np.sort(-logits.astype(float), axis=1)
     pairs = used.T @ used
-    independent = np.outer(counts, counts) / rows
     off = ~np.eye(experts, dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lift = np.where(off, pairs / independent, np.nan)
+        lift = np.where(off, pairs / (rows * pair_chances(counts / rows, k)), np.nan)
     information = [
         mutual_information([[used[m, e].sum(), m.sum() - used[m, e].sum()] for m in of_label.values()])
         for e in range(experts)
@@ -241,7 +243,6 @@ def capture_case():
         "choiceInformation": mutual_information(np.array([by_label[name] for name in names])),
         "pairs": pairs,
         "lift": lift,
-        "neutralLift": pairs[off].sum() / independent[off].sum(),
     }
 
 
@@ -294,8 +295,9 @@ def exact_permutation_case():
 
     first = np.arange(5)
     (m, v), (others, variance) = ratio(first), ratio(first + 5)
-    freedom = math.floor((v + variance) ** 2 / (v**2 / 4 + variance**2 / 4))
-    half = stats.t.ppf(0.975, freedom) * (m - others) / statistic(first)
+    every = sorted((statistic(np.array(of)) ** 2 for of in itertools.combinations(range(10), 5)), reverse=True)
+    # What is above has p <= 0.05.
+    half = math.sqrt(every[math.floor(0.05 * len(every))]) * (m - others) / statistic(first)
     return {
         "lengths": lengths,
         "used": used,
@@ -368,12 +370,10 @@ def shifts(d, rows):
     """Differences of samples [samples, experts]: q over all ways of flipping them, and half of 95 % intervals."""
     ways = np.array(list(itertools.product((1, -1), repeat=len(d))))
     squares = (ways @ d) ** 2 / (d**2).sum(0)
-    shift = d.sum(0) / rows.sum()
-    n = len(d)
-    spread = np.sqrt(n / (n - 1) * ((d - np.outer(rows, shift)) ** 2).sum(0)) / rows.sum()
+    critical = -np.sort(-squares, axis=0)[math.floor(0.05 * len(ways))]
     return {
         "q": [np.mean(squares.max(1) >= value - 1e-9) for value in squares[0]],
-        "halfWidth": stats.t.ppf(0.975, n - 1) * spread,
+        "halfWidth": np.sqrt(critical * (d**2).sum(0)) / rows.sum(),
     }
 
 
@@ -478,6 +478,49 @@ def table_cases():
     return cases
 
 
+def pair_chances(inclusion, k):
+    """Of all sets of k different experts as likely as exp of a sum over them, the one that uses each so often."""
+    sets = np.array([[e in of for e in range(len(inclusion))] for of in itertools.combinations(range(len(inclusion)), k)], float)
+    open_ = (inclusion > 1e-12) & (inclusion < 1 - 1e-12)
+    sets = sets[(sets[:, inclusion >= 1 - 1e-12] == 1).all(1) & (sets[:, inclusion <= 1e-12] == 0).all(1)]
+    weight = np.zeros(len(inclusion))
+    for _ in range(200):
+        chance = np.exp(sets @ weight - (sets @ weight).max())
+        chance /= chance.sum()
+        mean = chance @ sets
+        spread = (sets * chance[:, None]).T @ sets - np.outer(mean, mean)
+        weight[open_] += np.linalg.lstsq(spread[np.ix_(open_, open_)], (inclusion - mean)[open_], rcond=None)[0]
+    return (sets * chance[:, None]).T @ sets
+
+
+def pair_chance_cases():
+    own = np.random.default_rng(16)
+    even = own.dirichlet(np.ones(16) * 3)
+    cases = [(np.minimum(0.9, 2 * even), 2)]
+    cases[0] = (cases[0][0] * 2 / cases[0][0].sum(), 2)
+    shares = own.uniform(0.05, 0.6, 8)
+    cases.append((shares / shares.sum() * 3, 3))
+    cases.append((np.array([1, 0, 0.9, 0.5, 0.3, 0.2, 0.1]), 3))
+    cases.append((np.array([0.5, 0.5]), 1))
+    return [{"inclusion": of, "size": k, "chances": pair_chances(of, k)} for of, k in cases]
+
+
+def with_q(layers):
+    q = stats.false_discovery_control([test[2] for layer in layers for test in layer["tests"]], method="bh").tolist()
+    for layer in layers:
+        layer["tests"] = [[*test, q.pop(0)] for test in layer["tests"]]
+    return layers
+
+
+def tokens_with_q(layers, types):
+    """Of all types, experts and layers; a type that an expert serves no more than expected has p = 1."""
+    every = [of["byLift"].get(t, {}) for layer in layers for of in layer for t in range(types)]
+    q = stats.false_discovery_control([of.get("p", 1) for of in every], method="bh")
+    for of, value in zip(every, q):
+        of["q"] = value
+    return layers
+
+
 def analysis_case():
     """Twelve samples through layers 1 and 2 of a model of 8 experts, top-2, that have something to find."""
     experts, k, width, types = 8, 2, 5, 9
@@ -508,19 +551,59 @@ def analysis_case():
         weights.append((kept / kept.sum(1, keepdims=True)).astype(np.float32))
 
     def company(one):
+        """Lift over the draw of independent experts, its standard error from each text's r, and clusters."""
         counts = one.sum(0)
-        independent = np.outer(counts, counts) / rows
         off = ~np.eye(experts, dtype=bool)
         pairs = one.T @ one
+        expected = rows * pair_chances(counts / rows, k)
         alive = np.flatnonzero(counts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            attraction = np.where(off, pairs / independent, np.nan) / (pairs[off].sum() / independent[off].sum())
-        distances = 1 / (1 + attraction[np.ix_(alive, alive)])
+            lift = np.where(off, pairs / expected, np.nan)
+        distances = 1 / (1 + lift[np.ix_(alive, alive)])
         np.fill_diagonal(distances, 0)
         found = clustering(distances, len(alive) - 1)
         best = int(np.argmax(found["silhouettes"]))
+        p = counts / rows
+        even = rows**2 / np.sum(lengths**2)
+
+        def residuals(a, b, both, each):
+            """Of texts or rows: the pair's rows beyond what follows from how much they used the two."""
+            c, u = both, each
+            own = c.sum() / rows
+            n = lengths if len(c) == len(lengths) else 1
+            return (c - n * own) - own / p[a] * (u[:, a] - n * p[a]) - own / p[b] * (u[:, b] - n * p[b])
+
+        def single(a, b, chance):
+            """Variance of r of independent rows, over the four ways to use two experts."""
+            cells = [(1, 1, chance), (1, 0, p[a] - chance), (0, 1, p[b] - chance), (0, 0, 1 - p[a] - p[b] + chance)]
+            r = [x * y - chance - chance / p[a] * (x - p[a]) - chance / p[b] * (y - p[b]) for x, y, _ in cells]
+            return rows * sum(w * v * v for v, (_, _, w) in zip(r, cells))
+
+        texts = range(len(labels))
+        used_of = np.array([one[sample == s].sum(0) for s in texts])
+        clustered, alone = {}, {}
+        for a, b in itertools.combinations(range(experts), 2):
+            if pairs[a, b] == 0:
+                continue
+            both = np.array([(one[sample == s, a] * one[sample == s, b]).sum() for s in texts])
+            r = residuals(a, b, both, used_of)
+            clustered[a, b] = np.sum(r**2) * len(labels) / (len(labels) - 1)
+            alone[a, b] = single(a, b, pairs[a, b] / rows)
+        design = max(1, sum(clustered[x] / pairs[x] for x in clustered) / sum(alone[x] / pairs[x] for x in clustered))
+        tests = []
+        for a, b in itertools.combinations(range(experts), 2):
+            if expected[a, b] < 5:
+                continue
+            least = design * single(a, b, expected[a, b] / rows)
+            error = math.sqrt(max(clustered.get((a, b), 0), least)) / expected[a, b]
+            degrees = max(1, math.floor(even - 1))
+            t = (lift[a, b] - 1) / error
+            half = stats.t.ppf(0.975, degrees) * error
+            tests.append([a, b, 2 * stats.t.sf(abs(t), degrees), max(0, lift[a, b] - half), lift[a, b] + half])
         return {
-            "attraction": attraction,
+            "expected": expected,
+            "lift": lift,
+            "tests": tests,
             "clusters": sorted(
                 (alive[found["cuts"][best] == c].tolist() for c in set(found["cuts"][best])),
                 key=lambda members: (-len(members), members[0]),
@@ -543,17 +626,24 @@ def analysis_case():
         }
 
     def tastes(chosen, weight, one):
-        """(expert, token) -> lift with the lower end of its interval, and the greatest weight."""
-        share = one.mean(0)
+        """(expert, token) -> p and lift with the lower end of its interval, and the greatest weight."""
+        level = np.where(position == 0, 0, 1 + np.floor(np.log2(np.maximum(position, 1)) / 2))
         found = []
         for e in range(experts):
             of = {}
             for t in range(types):
-                rows_of = int(np.sum(token == t))
-                count = int(one[token == t, e].sum())
-                low = stats.binomtest(count, rows_of).proportion_ci(0.95, "wilson").low
-                if share[e] > 0 and low > share[e]:
-                    of[t] = {"lift": count / rows_of / share[e], "certainLift": low / share[e]}
+                having = [s for s in range(len(labels)) if np.any(token[sample == s] == t)]
+                observed, expected = [], []
+                for s in having:
+                    own = (sample == s) & (token == t)
+                    observed.append(one[own, e].mean())
+                    like = [one[(sample == s) & (level == level[row]), e].mean() for row in np.flatnonzero(own)]
+                    expected.append(np.mean(like))
+                n, x, m = len(having), np.mean(observed), np.mean(expected)
+                bound = lambda mean: math.exp(-n * (special.rel_entr(x, mean) + special.rel_entr(1 - x, 1 - mean)))
+                if x > m:
+                    low = optimize.brentq(lambda mean: bound(mean) - 0.025, 1e-12, x)
+                    of[t] = {"texts": n, "p": bound(m), "lift": x / m, "liftLow": low / m}
             heaviest = {}
             for row, rank in zip(*np.nonzero(chosen == e)):
                 w = float(weight[row, rank])
@@ -594,11 +684,11 @@ def analysis_case():
         "logits": logits,
         "weights": weights,
         "hidden": hidden,
-        "company": [company(one) for one in used],
+        "company": with_q([company(one) for one in used]),
         "positions": [groups(one, place) for one in used],
         "phaseGroups": [groups(one, phase) for one in used],
         "parity": [groups(one, token % 2) for one in used],
-        "tastes": [tastes(*of) for of in zip(ids, weights, used)],
+        "tastes": tokens_with_q([tastes(*of) for of in zip(ids, weights, used)], types),
         "flow": flow(0, 1),
         "similarity": similarity(used[1], hidden[0]),
         "paths": {"experts": paths[order], "counts": counts[order]},
@@ -614,6 +704,8 @@ reference = {
     "capture": capture_case(),
     "wilson": wilson_cases(),
     "benjaminiHochberg": {"p": p_values, "q": stats.false_discovery_control(p_values, method="bh")},
+    "pairChances": pair_chance_cases(),
+    "studentTails": [{"t": t, "degrees": d, "p": 2 * stats.t.sf(t, d)} for d in (1, 9, 29, 400) for t in (0, 0.5, 3, 12, 60)],
     "permutation": exact_permutation_case(),
     "student": student_cases(),
     "comparison": comparison_case(),

@@ -31,6 +31,8 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     bias: number[] | null;
     ids: Matrix;
     weights: Matrix;
+    gateEntropy: number[];
+    gateMargin: number[];
   }[];
   capture: {
     experts: number;
@@ -51,10 +53,11 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     choiceInformation: number;
     pairs: Matrix;
     lift: Matrix;
-    neutralLift: number;
   };
   wilson: { count: number; rows: number; confidence: number; interval: [number, number] }[];
   benjaminiHochberg: { p: number[]; q: number[] };
+  pairChances: { inclusion: number[]; size: number; chances: Matrix }[];
+  studentTails: { t: number; degrees: number; p: number }[];
   permutation: {
     lengths: number[];
     used: number[];
@@ -118,12 +121,19 @@ export const reference = JSON.parse(readFileSync(new URL("reference.json", impor
     logits: number[][][];
     weights: number[][][];
     hidden: number[][][];
-    company: { attraction: Matrix; clusters: number[][]; silhouette: number }[];
+    company: {
+      expected: Matrix;
+      lift: Matrix;
+      /** a, b, p, interval, q. */
+      tests: [number, number, number, number, number, number][];
+      clusters: number[][];
+      silhouette: number;
+    }[];
     positions: GroupReference[];
     phaseGroups: GroupReference[];
     parity: GroupReference[];
     tastes: {
-      byLift: Record<string, { lift: number; certainLift: number }>;
+      byLift: Record<string, { texts: number; p: number; lift: number; liftLow: number; q: number }>;
       byWeight: Record<string, [weight: number, row: number]>;
     }[][];
     flow: {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { specialization } from "../../src/analysis/specialization.ts";
 import { specializedExperts } from "../../src/analysis/specialized-experts.ts";
-import { benjaminiHochberg } from "../../src/analysis/statistics/benjamini-hochberg.ts";
 import { seededRandom, shuffle } from "../../src/analysis/statistics/randomization/random.ts";
 import { error, flat, reference } from "./reference.ts";
 import { captureOf } from "./synthetic.ts";
@@ -14,11 +13,6 @@ const capture = captureOf({
   labels: ref.labels,
   lengths: ref.lengths,
   streams: { expert_ids: ids },
-});
-
-test("Benjamini-Hochberg is scipy's", () => {
-  const { p, q } = reference.benjaminiHochberg;
-  expect(error(benjaminiHochberg(p), q)).toBeLessThan(1e-15);
 });
 
 describe("specialization", () => {
@@ -63,7 +57,7 @@ describe("specialization", () => {
     expect(Math.abs(expert.pValue - expertP)).toBeLessThan(within(expertP));
     const { difference, halfWidth } = expert.byLabel.get("a")!;
     expect(difference).toBeCloseTo(exact.difference, 12);
-    expect(halfWidth).toBeCloseTo(exact.halfWidth, 9);
+    expect(halfWidth! / exact.halfWidth).toBeCloseTo(1, 7);
     expect(found.matchedRows).toBe(exact.matchedRows);
     // The variance behind it is the clustered one of statsmodels.
     expect(exact.variance).toBeCloseTo(exact.clustered, 12);

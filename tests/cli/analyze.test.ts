@@ -86,7 +86,7 @@ describe("moescope analyze", () => {
     });
     expect(await runCli(["analyze", run, "--full"])).toMatchObject({ code: 2 });
     const all = JSON.parse((await runCli(["analyze", run, "--json", "--full"])).stdout);
-    expect(all.format).toBe("moescope.analysis/2");
+    expect(all.format).toBe("moescope.analysis/3");
     for (const { layers } of [short, all])
       expect(layers.map(({ layer }: { layer: number }) => layer)).toEqual([0, 1, 2, 3]);
     const narrow = await runCli(["analyze", run, "--json", "--label", "code", "--layer", "-1"]);

@@ -66,16 +66,15 @@ test("two models on the same prompts, in plain 80 columns", async () => {
          « ‹ less in B, to -12.9 points   › » more in B, to +12.9 points
 
     Experts whose use shifted most, from A to B
-      L2 E15    5.71 % → 18.6 %   +12.9 points   ± 6.8    q = 0.250
-      L2 E6     14.3 % → 27.1 %   +12.9 points   ± 6.8    q = 0.250
-      L1 E12    5.71 % → 17.1 %   +11.4 points   ± 5.52   q = 0.219
-      L1 E3     14.3 % → 25.7 %   +11.4 points   ± 5.52   q = 0.219
-      L1 E7     27.1 % → 15.7 %   -11.4 points   ± 5.52   q = 0.219
-      L1 E14    27.1 % → 15.7 %   -11.4 points   ± 5.52   q = 0.219
-      L2 E1     27.1 % → 17.1 %     -10 points   ± 14.8   q = 0.438
-      L2 E10    27.1 % → 17.1 %     -10 points   ± 14.8   q = 0.438
+      L2 E15    5.71 % → 18.6 %   +12.9 points   ± 12.9   q = 0.250
+      L2 E6     14.3 % → 27.1 %   +12.9 points   ± 12.9   q = 0.250
+      L1 E12    5.71 % → 17.1 %   +11.4 points   ± 11.4   q = 0.219
+      L1 E3     14.3 % → 25.7 %   +11.4 points   ± 11.4   q = 0.219
+      L1 E7     27.1 % → 15.7 %   -11.4 points   ± 11.4   q = 0.219
+      L1 E14    27.1 % → 15.7 %   -11.4 points   ± 11.4   q = 0.219
+      L2 E1     27.1 % → 17.1 %     -10 points   ± 12.9   q = 0.438
+      L2 E10    27.1 % → 17.1 %     -10 points   ± 12.9   q = 0.438
       none is beyond chance (q ≤ 0.05)
-      6 samples: no p below 0.031; more texts can tell shifts from chance
 
     Tokens that moved most, by mean Jensen-Shannon divergence (0 to 0.693 nats)
       sample 0    position 2   e   0.014 nats   50 % of experts kept
@@ -147,7 +146,7 @@ describe("capture folders", () => {
     for (const key of ["layers", "rows", "moved", "firstDisagreements"])
       expect(folders[key]).toEqual(models[key]);
     expect(folders).toMatchObject({
-      format: "moescope.comparison/2",
+      format: "moescope.comparison/3",
       onlyA: 0,
       b: { model: { name: "disturbed" } },
     });
@@ -215,14 +214,14 @@ describe("labels", () => {
            « ‹ less in B, to -30 points   › » more in B, to +30 points
 
       Experts whose use shifted most, from A to B
-      * L0 E4       50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L0 E11      50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L1 E7       50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L1 E14      50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L2 E1       50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L2 E10      50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L3 E4       50 % → 20 %   -30 points   ± 48   q = 0.030
-      * L3 E13      50 % → 20 %   -30 points   ± 48   q = 0.030
+      * L0 E4       50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L0 E11      50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L1 E7       50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L1 E14      50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L2 E1       50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L2 E10      50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L3 E4       50 % → 20 %   -30 points   ± 20   q = 0.030
+      * L3 E13      50 % → 20 %   -30 points   ± 20   q = 0.030
         * 16 of 32 shifts are beyond chance: q ≤ 0.05, at most a 5 % chance that any
         one is false
 

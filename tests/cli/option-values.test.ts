@@ -21,7 +21,15 @@ test("selections", () => {
     positions: [0, 1, 2, 3, 10],
   });
   expect(parseSelect("last=1")).toEqual({ last: 1 });
-  for (const bad of ["", "last", "last=0", "phase=both", "rows=3", "last=1,last=2", "positions=-1"])
+  expect(parseSelect("positions=-1+0,window=-5:,tokens=5+7,!tokens=0,!steps=0-1")).toEqual({
+    positions: [-1, 0],
+    window: [-5, null],
+    tokenIds: [5, 7],
+    exclude: [{ tokenIds: [0] }, { steps: [0, 1] }],
+  });
+  for (const bad of ["!last=2", "window=3", "tokens=-1", "tokens=1,tokens=2"])
+    expect(() => parseSelect(bad)).toThrow();
+  for (const bad of ["", "last", "last=0", "phase=both", "rows=3", "last=1,last=2", "positions=-"])
     expect(() => parseSelect(bad)).toThrow();
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findGpuLibraries, gpuPackage } from "../../src/engines/llama/native/gpu.ts";
-import { cpuMoeOverrides } from "../../src/engines/llama/run/placement.ts";
+import { cpuMoeOverrides } from "../../src/engines/llama/run/device-placement.ts";
 import { load } from "../../src/run/load.ts";
 import { ggufOf } from "../fixtures/families.ts";
 

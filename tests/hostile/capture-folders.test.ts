@@ -170,6 +170,12 @@ describe("numbers that memory would be taken by are checked first", () => {
     ],
     ["streams.router_logits.layers", ({ streams }) => (streams.router_logits.layers = [2 ** 52])],
     ["streams.router_logits.widths", ({ streams }) => (streams.router_logits.widths = [2 ** 52, 8])],
+    ["streams.router_logits.widths", ({ streams }) => (streams.router_logits.widths = [8, 9])],
+    ["streams.router_logits.widths", ({ model }) => (model.moe.experts = 9)],
+    ["streams.expert_ids.widths", ({ model }) => (model.moe.topK = 3)],
+    ["streams.hidden_states.widths", ({ model }) => (model.hiddenSize = 7)],
+    ["streams.router_logits.layers", ({ model }) => (model.layers = 3)],
+    ["streams.router_logits.layers", ({ model }) => (model.moe.layers = [0, 3])],
   ])("%s", async (place, change) => {
     for (const rows of [true, false]) {
       const folder = await folderOf({ ended: true });
@@ -192,6 +198,8 @@ describe("numbers that memory would be taken by are checked first", () => {
     const manifest: Manifest = JSON.parse(await readFile(path, "utf8"));
     Object.assign(manifest, { shards: [], rows: 0, outputs: [] });
     manifest.model.moe.experts = 1024;
+    // Without rows there need be no widths; with them, they would have to be the model's.
+    for (const stream of Object.values(manifest.streams)) delete stream.widths;
     await writeFile(path, JSON.stringify(manifest));
     const analysis = await analyzeCapture(await openCapture(folder));
     expect(analysis).toBeDefined();
@@ -201,9 +209,10 @@ describe("numbers that memory would be taken by are checked first", () => {
 interface Manifest {
   model: {
     layers: number;
+    hiddenSize: number;
     moe: { layers: number[]; experts: number; topK: number; byLayer?: object[] };
   };
-  streams: { router_logits: { layers: number[]; widths: number[] } };
+  streams: { router_logits: { layers: number[]; widths?: number[] } };
 }
 
 /** What each kind of thing that is no file is called in an error. */

@@ -132,6 +132,11 @@ describe("analyzeExpertUsage", () => {
     }
   });
 
+  test("of experts as likely the lower one is chosen", () => {
+    const even = new Map([[0, float32([[1, 3, 3, 3]])]]);
+    expect([...hs.analyzeExpertUsage(even, { topK: 2 }).expertSelection.get(0)!.data]).toEqual([1, 2]);
+  });
+
   test("refuses what no slice and no top-k can be", () => {
     const invalid = expect.objectContaining({ code: "INVALID_ARGUMENT" });
     expect(() => hs.analyzeExpertUsage(routerLogits, { topK: 9 })).toThrow(invalid);

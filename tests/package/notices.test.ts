@@ -7,8 +7,9 @@ import { holdersIn, notices } from "../../tools/notices.mjs";
 const written = readFileSync(join(packageRoot, "THIRD-PARTY-NOTICES.md"), "utf8");
 
 test("the notices name what npm installs and the texts of others, as they are now", () => {
-  // After a change: node tools/notices.mjs
-  expect(written).toBe(notices());
+  // After a change: node tools/notices.mjs, then the formatter, which widens tables.
+  const plain = (text: string) => text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
+  expect(plain(written)).toBe(plain(notices()));
 });
 
 test("each chat template is named, with the holders that it names itself", () => {

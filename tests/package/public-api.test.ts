@@ -43,6 +43,7 @@ describe("the public API", () => {
         "reportHtml",
         "route",
         "routedExperts",
+        "rowGate",
         "selectionBias",
         "softmax",
         "storedRun",
@@ -60,6 +61,7 @@ describe("the public API", () => {
         "coefficientOfVariation",
         "combine",
         "compareCaptures",
+        "compareCheckpoints",
         "compareLabels",
         "entropyReducer",
         "expertUsage",
@@ -143,6 +145,13 @@ describe("its types", () => {
       tensor.expertIds.get(3);
       // @ts-expect-error not asked for
       tensor.expertOutputs.get(3);
+      const stored = await llm.capture("a", {
+        streams: ["hidden_states"],
+        into: new api.FolderSink("folder"),
+      });
+      stored.hiddenStates.get(3);
+      // @ts-expect-error not asked for in a folder either
+      stored.routerLogits.get(3);
       // What is only known when it runs, and what comes from a disk, may have any.
       (await llm.capture("a", options)).hiddenStates.get(3);
       (await llm.capture("a", { streams: names })).hiddenStates.get(3);

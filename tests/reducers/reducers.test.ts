@@ -143,7 +143,8 @@ describe("reducers", () => {
       measures.entropy,
       measures.margin,
       measures.routerLosses,
-      measures.coactivation,
+      measures.gateEntropy,
+      measures.gateMargin,
     ];
     const rows = syntheticRun({ lengths: [20, 7, 11], streams: ["router_logits"], interleaved: 2 });
     const analysis = await analyzeCapture(await drive(rows, new MemorySink()), { permutations: 9 });

@@ -208,12 +208,13 @@ describe("the report", () => {
           .replace(/\s+/g, " "),
       ),
     ).toContain(`label 1 L3 E7 ${percent(0.625)} ${times(7.5)} +25 points ± 12.5 5 p = 0.010 q = 0.040`);
-    const together = [{ a: 3, b: 17, count: 5, lift: 1.9, relativeLift: 2.5 }];
+    const interval: [number, number] = [1.5, 3.5];
+    const together = [{ a: 3, b: 17, count: 5, expected: 2, lift: 2.5, interval, qValue: 0.01 }];
     const layers = analysis.layers.map((layer) => ({
       ...layer,
       coactivation: { ...layer.coactivation!, together },
     }));
-    expect(reportHtml({ ...analysis, layers })).toContain("Together: E3 E17 2.5×");
+    expect(reportHtml({ ...analysis, layers })).toContain("Together: E3 E17 2.5× (q = 0.010)");
   });
 
   it("says what a dense model or a capture without labels lacks", () => {

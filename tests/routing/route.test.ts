@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Gating } from "../../src/core/gating.ts";
 import { route } from "../../src/gating/route.ts";
+import { rowGate } from "../../src/gating/row-gate.ts";
 import { error, flat, float32, reference } from "../analysis/reference.ts";
 import { SOFTMAX } from "../analysis/synthetic.ts";
 
@@ -10,6 +11,18 @@ describe("route", () => {
     expect(routing.ids.dims).toEqual([logits.length, topK]);
     expect(Array.from(routing.ids.data)).toEqual(flat(ids));
     expect(error(routing.weights.data, flat(weights))).toBeLessThan(1e-6);
+  });
+
+  test.each(reference.route)("gate of $name", ({ gating, logits, bias, ids, gateEntropy, gateMargin }) => {
+    const gate = rowGate(float32(logits), gating, flat(ids), bias);
+    expect(error(gate.entropy, gateEntropy)).toBeLessThan(1e-5);
+    // Scores are single-precision numbers.
+    const size = Math.max(1, ...gateMargin.filter(Number.isFinite).map(Math.abs));
+    gate.margin!.forEach((margin, row) => {
+      if (Number.isFinite(gateMargin[row]))
+        expect(Math.abs(margin - gateMargin[row]!) / size).toBeLessThan(1e-6);
+    });
+    if (gating.selectionBias) expect(rowGate(float32(logits), gating, flat(ids)).margin).toBeNull();
   });
 
   const logits = float32([[1, 2, 3, 4]]);

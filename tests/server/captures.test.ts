@@ -275,11 +275,11 @@ describe("what follows from a capture", () => {
       }
     };
     const overview = await settled<AnalysisOverview>(`${at}/analysis`);
-    expect(overview).toMatchObject({ format: "moescope.analysis/2", experts: 16, topK: 2 });
+    expect(overview).toMatchObject({ format: "moescope.analysis/3", experts: 16, topK: 2 });
     expect(overview.layers).toHaveLength(4);
     expect(overview.layers[0]!.tokenPreferences).toBeNull();
     const layer = await settled<LayerAnalysis>(`${at}/analysis/2`);
-    expect(layer.tokenPreferences).toHaveLength(16);
+    expect(layer.tokenPreferences.experts).toHaveLength(16);
     expect(layer.usage.experts).toEqual(overview.layers[2]!.usage.experts);
     expect(await json(`${at}/analysis/9`)).toMatchObject({ error: { code: "UNKNOWN_LAYER" } });
   });

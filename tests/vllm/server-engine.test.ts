@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer as createWebServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -174,7 +183,17 @@ describe("a vllm serve with the plugin", () => {
         code: "ENGINE_FAILED",
         message: expect.stringContaining("cannot be read"),
       });
-    await expect(takeRows("/dev/zero", plan)).rejects.toThrow("no file of this user");
+    await expect(takeRows("/dev/zero", plan)).rejects.toThrow("it is a device, not a file");
+    // A file that is right, reached by a link, and one of another user.
+    writeFileSync(join(folder, "there.safetensors"), "not read");
+    symlinkSync(join(folder, "there.safetensors"), join(folder, "link.safetensors"));
+    await expect(takeRows(join(folder, "link.safetensors"), plan)).rejects.toThrow(
+      "it is a link, not a file",
+    );
+    if (process.getuid?.() === 0) {
+      chownSync(join(folder, "there.safetensors"), 12_345, 12_345);
+      await expect(takeRows(join(folder, "there.safetensors"), plan)).rejects.toThrow("it is another user's");
+    }
   });
 
   it("asks for its key", async () => {

@@ -9,6 +9,7 @@
 import { flowOf } from "./flows.ts";
 import { coverageOf } from "./intervals.ts";
 import { LENGTHS, levelOf, powerOf } from "./labels.ts";
+import { listsOf } from "./lists.ts";
 import { realLevelOf, realRouting } from "./real.ts";
 import { captureShifts, labelShifts } from "./shifts.ts";
 import { driftLevelOf } from "./within-texts.ts";
@@ -29,6 +30,9 @@ const levelFigures = ({ shares, layer, any }: Record<"shares" | "layer" | "any",
   "p ≤ 0.05, layer": figure(layer),
   "any q ≤ 0.05": figure(any),
 });
+
+const SMALL = { layers: 2, experts: 16, topK: 2, stick: 0.5, vocabulary: 300 };
+const LARGE = { layers: 48, experts: 128, topK: 8, stick: 0.5, vocabulary: 3000 };
 
 const TABLES: Readonly<Record<string, () => void | Promise<void>>> = {
   labels() {
@@ -92,6 +96,38 @@ const TABLES: Readonly<Record<string, () => void | Promise<void>>> = {
     table(
       "70 labels that mean nothing",
       levels.map(({ lengths, n, ...level }) => ({ lengths, "texts a label": n, ...levelFigures(level) })),
+    );
+  },
+
+  lists() {
+    const lists = [
+      ...[10, 30, 100].flatMap((texts) =>
+        ([12, 40, "lognormal"] as const).flatMap((rows) =>
+          [0, 0.5, 1.2].map((topic) => ({ of: { ...SMALL, texts, rows, topic }, runs })),
+        ),
+      ),
+      ...[10, 30, 100].map((texts) => ({
+        of: { ...SMALL, layers: 6, texts, rows: 40, topic: 0.5, planted: 2 },
+        runs: Math.ceil(runs / 10),
+      })),
+      ...[30, 100].map((texts) => ({ of: { ...LARGE, texts, rows: 60, topic: 0.5, planted: 4 }, runs: 1 })),
+    ];
+    table(
+      "Tokens and pairs of experts that are listed",
+      lists.map(({ of, runs }) => {
+        const found = listsOf(of, runs, of.texts);
+        return {
+          model: `${of.layers} × ${of.experts}`,
+          texts: of.texts,
+          rows: of.rows,
+          topic: of.topic,
+          "any token": figure(found.tokens),
+          "any pair": figure(found.pairs),
+          "planted tokens": "planted" in of ? figure(found.plantedTokens) : "–",
+          "planted pairs": "planted" in of ? figure(found.plantedPairs) : "–",
+          "other tokens": figure(found.otherTokens),
+        };
+      }),
     );
   },
 

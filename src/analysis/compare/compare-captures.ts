@@ -43,6 +43,8 @@ const readOptions = optionsReader<CompareOptions>("compareCaptures", {
 
 /** How two captures route the same rows in one layer. */
 export interface LayerComparison {
+  /** Rows left out of this layer's figures, because a router logit or weight of A or B is NaN or infinite. */
+  readonly notFinite: number;
   /** Part of the rows with the same set of experts. */
   readonly exact: number;
   /** Mean of |A ∩ B| / topK. */
@@ -69,7 +71,12 @@ export interface CaptureComparison {
   readonly divergingTexts: readonly DivergingText[];
   /** By 0-based layer, those whose routing both captures have. */
   readonly layers: ReadonlyMap<number, LayerComparison>;
-  /** Part of the rows with the same experts in every layer compared. */
+  /**
+   * Rows of which some layer is left out, because a router logit or weight of A or B is NaN or infinite there: such a row
+   * agrees with nothing.
+   */
+  readonly notFinite: number;
+  /** Part of the other rows with the same experts in every layer compared; 0 where there are no others. */
   readonly exact: number;
   /** Where each sample that differs at all does so first, in the order of the computation. */
   readonly firstDisagreements: readonly FirstDisagreement[];
@@ -116,6 +123,7 @@ export function* captureComparison(
   const count = alignment.a.length;
   if (count === 0) throw refused("they have no row (sample and position) in common");
 
+  const comparedIn = new Uint32Array(count);
   const overlapOf = new Float64Array(count);
   const jsOf = new Float64Array(count);
   const firstLayer = new Int32Array(count).fill(NONE);
@@ -123,13 +131,18 @@ export function* captureComparison(
   const sums = [];
   for (const layer of layers) {
     const { differences, ...rest } = compareLayer(sideA, sideB, layer, alignment, (pair, shared, js) => {
+      comparedIn[pair]!++;
       overlapOf[pair]! += shared / topK(layer);
       jsOf[pair]! += js;
       if (shared < topK(layer) && firstLayer[pair] === NONE) firstLayer[pair] = layer;
     });
+    if (rest.rows === 0)
+      throw refused(
+        `in layer ${layer} the logits or weights of every row are NaN or infinite in one of them`,
+      );
     // Tested at once: the differences by sample of one layer are in memory, not those of all.
     const test = testShifts(differences, experts, permutations, seed);
-    sums.push({ ...rest, rowsA: count, rowsB: count, matched: null, ...test });
+    sums.push({ ...rest, rowsA: rest.rows, rowsB: rest.rows, matched: null, ...test });
     yield { done: sums.length, total: layers.length };
   }
   const shifts = usageShifts(sums);
@@ -140,30 +153,36 @@ export function* captureComparison(
     sample: column(a.rows.sample),
     position: column(a.rows.position),
     tokenId: column(a.rows.tokenId),
-    overlap: overlapOf.map((overlap) => overlap / layers.length),
-    js: sums.every(({ divergence }) => divergence) ? jsOf.map((js) => js / layers.length) : null,
+    overlap: overlapOf.map((overlap, pair) => overlap / comparedIn[pair]!),
+    js: sums.every(({ divergence }) => divergence) ? jsOf.map((js, pair) => js / comparedIn[pair]!) : null,
     firstLayer,
   };
+  const whole = comparedIn.filter((compared) => compared === layers.length).length;
+  const same = firstLayer.filter(
+    (layer, pair) => layer === NONE && comparedIn[pair] === layers.length,
+  ).length;
   return {
     rows,
+    notFinite: count - whole,
     onlyA: alignment.onlyA,
     onlyB: alignment.onlyB,
     divergingTexts: alignment.divergingTexts,
     layers: new Map(
-      sums.map(({ exact, shared, top1, divergence }, i) => [
+      sums.map(({ rows: compared, notFinite, exact, shared, top1, divergence }, i) => [
         layers[i]!,
         {
-          exact: exact / count,
-          overlap: shared / topK(layers[i]!) / count,
-          top1: top1 / count,
-          kl: divergence && divergence.kl / count,
-          js: divergence && divergence.js / count,
+          notFinite,
+          exact: exact / compared,
+          overlap: shared / topK(layers[i]!) / compared,
+          top1: top1 / compared,
+          kl: divergence && divergence.kl / compared,
+          js: divergence && divergence.js / compared,
           firstToDiffer: countOf(firstLayer, layers[i]!),
           experts: shifts[i]!,
         },
       ]),
     ),
-    exact: countOf(firstLayer, NONE) / count,
+    exact: whole === 0 ? 0 : same / whole,
     firstDisagreements: firstDisagreements(a, rows),
     moved: mostMoved(a, rows, tokens),
   };

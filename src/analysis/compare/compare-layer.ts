@@ -10,6 +10,9 @@ import type { PairedDifferences } from "./shift-test.ts";
 
 /** What one layer's routing of the paired rows adds up to. */
 export interface LayerSums {
+  /** Pairs that are compared, and those left out because a logit or weight of one of them is not finite. */
+  readonly rows: number;
+  readonly notFinite: number;
   /** Pairs with the same set of experts. */
   readonly exact: number;
   /** Experts that pairs have in common, over all pairs. */
@@ -25,7 +28,7 @@ export interface LayerSums {
   readonly differences: PairedDifferences;
 }
 
-/** What a pair's routing of one layer is, told pair by pair; `js` is 0 without logits. */
+/** What a pair's routing of one layer is, told for each pair that is compared; `js` is 0 without logits. */
 type PairVisitor = (pair: number, shared: number, js: number) => void;
 
 /** A side of a comparison, ready to be read. */
@@ -48,7 +51,7 @@ export function compareLayer(
   const usage = new SampleDifferences(experts);
   const total: Divergence = { kl: 0, js: 0 };
   const pair: Divergence = { kl: 0, js: 0 };
-  let [exact, shared, top1] = [0, 0, 0];
+  let [exact, shared, top1, notFinite] = [0, 0, 0, 0];
   for (const { from, to, spanA, spanB } of pairChunks(alignment)) {
     const chunkA = layerChunk(a.reader, a.model, a.columns, layer, ...spanA);
     const chunkB = layerChunk(b.reader, b.model, b.columns, layer, ...spanB);
@@ -56,12 +59,19 @@ export function compareLayer(
     const [bestA, bestB] = [chunkA.bestFirst, chunkB.bestFirst];
     const logitsA = withLogits ? chunkA.logits!.data : null;
     const logitsB = withLogits ? chunkB.logits!.data : null;
+    const [unrankedA, unrankedB] = [chunkA.unranked, chunkB.unranked];
     for (let i = from; i < to; i++) {
       const rowA = alignment.a[i]! - spanA[0];
       const rowB = alignment.b[i]! - spanB[0];
+      if (logitsA && logitsB) divergence(logitsA, rowA * experts, logitsB, rowB * experts, experts, pair);
+      // What is no number agrees with nothing and differs from nothing.
+      if (unrankedA?.[rowA] === 1 || unrankedB?.[rowB] === 1 || Number.isNaN(pair.js)) {
+        notFinite++;
+        pair.js = 0;
+        continue;
+      }
       const common = sharedExperts(idsA, rowA * topK, idsB, rowB * topK, topK);
       if (logitsA && logitsB) {
-        divergence(logitsA, rowA * experts, logitsB, rowB * experts, experts, pair);
         total.kl += pair.kl;
         total.js += pair.js;
       }
@@ -75,6 +85,8 @@ export function compareLayer(
   }
   const { countsA, countsB } = usage;
   return {
+    rows: alignment.a.length - notFinite,
+    notFinite,
     exact,
     shared,
     top1,

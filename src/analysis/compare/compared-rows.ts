@@ -6,9 +6,9 @@ export interface ComparedRows {
   readonly sample: Int32Array;
   readonly position: Int32Array;
   readonly tokenId: Int32Array;
-  /** Mean overlap |A ∩ B| / topK over the layers. */
+  /** Mean overlap |A ∩ B| / topK over the layers where the row's values are finite; NaN where there is none. */
   readonly overlap: Float64Array;
-  /** Mean Jensen-Shannon divergence over the layers, nats; `null` unless both captures have logits in all of them. */
+  /** Mean Jensen-Shannon divergence over the same layers, nats; `null` unless both captures have logits in all of them. */
   readonly js: Float64Array | null;
   /** First layer with another set of experts; -1 where all layers agree. */
   readonly firstLayer: Int32Array;

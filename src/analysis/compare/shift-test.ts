@@ -1,3 +1,4 @@
+import { CriticalValues, halfWidth } from "../statistics/randomization/critical-values.ts";
 import { Exceedances, type Tested } from "../statistics/randomization/max-t.ts";
 import {
   columnSums,
@@ -5,7 +6,6 @@ import {
   signFlips,
   type UnitDifferences,
 } from "../statistics/randomization/sign-flips.ts";
-import { cachedQuantile } from "../statistics/student.ts";
 
 /** Differences of two captures, by sample; only those that are not 0. */
 export interface PairedDifferences {
@@ -22,7 +22,10 @@ export interface PairedDifferences {
 export interface ShiftTested {
   /** `[experts]`, two-sided: (Σ d)² / Σ d² over the samples' differences d. */
   readonly tested: Tested;
-  /** Half the 95 % interval of Σ d / rows: a ratio of sums over samples, Student's t of the samples less one. */
+  /**
+   * Half the 95 % interval of Σ d / rows: √critical √(Σ d²) / rows, the critical value from the same flips, so that it
+   * excludes 0 exactly where p <= 0.05. Infinity where no p can be.
+   */
   readonly halfWidths: Float64Array;
 }
 
@@ -45,10 +48,18 @@ export function testShifts(
     return squares;
   };
   const exceedances = new Exceedances(statistics(columnSums(units)), flips.ways);
+  const critical = new CriticalValues(experts, flips.ways, flips.exact);
   flips.forEach((sums, way) => {
-    exceedances.add(way, statistics(sums));
+    const current = statistics(sums);
+    critical.add(current);
+    exceedances.add(way, current);
   });
-  return { tested: exceedances.result(flips.exact), halfWidths: halfWidths(units) };
+  const rows = units.rows.reduce((sum, n) => sum + n, 0);
+  const values = critical.result();
+  return {
+    tested: exceedances.result(flips.exact),
+    halfWidths: inverse.map((one, e) => halfWidth(values[e]!, one > 0 ? 1 / Math.sqrt(one) / rows : 0)),
+  };
 }
 
 interface SampleUnits extends UnitDifferences {
@@ -70,16 +81,4 @@ function unitsOf({ rows, offsets, columns, values }: PairedDifferences, experts:
       dense.values[unit * experts + columns[i]!]! += values[i]!;
   }
   return dense;
-}
-
-function halfWidths({ units, columns, values, rows }: SampleUnits): Float64Array {
-  if (units < 2) return new Float64Array(columns).fill(Infinity);
-  const total = rows.reduce((sum, n) => sum + n, 0);
-  const sums = columnSums({ units, columns, values });
-  const squares = new Float64Array(columns);
-  for (let unit = 0, i = 0; unit < units; unit++)
-    for (let c = 0; c < columns; c++, i++)
-      squares[c]! += (values[i]! - (sums[c]! / total) * rows[unit]!) ** 2;
-  const factor = cachedQuantile(units - 1) * Math.sqrt(units / (units - 1));
-  return squares.map((square) => (factor * Math.sqrt(square)) / total);
 }

@@ -19,7 +19,8 @@ export const entropy: StreamMeasure<"entropy", SummaryByLabel | null, MomentsByL
     words: {
       title: "Routing entropy",
       text: "How undecided the router is for a token, in the mean over the tokens.",
-      uncertainty: "standard deviation over the tokens",
+      uncertainty:
+        "standard deviation over the tokens; tokens whose logits are not finite are counted and left out",
       terms: {
         entropy: {
           title: "Routing entropy",

@@ -1,4 +1,6 @@
+import { isFiniteRow } from "../../core/finite-rows.ts";
 import { schema } from "../../core/schema.ts";
+import { unknownExpert } from "../rows/known-runs.ts";
 import { type SampleSpan, sampleSpans, someSpans } from "../rows/sample-spans.ts";
 import { addSpanIds, type SpanIds, startSpanIds } from "../rows/span-ids.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -11,14 +13,16 @@ import { type LinearProbe, ProbeFit } from "./tallies/linear-probe.ts";
 export interface HiddenStates extends CentroidSimilarity {
   /** The layer whose output is used: the one before. The router itself reads it after this layer's attention. */
   readonly stateOf: number;
+  /** Rows that are left out, because a number of the state, or a weight that tells the best expert, is not finite. */
+  readonly notFinite: number;
   /** `null` with too few samples to hold some out. */
   readonly probe: LinearProbe | null;
 }
 
 /** Rows looked at: the classifier's accuracy changes little beyond, and its time grows with rows x dimensions^2. */
 const MAX_ROWS = 20_000;
-/** Part of the samples that are held out. */
-const HELD_OUT = 0.25;
+/** Parts that the samples are put into; each is held out once. More cost a fit each. */
+const FOLDS = 5;
 /** With fewer samples a held-out part tells nothing of other texts. */
 const MIN_SAMPLES = 8;
 /** Values of hidden states read at a time: 8 MB. */
@@ -43,24 +47,23 @@ const states: Tally<SpanIds, Ahead, HiddenStates> = {
     const places = spans.map((_, place) => place);
     const width = reader.width("hidden_states", stateOf);
     const centroids = new ExpertCentroids(of.experts, width);
+    let notFinite = 0;
     const forEach = (some: readonly number[], visit: Visitor) =>
-      forEachState(reader, stateOf, kept, of, some, visit);
+      forEachState(reader, stateOf, kept, of, some, (state, ids, row, text) => {
+        if (ids[0] === unknownExpert(ids) || !isFiniteRow(state, 0, state.length)) notFinite++;
+        else visit(state, ids, row, text);
+      });
     if (spans.length < MIN_SAMPLES) {
       forEach(places, (state, ids) => centroids.add(state, ids));
-      return { stateOf, probe: null, ...centroids.result() };
+      return { stateOf, notFinite, probe: null, ...centroids.result() };
     }
-    const { fitted, tested } = heldOut(places, of.settings.seed);
-    const probe = new ProbeFit(width, of.experts, of.settings.seed);
-    forEach(fitted, (state, ids, row) => {
+    const foldOf = folds(places.length, of.settings.seed);
+    const probe = new ProbeFit(width, of.experts, FOLDS, of.settings.seed);
+    forEach(places, (state, ids, row, text) => {
       centroids.add(state, ids);
-      probe.fitOn(state, ids[0]!, tokenId[row]!);
+      probe.add(state, ids[0]!, tokenId[row]!, text, foldOf[text]!);
     });
-    const test = probe.fit();
-    forEach(tested, (state, ids, row, text) => {
-      centroids.add(state, ids);
-      test.add(state, ids[0]!, tokenId[row]!, text);
-    });
-    return { stateOf, probe: test.result(), ...centroids.result() };
+    return { stateOf, notFinite, probe: probe.result(), ...centroids.result() };
   },
 };
 
@@ -75,18 +78,20 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
     const count = z.int().nonnegative();
     const found = z.strictObject({
       stateOf: count.meta({ description: "the layer whose output is used" }),
+      notFinite: count.meta({ description: "rows left out: the state or a weight is not finite" }),
       probe: z
         .strictObject({
           accuracy: z.number().meta({ description: "part of the held-out rows whose best expert it names" }),
           interval: z
             .tuple([z.number(), z.number()])
-            .meta({ description: "95 % interval, a held-out text as one observation" }),
+            .meta({ description: "95 % interval, the wider of that of texts and of that of folds" }),
           chance: z.number().meta({ description: "the same for the most frequent expert" }),
           tokenAccuracy: z
             .number()
             .meta({ description: "the same for the token type's most frequent expert" }),
           fittedRows: count,
           testedRows: count,
+          folds: count.meta({ description: "parts of the texts, each held out once" }),
           dimensions: count,
         })
         .nullable(),
@@ -102,11 +107,11 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
     title: "Hidden states",
     text: "How much of a layer's choice can be read from the hidden state of the layer before.",
     uncertainty:
-      "95 % interval of the accuracy, a held-out text as one observation; what another choice of held-out texts would change is not in it",
+      "95 % interval of the accuracy: the wider of that with a text as one observation and that of how the folds differ (Nadeau and Bengio 2003)",
     terms: {
       probe: {
         title: "Linear probe",
-        text: "Part of the tokens whose best expert a linear classifier names from the hidden state; scored on texts it was not fitted on.",
+        text: "Part of the tokens whose best expert a linear classifier names from the hidden state; each text is scored by one that was fitted on others.",
         formula: "ridge classifier on standardised states",
         source: "Alain and Bengio, arXiv:1610.01644",
       },
@@ -118,12 +123,11 @@ export const hiddenStates: LayerMeasure<"hiddenStates", HiddenStates | null, Hid
   },
 };
 
-/** A random part of the samples, the same for the same seed. */
-function heldOut(places: readonly number[], seed: number) {
-  const order = Int32Array.from(places);
+/** By sample the part it is in, at random and the same for the same seed. */
+function folds(samples: number, seed: number): Int32Array {
+  const order = Int32Array.from({ length: samples }, (_, place) => place % FOLDS);
   shuffle(order, seededRandom(seed));
-  const out = new Set(order.subarray(0, Math.round(places.length * HELD_OUT)));
-  return { fitted: places.filter((i) => !out.has(i)), tested: places.filter((i) => out.has(i)) };
+  return order;
 }
 
 type Visitor = (state: Float32Array, ids: Uint16Array, row: number, text: number) => void;

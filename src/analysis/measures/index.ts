@@ -6,6 +6,8 @@ export { balance } from "./balance.ts";
 export { coactivation } from "./coactivation.ts";
 export { entropy } from "./entropy.ts";
 export { flows } from "./flows.ts";
+export { gateEntropy } from "./gate-entropy.ts";
+export { gateMargin } from "./gate-margin.ts";
 export { hiddenStates } from "./hidden-states.ts";
 export { labelScores } from "./label-scores.ts";
 export { locality } from "./locality.ts";

@@ -18,7 +18,8 @@ export const margin: StreamMeasure<"margin", SummaryByLabel | null, MomentsByLab
   words: {
     title: "Margin",
     text: "How nearly another expert would have served a token, in the mean over the tokens.",
-    uncertainty: "standard deviation over the tokens",
+    uncertainty:
+      "standard deviation over the tokens; tokens whose logits are not finite are counted and left out",
     terms: {
       margin: {
         title: "Margin",

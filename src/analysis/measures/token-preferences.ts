@@ -1,15 +1,33 @@
 import { schema } from "../../core/schema.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import { type TokenTypes, tokenTypes } from "../rows/token-types.ts";
-import { wilsonInterval } from "../statistics/wilson.ts";
+import { type Candidate, contenders, falseDiscovery, findingsOf } from "../statistics/false-discovery.ts";
+import { ALPHA } from "../statistics/randomization/least-q.ts";
 import type { LayerMeasure, LayerScope, Tally } from "./measure.ts";
+import { addHeaviest, type HeaviestTokens, heaviestOf, startHeaviest } from "./tallies/heaviest-tokens.ts";
+import {
+  addTypeUsage,
+  closeStratum,
+  preferencesOf,
+  startTypeUsage,
+  type TypeUsage,
+} from "./tallies/type-usage.ts";
+
+/** What tokens and contexts a layer's experts serve. */
+export interface LayerTokenPreferences {
+  /** Texts in which a token type must occur to be tested: in fewer, serving it each time would not be beyond chance. */
+  readonly textsNeeded: number | null;
+  /** Token types that were tested with every expert of every layer. */
+  readonly testedTypes: number;
+  readonly experts: readonly TokenPreferences[];
+}
 
 /** What tokens and contexts an expert serves. */
 export interface TokenPreferences {
   readonly expert: number;
   /** Token types to which it gives most weight, each where that weight is greatest. Empty without weights. */
   readonly byWeight: readonly TokenInContext[];
-  /** Token types it serves far more often than other tokens. */
+  /** Token types it serves more often than chance explains, q <= 0.05, by {@link TokenPreference.liftLow}. */
   readonly byLift: readonly TokenPreference[];
 }
 
@@ -30,13 +48,17 @@ export interface TokenInContext {
 export interface TokenPreference {
   readonly tokenId: number;
   readonly text: string;
-  /** Rows of this token that used the expert, of so many rows of this token. */
+  /** Rows of this token that used the expert, of so many rows of this token ... */
   readonly count: number;
   readonly of: number;
-  /** P(expert | token) / P(expert). */
+  /** ... in so many texts, each of which is one observation. */
+  readonly texts: number;
+  /** Part of the token's rows that used the expert, over that of other tokens of the same texts; means over texts. */
   readonly lift: number;
-  /** The same from the lower end of P(expert | token)'s 95 % Wilson interval: what the list is ordered by. */
+  /** The same at the lower end of its 95 % interval: what the list is ordered by. */
   readonly liftLow: number;
+  /** Corrected for all tested types, experts and layers. */
+  readonly qValue: number;
 }
 
 /** Tokens listed for an expert, by weight and by lift. */
@@ -44,94 +66,84 @@ const MAX_TOKENS = 10;
 /** Tokens of context before and after. */
 const BEFORE = 8;
 const AFTER = 4;
-const NONE = -1;
 
 interface Ahead {
   readonly types: TokenTypes;
   readonly columns: RowColumns;
 }
 
-/** Some rows per expert and a count per expert and frequent token type, whatever the number of rows. */
 interface State {
-  /** `[types, experts]`. */
-  readonly counts: Uint32Array;
-  readonly used: Float64Array;
-  /** `[experts, MAX_TOKENS]`, unordered: the row and weight of each token held. */
-  readonly rows: Int32Array;
-  readonly weights: Float32Array;
-  /** Least weight held by each expert; what does not exceed it is no candidate. */
-  readonly least: Float32Array;
+  readonly usage: TypeUsage;
+  readonly heaviest: HeaviestTokens;
 }
 
 type Scope = LayerScope<Ahead>;
 
 const tokensOfExperts: Tally<State, Ahead, State> = {
   needs: ["chosen"],
-  prepare: (columns) => ({ types: tokenTypes(columns), columns }),
-  start: ({ ahead: { types }, experts }) => ({
-    counts: new Uint32Array(types.ids.length * experts),
-    used: new Float64Array(experts),
-    rows: new Int32Array(experts * MAX_TOKENS).fill(NONE),
-    weights: new Float32Array(experts * MAX_TOKENS).fill(-Infinity),
-    least: new Float32Array(experts).fill(-Infinity),
+  prepare: (columns, { experts, topK, model }) => ({
+    types: tokenTypes(columns, experts, experts * (model.moe?.layers.length ?? 0), topK / experts),
+    columns,
   }),
-  take(state, { from, rows, ids, weights, topK }, { ahead: { types, columns }, experts }) {
-    const { counts, used, least } = state;
-    for (let row = 0; row < rows; row++) {
-      const type = types.ofRow[from + row]!;
-      for (let i = row * topK; i < (row + 1) * topK; i++) {
-        const expert = ids[i]!;
-        used[expert]!++;
-        if (type >= 0) counts[type * experts + expert]!++;
-        if (weights && weights[i]! > least[expert]!)
-          hold(state, columns.tokenId, expert, from + row, weights[i]!);
-      }
-    }
+  start: ({ ahead: { types }, experts }) => ({
+    usage: startTypeUsage(types, experts),
+    heaviest: startHeaviest(experts, MAX_TOKENS),
+  }),
+  take({ usage, heaviest }, chunk, { ahead: { types, columns } }) {
+    addTypeUsage(usage, chunk, types);
+    addHeaviest(heaviest, chunk, columns.tokenId);
+  },
+  find(state) {
+    closeStratum(state.usage);
+    return state;
   },
 };
 
-/** A type takes one place, with its greatest weight; a new one takes the place of the lightest. */
-function hold(state: State, tokenId: Int32Array, expert: number, row: number, weight: number): void {
-  const { rows, weights } = state;
-  const at = expert * MAX_TOKENS;
-  let place = at;
-  for (let i = at; i < at + MAX_TOKENS; i++) {
-    if (rows[i] !== NONE && tokenId[rows[i]!] === tokenId[row]) {
-      place = i;
-      break;
-    }
-    if (weights[i]! < weights[place]!) place = i;
-  }
-  if (weight <= weights[place]!) return;
-  rows[place] = row;
-  weights[place] = weight;
-  let least = Infinity;
-  for (let i = at; i < at + MAX_TOKENS; i++) least = Math.min(least, weights[i]!);
-  state.least[expert] = least;
+type Preferred = Candidate & Omit<TokenPreference, "qValue">;
+
+/** What a layer keeps until all are tested. */
+interface LayerTokens {
+  readonly tests: number;
+  /** Those of at most {@link ALPHA}. */
+  readonly pValues: Float64Array;
+  readonly found: Omit<LayerTokenPreferences, "experts"> & {
+    readonly experts: readonly (Omit<TokenPreferences, "byLift"> & {
+      readonly byLift: readonly Preferred[];
+    })[];
+  };
 }
 
 /** Which tokens each expert of a layer serves, in order of expert. */
 export const tokenPreferences: LayerMeasure<
   "tokenPreferences",
-  readonly TokenPreferences[],
+  LayerTokenPreferences,
   State,
-  TokenPreferences[],
+  LayerTokens,
   Ahead
 > = {
   name: "tokenPreferences",
   scope: "layer",
   cost: "count",
   keeps: tokensOfExperts,
-  layer: (state, of) =>
-    Array.from({ length: of.experts }, (_, expert) => ({
-      expert,
-      byWeight: byWeight(state, expert, of),
-      byLift: byLift(state, expert, of),
-    })),
+  layer: tokensOf,
+  across(parts) {
+    const having = parts.filter((part) => part !== null);
+    const q = falseDiscovery(
+      having.map(({ pValues }) => pValues),
+      having.reduce((sum, { tests }) => sum + tests, 0),
+    );
+    return having.map(({ found }) => ({
+      ...found,
+      experts: found.experts.map((of) => ({
+        ...of,
+        byLift: findingsOf(of.byLift, q, ALPHA, MAX_TOKENS).map(({ pValue: _, strength, ...found }) => found),
+      })),
+    }));
+  },
   overview: () => null,
   schema: schema((z) => {
     const count = z.int().nonnegative();
-    return z.array(
+    const experts = z.array(
       z.strictObject({
         expert: count,
         byWeight: z
@@ -155,57 +167,70 @@ export const tokenPreferences: LayerMeasure<
               text: z.string(),
               count: count.meta({ description: "rows of this token that used the expert" }),
               of: count.meta({ description: "rows of this token" }),
-              lift: z.number().meta({ description: "P(expert | token) / P(expert)" }),
-              liftLow: z.number().meta({ description: "from the lower end of the 95 % Wilson interval" }),
+              texts: count.meta({ description: "texts that have this token, each one observation" }),
+              lift: z
+                .number()
+                .meta({ description: "use for this token over that for the same texts' tokens" }),
+              liftLow: z.number().meta({ description: "lower end of its 95 % interval" }),
+              qValue: z.number().meta({ description: "corrected for all types, experts and layers" }),
             }),
           )
-          .meta({ description: "token types it serves far more often than others" }),
+          .meta({ description: "token types it serves more often than chance explains, q <= 0.05" }),
       }),
     );
+    return z.strictObject({
+      textsNeeded: count
+        .nullable()
+        .meta({ description: "texts in which a token type must occur to be tested; null: none can be" }),
+      testedTypes: count,
+      experts,
+    });
   }),
   words: {
     title: "Token preferences",
     text: "Tokens that an expert serves far more often than others do, and where it took most weight.",
     uncertainty:
-      "the lift at the lower end of the 95 % Wilson interval of P(expert | token); not corrected for the number of tokens",
+      "q-values over all types, experts and layers (Benjamini and Hochberg), a text as one observation; token types that occur in too few texts to show anything are not tested",
     terms: {
       tokenLift: {
         title: "Lift of a token",
-        text: "How many times as often the expert serves this token as it serves any token. The list is ordered by the lower end of its interval, so that a few lucky tokens do not lead it.",
-        formula: "P(expert | token) / P(expert)",
+        text: "How many times as often the expert serves this token as it serves the other tokens of the same texts, at like positions. Only tokens beyond chance are listed; their order is that of the lower end of the interval, so that a few lucky tokens do not lead it.",
+        formula: "Σ part of the text's rows of this token that used it / Σ part of all its rows",
+        source:
+          "Hoeffding, J. Am. Stat. Assoc. 58, 1963; Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995",
       },
     },
   },
 };
 
-function byWeight({ rows, weights }: State, expert: number, of: Scope): TokenInContext[] {
-  const held = Array.from({ length: MAX_TOKENS }, (_, i) => expert * MAX_TOKENS + i);
-  return held
-    .filter((i) => rows[i] !== NONE)
-    .sort((a, b) => weights[b]! - weights[a]! || rows[a]! - rows[b]!)
-    .map((i) => ({ ...inContext(of, rows[i]!), weight: weights[i]! }));
-}
-
-function byLift({ counts, used }: State, expert: number, of: Scope): TokenPreference[] {
-  const { types, columns } = of.ahead;
-  const overall = used[expert]! / columns.length;
-  if (overall === 0) return [];
-  const found: TokenPreference[] = [];
-  types.ids.forEach((tokenId, type) => {
-    const count = counts[type * of.experts + expert]!;
-    const rows = types.rows[type]!;
-    const [low] = wilsonInterval(count, rows, 0.95);
-    if (low > overall)
-      found.push({
-        tokenId,
-        text: of.tokenText(tokenId),
-        count,
-        of: rows,
-        lift: count / rows / overall,
-        liftLow: low / overall,
-      });
+function tokensOf({ usage, heaviest }: State, of: Scope): LayerTokens {
+  const { types } = of.ahead;
+  const pValues: number[] = [];
+  const experts = Array.from({ length: of.experts }, (_, expert) => {
+    const likely = preferencesOf(usage, types, expert, ALPHA);
+    for (const { pValue } of likely) pValues.push(pValue);
+    const byLift = contenders(
+      likely.map((found) => ({ ...found, strength: found.liftLow })),
+      MAX_TOKENS,
+    ).map(({ type, ...found }) => ({
+      tokenId: types.ids[type]!,
+      text: of.tokenText(types.ids[type]!),
+      count: usage.counts[type * of.experts + expert]!,
+      of: types.rows[type]!,
+      texts: types.texts[type]!,
+      ...found,
+    }));
+    const byWeight = heaviestOf(heaviest, expert).map(({ row, weight }) => ({
+      ...inContext(of, row),
+      weight,
+    }));
+    return { expert, byWeight, byLift };
   });
-  return found.sort((a, b) => b.liftLow - a.liftLow || a.tokenId - b.tokenId).slice(0, MAX_TOKENS);
+  return {
+    tests: types.ids.length * of.experts,
+    pValues: Float64Array.from(pValues),
+    found: { textsNeeded: types.textsNeeded, testedTypes: types.ids.length, experts },
+  };
 }
 
 /** A row with the text around it, as far as the capture has it without a gap. */

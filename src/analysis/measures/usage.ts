@@ -17,6 +17,8 @@ export interface LayerLoad {
   readonly experts: readonly ExpertLoad[];
   /** Texts that the intervals rest on; `null` where it is not known. */
   readonly texts: number | null;
+  /** Rows whose mixing weights are not finite: their experts are counted, their weights are left out. */
+  readonly notFinite: number;
   /** Of the labels that have rows, in the order of `CaptureAnalysis.labels`. */
   readonly byLabel: readonly LabelUsage[];
 }
@@ -66,6 +68,7 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
     return {
       experts: expertLoads(allCounts(state, experts)),
       texts: spreadOf(state.spread)?.texts ?? null,
+      notFinite: state.notFinite,
       byLabel: byLabel
         .filter(([, { rows }]) => rows > 0)
         .map(([label, { rows, counts, weights }]) => ({
@@ -127,6 +130,7 @@ export const usage: StreamMeasure<"usage", LayerLoad, ExpertCounts, LayerLoad> =
         }),
       ),
       texts: count.nullable().meta({ description: "texts that the intervals rest on" }),
+      notFinite: count.meta({ description: "rows whose weights are not finite and are left out of weights" }),
       byLabel: z.array(
         z.strictObject({
           label: z.string().nullable(),

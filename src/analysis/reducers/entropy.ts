@@ -13,6 +13,8 @@ export interface CorpusEntropy extends RoutingShape {
 
 /** A mean over the rows of a corpus, with what it takes to merge it with that of another. */
 export interface CorpusMean extends RowMean {
+  /** Rows that are left out, because their logits are not finite. */
+  readonly notFinite: number;
   /** What the mean follows from, over all rows and by label; what `merge` puts together. */
   readonly moments: MomentsByLabel;
 }
@@ -35,8 +37,11 @@ export const entropyReducer = (): Reducer<CorpusEntropy> =>
       topK,
       layers: new Map(
         [...states].map(([key, moments]) => {
-          const { rows, sum } = moments.all;
-          return [Number(key), { rows, mean: sum / rows, moments }];
+          const { rows, finite, mean } = moments.all;
+          return [
+            Number(key),
+            { rows: finite, notFinite: rows - finite, mean: finite === 0 ? Number.NaN : mean, moments },
+          ];
         }),
       ),
     }),

@@ -1,6 +1,8 @@
 import { argument, thing } from "../../core/options.ts";
 import type { RoutingShape, StreamGroupMeasure, StreamMeasure, StreamTally } from "../measures/measure.ts";
+import { knownRuns } from "../rows/known-runs.ts";
 import type { LayerChunk } from "../rows/layer-chunk.ts";
+import { columnsWithin } from "../rows/row-columns.ts";
 import { type Reduced, type Reducer, type ReducerSpec, reducerOf } from "./reducer.ts";
 
 /** A measure of a corpus. */
@@ -40,11 +42,21 @@ const groupSpec = <S>(measure: StreamGroupMeasure<string, unknown, S>): TallySpe
   take(state, key, chunks, scope) {
     const parts = groupOf(key).map((layer) => chunks.get(layer)!);
     const [first] = parts;
-    const { from, rows, sample, position, tokenId, phase, topK } = first!;
+    const { rows, topK } = first!;
     const best = measure.keeps === "best";
     const experts = parts.map((chunk) => (best ? bestOf(chunk) : chunk.bestFirst));
     const perRow = best ? 1 : topK;
-    measure.take(state, { from, rows, sample, position, tokenId, phase, perRow, experts }, scope, 0);
+    const leftOut = (row: number) => parts.some(({ unranked }) => unranked?.[row] === 1);
+    for (const [from, to] of knownRuns(rows, leftOut)) {
+      const known = experts.map((ids) => ids.subarray(from * perRow, to * perRow));
+      const labels = columnsWithin(first!, from, to);
+      measure.take(
+        state,
+        { from: first!.from + from, rows: to - from, perRow, experts: known, ...labels },
+        scope,
+        0,
+      );
+    }
   },
   merge: (a, b) => measure.merge(a, b),
   toJson: (state) => measure.toJson(state),
@@ -60,8 +72,9 @@ const bestOf = ({ bestFirst, rows, topK }: LayerChunk) =>
 const WHOLE = -1;
 
 /**
- * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin`,
- * `routerLosses`, `coactivation` and `flows`. The others need to know all rows before the first value, or to see them more than once.
+ * Any measure that can run on a stream of batches, as a reducer: `usage`, `balance`, `entropy`, `margin`, `routerLosses`,
+ * the gate's two and `flows`. The others need the rows of a text together, to know all rows before the first value, or to see them more than
+ * once.
  *
  * @throws RequestError `INVALID_ARGUMENT` for a measure that cannot.
  * @example

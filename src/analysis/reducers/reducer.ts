@@ -61,6 +61,7 @@ export function reducerOf<S, R>(spec: ReducerSpec<S, R>): Reducer<R> {
   let run: { header: RunHeader; scope: RunScope; layers: number[]; states: Map<string, S> };
   return {
     open(header) {
+      assertRows(header);
       if (spec.needs.includes("chosen")) assertChoiceTold(header);
       const { experts, topK } = header.model.moe ?? { experts: 0, topK: 0 };
       const layers = layersWith(header, spec.needs);
@@ -131,6 +132,15 @@ function layersWith({ streams }: RunHeader, needs: readonly LayerNeed[]): number
   if (byNeed.some(({ length }) => length === 0)) return null;
   const layers = byNeed.map((having) => new Set(having.flatMap((stream) => stream.layers)));
   return [...layers[0]!].filter((layer) => layers.every((of) => of.has(layer))).sort((a, b) => a - b);
+}
+
+/** A mean of rows chose no experts. @throws RequestError `INVALID_ARGUMENT`. */
+function assertRows({ request }: RunHeader): void {
+  if (request?.reduce === "mean")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      'the reducer counts rows, and reduce "mean" leaves none; leave reduce out: a reducer keeps no rows either',
+    );
 }
 
 /**

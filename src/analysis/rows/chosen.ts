@@ -1,5 +1,6 @@
 import type { Capture } from "../../capture/capture.ts";
 import { CaptureError, RequestError } from "../../core/errors.ts";
+import { rowsNotFinite } from "../../core/finite-rows.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
@@ -33,6 +34,11 @@ export function* rowChunks(rows: number): Generator<[from: number, to: number]> 
 export function routedLayers(capture: Capture): number[] {
   const layers = layersWithChoice(capture);
   if (layers.length > 0) return layers;
+  if (capture.reduce === "mean")
+    throw new RequestError(
+      "INVALID_ARGUMENT",
+      "this capture holds the mean of each sample's rows, which chose no experts; capture the rows themselves",
+    );
   // Neither stream: let the capture say what it has.
   if (!capture.streams.includes("router_logits")) capture.stream("expert_ids");
   const [layer] = capture.stream("router_logits").keys();
@@ -43,6 +49,7 @@ export function routedLayers(capture: Capture): number[] {
 
 /** As {@link routedLayers}, and none where they are not known. */
 export function layersWithChoice(capture: Capture): number[] {
+  if (capture.reduce === "mean") return [];
   const of = (stream: StreamName) =>
     capture.streams.includes(stream) ? [...capture.stream(stream).keys()] : [];
   return choiceLayers(capture.model, of("expert_ids"), of("router_logits"));
@@ -84,7 +91,7 @@ export type LayerValues = <S extends StreamName>(stream: S) => TensorDataTypes[S
  *
  * @throws RequestError `INVALID_ARGUMENT` when there are only logits and they do not tell the experts (the rule is not
  *   known, or a learned bias takes part, which no capture holds); CaptureError `CAPTURE_INVALID` for an id that is no
- *   expert's.
+ *   expert's, and for logits that are no finite numbers, from which no choice follows.
  */
 export function chosenIn(
   model: ModelInfo,
@@ -100,6 +107,7 @@ export function chosenIn(
   const why = untold(model, layer);
   if (why !== null) throw new RequestError("INVALID_ARGUMENT", why);
   const logits = values("router_logits")!;
+  checkLogits(logits, experts, layer);
   const routing = route(tensor("float32", [logits.length / experts, experts], logits), gating, topK);
   return { ids: routing.ids.data, weights: routing.weights.data };
 }
@@ -129,6 +137,17 @@ export const hasRouting = (capture: Capture): boolean =>
 
 export const hasStream = (capture: Capture, stream: StreamName, layer: number) =>
   capture.streams.includes(stream) && capture.stream(stream).has(layer);
+
+/** Of NaN and infinities no rule makes a choice that means something. */
+function checkLogits(logits: Float32Array, experts: number, layer: number): void {
+  const broken = rowsNotFinite(logits, experts);
+  if (broken)
+    throw new CaptureError(
+      "CAPTURE_INVALID",
+      `layer ${layer}: router logits of ${broken.reduce((sum, n) => sum + n, 0)} of ${broken.length} rows are not finite, so they do not tell ` +
+        "the experts; capture expert_ids as well, or leave these samples out with capture.only()",
+    );
+}
 
 /** Ids index into counters; those of a damaged folder must not fall beside them unnoticed. */
 function checkIds(ids: Uint16Array, experts: number, layer: number): void {

@@ -1,8 +1,10 @@
+import { rowsNotFinite } from "../../core/finite-rows.ts";
 import type { ModelInfo, MoeLayer } from "../../core/model-info.ts";
 import { moeLayer } from "../../core/moe-layer.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName, StreamType } from "../../core/streams.ts";
 import { type Tensor, type TensorDataTypes, tensor } from "../../core/tensor.ts";
+import { isPlainSoftmax, type RowGate, rowGate } from "../../gating/row-gate.ts";
 import { rowEntropy, rowMargin } from "../statistics/row-entropy.ts";
 import { withBestFirst } from "./best-expert.ts";
 import { type ChosenRows, chosenIn, type LayerValues, rowChunks, untold } from "./chosen.ts";
@@ -30,6 +32,8 @@ export class LayerChunk implements RowLabels, ChosenRows {
   #logits: Tensor<"float32"> | null = null;
   #entropy: Float64Array | null = null;
   #margin: Float64Array | null = null;
+  #gate: RowGate | null | undefined;
+  #unranked: Uint8Array | null | undefined;
 
   /**
    * @param labels of these rows.
@@ -71,6 +75,20 @@ export class LayerChunk implements RowLabels, ChosenRows {
     return this.#bestFirst;
   }
 
+  /**
+   * Per row 1 where the best expert is not known, because a weight (or the logits that stand in for weights) is no finite
+   * number; `null` where it is of all.
+   */
+  get unranked(): Uint8Array | null {
+    if (this.#unranked === undefined) {
+      const { weights } = this;
+      // Logits are not read where weights tell the best expert.
+      const [values, width] = weights ? [weights, this.topK] : [this.entropy, 1];
+      this.#unranked = values && rowsNotFinite(values, width);
+    }
+    return this.#unranked;
+  }
+
   /** Experts of the layer, how many a token uses, and the rule. */
   get routing(): MoeLayer {
     return moeLayer(this.#model.moe!, this.#layer);
@@ -92,16 +110,34 @@ export class LayerChunk implements RowLabels, ChosenRows {
     return this.#logits;
   }
 
-  /** Routing entropy of each row in nats; `null` without logits. */
+  /** Routing entropy of each row in nats, NaN where a logit is NaN or infinite; `null` without logits. */
   get entropy(): Float64Array | null {
     this.#entropy ??= this.logits && rowEntropy(this.logits);
     return this.#entropy;
   }
 
-  /** Margin of each row in logits; `null` without logits. */
+  /** Margin of each row in logits, NaN where the entropy is; `null` without logits. */
   get margin(): Float64Array | null {
-    this.#margin ??= this.logits && rowMargin(this.logits, this.ids);
+    this.#margin ??= this.logits && this.#marginOf(this.logits, this.entropy!);
     return this.#margin;
+  }
+
+  /** The same by the gate's own scores and choice; `null` without logits or a rule, and for a plain softmax. */
+  get gate(): RowGate | null {
+    if (this.#gate === undefined) {
+      const { gating } = moeLayer(this.#model.moe!, this.#layer);
+      const own = gating !== null && gating.chosenBy !== "token_id" && !isPlainSoftmax(gating);
+      this.#gate = own && this.logits ? rowGate(this.logits, gating, this.ids) : null;
+    }
+    return this.#gate;
+  }
+
+  #marginOf(logits: Tensor<"float32">, entropy: Float64Array): Float64Array {
+    const margin = rowMargin(logits, this.ids);
+    entropy.forEach((nats, row) => {
+      if (Number.isNaN(nats)) margin[row] = Number.NaN;
+    });
+    return margin;
   }
 
   /** Weights of captured ids are left to who asks for them. */

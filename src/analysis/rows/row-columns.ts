@@ -19,7 +19,7 @@ export function columnsOf({ rows }: Capture): RowColumns {
 
 /** The labels of rows `[from, to)`. */
 export const columnsWithin = (
-  { sample, position, tokenId, phase }: RowColumns,
+  { sample, position, tokenId, phase }: RowLabels,
   from: number,
   to: number,
 ): RowLabels => ({

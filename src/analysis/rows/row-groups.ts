@@ -46,12 +46,16 @@ export function tokenClassGroups(
   return { names: order.map((group) => names[group]!), ofRow: first.map((group) => place[group]!) };
 }
 
+/** Index of a position's group: 0, 1-3, 4-15, 16-63, ... */
+export const positionLevel = (position: number): number =>
+  position === 0 ? 0 : 1 + Math.floor(Math.log2(position) / 2);
+
 /**
  * By 0-based position in the sample: `0`, `1-3`, `4-15`, `16-63`, ... Position 0 is by itself, because a text's first
  * token draws attention and routing of its own; then each group reaches four times as far.
  */
 export function positionGroups({ position }: RowColumns): RowGroups {
-  const level = Uint8Array.from(position, (p) => (p === 0 ? 0 : 1 + Math.floor(Math.log2(p) / 2)));
+  const level = Uint8Array.from(position, positionLevel);
   const from = (group: number) => (group === 0 ? 0 : 4 ** (group - 1));
   return compact(level, (group) => (group === 0 ? "0" : `${from(group)}-${from(group + 1) - 1}`));
 }

@@ -1,3 +1,4 @@
+import { unknownExpert } from "./known-runs.ts";
 import type { LayerChunk } from "./layer-chunk.ts";
 import type { SampleSpan } from "./sample-spans.ts";
 
@@ -5,7 +6,7 @@ import type { SampleSpan } from "./sample-spans.ts";
 export interface SpanIds {
   /** Where each span's rows begin; one more than there are spans. */
   readonly offsets: Uint32Array;
-  /** `[rows, topK]`, the best expert of each row in front. */
+  /** `[rows, topK]`, the best expert of each row in front; {@link unknownExpert} where it is not known. */
   ids: Uint16Array;
   topK: number;
   /** First span that may still get rows. */
@@ -25,8 +26,12 @@ export function startSpanIds(spans: readonly SampleSpan[]): SpanIds {
 export function addSpanIds(
   state: SpanIds,
   spans: readonly SampleSpan[],
-  { from, rows, bestFirst: ids, topK }: LayerChunk,
+  { from, rows, bestFirst, unranked, topK }: LayerChunk,
 ): void {
+  const ids = unranked ? bestFirst.slice() : bestFirst;
+  unranked?.forEach((isUnranked, row) => {
+    if (isUnranked === 1) ids.fill(unknownExpert(ids), row * topK, (row + 1) * topK);
+  });
   if (state.topK === 0) {
     state.topK = topK;
     state.ids = new Uint16Array(spanRows(state) * topK);

@@ -1,6 +1,7 @@
 import type { Capture } from "../../capture/capture.ts";
 import type { DerivedInput, Measure, ScanScope, ScanSettings } from "../measures/measure.ts";
 import { withSources } from "../measures/registry.ts";
+import { fitsByte } from "../rows/known-runs.ts";
 import { columnsOf } from "../rows/row-columns.ts";
 import { readerOf } from "../rows/stream-reader.ts";
 import { type IdColumn, prepared, type ScanWork } from "./scan-layer.ts";
@@ -69,7 +70,7 @@ function idColumn(
   shared: boolean,
 ): IdColumn {
   const length = columns.length * (kind === "best" ? 1 : idsPerRow(reader, scope, layer));
-  const small = scope.experts <= 0x100;
+  const small = fitsByte(scope.experts);
   if (!shared) return small ? new Uint8Array(length) : new Uint16Array(length);
   return small
     ? new Uint8Array(new SharedArrayBuffer(length))

@@ -2,6 +2,7 @@ import type { ModelInfo } from "../../core/model-info.ts";
 import type { LayerScope, Measure, Need, ScanScope, StreamTally, Tally } from "../measures/measure.ts";
 import { talliesOf } from "../measures/registry.ts";
 import { untold } from "../rows/chosen.ts";
+import { unknownExpert } from "../rows/known-runs.ts";
 import { type LayerChunk, layerChunks } from "../rows/layer-chunk.ts";
 import type { RowColumns } from "../rows/row-columns.ts";
 import type { StreamReader } from "../rows/stream-reader.ts";
@@ -73,9 +74,14 @@ export function scanLayer(work: ScanWork, layer: number, kept: KeptIds): LayerPa
 
 function keep({ chosen, best }: KeptIds, chunk: LayerChunk): void {
   if (!chosen && !best) return;
-  const { from, rows, bestFirst, topK } = chunk;
+  const { from, rows, bestFirst, topK, unranked } = chunk;
   chosen?.set(bestFirst, from * topK);
   if (best) for (let row = 0; row < rows; row++) best[from + row] = bestFirst[row * topK]!;
+  unranked?.forEach((isUnranked, row) => {
+    if (isUnranked === 0) return;
+    chosen?.fill(unknownExpert(chosen), (from + row) * topK, (from + row + 1) * topK);
+    best?.fill(unknownExpert(best), from + row, from + row + 1);
+  });
 }
 
 function hasNeed(reader: StreamReader, model: ModelInfo, layer: number, need: Need): boolean {

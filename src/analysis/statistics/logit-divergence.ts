@@ -1,4 +1,4 @@
-/** How far apart two routers are in one row, in nats. */
+/** How far apart two routers are in one row, in nats; both NaN where a logit of one of them is NaN or infinite. */
 export interface Divergence {
   /** Kullback-Leibler divergence KL(A || B): sum p ln(p / q). From 0 to infinity. */
   kl: number;
@@ -39,9 +39,10 @@ export function divergence(
     }
     if (q > 0) js += q * Math.log((2 * q) / (p + q));
   }
-  // Rounding below 0 is no divergence.
-  out.kl = Math.max(0, kl);
-  out.js = Math.max(0, js / 2);
+  // Rounding below 0 is no divergence. From NaN and +Infinity no probabilities follow, so that both are NaN.
+  const defined = Number.isFinite(logZa) && Number.isFinite(logZb);
+  out.kl = defined ? Math.max(0, kl) : Number.NaN;
+  out.js = defined ? Math.max(0, js / 2) : Number.NaN;
 }
 
 function logSumExp(values: Float32Array, from: number, count: number): number {

@@ -76,7 +76,10 @@ export function mergeMoments(a: Moments, b: Moments): Moments {
 
 /** A number of each row, over the rows where it is finite. */
 export interface RowSummary {
+  /** Rows where it is finite, which the rest is about ... */
   readonly rows: number;
+  /** ... and the others. */
+  readonly notFinite: number;
   readonly mean: number | null;
   /** Unbiased standard deviation. */
   readonly deviation: number | null;
@@ -84,10 +87,11 @@ export interface RowSummary {
   readonly max: number | null;
 }
 
-export function summaryOf({ finite, mean, squares, min, max }: Moments): RowSummary {
+export function summaryOf({ rows, finite, mean, squares, min, max }: Moments): RowSummary {
   const some = finite > 0;
   return {
     rows: finite,
+    notFinite: rows - finite,
     mean: some ? mean : null,
     deviation: finite > 1 ? Math.sqrt(squares / (finite - 1)) : null,
     min: some ? min : null,

@@ -22,6 +22,10 @@ export function cachedQuantile(degrees: number): number {
   return found;
 }
 
+/** P(|T| > t) of Student's t, t from 0. */
+export const studentTwoSided = (t: number, degrees: number): number =>
+  t === Infinity ? 0 : 2 * studentTail(t, degrees);
+
 /** P(T > t), t from 0: half the regularised incomplete beta function of degrees / (degrees + t²). */
 function studentTail(t: number, degrees: number): number {
   return incompleteBeta(degrees / (degrees + t * t), degrees / 2, 0.5) / 2;

@@ -17,7 +17,8 @@ export interface FolderRows {
 /** @throws CaptureError `CAPTURE_INVALID` naming the file. */
 export function readRowsOf(folder: string, manifest: Manifest, shard: Manifest["shards"][number]): ShardRows {
   const path = join(folder, shard.files[ROWS]!);
-  return withFile(path, (fd) => readShardRows(fd, path, shard.rows, manifest.samples.length));
+  const means = manifest.run?.reduce === "mean";
+  return withFile(path, (fd) => readShardRows(fd, path, shard.rows, manifest.samples.length, means));
 }
 
 /** @throws CaptureError `CAPTURE_INVALID` naming the file. */

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { CaptureError } from "../../core/errors.ts";
 import { argument, text } from "../../core/options.ts";
-import { describedDims } from "../../core/plan.ts";
+import { describedDims, type Reduction } from "../../core/plan.ts";
 import type { RowLabels } from "../../core/rows.ts";
 import type { StreamName } from "../../core/streams.ts";
 import type { TensorDataTypes, TensorType } from "../../core/tensor.ts";
@@ -47,7 +47,19 @@ export function captureIn(
   const shards = new Map(
     storedStreams(manifest.streams).map((name) => [name, checkShards(folder, manifest, name)]),
   );
+  warnOfSaturation(folder, manifest);
   return Capture.of(new FolderSource(folder, manifest, rows, shards));
+}
+
+/** A capture that float16 was too narrow for says so when it has been written, and whenever it is opened. */
+function warnOfSaturation(folder: string, { streams }: Manifest): void {
+  for (const [stream, entry] of Object.entries(streams))
+    if (entry?.saturated)
+      process.emitWarning(
+        `${folder}: ${entry.saturated} values of ${stream} lie beyond ±65504, which float16 stores as infinite; ` +
+          'capture with dtype "bfloat16" or "float32" to keep them. Analyses leave out the rows that have them',
+        { type: "MoescopeWarning", code: "FLOAT16_SATURATED" },
+      );
 }
 
 class FolderSource implements CaptureSource {
@@ -57,6 +69,7 @@ class FolderSource implements CaptureSource {
   readonly complete: boolean;
   readonly missing: CaptureSource["missing"];
   readonly dropped: number;
+  readonly reduce: Reduction;
   readonly origin: CaptureSource["origin"];
   readonly streams: CaptureSource["streams"];
   readonly tokenText: CaptureSource["tokenText"];
@@ -74,6 +87,7 @@ class FolderSource implements CaptureSource {
     this.complete = complete;
     this.missing = missing;
     this.dropped = manifest.dropped ?? 0;
+    this.reduce = manifest.run?.reduce ?? "all";
     this.#promptTokens = manifest.run ? () => readPromptTokens(folder, samples) : null;
     const embedding = embeddings && { pooling: embeddings.pooling, normalize: embeddings.normalize };
     this.header = {

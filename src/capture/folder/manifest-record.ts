@@ -55,6 +55,8 @@ const stream = schema((z) =>
       layers: z.array(count()),
       /** Values of a row, by layer; absent while there is no row. */
       widths: z.array(count()).optional(),
+      /** Finite values that float16 could not hold and that are stored as infinite; absent: none. */
+      saturated: count().optional(),
       /** Where a row has several axes, their sizes by layer. */
       dims: z.array(z.array(count())).optional(),
     })

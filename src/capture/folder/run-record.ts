@@ -37,6 +37,8 @@ export const runRecord = schema((z) => {
     reduce: z.enum(["last", "mean"]).optional(),
     /** Rows that are kept at most; absent: all. */
     maxRows: count.optional(),
+    /** Of which tokens the outputs have log-probabilities; absent: of none. */
+    logprobs: z.object({ generated: z.boolean(), prompt: z.boolean() }).optional(),
     /** Samples of each prompt, one after the other, with seeds that follow each other; absent: 1. */
     n: count.optional(),
     /** Of attention, the number of keys kept; absent or `null`: all. */
@@ -61,13 +63,14 @@ export const runRecord = schema((z) => {
 export type RunRecord = Parsed<typeof runRecord>;
 
 export function recordOf(request: RunRequest, shardBytes: number): RunRecord {
-  const { select, selects, reduce, maxRows, n, topKeys, maxTokens, sampling, settings } = request;
+  const { select, selects, reduce, maxRows, n, logprobs, topKeys, maxTokens, sampling, settings } = request;
   return {
     select: storedSelection(select),
     ...(selects && { selects: selects.map((own) => own && storedSelection(own)) }),
     ...(reduce && { reduce }),
     ...(maxRows !== undefined && { maxRows }),
     ...(n !== undefined && n > 1 && { n }),
+    ...(logprobs && { logprobs }),
     topKeys,
     maxTokens,
     sampling: { ...sampling, stop: [...sampling.stop] },

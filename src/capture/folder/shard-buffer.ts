@@ -31,6 +31,8 @@ export class ShardBuffer {
   /** Rows a shard takes: as many as fit in its bytes, at least one. */
   readonly capacity: number;
   readonly columns: readonly ColumnSpec[];
+  /** By stream the finite values so far that float16 cannot hold and that are stored as infinite. */
+  readonly saturated = new Map<StreamName, number>();
   #rows = 0;
   readonly #data: DtypeArray[];
   readonly #labels: RowLabels;
@@ -97,7 +99,8 @@ export class ShardBuffer {
           `${stream}.${layer}: ${data?.length} values, not ${batch.rows} rows of ${width}`,
         );
       const out = this.#data[i]!.subarray(this.#rows * width, (this.#rows + count) * width);
-      store(data.subarray(from * width, to * width), dtype, out);
+      const beyond = store(data.subarray(from * width, to * width), dtype, out);
+      if (beyond > 0) this.saturated.set(stream, (this.saturated.get(stream) ?? 0) + beyond);
     });
     this.#rows = this.#rows + count;
     return count;
@@ -108,14 +111,19 @@ export class ShardBuffer {
   }
 }
 
-/** Put values into their place in a column, in the column's type. */
-function store(values: TensorDataTypes[TensorType], dtype: Dtype, out: DtypeArray): void {
-  if (dtype === "F16") toFloat16(values as Float32Array, out as Uint16Array);
-  else if (dtype === "BF16") toBfloat16(values as Float32Array, out as Uint16Array);
+/**
+ * Put values into their place in a column, in the column's type.
+ *
+ * @returns how many of them the type cannot hold.
+ */
+function store(values: TensorDataTypes[TensorType], dtype: Dtype, out: DtypeArray): number {
+  if (dtype === "F16") return toFloat16(values as Float32Array, out as Uint16Array);
+  if (dtype === "BF16") toBfloat16(values as Float32Array, out as Uint16Array);
   else {
     // An id beyond 255 would come back as another expert.
     const beyond = dtype === "U8" ? values.find((id) => id > 0xff) : undefined;
     if (beyond !== undefined) throw new RangeError(`expert id ${beyond} of a model with at most 256 experts`);
     out.set(values);
   }
+  return 0;
 }

@@ -1,4 +1,5 @@
 import { CaptureError } from "../../core/errors.ts";
+import { NO_TOKEN } from "../../core/row-means.ts";
 import { PHASES, type RowLabels } from "../../core/rows.ts";
 import { schema } from "../../core/schema.ts";
 import { ROW_COLUMNS } from "../../formats/row-tensors.ts";
@@ -60,10 +61,17 @@ export function rowTensors({ labels, tokens, outputs }: ShardRows): TensorData[]
  *
  * @param rows how many there must be.
  * @param samples how many samples the capture has.
+ * @param means whether its rows are means, which are no token's own.
  * @throws CaptureError `CAPTURE_INVALID` for a tensor that is absent, of another type or length, or holds a value
  * out of range.
  */
-export function readShardRows(fd: number, path: string, rows: number, samples: number): ShardRows {
+export function readShardRows(
+  fd: number,
+  path: string,
+  rows: number,
+  samples: number,
+  means = false,
+): ShardRows {
   const { tensors } = readHeader(fd, path);
   const column = <D extends Dtype>(name: string, dtype: D, length?: number): DtypeArray<D> => {
     const entry = tensors.get(name);
@@ -77,19 +85,21 @@ export function readShardRows(fd: number, path: string, rows: number, samples: n
       );
     return readInto(fd, path, entry.offset, new DTYPES[dtype](entry.shape[0]!) as DtypeArray<D>);
   };
-  const within = <A extends Int32Array | Uint8Array>(name: string, data: A, limit: number): A => {
-    const row = data.findIndex((value) => value < 0 || value >= limit);
+  const within = <A extends Int32Array | Uint8Array>(name: string, data: A, limit: number, least = 0): A => {
+    const row = data.findIndex((value) => value < least || value >= limit);
     if (row >= 0) throw invalid(path, `has ${data[row]} in "${name}", row ${row}; ${limit - 1} is the most`);
     return data;
   };
-  const label = <L extends keyof RowLabels>(of: L, limit: number) => {
+  const label = <L extends keyof RowLabels>(of: L, limit: number, least = 0) => {
     const { name, dtype } = ROW_COLUMNS[of];
-    return within(name, column(name, dtype, rows) as RowLabels[L], limit);
+    return within(name, column(name, dtype, rows) as RowLabels[L], limit, least);
   };
+  const ofToken = (of: "position" | "tokenId") =>
+    means ? label(of, NO_TOKEN + 1, NO_TOKEN) : label(of, 2 ** 31);
   const labels = {
     sample: label("sample", samples),
-    position: label("position", 2 ** 31),
-    tokenId: label("tokenId", 2 ** 31),
+    position: ofToken("position"),
+    tokenId: ofToken("tokenId"),
     phase: label("phase", PHASES.length),
   };
   const ids = column("tokens.id", "I32");

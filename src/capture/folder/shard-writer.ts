@@ -128,6 +128,10 @@ export class ShardWriter {
       this.#manifest.outputs = ended.map(recordOfOutput);
       if (dropped > 0) this.#manifest.dropped = dropped;
       const failure = error ?? this.#failure;
+      for (const [stream, values] of this.#buffer?.saturated ?? []) {
+        const entry = this.#manifest.streams[stream]!;
+        entry.saturated = (entry.saturated ?? 0) + values;
+      }
       if (failure === undefined) this.#manifest.complete = true;
       else this.#manifest.missing = this.#progress.missing(ended, messageOf(failure));
       // On a full disk this fails as well; the manifest before it says `complete: false` already.

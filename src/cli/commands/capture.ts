@@ -7,6 +7,7 @@ import { FolderSink } from "../../capture/folder/folder-sink.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
 import { CaptureError, RequestError } from "../../core/errors.ts";
 import { given } from "../../core/given.ts";
+import type { Reduction } from "../../core/plan.ts";
 import type { RowSelection } from "../../core/row-selection.ts";
 import { safeText } from "../../core/safe-text.ts";
 import type { StreamName } from "../../core/streams.ts";
@@ -35,6 +36,9 @@ export interface CaptureFlags extends PromptFlags, LoadFlags, EditFlags {
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
   readonly select?: RowSelection;
+  readonly reduce?: Reduction;
+  readonly maxRows?: number;
+  readonly n?: number;
   readonly attentionTopKeys?: number;
   readonly out?: string;
   readonly dtype?: keyof typeof DTYPES;
@@ -75,12 +79,27 @@ export async function capture(
   const prompts = await gatherPrompts(texts, flags, context.stdin);
   if (prompts.some(isChatPrompt)) expectChats();
   await withModel(model, loadOptionsOf(flags, model, context.engines), context, async (llm) => {
-    const { maxTokens, streams, layers, select, out, seed, temperature, topK, topP, minP, stop } = flags;
+    const {
+      maxTokens,
+      streams,
+      layers,
+      select,
+      reduce,
+      maxRows,
+      n,
+      out,
+      seed,
+      temperature,
+      topK,
+      topP,
+      minP,
+      stop,
+    } = flags;
     const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
     const edits = await editsOf(flags, llm.info);
     const run = given({
       ...(edits.length > 0 && { edits }),
-      ...{ maxTokens, streams, layers, select, attention },
+      ...{ maxTokens, n, streams, layers, select, reduce, maxRows, attention },
       ...{ seed, temperature, topK, topP, minP, stop },
     });
     const options = out === undefined ? run : { ...run, into: new FolderSink(out, folderOptions(flags)) };

@@ -1,10 +1,14 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { checkpointComparison } from "../../analysis/compare/compare-checkpoints.ts";
+import { stepByStep } from "../../analysis/scan/steps.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { openCapture } from "../../capture/folder/folder-source.ts";
 import { given } from "../../core/given.ts";
 import type { Prompt } from "../../run/prompts/prompt-object.ts";
+import { checkpointsOf } from "../../views/facts/checkpoints.ts";
 import { keptComparison, keptLabelComparison } from "../../views/facts/kept-comparisons.ts";
+import { checkpointView } from "../../views/terminal/compare/checkpoints.ts";
 import { comparisonView } from "../../views/terminal/compare/comparison.ts";
 import { labelComparisonView } from "../../views/terminal/compare/label-comparison.ts";
 import type { CommandContext } from "../command.ts";
@@ -47,12 +51,35 @@ export async function compare(
     return;
   }
   if (b === undefined) throw new UsageError("compare with what? Give B, or --labels x,y for two labels of A");
+  if (texts.length > 0 && [a, b, ...texts].every((reference) => isCapture(reference, flags))) {
+    await compareInOrder([a, b, ...texts], flags, context);
+    return;
+  }
   const [left, right] = (await captures([a, b], texts, flags, context)) as [Capture, Capture];
   const facts = await withProgress("Comparing", context, (steps) =>
     keptComparison(left, right, flags.json === true, { ...tests, ...steps }, flags.cache),
   );
   if (flags.json) print(JSON.stringify(facts));
   else print(comparisonView(facts, [a, b], terminal));
+}
+
+/** Three captures or more: checkpoints of a training run. */
+async function compareInOrder(
+  folders: readonly string[],
+  { permutations, seed, json, prompts, tokenIds }: CompareFlags,
+  { output, signal }: CommandContext,
+): Promise<void> {
+  if (prompts || tokenIds !== undefined)
+    throw new UsageError("prompts are for models; these captures have theirs");
+  const opened = await Promise.all(folders.map(openCapture));
+  const progress = output.progress();
+  const found = await stepByStep(checkpointComparison(opened, given({ permutations, seed })), {
+    signal,
+    onProgress: ({ done, total }) => progress.update("Comparing", done, total, "parts"),
+  }).finally(() => progress.done());
+  const facts = checkpointsOf(opened, found);
+  if (json) output.print(JSON.stringify(facts));
+  else output.print(checkpointView(facts, folders, output.terminal));
 }
 
 /** Capture folders are opened; models run the same prompts one after the other, so that only one is in memory. */

@@ -1,4 +1,4 @@
-import type { RowSelection } from "../../core/row-selection.ts";
+import type { RowCondition, RowSelection, RowWindow } from "../../core/row-selection.ts";
 import { PHASES, type Phase } from "../../core/rows.ts";
 import { parseStreams, type StreamName } from "../../core/streams.ts";
 import { parseJson } from "../../run/prompts/jinja/library/parse-json.ts";
@@ -16,36 +16,62 @@ export function parseLayers(text: string): number[] {
   });
 }
 
-/** `phase=generated,last=4,positions=0-9+12`. */
+const wholeNumbers = (text: string) => parseNumbers(text, false);
+
+/** What `--select` knows, with how each is read. */
+const SELECTIONS: Readonly<Record<string, (text: string) => RowSelection>> = {
+  phase: (text) => ({ phase: parsePhase(text) }),
+  last: (text) => ({ last: parseWhole(1)(text) }),
+  positions: (text) => ({ positions: parseNumbers(text, true) }),
+  tokens: (text) => ({ tokenIds: wholeNumbers(text) }),
+  window: (text) => ({ window: parseWindow(text) }),
+  steps: (text) => ({ steps: wholeNumbers(text) }),
+};
+
+/**
+ * `phase=generated,last=4,positions=0-9+12`. A position below 0 and the bounds of `window=-5:` count from the end of the
+ * prompt; `!tokens=0+2` leaves out.
+ */
 export function parseSelect(text: string): RowSelection {
-  const form = `write ${PHASES.map((phase) => `phase=${phase}`).join(" or ")}, last=4, positions=0-9+12, joined by commas`;
-  const given = new Map<string, string>();
+  const form =
+    `write ${PHASES.map((phase) => `phase=${phase}`).join(" or ")}, last=4, positions=0-9+12, positions=-1, ` +
+    "tokens=5+7, window=-5:, steps=0-3, joined by commas; ! before one leaves its rows out, as in !tokens=0";
+  const given = new Set<string>();
+  let select: RowSelection = {};
+  const exclude: RowCondition[] = [];
   for (const part of text.split(",")) {
-    const [, key, value] = /^\s*(\w+)=(.+?)\s*$/.exec(part) ?? [];
+    const [, not, key, value] = /^\s*(!?)(\w+)=(.+?)\s*$/.exec(part) ?? [];
     if (key === undefined || value === undefined) throw new UsageError(`"${part}" selects nothing; ${form}`);
-    if (!["phase", "last", "positions"].includes(key))
-      throw new UsageError(`unknown selection "${key}"; ${form}`);
-    if (given.has(key)) throw new UsageError(`${key} is given twice; join positions with +, as in 0-9+12`);
-    given.set(key, value);
+    const read = Object.hasOwn(SELECTIONS, key) ? SELECTIONS[key]! : null;
+    if (!read || (not && key === "last")) throw new UsageError(`unknown selection "${not}${key}"; ${form}`);
+    if (given.has(not + key))
+      throw new UsageError(`${not}${key} is given twice; join positions with +, as in 0-9+12`);
+    given.add(not + key);
+    if (not) exclude.push(read(value));
+    else select = { ...select, ...read(value) };
   }
-  const phase = given.get("phase");
-  if (phase !== undefined && !PHASES.includes(phase as Phase))
-    throw new UsageError(`unknown phase "${phase}"; the phases are ${PHASES.join(", ")}`);
-  const last = given.get("last");
-  const positions = given.get("positions");
-  return {
-    ...(phase !== undefined && { phase: phase as Phase }),
-    ...(last !== undefined && { last: parseWhole(1)(last) }),
-    ...(positions !== undefined && { positions: parsePositions(positions) }),
-  };
+  return { ...select, ...(exclude.length > 0 && { exclude }) };
 }
 
-function parsePositions(text: string): number[] {
-  return text
-    .split("+")
-    .flatMap((part) =>
-      /^\d+$/.test(part) ? [parseWhole(0)(part)] : range(part, "positions are written 0-9+12"),
-    );
+function parsePhase(text: string): Phase {
+  if (PHASES.includes(text as Phase)) return text as Phase;
+  throw new UsageError(`unknown phase "${text}"; the phases are ${PHASES.join(", ")}`);
+}
+
+/** `0-9+12`, and with negative ones `-1+-2`. */
+function parseNumbers(text: string, negative: boolean): number[] {
+  return text.split("+").flatMap((part) => {
+    if (negative && /^-\d+$/.test(part)) return [Number(part)];
+    return /^\d+$/.test(part) ? [parseWhole(0)(part)] : range(part, "positions are written 0-9+12");
+  });
+}
+
+/** `0:5`, `-5:`. */
+function parseWindow(text: string): RowWindow {
+  const [, start, end] = /^(-?\d+):(-?\d+)?$/.exec(text) ?? [];
+  if (start === undefined)
+    throw new UsageError(`"${text}" is no window; write it from:to or from:, as in 0:5 or -5:`);
+  return [Number(start), end === undefined ? null : Number(end)];
 }
 
 export function parseStreamList(text: string): StreamName[] {

@@ -31,6 +31,7 @@ const ANSWER_MS = 120_000;
 
 /** llama.cpp in a process or a thread beside this one. */
 export class LlamaEngine implements Engine {
+  readonly logprobs = true;
   readonly kind = "llama.cpp";
   readonly version: string;
   readonly devices: readonly string[];

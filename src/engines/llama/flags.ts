@@ -3,7 +3,7 @@ import { type OptionFlag, sets } from "../flag.ts";
 import { CONTEXT, STEP_TIMEOUT, TASK_FLAGS } from "../shared-flags.ts";
 import { GPU_KINDS, type GpuChoice } from "./native/gpu.ts";
 import type { LlamaOptions } from "./options.ts";
-import type { TensorOverride } from "./run/placement.ts";
+import type { TensorOverride } from "./run/device-placement.ts";
 
 /** The options of {@link LlamaOptions} that the command line has. */
 export const LLAMA_FLAGS: readonly OptionFlag<LlamaOptions>[] = [

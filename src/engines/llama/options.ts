@@ -13,7 +13,7 @@ import type { GgufHeader } from "./model/gguf.ts";
 import { findGpuLibraries, GPU_KINDS, type GpuChoice } from "./native/gpu.ts";
 import { findLibrary } from "./native/library.ts";
 import { defaultThreads } from "./native/threads.ts";
-import { cpuMoeOverrides, type TensorOverride } from "./run/placement.ts";
+import { cpuMoeOverrides, type TensorOverride } from "./run/device-placement.ts";
 import type { Purpose, PurposeRequest } from "./run/purpose.ts";
 import type { Strategy } from "./tap/tap.ts";
 

@@ -72,6 +72,9 @@ export const finished = z.object({
   text: z.string(),
   reason: z.enum([...FINISH_REASONS, ...LOSSES]),
   embedding: z.array(z.number()).optional(),
+  /** Of the tokens, and of the prompt's, of which the first has none. */
+  logprobs: z.array(z.number()).optional(),
+  promptLogprobs: z.array(z.number().nullable()).optional(),
 });
 
 /** All rows of a sample have been announced, and how it ended; `aborted` is not final, see `docs/vllm-protocol.md`. */
@@ -84,10 +87,26 @@ export const rowsEnd = z.object({
 export type RowsEnd = z.infer<typeof rowsEnd>;
 
 /** The output of a sample, or `null` where there is none: vLLM gave the request up. */
-export function outputOf({ reason, tokens, embedding, ...end }: z.infer<typeof finished>): Finished | null {
+export function outputOf({
+  reason,
+  tokens,
+  embedding,
+  logprobs,
+  promptLogprobs,
+  ...end
+}: z.infer<typeof finished>): Finished | null {
   if (reason === "aborted" || reason === "failed") return null;
   const vector = embedding && { embedding: Float32Array.from(embedding) };
-  return { ...end, reason, tokens: Int32Array.from(tokens), ...vector };
+  return {
+    ...end,
+    reason,
+    tokens: Int32Array.from(tokens),
+    ...vector,
+    ...(logprobs && { logprobs: Float32Array.from(logprobs) }),
+    ...(promptLogprobs && {
+      promptLogprobs: Float32Array.from(promptLogprobs, (value) => value ?? Number.NaN),
+    }),
+  };
 }
 
 /** Where the tokens of an image lie in a prompt. */

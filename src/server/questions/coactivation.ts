@@ -9,16 +9,14 @@ import { question } from "./question.ts";
 export const coactivation = question({
   path: "/api/captures/{id}/coactivation/{layer}",
   tag: "analysis",
-  summary: "Lift of each pair of experts over that of all pairs, [experts, experts]; 1: neutral",
+  summary:
+    "Lift of each pair of experts over chance, given how often each is used, [experts, experts]; 1: neutral",
   asked: z.object({ id: captureId, layer }),
-  answer: values("the lifts; see `CoactivationPair`"),
+  answer: values("the lifts; which pairs are beyond chance is in the analysis"),
   slow: true,
   find({ id: { capture }, layer }) {
     requireRouting(capture, layer, null);
-    const { experts, neutralLift, lift } = coactivationIn(capture, [layer]).get(layer)!;
-    return valuesOf(
-      Float32Array.from(lift, (value) => value / neutralLift),
-      [experts, experts],
-    );
+    const { experts, lift } = coactivationIn(capture, [layer]).get(layer)!;
+    return valuesOf(Float32Array.from(lift), [experts, experts]);
   },
 });

@@ -2,6 +2,7 @@ import { expertUsage } from "../../analysis/expert-usage.ts";
 import { hasRouting } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
 import { editsInForce } from "../../capture/edits-in-force.ts";
+import { REDUCTIONS } from "../../core/plan.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
 import { axesOf, streamSpec } from "../../core/streams.ts";
 import { engineFacts, modelFacts } from "./model.ts";
@@ -44,6 +45,8 @@ export const captureFacts = schema((z) => {
       .array(z.string())
       .optional()
       .meta({ description: "what was changed in the computation; absent: nothing" }),
+    reduce: z.enum(REDUCTIONS).meta({ description: "what became of the selected rows of a sample" }),
+    dropped: count.meta({ description: "rows beyond the run's limit, which were not kept" }),
     streams: z.array(
       z.strictObject({
         name: z.string(),
@@ -78,6 +81,8 @@ export function captureFactsOf(capture: Capture, { samples }: { readonly samples
     engine: { kind: capture.engine.kind, version: capture.engine.version },
     rows: capture.rows.length,
     ...(edits.length > 0 && { edits }),
+    reduce: capture.reduce,
+    dropped: capture.dropped,
     streams: capture.streams.map((name) => streamOf(capture, name)),
     embedding: embeddingOf(capture),
     samples: samples ? capture.samples.map((_, index) => sampleOf(capture, index, outputs.get(index))) : null,

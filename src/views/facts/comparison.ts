@@ -21,10 +21,14 @@ export const comparisonFacts = schema((z) => {
       divergingTexts: z
         .array(z.strictObject({ sample: count, position: count }))
         .meta({ description: "where generated texts diverge; nothing behind is compared" }),
-      exact: z.number().meta({ description: "part of the rows with the same experts in every layer" }),
+      notFinite: count.meta({
+        description: "rows of which some layer is left out: a logit or weight is NaN or infinite there",
+      }),
+      exact: z.number().meta({ description: "part of the other rows with the same experts in every layer" }),
       layers: z.array(
         z.strictObject({
           layer: count,
+          notFinite: count.meta({ description: "rows left out of this layer's figures" }),
           exact: z.number().meta({ description: "part of the rows with the same set of experts" }),
           overlap: z.number().meta({ description: "mean of |A ∩ B| / topK" }),
           top1: z.number().meta({ description: "part of the rows with the same best expert" }),
@@ -43,7 +47,7 @@ export const comparisonFacts = schema((z) => {
           sample: z.array(count),
           position: z.array(count),
           tokenId: z.array(z.int()),
-          overlap: z.array(z.number()),
+          overlap: z.array(number),
           js: z.array(number).nullable(),
           firstLayer: z.array(z.int()).meta({ description: "-1: all layers agree" }),
         })
@@ -54,7 +58,7 @@ export const comparisonFacts = schema((z) => {
 });
 export type ComparisonFacts = Parsed<typeof comparisonFacts>;
 
-const FORMAT = "moescope.comparison/2";
+const FORMAT = "moescope.comparison/3";
 
 /** @param found what `compareCaptures(a, b)` gave. */
 export function comparisonOf(
@@ -73,6 +77,7 @@ export function comparisonOf(
     onlyA: found.onlyA,
     onlyB: found.onlyB,
     divergingTexts: [...found.divergingTexts],
+    notFinite: found.notFinite,
     exact: found.exact,
     layers: [...found.layers].map(([layer, of]) => ({
       layer,
@@ -88,7 +93,7 @@ export function comparisonOf(
           sample: [...rows.sample],
           position: [...rows.position],
           tokenId: [...rows.tokenId],
-          overlap: [...rows.overlap],
+          overlap: Array.from(rows.overlap, finite),
           js: rows.js && Array.from(rows.js, finite),
           firstLayer: [...rows.firstLayer],
         }

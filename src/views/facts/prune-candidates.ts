@@ -16,6 +16,7 @@ export const pruneFacts = schema((z) => {
     engine: engineFacts(),
     rows: count,
     samples: count,
+    notFinite: count.meta({ description: "rows of all layers whose weights or outputs are not finite" }),
     evenShare: z.number().meta({ description: "1 / experts" }),
     weighted: z.boolean().meta({ description: "whether weightShare counts mixing weights" }),
     score: z.enum(["reap", "weightShare"]).meta({ description: "what the experts are ordered by" }),

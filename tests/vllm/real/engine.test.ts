@@ -23,6 +23,8 @@ const small = { engine: "vllm", python, dtype: "float32", enforceEager: true, ma
 /** vLLM's share of the machine's memory: the CPU build takes it for its cache. */
 const memory = { gpuMemoryUtilization: 0.08 } as const;
 const everything = ["router_logits", "expert_ids", "expert_weights", "hidden_states"] as const;
+/** The embedded engine, as near to vLLM's arithmetic as it gets. */
+const EXACT = { kvType: "f32", flashAttention: false } as const;
 const endless = { maxTokens: 400, ignoreEos: true } as const;
 
 const lines = readFileSync(join(packageRoot, "models", "demo", "prompts.jsonl"), "utf8")
@@ -106,6 +108,67 @@ describe.skipIf("missing" in vllm)("the demo model in vLLM", { timeout: START },
       expect(
         distance(some.routerLogits.get(1)!.data, all.routerLogits.get(1)!.data.slice(-size)),
       ).toBeLessThan(1e-3);
+    }
+  });
+
+  it("selects by token, window, step and prompt, and makes means, as the embedded engine does", async () => {
+    const embedded = await load(join(packageRoot, "models", "demo", "demo-moe.gguf"), EXACT);
+    try {
+      const tokens = await embedded.encode(texts[0]!);
+      const streams = ["router_logits", "hidden_states"] as const;
+      for (const select of [
+        { positions: [-1] },
+        { any: [{ positions: [-2, 0] }, { steps: [1] }] },
+        { tokenIds: [tokens[1]!, tokens[3]!], phase: "prompt" },
+        { phase: "prompt", window: [1, -1], exclude: { tokenIds: [tokens[2]!] }, last: 3 },
+        { stepWindow: [1, null] },
+      ] as const) {
+        const options = { streams, select, maxTokens: 4, ignoreEos: true };
+        const [ours, theirs] = [await llm.capture(texts, options), await embedded.capture(texts, options)];
+        expect(ours.rows.length).toBeGreaterThan(0);
+        for (const column of ["sample", "position", "tokenId"] as const)
+          expect(ours.rows[column], JSON.stringify(select)).toEqual(theirs.rows[column]);
+        const means = await llm.capture(texts, { ...options, reduce: "mean" });
+        const expected = await embedded.capture(texts, { ...options, reduce: "mean" });
+        expect(means.rows.sample).toEqual(expected.rows.sample);
+        for (const [layer, { data }] of expected.hiddenStates)
+          expect(distance(means.hiddenStates.get(layer)!.data, data)).toBeLessThan(2e-2);
+      }
+      const own = { prompt: texts[1]!, select: { positions: [-1] } };
+      const { rows } = await llm.capture([texts[0]!, own], { streams, select: { positions: [0] } });
+      expect([...rows.position]).toEqual([0, (await llm.encode(texts[1]!)).length - 1]);
+    } finally {
+      await embedded.close();
+    }
+  });
+
+  it("tells log-probabilities, which are the embedded engine's, and draws n samples of a prompt", async () => {
+    const embedded = await load(join(packageRoot, "models", "demo", "demo-moe.gguf"), EXACT);
+    const options = {
+      streams: ["expert_ids"],
+      maxTokens: 5,
+      ignoreEos: true,
+      logprobs: true,
+      promptLogprobs: true,
+    } as const;
+    try {
+      const [ours, theirs] = [await llm.capture(texts, options), await embedded.capture(texts, options)];
+      for (const { sample, tokens, logprobs, promptLogprobs } of theirs.outputs) {
+        const own = ours.outputs[sample]!;
+        expect(own.tokens).toEqual(tokens);
+        expect(distance(own.logprobs!, logprobs!)).toBeLessThan(1e-2);
+        expect(own.promptLogprobs![0]).toBeNaN();
+        expect(own.promptLogprobs).toHaveLength(promptLogprobs!.length);
+        expect(distance(own.promptLogprobs!.slice(1), promptLogprobs!.slice(1))).toBeLessThan(1e-2);
+      }
+    } finally {
+      await embedded.close();
+    }
+    const drawn = await hs.capture(llm, [texts[0]!], { n: 3, temperature: 2, maxTokens: 8, logprobs: true });
+    expect(new Set(drawn.outputs.map(({ text }) => text)).size).toBeGreaterThan(1);
+    for (const { sample, promptTokenIds, tokens, logprobs } of drawn.outputs) {
+      expect(drawn.sampleTokenIds(sample)).toEqual([...promptTokenIds, ...tokens.slice(0, -1)]);
+      expect(logprobs).toHaveLength(tokens.length);
     }
   });
 

@@ -1,5 +1,5 @@
 import { largest } from "../../../src/core/extremes.ts";
-import { amount, count, percent, probability } from "./numbers.ts";
+import { amount, count, percent, pointsWithInterval, probability } from "./numbers.ts";
 import { Term } from "./term.tsx";
 
 export interface ShareBar {
@@ -8,6 +8,9 @@ export interface ShareBar {
   /** Rows of the group that used the expert, of so many. */
   readonly used: number;
   readonly rows: number;
+  /** The share less that of the rows it is compared with; half its 95 % interval, `null` with too few texts. */
+  readonly difference: number;
+  readonly halfWidth: number | null;
   readonly qValue: number | null;
 }
 
@@ -38,12 +41,15 @@ export function ShareBars({
             </th>
             <th class="number">× fair</th>
             <th class="number">
+              <Term name="difference">points more</Term>
+            </th>
+            <th class="number">
               <Term name="qValue">q</Term>
             </th>
           </tr>
         </thead>
         <tbody>
-          {bars.map(({ name, colour, used, rows, qValue }, i) => (
+          {bars.map(({ name, colour, used, rows, difference, halfWidth, qValue }, i) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td class="wide">
@@ -57,6 +63,9 @@ export function ShareBars({
                 <span class="bar-value">{percent(shares[i]!)}</span>
               </td>
               <td class="number">{amount(shares[i]! / fairShare)}</td>
+              <td class="number" title="more than the rows it is compared with; 95 % interval">
+                {pointsWithInterval(difference, halfWidth)}
+              </td>
               <td class="number">
                 {qValue === null ? "–" : probability(qValue)}
                 {qValue !== null && qValue <= ALPHA ? (

@@ -1,6 +1,10 @@
-import type { TokenPreferences } from "../../../src/analysis/measures/token-preferences.ts";
+import type {
+  LayerTokenPreferences,
+  TokenPreferences,
+} from "../../../src/analysis/measures/token-preferences.ts";
+import { tokensTested } from "../../../src/views/evidence.ts";
 import type { ViewProps } from "../app.tsx";
-import { amount, count } from "../parts/numbers.ts";
+import { amount, count, probability } from "../parts/numbers.ts";
 import { Term } from "../parts/term.tsx";
 import { TokenText } from "../parts/token-text.tsx";
 import { go } from "../route.ts";
@@ -59,36 +63,51 @@ export function HeaviestTokens({
   );
 }
 
-/** Tokens that it serves more often than other experts do. */
-export function PreferredTokens({ of }: { readonly of: TokenPreferences | undefined }) {
-  if (!of || of.byLift.length === 0) return null;
+/** Tokens that it serves more often than chance explains. */
+export function PreferredTokens({
+  layer,
+  expert,
+}: {
+  readonly layer: LayerTokenPreferences;
+  readonly expert: number;
+}) {
+  const found = layer.experts[expert]?.byLift ?? [];
   return (
     <div class="card">
       <h2>Tokens it prefers</h2>
-      <table>
-        <thead>
-          <tr>
-            <th>Token</th>
-            <th class="number">served</th>
-            <th class="number">
-              <Term name="tokenLift">lift</Term>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {of.byLift.map(({ tokenId, text, count: served, of: rows, lift }) => (
-            <tr key={tokenId}>
-              <td class="mono">
-                <TokenText text={text} />
-              </td>
-              <td class="number">
-                {count(served)} of {count(rows)}
-              </td>
-              <td class="number">{amount(lift)}</td>
+      {found.length === 0 ? (
+        <p class="muted">No token is beyond chance.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <th>Token</th>
+              <th class="number">served</th>
+              <th class="number">texts</th>
+              <th class="number">
+                <Term name="tokenLift">lift</Term>
+              </th>
+              <th class="number">q</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {found.map(({ tokenId, text, count: served, of: rows, texts, lift, qValue }) => (
+              <tr key={tokenId}>
+                <td class="mono">
+                  <TokenText text={text} />
+                </td>
+                <td class="number">
+                  {count(served)} of {count(rows)}
+                </td>
+                <td class="number">{count(texts)}</td>
+                <td class="number">{amount(lift)}</td>
+                <td class="number">{probability(qValue)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <p class="muted small">{tokensTested(layer)}.</p>
     </div>
   );
 }

@@ -11,11 +11,12 @@ import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { currentExpert, ExpertSteps } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { amount, count, percent } from "../parts/numbers.ts";
+import { amount, count, percent, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { type ShareBar, ShareBars } from "../parts/share-bars.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
+import { FlipNotes, TestNotes } from "../parts/test-notes.tsx";
 import { go } from "../route.ts";
 import { HeaviestTokens, PreferredTokens } from "./expert-token-preferences.tsx";
 import { ExpertsAlike } from "./experts-alike.tsx";
@@ -77,7 +78,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
           <h2>How much it works</h2>
           <Load load={data.usage.experts[expert]!} rows={data.rows} />
         </div>
-        <PreferredTokens of={data.tokenPreferences[expert]} />
+        <PreferredTokens layer={data.tokenPreferences} expert={expert} />
         <Partners layer={data} expert={expert} />
         <Flows capture={capture} layer={layer} expert={expert} />
       </div>
@@ -97,9 +98,10 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
               {amount(data.specialization.experts.mutualInformation[expert]!)} bits; by chance{" "}
               {amount(data.specialization.experts.chanceInformation[expert]!)}.
             </p>
+            <TestNotes of={data.specialization} />
           </div>
         )}
-        <HeaviestTokens capture={capture} layer={layer} of={data.tokenPreferences[expert]} />
+        <HeaviestTokens capture={capture} layer={layer} of={data.tokenPreferences.experts[expert]} />
         {data.tokenClasses && (
           <div class="card">
             <h2>Which kinds of tokens</h2>
@@ -108,6 +110,7 @@ function ExpertCard({ capture, layer, expert }: CardProps) {
               fairShare={fairShare}
               bars={barsOf(data.tokenClasses, expert, () => "var(--muted)").filter(({ rows }) => rows > 0)}
             />
+            <FlipNotes of={data.tokenClasses} />
           </div>
         )}
       </div>
@@ -133,6 +136,8 @@ function barsOf(
     colour: colour(rows[group]!, group, name),
     used: counts[group]![expert]!,
     rows: rows[group]!,
+    difference: shares.differences[group]![expert]!,
+    halfWidth: shares.halfWidths[group]![expert]!,
     qValue: shares.qValues[group]![expert]!,
   }));
 }
@@ -181,29 +186,27 @@ function Load({ load, rows }: { readonly load: ExpertLoad; readonly rows: number
 function Partners({ layer, expert }: { readonly layer: LayerAnalysis; readonly expert: number }) {
   const { coactivation } = layer;
   if (!coactivation) return null;
-  const row = coactivation.relativeLift?.[expert];
-  const pairs = row
-    ? row
-        .map((lift, other) => ({ other, lift }))
-        .filter(({ other, lift }) => other !== expert && lift !== null)
-    : [...coactivation.together, ...coactivation.apart]
-        .filter(({ a, b }) => a === expert || b === expert)
-        .map(({ a, b, relativeLift }) => ({ other: a === expert ? b : a, lift: relativeLift }));
-  const sorted = pairs.sort((a, b) => b.lift! - a.lift!).slice(0, PARTNERS);
+  const sorted = [...coactivation.together, ...coactivation.apart]
+    .filter(({ a, b }) => a === expert || b === expert)
+    .map(({ a, b, lift, qValue }) => ({ other: a === expert ? b : a, lift, qValue }))
+    .sort((a, b) => b.lift - a.lift)
+    .slice(0, PARTNERS);
   return (
     <div class="card">
       <h2>
         Partners, by <Term name="lift">lift</Term>
       </h2>
       {sorted.length === 0 ? (
-        <p class="muted">No pair of it stands out.</p>
+        <p class="muted">No pair of it is among the layer's strongest beyond chance.</p>
       ) : (
         <ol class="list">
-          {sorted.map(({ other, lift }) => (
+          {sorted.map(({ other, lift, qValue }) => (
             <li key={other}>
               <button type="button" class="row" onClick={() => go("expert", { expert: other })}>
                 <ExpertName layer={layer.layer} expert={other} short />
-                <span class="muted">{amount(lift!)} × the usual pair</span>
+                <span class="muted">
+                  {amount(lift)} × chance, q {probability(qValue)}
+                </span>
               </button>
             </li>
           ))}
@@ -275,16 +278,16 @@ function cardCsv(
       [layer, expert, "all", "", usage.experts[expert]!.count, null, null],
       ...groups("label", specialization),
       ...groups("token class", tokenClasses),
-      ...(tokenPreferences[expert]?.byLift ?? []).map(({ text, count: served, of }) => [
+      ...(tokenPreferences.experts[expert]?.byLift ?? []).map(({ text, count: served, of, qValue }) => [
         layer,
         expert,
         "preferred token",
         text,
         served,
         of,
-        null,
+        qValue,
       ]),
-      ...(tokenPreferences[expert]?.byWeight ?? []).map(({ text, weight }) => [
+      ...(tokenPreferences.experts[expert]?.byWeight ?? []).map(({ text, weight }) => [
         layer,
         expert,
         "top weight",

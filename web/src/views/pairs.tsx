@@ -1,6 +1,6 @@
 import { useMemo, useRef } from "preact/hooks";
 import type { CoactivationSummary } from "../../../src/analysis/measures/coactivation.ts";
-import type { LayerAnalysis } from "../../../src/views/facts/analysis.ts";
+import { pairsTested } from "../../../src/views/evidence.ts";
 import type { ViewProps } from "../app.tsx";
 import { matrixCells } from "../canvas/cells.ts";
 import { Heatmap } from "../canvas/heatmap.tsx";
@@ -11,7 +11,7 @@ import { useCoactivation, useLayerAnalysis } from "../data/routing.ts";
 import { csv } from "../parts/csv.ts";
 import { currentExpert, ExpertSteps } from "../parts/expert-steps.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { amount, plural } from "../parts/numbers.ts";
+import { amount, plural, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
@@ -20,7 +20,7 @@ import { hovered } from "../selection.ts";
 import { isDark, themeVersion } from "../theme.ts";
 import { Flow } from "./flow.tsx";
 
-/** Relative lift is shown as a power of two: from a quarter to four times the usual pair. */
+/** Lift is shown as a power of two: from a quarter to four times chance. */
 const LOG_TOP = 2;
 const PAIRS = 6;
 
@@ -84,7 +84,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
           png: () => canvasPng(view.current!.canvas, `Pairs of experts, layer ${layer}`, capture.name),
           csv: () =>
             csv(
-              ["layer", "a", "b", "lift_over_usual"],
+              ["layer", "a", "b", "lift"],
               order.flatMap((a, row) =>
                 order.map((b, column) => [
                   layer,
@@ -124,7 +124,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
               <span key={value} style={{ background: pixelCss(colourOf(scale, value)) }} />
             ))}
           </span>
-          <span class="muted">4+ × the usual pair; white: 1</span>
+          <span class="muted">4+ × chance; white: 1</span>
         </div>
         <Heatmap
           label={`Pairs of experts of layer ${layer}, experts by experts`}
@@ -163,7 +163,7 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
         </p>
       </div>
       <aside class="side">
-        <PairLists layer={analysis.data} found={analysis.data.coactivation} />
+        <PairLists layer={layer} found={analysis.data.coactivation} />
       </aside>
     </div>
   );
@@ -172,36 +172,27 @@ function Pairs({ capture, layer }: ViewProps & { readonly layer: number }) {
 function liftSaid(log: number): string {
   if (Number.isNaN(log)) return "one of them was never used";
   if (log === Number.NEGATIVE_INFINITY) return "never together";
-  return `${amount(2 ** log)} × as often as the usual pair`;
+  return `${amount(2 ** log)} × as often as chance`;
 }
 
 /** Structure that a silhouette below this shows is none to speak of. */
 const WEAK = 0.25;
 
-function PairLists({
-  layer: { layer, usage, rows },
-  found,
-}: {
-  readonly layer: LayerAnalysis;
-  readonly found: CoactivationSummary;
-}) {
+function PairLists({ layer, found }: { readonly layer: number; readonly found: CoactivationSummary }) {
   const { together, apart, clusters, silhouette } = found;
-  const served = usage.experts;
   const groups = clusters.filter((cluster) => cluster.length > 1);
   const list = (pairs: CoactivationSummary["together"]) => (
     <ol class="list">
-      {pairs.slice(0, PAIRS).map(({ a, b, count: both, relativeLift }) => (
+      {pairs.slice(0, PAIRS).map(({ a, b, count: both, expected, lift, interval, qValue }) => (
         <li key={`${a}/${b}`} class="row">
           <span>
             E{a} and E{b}
           </span>
           <span
             class="muted"
-            title={`Independent experts that serve as many tokens would share ${amount((served[a]!.count * served[b]!.count) / rows)}`}
+            title={`${plural(both, "token")}; chance would give ${amount(expected)}. 95 % interval of the lift: ${interval.map(amount).join(" to ")}`}
           >
-            {both === 0
-              ? `never; by chance ${amount((served[a]!.count * served[b]!.count) / rows)}`
-              : `${amount(relativeLift)} ×, ${plural(both, "token")}`}
+            {both === 0 ? "never" : `${amount(lift)} ×`}, q {probability(qValue)}
           </span>
         </li>
       ))}
@@ -210,13 +201,14 @@ function PairLists({
   return (
     <>
       <div class="card">
-        <h2>Serve the same tokens most</h2>
-        {together.length > 0 ? list(together) : <p class="muted">No pair.</p>}
+        <h2>Serve the same tokens more than chance</h2>
+        {together.length > 0 ? list(together) : <p class="muted">No pair is beyond chance.</p>}
       </div>
       <div class="card">
-        <h2>Serve the same tokens least</h2>
-        {apart.length > 0 ? list(apart) : <p class="muted">No pair.</p>}
+        <h2>Serve the same tokens less than chance</h2>
+        {apart.length > 0 ? list(apart) : <p class="muted">No pair is beyond chance.</p>}
       </div>
+      <p class="muted small">{pairsTested(found)}.</p>
       <div class="card">
         <h2>Groups in layer {layer}</h2>
         {silhouette === null || silhouette < WEAK || groups.length === 0 ? (

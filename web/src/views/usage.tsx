@@ -8,11 +8,12 @@ import { useKeys } from "../keys.ts";
 import { csv } from "../parts/csv.ts";
 import { ExpertName } from "../parts/expert-name.tsx";
 import { useExports } from "../parts/export-menu.tsx";
-import { amount, count, percent, plural, probability } from "../parts/numbers.ts";
+import { amount, count, percent, plural, pointsWithInterval, probability } from "../parts/numbers.ts";
 import { canvasPng } from "../parts/png.ts";
 import { currentFilter, RowFilterBar } from "../parts/row-filter.tsx";
 import { EmptyNote, ErrorNote, Skeleton } from "../parts/states.tsx";
 import { Term } from "../parts/term.tsx";
+import { TestNotes } from "../parts/test-notes.tsx";
 import { UsageLegend } from "../parts/usage-legend.tsx";
 import { usageScale, usageText } from "../parts/usage-scale.ts";
 import { go, show } from "../route.ts";
@@ -244,14 +245,12 @@ function SpecializedExperts({ capture }: ViewProps) {
       ) : !analysis.data ? (
         <Skeleton height={SHOWN * 40} label="Testing which experts serve which label" />
       ) : analysis.data.specializedExperts.length === 0 ? (
-        <p class="muted">
-          No expert serves a label more than the others beyond chance. More texts of each label may tell.
-        </p>
+        <p class="muted">No expert serves a label more than the others beyond chance.</p>
       ) : (
         <ol class="list">
           {analysis.data.specializedExperts
             .slice(0, SHOWN)
-            .map(({ layer, expert, label, share, timesFair, qValue }) => (
+            .map(({ layer, expert, label, share, timesFair, difference, halfWidth, qValue }) => (
               <li key={`${layer}/${expert}/${label}`}>
                 <button
                   type="button"
@@ -269,7 +268,7 @@ function SpecializedExperts({ capture }: ViewProps) {
                   </span>
                   <span
                     class="muted"
-                    title={`${percent(share)} of the tokens of ${label} use it; q ${probability(qValue)}`}
+                    title={`${percent(share)} of the tokens of ${label} use it, ${pointsWithInterval(difference, halfWidth)} points more than of the others (95 %); q ${probability(qValue)}`}
                   >
                     {percent(share)}, {amount(timesFair)} × fair
                   </span>
@@ -278,6 +277,7 @@ function SpecializedExperts({ capture }: ViewProps) {
             ))}
         </ol>
       )}
+      {analysis.data?.layers[0]?.specialization && <TestNotes of={analysis.data.layers[0].specialization} />}
     </div>
   );
 }

@@ -1,3 +1,4 @@
+import { isFiniteRow } from "../../../core/finite-rows.ts";
 import { schema } from "../../../core/schema.ts";
 import type { LabelGroups } from "../../rows/label-groups.ts";
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
@@ -37,6 +38,8 @@ export interface ExpertCounts {
   /** `[labels, experts]`; means nothing unless all rows were {@link weighted}. */
   readonly weights: Float64Array;
   weighted: boolean;
+  /** Rows whose weights are not finite and are left out of {@link weights}. */
+  notFinite: number;
   /** Spread of all samples together, and of each label's. */
   readonly spread: UnitCounts;
   readonly spreadByLabel: readonly UnitCounts[];
@@ -65,8 +68,9 @@ export const expertCounts: StreamTally<ExpertCounts> = {
             .reduce((left, right) => (left && right ? mergeUnits(left, right) : (left ?? right)))!,
       ),
     };
-    for (const { labels: own, rows, counts, weights, weighted } of [a, b]) {
+    for (const { labels: own, rows, counts, weights, weighted, notFinite } of [a, b]) {
       merged.weighted &&= weighted;
+      merged.notFinite += notFinite;
       own.forEach((label, from) => {
         const to = labels.indexOf(label);
         merged.rows[to]! += rows[from]!;
@@ -88,6 +92,7 @@ export const expertCounts: StreamTally<ExpertCounts> = {
       spread: spreadToJson(spread),
     })),
     spread: spreadToJson(spreadOf(state.spread)),
+    notFinite: state.notFinite,
   }),
 
   fromJson: ({ experts }: RoutingShape) =>
@@ -104,14 +109,17 @@ export const expertCounts: StreamTally<ExpertCounts> = {
             }),
           ),
           spread: spreadFromJson(experts),
+          // Profiles of older versions do not say.
+          notFinite: wholeNumber().default(0),
         })
-        .transform(({ byLabel, spread }) =>
-          stateOf(
+        .transform(({ byLabel, spread, notFinite }) => ({
+          ...stateOf(
             byLabel.map(({ label, ...counts }) => [label, counts]),
             spread,
             experts,
           ),
-        ),
+          notFinite,
+        })),
     )(),
 };
 
@@ -135,12 +143,14 @@ export function addRows(
     const base = group * experts;
     const all = addRow(spread, sample[row]!);
     const own = addRow(spreadByLabel[group]!, sample[row]!);
+    const isWeighed = weights !== null && isFiniteRow(weights, i, i + topK);
+    if (weights && !isWeighed) state.notFinite++;
     for (const end = (row + 1) * topK; i < end; i++) {
       const expert = ids[i]!;
       counts[base + expert]!++;
       spread.counts[all + expert]!++;
       spreadByLabel[group]!.counts[own + expert]!++;
-      if (weights) sums[base + expert]! += weights[i]!;
+      if (isWeighed) sums[base + expert]! += weights[i]!;
     }
   }
 }
@@ -218,6 +228,7 @@ function countsFor(
     counts: new Float64Array(length * experts),
     weights: new Float64Array(length * experts),
     weighted: true,
+    notFinite: 0,
     ...startUnits(groups, experts),
   };
 }

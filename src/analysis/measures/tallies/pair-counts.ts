@@ -1,4 +1,5 @@
 import { schema } from "../../../core/schema.ts";
+import { pairChances } from "../../statistics/conditional-bernoulli.ts";
 import type { StreamTally } from "../measure.ts";
 import { amounts, wholeNumber } from "./state-json.ts";
 
@@ -40,29 +41,26 @@ export interface Coactivation {
   /** `[experts, experts]`, symmetric: rows that used both; the diagonal holds the rows that used the expert at all. */
   readonly counts: Float64Array;
   /**
-   * `[experts, experts]`: counts / (counts[a] * counts[b] / rows), the count that independent experts would have.
-   * NaN where one of the two was never used, and on the diagonal.
+   * `[experts, experts]`: the same where each row draws its different experts independently, each expert used as often
+   * as it is; see `pairChances`.
+   */
+  readonly expected: Float64Array;
+  /**
+   * `[experts, experts]`: counts / expected; 1 is neutral, whatever the usage. NaN where one of the two was never used,
+   * and on the diagonal.
    */
   readonly lift: Float64Array;
-  /**
-   * Lift over all pairs together. Below 1 even when no pair is special, because a row picks different experts:
-   * (topK - 1) / topK * experts / (experts - 1) for even usage. Compare a pair with this, not with 1.
-   */
-  readonly neutralLift: number;
 }
 
 /** From the counts all that follows from them. */
 export function coactivationOf({ rows, counts }: PairCounts, experts: number): Coactivation {
-  const lift = new Float64Array(experts * experts).fill(Number.NaN);
-  let observed = 0;
-  let expected = 0;
-  for (let a = 0; a < experts; a++)
-    for (let b = 0; b < experts; b++) {
-      if (a === b) continue;
-      const independent = (counts[a * experts + a]! * counts[b * experts + b]!) / rows;
-      if (independent > 0) lift[a * experts + b] = counts[a * experts + b]! / independent;
-      observed += counts[a * experts + b]!;
-      expected += independent;
-    }
-  return { rows, experts, counts, lift, neutralLift: observed / expected };
+  const used = Float64Array.from({ length: experts }, (_, e) =>
+    rows === 0 ? 0 : counts[e * experts + e]! / rows,
+  );
+  const perRow = Math.round(used.reduce((sum, share) => sum + share, 0));
+  const expected = pairChances(used, perRow).map((chance) => chance * rows);
+  const lift = counts.map((count, i) =>
+    expected[i]! > 0 && i % experts !== Math.floor(i / experts) ? count / expected[i]! : Number.NaN,
+  );
+  return { rows, experts, counts, expected, lift };
 }

@@ -24,16 +24,17 @@ export interface SummaryByLabel extends RowSummary {
   readonly byLabel: readonly { readonly label: string | null; readonly mean: number | null }[];
 }
 
-/** @param valuesOf a number of each row of a chunk. */
+/** @param valuesOf a number of each row of a chunk; `null` where the layer has none. */
 export function rowMoments(
   needs: readonly LayerNeed[],
-  valuesOf: (chunk: LayerChunk) => Float64Array,
+  valuesOf: (chunk: LayerChunk) => Float64Array | null,
 ): StreamTally<MomentsByLabel> {
   return {
     needs,
     start: ({ labels: { names } }) => ({ all: noMoments(), labels: names, byLabel: names.map(noMoments) }),
     take({ all, byLabel }, chunk, { labels }) {
       const values = valuesOf(chunk);
+      if (!values) return;
       const { sample, rows } = chunk;
       addValues(all, values, 0, rows);
       // Rows of a sample mostly come together.
@@ -90,6 +91,10 @@ export const summaryByLabelSchema = schema((z) =>
   z
     .strictObject({
       rows: z.int().nonnegative().meta({ description: "rows where it is finite" }),
+      notFinite: z
+        .int()
+        .nonnegative()
+        .meta({ description: "rows that are left out: it is not finite there" }),
       mean: z.number().nullable(),
       deviation: z.number().nullable().meta({ description: "unbiased standard deviation" }),
       min: z.number().nullable(),

@@ -1,7 +1,7 @@
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
 import type { RowGroups } from "../../rows/row-groups.ts";
+import { halfWidth } from "../../statistics/randomization/critical-values.ts";
 import { MOST_UNITS, type UnitDifferences } from "../../statistics/randomization/sign-flips.ts";
-import { cachedQuantile } from "../../statistics/student.ts";
 
 /**
  * How the groups of each text's rows differ in their use of experts, while the rows pass. Texts are put together into
@@ -102,28 +102,30 @@ export function besideEachOther(parts: readonly TextDifferences[], experts: numb
 
 /**
  * Share of each group less that of the other rows of the same texts, `[groups, experts]`, with half the 95 % interval:
- * a ratio of sums over units, its variance with a unit as one observation, Student's t of the units less one.
+ * √critical √(Σ d²) / Σ weight, which excludes 0 exactly where the flips say p <= 0.05 (two-sided).
+ *
+ * @param critical as the test of the groups found it.
  */
-export function contrasts({ groups, units, values, weights }: TextDifferences, experts: number) {
+export function contrasts(
+  { groups, units, values, weights }: TextDifferences,
+  experts: number,
+  critical: Float64Array,
+) {
   const differences = new Float64Array(groups * experts);
   const halfWidths = new Float64Array(groups * experts).fill(Infinity);
   for (let g = 0; g < groups; g++) {
-    const having = Array.from({ length: units }, (_, unit) => unit).filter(
-      (unit) => weights[unit * groups + g]! > 0,
-    );
-    const weight = having.reduce((sum, unit) => sum + weights[unit * groups + g]!, 0);
-    const k = having.length;
-    if (k === 0) continue;
-    for (let e = 0; e < experts; e++) {
-      const at = (unit: number) => (unit * groups + g) * experts + e;
-      const difference = having.reduce((sum, unit) => sum + values[at(unit)]!, 0) / weight;
-      differences[g * experts + e] = difference;
-      if (k < 2) continue;
-      const squares = having.reduce(
-        (sum, unit) => sum + (values[at(unit)]! - difference * weights[unit * groups + g]!) ** 2,
-        0,
-      );
-      halfWidths[g * experts + e] = (cachedQuantile(k - 1) * Math.sqrt((squares * k) / (k - 1))) / weight;
+    let weight = 0;
+    for (let unit = 0; unit < units; unit++) weight += weights[unit * groups + g]!;
+    if (weight === 0) continue;
+    for (let e = 0, i = g * experts; e < experts; e++, i++) {
+      let [sum, squares] = [0, 0];
+      for (let unit = 0; unit < units; unit++) {
+        const value = values[(unit * groups + g) * experts + e]!;
+        sum += value;
+        squares += value * value;
+      }
+      differences[i] = sum / weight;
+      halfWidths[i] = halfWidth(critical[i]!, Math.sqrt(squares) / weight);
     }
   }
   return { differences, halfWidths };

@@ -96,7 +96,7 @@ export const withinText: Tally<State, Groupings, WithinText> = {
         counts: groupCounts(ahead[name], state[name].counts),
         test: tests[i]!,
         texts: [...parts[i]!.texts],
-        ...contrasts(parts[i]!, experts),
+        ...contrasts(parts[i]!, experts, tests[i]!.critical),
         leastP: 2 ** (1 - parts[i]!.units),
         testedRows: ahead.rows,
       };

@@ -43,6 +43,23 @@ export class RidgeSums {
     }
   }
 
+  /** Sums of the rows of some. */
+  static of(parts: readonly RidgeSums[]): RidgeSums {
+    const [first] = parts;
+    const all = new RidgeSums(first!.#features, first!.#classes);
+    const add = (to: Float64Array, of: Float64Array) => {
+      for (let i = 0; i < to.length; i++) to[i]! += of[i]!;
+    };
+    for (const part of parts) {
+      all.#rows += part.#rows;
+      add(all.#x, part.#x);
+      add(all.#xx, part.#xx);
+      add(all.#xy, part.#xy);
+      add(all.#y, part.#y);
+    }
+    return all;
+  }
+
   fit(alpha: number): RidgeClassifier {
     const [n, d, classes] = [this.#rows, this.#features, this.#classes];
     const mean = this.#x.map((sum) => sum / n);

@@ -1,7 +1,8 @@
 import { divergenceOfCounts } from "../count-divergence.ts";
 import { choiceInformation, expertInformation } from "../mutual-information.ts";
+import { CriticalValues } from "./critical-values.ts";
 import { Exceedances, type Tested } from "./max-t.ts";
-import { columnSums, inverseSquares, signFlips, type UnitDifferences } from "./sign-flips.ts";
+import { columnSums, type Flips, inverseSquares, signFlips, type UnitDifferences } from "./sign-flips.ts";
 
 /** Groups of rows within texts, such as classes of tokens or positions. */
 export interface TestedGrouping {
@@ -24,6 +25,8 @@ export interface GroupTest {
   readonly groups: Tested;
   /** `[groups, experts]`: one-sided, more than elsewhere in the same texts. Signed squares. */
   readonly shares: Tested;
+  /** `[groups, experts]`: the squared statistic that has a two-sided p <= 0.05 once exceeded; see `CriticalValues`. */
+  readonly critical: Float64Array;
   /** Mutual information of (expert, group) over all choices, bits, and its mean when texts are flipped. */
   readonly information: number;
   readonly chanceInformation: number;
@@ -54,7 +57,7 @@ export function testGroupings(
   seed: number,
 ): GroupTest[] {
   const flips = signFlips(differences, permutations, seed);
-  const tests = groupings.map((grouping) => new GroupingTest(grouping, differences, experts, flips.ways));
+  const tests = groupings.map((grouping) => new GroupingTest(grouping, differences, experts, flips));
   flips.forEach((sums, way) => {
     for (const test of tests) test.add(sums, way);
   });
@@ -71,9 +74,15 @@ class GroupingTest {
   readonly #perGroup: Float64Array;
   readonly #shares: Float64Array;
   readonly #tested: Readonly<Record<"layer" | "experts" | "groups" | "shares", Exceedances>>;
+  readonly #critical: CriticalValues;
   readonly #chance: { ways: number; information: number; experts: Float64Array; divergence: Float64Array };
 
-  constructor(grouping: TestedGrouping, differences: UnitDifferences, experts: number, ways: number) {
+  constructor(
+    grouping: TestedGrouping,
+    differences: UnitDifferences,
+    experts: number,
+    { ways, exact }: Flips,
+  ) {
     this.#grouping = grouping;
     this.#experts = experts;
     const part = (of: Float64Array) =>
@@ -90,6 +99,7 @@ class GroupingTest {
       groups: new Exceedances(this.#perGroup, ways),
       shares: new Exceedances(this.#shares, ways),
     };
+    this.#critical = new CriticalValues(this.#shares.length, ways, exact);
     this.#chance = {
       ways: 0,
       information: 0,
@@ -105,6 +115,7 @@ class GroupingTest {
     this.#tested.experts.add(way, this.#perExpert);
     this.#tested.groups.add(way, this.#perGroup);
     this.#tested.shares.add(way, this.#shares);
+    this.#critical.add(this.#shares);
     if (this.#chance.ways < CHANCE_WAYS) this.#addChance(sums.subarray(column, column + this.#shares.length));
   }
 
@@ -117,6 +128,7 @@ class GroupingTest {
       experts: this.#tested.experts.result(exact),
       groups: this.#tested.groups.result(exact),
       shares: this.#tested.shares.result(exact),
+      critical: this.#critical.result(),
       information: whole,
       chanceInformation: information / ways,
       expertInformation: perExpert,

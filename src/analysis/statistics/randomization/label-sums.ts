@@ -1,5 +1,4 @@
 import { largest } from "../../../core/extremes.ts";
-import { cachedQuantile } from "../student.ts";
 import { addUnits, COLUMNS, UnitBlocks } from "./add-units.ts";
 import type { LabelOrder } from "./label-order.ts";
 import type { MatchedUnits } from "./matched-units.ts";
@@ -158,13 +157,14 @@ export class LabelSums {
   }
 
   /**
-   * Differences of the first order that was summed, with half their intervals: Welch's t, degrees of freedom by Welch
-   * and Satterthwaite.
+   * Differences of the first order with their standard errors, the root of the variance that the statistic has, and
+   * degrees of freedom by Welch and Satterthwaite.
    */
-  intervals(): { differences: Float64Array; halfWidths: Float64Array } {
+  differences(): { differences: Float64Array; standardErrors: Float64Array; freedom: Float64Array } {
     const experts = this.#experts;
     const differences = new Float64Array(this.#labels * experts);
-    const halfWidths = new Float64Array(this.#labels * experts).fill(Infinity);
+    const freedom = new Float64Array(this.#labels * experts).fill(1);
+    const standardErrors = new Float64Array(this.#labels * experts).fill(Infinity);
     for (let l = 0; l < this.#labels; l++) {
       const [own, others] = this.#both(0, l);
       if (own.n === 0 || others.n === 0) continue;
@@ -183,15 +183,14 @@ export class LabelSums {
         if (!tested) continue;
         const v = Math.max(0, rr - 2 * m * rn + m * m * own.nn) * own.factor;
         const V = Math.max(0, RR - rr - 2 * M * (RN - rn) + M * M * others.nn) * others.factor;
-        const variance = Math.max(v + V, this.#spread[e]! * (1 / own.n + 1 / others.n));
-        const freedom =
+        const whole =
           v + V > 0 ? (v + V) ** 2 / (v ** 2 / (own.units - 1) + V ** 2 / (others.units - 1)) : own.units - 1;
         // Where one side does not vary they are whole, but for rounding.
-        const whole = Math.floor(freedom + 1e-9);
-        halfWidths[i] = cachedQuantile(Math.max(1, whole)) * Math.sqrt(variance);
+        freedom[i] = Math.max(1, Math.floor(whole + 1e-9));
+        standardErrors[i] = Math.sqrt(Math.max(v + V, this.#spread[e]! * (1 / own.n + 1 / others.n)));
       }
     }
-    return { differences, halfWidths };
+    return { differences, standardErrors, freedom };
   }
 
   /** A label and all others; `null` where one of them has fewer than two units, or no rows: it is not tested. */

@@ -1,4 +1,6 @@
+import { cachedQuantile } from "../student.ts";
 import { COLUMNS } from "./add-units.ts";
+import { CriticalValues, halfWidth } from "./critical-values.ts";
 import { LabelOrder } from "./label-order.ts";
 import { LabelSums } from "./label-sums.ts";
 import type { MatchedUnits } from "./matched-units.ts";
@@ -15,7 +17,11 @@ export interface LabelTest {
   readonly shares: Tested;
   /** `[labels, experts]`: share of the label less that of all others, at the same positions. */
   readonly differences: Float64Array;
-  /** ... and half the width of its 95 % interval; Infinity where there are too few units. */
+  /**
+   * ... and half the width of its 95 % interval, from the same permutations: it excludes 0 exactly where the two-sided p of
+   * this difference is at most 0.05. Without permutations, where there is no test to agree with, from Welch's t. Infinity
+   * where there are too few units.
+   */
   readonly halfWidths: Float64Array;
 }
 
@@ -109,7 +115,8 @@ function testBlock(
   orders[0]!.sort();
   sums.sum(orders.slice(0, 1));
   totals[0] = sums.statistics(0, shares, perExpert);
-  const observed = sums.intervals();
+  const { differences, standardErrors, freedom } = sums.differences();
+  const critical = new CriticalValues(shares.length, permutations, false);
   const ofShares = new Exceedances(shares, permutations);
   const ofExperts = new Exceedances(perExpert, permutations);
   for (let first = 0; first < permutations; first += orders.length) {
@@ -121,9 +128,23 @@ function testBlock(
     sums.sum(now);
     for (let i = 0; i < now.length; i++) {
       totals[first + i + 1] = sums.statistics(i, shares, perExpert);
+      critical.add(shares);
       ofShares.add(first + i, shares);
       ofExperts.add(first + i, perExpert);
     }
   }
-  return { from, to, totals, shares: ofShares.result(), experts: ofExperts.result(), ...observed };
+  const values = critical.result();
+  const halfWidths = standardErrors.map((error, i) => {
+    if (error === Infinity) return Infinity;
+    return permutations === 0 ? cachedQuantile(freedom[i]!) * error : halfWidth(values[i]!, error);
+  });
+  return {
+    from,
+    to,
+    totals,
+    shares: ofShares.result(),
+    experts: ofExperts.result(),
+    differences,
+    halfWidths,
+  };
 }

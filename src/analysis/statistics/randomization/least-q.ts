@@ -1,7 +1,7 @@
 import { smallest } from "../../../core/extremes.ts";
 
 /** What counts as a finding. */
-const ALPHA = 0.05;
+export const ALPHA = 0.05;
 
 /**
  * The least corrected p-value that any label can have: relabelings that put the same units together under a label of

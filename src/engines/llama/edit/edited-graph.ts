@@ -4,7 +4,7 @@ import { type EditPoint, type EditPointName, editPoint } from "../graph/edit-poi
 import type { GraphNode } from "../graph/graph.ts";
 import type { GraphTaps } from "../graph/graph-taps.ts";
 import type { NativeGraph } from "../native/device-bindings.ts";
-import type { Memory } from "../native/memory.ts";
+import type { Memory } from "../native/native-memory.ts";
 import type { TensorPointer } from "../native/pointers.ts";
 import { TENSOR, type TensorReader } from "../native/tensor-reader.ts";
 import type { Arena, Region } from "../tap/arena.ts";

@@ -1,5 +1,5 @@
 import { GGML_TENSOR_FLAG_OUTPUT } from "../native/bindings.ts";
-import { toNumber } from "../native/memory.ts";
+import { toNumber } from "../native/native-memory.ts";
 import type { TensorPointer } from "../native/pointers.ts";
 import { TENSOR } from "../native/tensor-reader.ts";
 

@@ -1,6 +1,6 @@
 import type { Llama } from "../native/bindings.ts";
 import type { NativeGraph } from "../native/device-bindings.ts";
-import { toNumber } from "../native/memory.ts";
+import { toNumber } from "../native/native-memory.ts";
 import { TENSOR } from "../native/tensor-reader.ts";
 import { NONE } from "./graph.ts";
 import { GraphTaps } from "./graph-taps.ts";

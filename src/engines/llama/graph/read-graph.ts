@@ -1,7 +1,7 @@
 import { EngineError } from "../../../core/errors.ts";
 import type { Llama } from "../native/bindings.ts";
 import { copiedTensors, isCopyName, type NativeGraph, TENSOR_STEP } from "../native/device-bindings.ts";
-import { textAt, toNumber } from "../native/memory.ts";
+import { textAt, toNumber } from "../native/native-memory.ts";
 import type { TensorPointer } from "../native/pointers.ts";
 import { MAX_SOURCES, NAME_BYTES, TENSOR, TensorReader } from "../native/tensor-reader.ts";
 import { Graph, NONE } from "./graph.ts";

@@ -1,4 +1,4 @@
-import { toNumber } from "../native/memory.ts";
+import { toNumber } from "../native/native-memory.ts";
 import { TENSOR } from "../native/tensor-reader.ts";
 import { type Graph, NONE } from "./graph.ts";
 import { isEmbedding } from "./levels.ts";

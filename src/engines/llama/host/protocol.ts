@@ -9,7 +9,7 @@ import type { ModelShape } from "../graph/model-shape.ts";
 import type { Device } from "../native/devices.ts";
 import type { GpuChoice, GpuLibrary } from "../native/gpu.ts";
 import type { LibraryFiles } from "../native/library.ts";
-import type { PlacementOptions } from "../run/placement.ts";
+import type { PlacementOptions } from "../run/device-placement.ts";
 import type { Purpose, PurposeRequest } from "../run/purpose.ts";
 import type { LayerRoutes } from "../tap/layer-routes.ts";
 import type { Strategy } from "../tap/tap.ts";

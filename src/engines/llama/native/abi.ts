@@ -3,7 +3,7 @@ import { makeAbort, raiseAbort } from "./abort.ts";
 import { FLASH_ATTENTION, GGML_TYPE, type Llama } from "./bindings.ts";
 import { graphOf, TENSOR_STEP } from "./device-bindings.ts";
 import { type LibraryFiles, LLAMA_VERSION } from "./library.ts";
-import { addressOf } from "./memory.ts";
+import { addressOf } from "./native-memory.ts";
 import { TensorReader } from "./tensor-reader.ts";
 
 /**

@@ -9,7 +9,7 @@
 import koffi from "koffi";
 import { bindDevices } from "./device-bindings.ts";
 import type { LibraryFiles } from "./library.ts";
-import { Memory } from "./memory.ts";
+import { Memory } from "./native-memory.ts";
 import type { Pointer, TensorPointer } from "./pointers.ts";
 
 /** `ggml_type` values the captured tensors have. */

@@ -3,7 +3,7 @@
  * itself holds here too.
  */
 import type { LibraryHandle } from "koffi";
-import { addressOf, type Memory, toNumber } from "./memory.ts";
+import { addressOf, type Memory, toNumber } from "./native-memory.ts";
 import type { Pointer, TensorPointer } from "./pointers.ts";
 
 /** Address of a `ggml_backend_buffer`, as a tensor struct holds it. */

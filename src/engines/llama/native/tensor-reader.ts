@@ -1,5 +1,5 @@
 import type { BufferPointer } from "./device-bindings.ts";
-import type { Memory } from "./memory.ts";
+import type { Memory } from "./native-memory.ts";
 import type { TensorPointer } from "./pointers.ts";
 
 /** Offsets in bytes of `struct ggml_tensor` (ggml.h); checked against tensors ggml makes itself. */

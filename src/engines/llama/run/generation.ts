@@ -3,6 +3,7 @@ import type { Finished, FinishReason, Sampling } from "../../../core/request.ts"
 import type { Llama } from "../native/bindings.ts";
 import type { Pointer } from "../native/pointers.ts";
 import type { Running } from "./batch.ts";
+import type { Logprobs } from "./logprobs.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Draws a sample's tokens with llama.cpp's own samplers and notices its end. */
@@ -11,13 +12,16 @@ export class Generation {
   readonly #vocabulary: Vocabulary;
   readonly #running: Running;
   readonly #chain: Pointer;
+  readonly #logprobs: Logprobs;
+  readonly #drawn: number[] = [];
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #text = "";
   /** Characters of the longest stop string. */
   readonly #longestStop: number;
 
-  constructor(llama: Llama, vocabulary: Vocabulary, running: Running) {
+  constructor(llama: Llama, vocabulary: Vocabulary, running: Running, logprobs: Logprobs) {
     this.#llama = llama;
+    this.#logprobs = logprobs;
     this.#vocabulary = vocabulary;
     this.#running = running;
     this.#chain = makeChain(llama, running.request.sampling);
@@ -30,6 +34,7 @@ export class Generation {
     const { sampling, maxTokens, tokens: prompt } = running.request;
     const token = this.#llama.sample(this.#chain, context, index);
     running.tokens[running.length++] = token;
+    if (running.request.logprobs?.generated) this.#drawn.push(this.#logprobs.of(context, index, token));
     if (!sampling.ignoreEos && this.#vocabulary.isEndOfGeneration(token))
       return { token, finished: this.#end("eos") };
     // A stop string that ends in the new text may begin before it; what is older was searched already.
@@ -53,7 +58,13 @@ export class Generation {
 
   #end(reason: FinishReason): Finished {
     const { sample, tokens, length, request } = this.#running;
-    return { sample, tokens: tokens.slice(request.tokens.length, length), text: this.#text, reason };
+    return {
+      sample,
+      tokens: tokens.slice(request.tokens.length, length),
+      text: this.#text,
+      reason,
+      ...(request.logprobs?.generated && { logprobs: Float32Array.from(this.#drawn) }),
+    };
   }
 }
 

@@ -1,9 +1,9 @@
 import { EngineError, ModelError } from "../../../core/errors.ts";
 import type { WorkerOptions } from "../host/protocol.ts";
 import type { Llama } from "../native/bindings.ts";
-import { addressOf } from "../native/memory.ts";
+import { addressOf } from "../native/native-memory.ts";
 import type { Pointer } from "../native/pointers.ts";
-import type { Placement } from "./placement.ts";
+import type { Placement } from "./device-placement.ts";
 
 /** What helps when a GPU's memory is too small. */
 export const ON_GPU = "fewer gpuLayers, cpuMoe, or gpu: false";

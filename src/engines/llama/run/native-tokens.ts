@@ -1,5 +1,5 @@
 import type { NativeBatch } from "../native/bindings.ts";
-import { addressOf } from "../native/memory.ts";
+import { addressOf } from "../native/native-memory.ts";
 import type { StepRows } from "../tap/row-order.ts";
 import type { Chunk } from "./batch.ts";
 

@@ -1,7 +1,7 @@
 import type { GraphTensor } from "../../../core/engine.ts";
 import { RequestError } from "../../../core/errors.ts";
 import type { RefusedLayer, RowShape } from "../../../core/row-shapes.ts";
-import { tensorOf } from "../tap/taps.ts";
+import { tensorOf } from "../tap/targets.ts";
 
 /**
  * Which layers have a tensor that a user named, and how long its rows are, from what the graph has.

@@ -7,11 +7,12 @@ import { editLayout } from "../edit/edit-layout.ts";
 import { RowEdits } from "../edit/row-edits.ts";
 import { needsAttentionSteps } from "../graph/graph-taps.ts";
 import type { Steps } from "../host/protocol.ts";
-import { RowCollector } from "../tap/collector.ts";
+import { RowPacker } from "../tap/row-packer.ts";
 import { rowSelector } from "../tap/selection.ts";
-import { needsOutputRows, targetsOf } from "../tap/taps.ts";
+import { needsOutputRows, targetsOf } from "../tap/targets.ts";
 import { type Chunk, type Running, Scheduler } from "./batch.ts";
 import { Generation } from "./generation.ts";
+import { Logprobs } from "./logprobs.ts";
 import { NativeTokens } from "./native-tokens.ts";
 import type { Session } from "./session.ts";
 import { assertStepFits, stepTokens } from "./step-tokens.ts";
@@ -58,7 +59,7 @@ export function* run(
     whole,
   };
   const scheduler = new Scheduler(requests, limits);
-  const collector = new RowCollector(plan);
+  const packer = new RowPacker(plan);
   const selectRows = rowSelector(plan.select);
   const edits = editLayout(requests, session.routes);
   const rowEdits = edits && new RowEdits(session.routes);
@@ -70,7 +71,7 @@ export function* run(
   let pendingSince = Number.NEGATIVE_INFINITY;
 
   const flush = (): Steps => {
-    const rows = collector.take();
+    const rows = packer.take();
     if (rows) means?.add(rows);
     const batch = means ? means.end(pending.finished.map(({ sample }) => sample)) : rows;
     const steps = { ...pending, batch };
@@ -79,7 +80,9 @@ export function* run(
     return { ...steps, newTokens: context.newTokens(seen) };
   };
 
-  const cut = embedding === null && requests.every(({ maxTokens }) => maxTokens === 0);
+  const logprobs = new Logprobs(llama, session.vocabulary.size);
+  const cut =
+    embedding === null && requests.every(({ maxTokens, logprobs }) => maxTokens === 0 && !logprobs?.prompt);
   /** Layers whose routing no step has shown to be what it should be yet. */
   const unchecked = session.gates.open(plan, edits);
   let taken = session.gates.withChecked(targets, unchecked);
@@ -87,23 +90,26 @@ export function* run(
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
+      const wanted = logprobs.wanted(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
-      const rows = tokens.fill(chunks, embedding ? "all" : capturedTokens);
+      const rows = tokens.fill(chunks, embedding ? "all" : [...capturedTokens, ...wanted]);
       const step = rowEdits ? { ...rows, edits: rowEdits.of(chunks) } : rows;
       if (context.aborted()) return;
       const draws = drawing(chunks);
       session.tap.expect(step);
-      session.tap.needOutput(session.context, draws.length > 0);
+      session.tap.needOutput(session.context, draws.length > 0 || wanted.length > 0);
       const code = session.compute(tokens.batch);
       if (code === 2 || context.aborted()) return;
       const slots = session.tap.settle(session.context);
       if (code !== 0) throw decodeError(code, chunks);
 
       if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step }, edits);
-      if (!collector.fits(selected.length)) yield flush();
-      collector.add({ selected, slots, causal, ...step });
+      if (!packer.fits(selected.length)) yield flush();
+      packer.add({ selected, slots, causal, ...step });
+      logprobs.take(session.context, chunks);
       for (const { running, token } of draws) {
-        const generation = generations.get(running) ?? new Generation(llama, session.vocabulary, running);
+        const generation =
+          generations.get(running) ?? new Generation(llama, session.vocabulary, running, logprobs);
         generations.set(running, generation);
         const { token: tokenId, finished } = generation.draw(session.context, token);
         pending.drawn.push({ sample: running.sample, tokenId });
@@ -132,15 +138,22 @@ export function* run(
     llama.clearMemory(session.memory, false);
   }
 
-  function promptEnd({ sample, sequence }: Running): Finished {
-    const finished = { sample, tokens: new Int32Array(0), text: "", reason: "length" } as const;
+  function promptEnd({ sample, sequence, request }: Running): Finished {
+    const none = new Float32Array(0);
+    const finished = {
+      sample,
+      tokens: new Int32Array(0),
+      text: "",
+      reason: "length" as const,
+      ...(request.logprobs?.generated && { logprobs: none }),
+    };
     if (embedding === null) return finished;
     const values = session.embedding(sequence);
     return { ...finished, embedding: embedding.normalize ? normalized(values) : values };
   }
 
   function end(running: Running, finished: Finished): void {
-    pending.finished.push(finished);
+    pending.finished.push({ ...finished, ...logprobs.end(running) });
     scheduler.finish(running);
     if (attention) llama.clearMemory(session.memory, false);
     else llama.removeSequence(session.memory, running.sequence, -1, -1);

@@ -13,7 +13,7 @@ import {
   POOLING_TYPE,
 } from "../native/bindings.ts";
 import { type Device, loadGpus, type NativeDevice } from "../native/devices.ts";
-import { addressOf, floatsAt } from "../native/memory.ts";
+import { addressOf, floatsAt } from "../native/native-memory.ts";
 import { openLlama } from "../native/open-llama.ts";
 import type { Pointer } from "../native/pointers.ts";
 import { firstLook, PROBE_TOKENS } from "../tap/first-look.ts";
@@ -23,12 +23,12 @@ import { type LayerRoutes, layerRoutes } from "../tap/layer-routes.ts";
 import { lookAtStep } from "../tap/look-at-step.ts";
 import { streamShapes } from "../tap/stream-shapes.ts";
 import { type GraphUse, Tap } from "../tap/tap.ts";
-import type { Targets } from "../tap/taps.ts";
+import type { Targets } from "../tap/targets.ts";
 import { type ComputeStep, computeStepOf } from "./compute-step.ts";
 import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
+import { type Placement, placementOf } from "./device-placement.ts";
 import { returnFreedMemory } from "./freed-memory.ts";
 import { loadModel, ON_GPU, reason } from "./load-model.ts";
-import { type Placement, placementOf } from "./placement.ts";
 import { likelyPurpose, type Purpose, purposeOf } from "./purpose.ts";
 import { Vocabulary } from "./vocabulary.ts";
 

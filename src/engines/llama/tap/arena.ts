@@ -1,5 +1,5 @@
 import type { BufferPointer } from "../native/device-bindings.ts";
-import { addressOf } from "../native/memory.ts";
+import { addressOf } from "../native/native-memory.ts";
 
 /** Blocks are at least this large, so that a plan of usual size needs one. */
 const MIN_BLOCK_BYTES = 1 << 20;

@@ -1,7 +1,7 @@
 import type { SelectedRow } from "./selection.ts";
 import type { Slot } from "./slot.ts";
 
-/** A step as the collector sees it. */
+/** A step as the packer of rows sees it. */
 export interface CollectedStep {
   readonly selected: readonly SelectedRow[];
   readonly slots: readonly Slot[];

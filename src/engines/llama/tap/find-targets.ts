@@ -1,7 +1,7 @@
 import { EngineError } from "../../../core/errors.ts";
 import type { GraphTaps } from "../graph/graph-taps.ts";
 import type { TokenRows } from "../graph/rows.ts";
-import type { NamedTarget, TapTarget, Targets } from "./taps.ts";
+import type { NamedTarget, TapTarget, Targets } from "./targets.ts";
 
 /** A tensor of a graph that is to be taken for a stream's layer. */
 export interface Found extends TapTarget {

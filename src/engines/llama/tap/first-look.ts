@@ -7,7 +7,7 @@ import { computeStepOf } from "../run/compute-step.ts";
 import { NativeTokens } from "../run/native-tokens.ts";
 import { SAMPLE } from "../run/probe-sample.ts";
 import type { GraphWatcher, Tap } from "./tap.ts";
-import { NO_TARGETS } from "./taps.ts";
+import { NO_TARGETS } from "./targets.ts";
 
 /** Which operand of an operation is the mask of its attention. */
 const MASKS: Readonly<Record<string, number>> = { SOFT_MAX: 1, FLASH_ATTN_EXT: 3 };

@@ -13,7 +13,7 @@ import type { LayerRoute, LayerRoutes } from "./layer-routes.ts";
 import { plainRows, type Values } from "./row-copy.ts";
 import type { StepRows } from "./row-order.ts";
 import type { Slot } from "./slot.ts";
-import type { TapTarget, Targets } from "./taps.ts";
+import type { TapTarget, Targets } from "./targets.ts";
 
 /** What must belong to one pass, and what is checked with what. */
 const CHECKED = ["router_logits", "expert_ids", "expert_weights"] as const;

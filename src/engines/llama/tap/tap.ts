@@ -16,7 +16,7 @@ import { type Found, findTargets } from "./find-targets.ts";
 import { OutputHead } from "./output-head.ts";
 import { checkRowOrder, type StepRows } from "./row-order.ts";
 import { firstChosen, type Slot, slotOf } from "./slot.ts";
-import { NO_TARGETS, type Targets } from "./taps.ts";
+import { NO_TARGETS, type Targets } from "./targets.ts";
 
 /**
  * - `redirect`: the kernels write captured tensors straight into our memory;

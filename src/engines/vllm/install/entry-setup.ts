@@ -1,7 +1,7 @@
 import { RequestError } from "../../../core/errors.ts";
 import type { EngineSetup, Wording } from "../../entry.ts";
 import type { Build } from "./python.ts";
-import type { SetupPlan } from "./setup.ts";
+import type { PlannedSetup } from "./setup.ts";
 
 /** The options of `moescope setup vllm`, parsed. */
 interface SetupFlags {
@@ -46,7 +46,7 @@ function chosenBuild({ cpu, cuda }: SetupFlags): Build {
 }
 
 function describe(
-  { build, folder, packages, download, unknown, present }: SetupPlan,
+  { build, folder, packages, download, unknown, present }: PlannedSetup,
   version: string,
   bytes: Wording["bytes"],
 ): string[] {

@@ -15,7 +15,7 @@ const DOWNLOADED_PYTHON = "3.12";
 const UNPACKED = 2.5;
 
 /** What `moescope setup vllm` is going to do. */
-export interface SetupPlan {
+export interface PlannedSetup {
   readonly build: Build;
   /** The environment's folder. */
   readonly folder: string;
@@ -68,7 +68,7 @@ const SOURCES: Readonly<
  *
  * @throws EngineError `ENGINE_UNAVAILABLE` where vLLM does not exist, or the packages cannot be resolved.
  */
-export async function planSetup(build: Build, options: SetupOptions = {}): Promise<SetupPlan> {
+export async function planSetup(build: Build, options: SetupOptions = {}): Promise<PlannedSetup> {
   if (process.platform === "win32")
     throw new EngineError("ENGINE_UNAVAILABLE", "vLLM does not exist for Windows: run this in WSL");
   const { folder = managedFolder(build), signal } = options;
@@ -170,7 +170,7 @@ const stampOf = (folder: string) => join(folder, "moescope.json");
  * @throws EngineError `ENGINE_UNAVAILABLE`; the signal's reason on abort.
  */
 export async function runSetup(
-  { uv, folder, python, lock, download, build }: SetupPlan,
+  { uv, folder, python, lock, download, build }: PlannedSetup,
   signal?: AbortSignal,
 ): Promise<void> {
   await assertSpace(dirname(folder), download * UNPACKED);

@@ -46,6 +46,7 @@ type Reply = (message: WorkerMessage | { readonly type: "died"; readonly error: 
 
 /** vLLM in a process of our own. */
 export class VllmEngine implements Engine {
+  readonly logprobs = true;
   readonly kind = "vllm";
   readonly version: string;
   readonly model: ModelInfo;
@@ -355,10 +356,11 @@ class WorkerState {
   }
 }
 
-const wireRequest = ({ tokens, media, maxTokens, sampling }: EngineRequest) => ({
+const wireRequest = ({ tokens, media, maxTokens, sampling, logprobs }: EngineRequest) => ({
   ...(media ?? { tokens: [...tokens] }),
   maxTokens,
   sampling,
+  ...(logprobs && { logprobs }),
 });
 
 const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");

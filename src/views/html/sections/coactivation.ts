@@ -1,8 +1,9 @@
 import type { CoactivationPair } from "../../../analysis/measures/coactivation.ts";
 import { safeToken } from "../../../core/safe-text.ts";
 import { diverging } from "../../colours.ts";
+import { pairsTested } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { count, information, percent, times } from "../../numbers.ts";
+import { count, information, percent, qOf, times } from "../../numbers.ts";
 import { heatMap, legend } from "../parts/heat-map.ts";
 import { type Html, html } from "../parts/html.ts";
 
@@ -21,12 +22,12 @@ export function coactivation(analysis: CaptureAnalysis): Html {
   return html`<h2 id="coactivation">Experts that serve the same tokens</h2>
 ${
   layers.length > 0 &&
-  html`<p>How often two experts serve the same token, against any two experts of the layer. Experts are in the order of their clusters, so that groups are blocks on the diagonal.</p>
+  html`<p>How often two experts serve the same token, over how often they would if each token drew its experts independently, each as often as it is used. Named are pairs beyond chance: ${pairsTested(layers[0]!.coactivation!)}. Experts are in the order of their clusters, so that groups are blocks on the diagonal.</p>
 ${legend(
   (position) => diverging(2 * position - 1),
   [
     [0, `¼ or less`],
-    [0.5, "1 = as any two"],
+    [0.5, "1 = chance"],
     [1, `${TOP}× or more`],
   ],
   "how often together",
@@ -38,17 +39,17 @@ ${flows(analysis)}`;
 }
 
 function pairs({ layer, coactivation }: LayerAnalysis): Html {
-  const { order, relativeLift, together, apart, clusters, silhouette } = coactivation!;
+  const { order, lift, together, apart, clusters, silhouette } = coactivation!;
   return html`<div><h3>Layer ${layer}</h3>
 ${
-  relativeLift &&
+  lift &&
   heatMap({
     label: `Co-activation of the experts of layer ${layer}, in the order of their clusters`,
     rows: order.map((expert) => `E${expert}`),
     columns: order.map((expert) => `${expert}`),
     axis: "expert",
     columnWord: "with expert",
-    value: (row, column) => (row === column ? null : relativeLift[order[row]!]![order[column]!]!),
+    value: (row, column) => (row === column ? null : lift[order[row]!]![order[column]!]!),
     position: (value) => (Math.log(Math.max(value, 1e-9)) / Math.log(TOP) + 1) / 2,
     palette: (position) => diverging(2 * position - 1),
     unit: "lift",
@@ -66,7 +67,7 @@ ${
 const list = (of: readonly CoactivationPair[]) =>
   of
     .slice(0, MAX_PAIRS)
-    .map(({ a, b, relativeLift }) => `E${a} E${b} ${relativeLift === 0 ? "never" : times(relativeLift)}`)
+    .map(({ a, b, lift, qValue }) => `E${a} E${b} ${lift === 0 ? "never" : times(lift)} (${qOf(qValue)})`)
     .join(", ");
 
 function flows({ flows, paths }: CaptureAnalysis): Html {

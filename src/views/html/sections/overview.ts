@@ -1,5 +1,6 @@
 import { ranges } from "../../../core/plan.ts";
 import { safeText } from "../../../core/safe-text.ts";
+import { notFinite } from "../../evidence.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { bytes, count, percent, plural } from "../../numbers.ts";
 import { type Html, html } from "../parts/html.ts";
@@ -41,8 +42,9 @@ export function subtitle({ model, engine }: CaptureAnalysis): Html {
 }
 
 /** Which rows are here, which are missing, and why. */
-export function completeness({ completeness: found, labels }: CaptureAnalysis): Html {
+export function completeness({ completeness: found, labels, layers }: CaptureAnalysis): Html {
   const { missing } = found;
+  const broken = notFinite(layers);
   const rest = missing.length - MAX_MISSING;
   const selected = found.promptTokensWithoutRow > 0 && missing.length === 0;
   return html`<h2 id="completeness">What was captured</h2>
@@ -55,6 +57,7 @@ ${
       }.</p>`
     : html`<p class="warn"><strong>Incomplete.</strong> The run did not come to its end; everything below is about the ${plural(found.rows, "token")} it left, of ${count(found.samplesWithRows)} of ${plural(found.samples, "text")}.</p>`
 }
+${broken && html`<p class="warn">${broken}.</p>`}
 ${selected && html`<p>${plural(found.promptTokensWithoutRow, "prompt token")} of these texts ${found.promptTokensWithoutRow === 1 ? "is" : "are"} not in the capture, which selected rows.</p>`}
 ${
   missing.length > 0 &&

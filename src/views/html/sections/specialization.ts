@@ -1,5 +1,5 @@
 import { USAGE_TOP, viridis } from "../../colours.ts";
-import { ALPHA, BEYOND_CHANCE, tooFewTexts, unequalLengths } from "../../evidence.ts";
+import { ALPHA, BEYOND_CHANCE, labelNotes } from "../../evidence.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, percent, plural, points, probability, qOf, times } from "../../numbers.ts";
 import { heatMap } from "../parts/heat-map.ts";
@@ -22,13 +22,7 @@ export function specialization(analysis: CaptureAnalysis): Html {
   const fitting = Math.min(MAX_MAPS, Math.floor(MAX_VALUES / (layers.length * experts)));
   const shown = labels.filter(({ label }) => label !== null).slice(0, fitting);
   const hidden = labels.filter(({ label }) => label !== null).length - shown.length;
-  const notes = [
-    tooFewTexts(tested.leastQ, tested.texts),
-    unequalLengths(
-      tested.testedRows,
-      tested.rows.reduce((sum, n) => sum + n, 0),
-    ),
-  ].filter((note) => note !== null);
+  const notes = labelNotes(tested);
   return html`<h2 id="labels">Specialization</h2>
 <p>Where each label's tokens go. A dot marks experts that serve the label more than the other labels, ${BEYOND_CHANCE}, from ${settings.permutations} permutations of the labels between texts.${notes.map((note) => html` <strong>${note}.</strong>`)}</p>
 ${usageLegend()}

@@ -1,5 +1,5 @@
 import { safeText } from "../../../core/safe-text.ts";
-import { tooFewTexts, unequalLengths } from "../../evidence.ts";
+import { labelNotes } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { header } from "../parts/header.ts";
@@ -45,7 +45,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
           specializedExpertList(
             spread(analysis.specializedExperts),
             analysis.fairShare,
-            labelNotes(close),
+            close.specialization ? labelNotes(close.specialization) : [],
             terminal,
           ),
           labelScoreView(analysis, terminal),
@@ -80,13 +80,6 @@ function spread(all: CaptureAnalysis["specializedExperts"]): CaptureAnalysis["sp
     .slice(0, MAX_SPECIALIZED)
     .map(({ found }) => found)
     .sort((a, b) => b.difference - a.difference);
-}
-
-/** What is to be known of tests between labels. */
-function labelNotes({ specialization: of }: LayerAnalysis): (string | null)[] {
-  if (!of) return [];
-  const rows = of.rows.reduce((sum, n) => sum + n, 0);
-  return [tooFewTexts(of.leastQ, of.texts), unequalLengths(of.testedRows, rows)];
 }
 
 /** The counts as the usage maps take them. */

@@ -1,10 +1,11 @@
 import type { CoactivationPair } from "../../../analysis/measures/coactivation.ts";
 import { safeToken } from "../../../core/safe-text.ts";
+import { pairsTested } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { count, percent, times } from "../../numbers.ts";
+import { count, percent, qOf, times } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { bold, dim } from "../parts/paint.ts";
-import { clip, padLeft, padRight } from "../parts/text.ts";
+import { clip, padLeft, padRight, wrap } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 
 const MAX_PAIRS = 5;
@@ -21,14 +22,16 @@ export function coactivationView(
 ): string[] {
   if (!coactivation) return [];
   const { together, apart, clusters, silhouette } = coactivation;
-  const pair = ({ a, b, relativeLift, count: n }: CoactivationPair | undefined = NO_PAIR) =>
-    n < 0 ? ["", "", ""] : [`E${a} E${b}`, times(relativeLift), `${count(n)} tokens`];
+  const pair = (of: CoactivationPair | undefined) =>
+    of
+      ? [`E${of.a} E${of.b}`, times(of.lift), `${count(of.count)} tokens`, qOf(of.qValue)]
+      : ["", "", "", ""];
   const lines = alignColumns(
     Array.from({ length: Math.min(MAX_PAIRS, Math.max(together.length, apart.length)) }, (_, i) => [
       ...pair(together[i]),
       ...pair(apart[i]),
     ]),
-    [padRight, padLeft, padLeft, padRight, padLeft, padLeft],
+    [padRight, padLeft, padLeft, padRight, padRight, padLeft, padLeft, padRight],
   );
   const groups = clusters.filter(({ length }) => length > 1).map((members) => members.join(" "));
   const structure =
@@ -37,13 +40,13 @@ export function coactivationView(
       : `Groups (silhouette ${silhouette.toFixed(2)}): ${groups.join(" | ")}`;
   return [
     bold(depth, `Experts of layer ${layer} that serve the same tokens, and that avoid each other`),
-    ...lines.map((line) => `  ${line}`.trimEnd()),
+    ...(lines.length > 0 ? lines.map((line) => `  ${line}`.trimEnd()) : ["  No pair is beyond chance"]),
     clip(`  ${structure}`, width),
-    dim(depth, "  × the lift of any two experts; 1 is neutral"),
+    ...wrap(`× chance, given how often each is used; ${pairsTested(coactivation)}`, width - 2).map((line) =>
+      dim(depth, `  ${line}`),
+    ),
   ];
 }
-
-const NO_PAIR: CoactivationPair = { a: 0, b: 0, count: -1, lift: 0, relativeLift: 0 };
 
 /** How routing goes on from layer to layer. */
 export function flowView({ flows, paths }: CaptureAnalysis, { width, depth }: Terminal): string[] {

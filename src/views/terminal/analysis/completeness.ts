@@ -1,9 +1,10 @@
 import { ranges } from "../../../core/plan.ts";
 import { safeText } from "../../../core/safe-text.ts";
+import { notFinite } from "../../evidence.ts";
 import type { CaptureAnalysis } from "../../facts/analysis.ts";
 import { count, plural } from "../../numbers.ts";
 import { bold, dim } from "../parts/paint.ts";
-import { clip } from "../parts/text.ts";
+import { clip, wrap } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** Reasons listed for rows that are missing. */
@@ -29,6 +30,8 @@ export function completenessView(
   for (const { why } of of.missing) reasons.set(why, (reasons.get(why) ?? 0) + 1);
   for (const [why, n] of [...reasons].slice(0, MAX_REASONS))
     lines.push(clip(`Missing: rows of ${plural(n, "sample")}: ${safeText(why)}`, width));
+  const broken = notFinite(layers);
+  for (const line of broken ? wrap(broken, width) : []) lines.push(bold(depth, line));
   if (of.layersWithoutRows.length > 0)
     lines.push(dim(depth, clip(`Left out: layers ${ranges(of.layersWithoutRows)}`, width)));
   return lines;

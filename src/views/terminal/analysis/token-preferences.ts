@@ -1,18 +1,21 @@
 import type { TokenPreferences } from "../../../analysis/measures/token-preferences.ts";
 import { coefficientOfVariation } from "../../../analysis/statistics/balance.ts";
 import { safeToken } from "../../../core/safe-text.ts";
+import { tokensTested } from "../../evidence.ts";
 import type { CaptureAnalysis, LayerAnalysis } from "../../facts/analysis.ts";
-import { count } from "../../numbers.ts";
+import { count, qOf, times } from "../../numbers.ts";
 import { heatTable } from "../parts/heat-table.ts";
 import { bold, dim } from "../parts/paint.ts";
-import { clip, displayWidth, padRight } from "../parts/text.ts";
+import { clip, displayWidth, padRight, wrap } from "../parts/text.ts";
 import { USAGE_SCALE } from "../parts/usage-scale.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** Experts listed: those whose preferences are clearest. */
 const MAX_EXPERTS = 16;
 /** Columns of the tokens an expert serves; the example takes the rest. */
-const TOKENS_WIDTH = 36;
+const TOKENS_WIDTH = 28;
+/** ... and of the first one's lift and q. */
+const LIFT_WIDTH = 15;
 const MAX_TOKEN = 12;
 const MAX_CLASSES = 12;
 
@@ -42,7 +45,9 @@ export function tokenPreferenceList(
   { layer, tokenPreferences }: LayerAnalysis,
   { width, depth }: Terminal,
 ): string[] {
-  const having = tokenPreferences.filter(({ byLift, byWeight }) => byLift.length + byWeight.length > 0);
+  const having = tokenPreferences.experts.filter(
+    ({ byLift, byWeight }) => byLift.length + byWeight.length > 0,
+  );
   if (having.length === 0) return [];
   const clearest = [...having].sort((a, b) => clarity(b) - clarity(a)).slice(0, MAX_EXPERTS);
   const shown = clearest.sort((a, b) => a.expert - b.expert);
@@ -50,18 +55,21 @@ export function tokenPreferenceList(
     const name = padRight(`E${expert}`, 5);
     const tokens = padRight(fitting(byLift.map(({ text }) => text)), TOKENS_WIDTH);
     const [top] = byWeight;
-    const room = width - 2 - 5 - TOKENS_WIDTH - 2;
-    return `  ${name}${tokens}  ${top ? example(top, room, depth) : ""}`.trimEnd();
+    const [first] = byLift;
+    const lift = padRight(first ? `${times(first.lift)}, ${qOf(first.qValue)}` : "", LIFT_WIDTH);
+    const room = width - 2 - 5 - TOKENS_WIDTH - 2 - LIFT_WIDTH - 2;
+    return `  ${name}${tokens}  ${lift}  ${top ? example(top, room, depth) : ""}`.trimEnd();
   });
   const rest = having.length - shown.length;
   return [
     bold(depth, `Tokens that the experts of layer ${layer} prefer`),
     dim(
       depth,
-      `  ${padRight("", 5)}${padRight("tokens, by lift", TOKENS_WIDTH)}  heaviest weight, in context`,
+      `  ${padRight("", 5)}${padRight("tokens beyond chance", TOKENS_WIDTH)}  ${padRight("lift of first", LIFT_WIDTH)}  heaviest, in context`,
     ),
     ...lines,
     ...(rest > 0 ? [dim(depth, `  … ${rest} more experts, less clear ones`)] : []),
+    ...wrap(tokensTested(tokenPreferences), width - 2).map((line) => dim(depth, `  ${line}`)),
   ];
 }
 

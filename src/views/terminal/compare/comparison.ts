@@ -1,4 +1,5 @@
 import { safeToken } from "../../../core/safe-text.ts";
+import { tooFewToFlip } from "../../evidence.ts";
 import type { ComparisonFacts } from "../../facts/comparison.ts";
 import { information, percent, plural } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
@@ -32,7 +33,7 @@ export function comparisonView(
     "",
     ...firstList(facts, terminal),
     ...shiftMap(layers, terminal),
-    ...shiftList(layers, [evidence(facts)], terminal),
+    ...shiftList(layers, [tooFewToFlip(2 ** (1 - facts.samples))], terminal),
     ...movedList(facts, terminal),
     dim(depth, "Next: add --json   every layer, expert and token"),
   ];
@@ -51,7 +52,7 @@ function side(
 
 /** How much was compared, and what was not. */
 function whatWasCompared(facts: ComparisonFacts): string[] {
-  const { rows, samples, layers, onlyA, onlyB, divergingTexts, exact } = facts;
+  const { rows, samples, layers, onlyA, onlyB, divergingTexts, exact, notFinite } = facts;
   const alone = [
     ...(onlyA > 0 ? [`${plural(onlyA, "token")} only in A`] : []),
     ...(onlyB > 0 ? [`${plural(onlyB, "token")} only in B`] : []),
@@ -60,18 +61,13 @@ function whatWasCompared(facts: ComparisonFacts): string[] {
     `Compared ${plural(rows, "token")} of ${plural(samples, "sample")} in ${plural(layers.length, "MoE layer")}`,
     `${percent(exact)} of the tokens keep their experts in every layer`,
     ...(alone.length > 0 ? [`Left out: ${alone.join(", ")}`] : []),
+    ...(notFinite > 0
+      ? [`Left out: ${plural(notFinite, "token")} in layers where logits or weights are NaN or infinite`]
+      : []),
     ...(divergingTexts.length > 0
       ? [`Left out: what follows where ${plural(divergingTexts.length, "generated text")} diverge`]
       : []),
   ];
-}
-
-/** What the p-values rest on, said where they can hardly be small: with n samples none is below 2^(1 - n). */
-function evidence({ samples }: ComparisonFacts): string | null {
-  const least = 2 ** (1 - samples);
-  return least > 0.01
-    ? `${plural(samples, "sample")}: no p below ${Number(least.toPrecision(2))}; more texts can tell shifts from chance`
-    : null;
 }
 
 /** Samples that part at the same place (often their common first token) share a line, the most first. */

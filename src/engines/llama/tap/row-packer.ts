@@ -31,7 +31,7 @@ interface Staging {
 }
 
 /** Packs the selected rows of steps into batches that own their memory. */
-export class RowCollector {
+export class RowPacker {
   readonly #plan: Plan;
   #columns: Column[] | null = null;
   #staging: Staging | null = null;

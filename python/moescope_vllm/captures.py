@@ -32,7 +32,7 @@ _READER = "reader"
 
 
 @dataclass(frozen=True)
-class Shelved:
+class ServedCapture:
     key: str
     folder: Path
     plan: Plan
@@ -40,23 +40,23 @@ class Shelved:
     local: Path | None
 
 
-class Shelf:
+class Captures:
     def __init__(self, spool: Path) -> None:
         self._spool = spool
 
-    def create(self, plan: Plan, near: Mapping[str, Any]) -> Shelved:
+    def create(self, plan: Plan, near: Mapping[str, Any]) -> ServedCapture:
         """near: {folder, nonce} of a client that takes itself to be on this host; see `near.py`. Raises TooMany, WriterDied."""
         self._assert_room(plan)
         key, local = uuid.uuid4().hex, near_folder(near.get("folder"), near.get("nonce"), self._spool)
         folder = write_plan(self._spool, key, plan)
         if local is not None:
             set_near(folder, local)
-        return Shelved(key, folder, plan, local)
+        return ServedCapture(key, folder, plan, local)
 
-    def find(self, key: str) -> Shelved:
+    def find(self, key: str) -> ServedCapture:
         """Raises UnknownCapture."""
         folder = self.folder(key)
-        return Shelved(key, folder, read_plan(folder), near_of(folder))
+        return ServedCapture(key, folder, read_plan(folder), near_of(folder))
 
     def folder(self, key: str) -> Path:
         """Raises UnknownCapture."""
@@ -79,28 +79,28 @@ class Shelf:
         if size > MOST_PLAN_BYTES:
             raise TooMany(f"the plans of open captures take {size} bytes, and can take {MOST_PLAN_BYTES}; close some, or name fewer positions")
 
-    def claim(self, shelved: Shelved) -> bool:
+    def claim(self, served: ServedCapture) -> bool:
         """Become its one reader; False when there is one."""
-        reader = shelved.folder / _READER
+        reader = served.folder / _READER
         try:
             reader.symlink_to(str(os.getpid()))
         except FileExistsError:
             if lives(reader):
                 return False
             reader.unlink(missing_ok=True)
-            return self.claim(shelved)
+            return self.claim(served)
         except FileNotFoundError:
             raise UnknownCapture() from None
         return True
 
-    def release(self, shelved: Shelved) -> None:
-        (shelved.folder / _READER).unlink(missing_ok=True)
+    def release(self, served: ServedCapture) -> None:
+        (served.folder / _READER).unlink(missing_ok=True)
 
-    def finish(self, shelved: Shelved) -> None:
+    def finish(self, served: ServedCapture) -> None:
         """Everything was told. Files that a local reader has not opened yet stay until they expire."""
-        (shelved.folder / PLAN_FILE).unlink(missing_ok=True)
-        if shelved.local is None:
-            self.delete(shelved.folder)
+        (served.folder / PLAN_FILE).unlink(missing_ok=True)
+        if served.local is None:
+            self.delete(served.folder)
 
     def delete(self, folder: Path) -> None:
         """With what its reader has not read."""
