@@ -65,6 +65,9 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => rmSync(copy, { recursive: true, force: true }));
 
+/** An entry point of the package with the measure. */
+const built = (entry: string) => import(pathToFileURL(join(copy, "dist", entry)).href);
+
 const cli = (...args: string[]) =>
   execFileSync(process.execPath, [join(copy, "dist", "cli", "main.js"), ...args], { encoding: "utf8" });
 
@@ -82,7 +85,8 @@ describe("a measure that was added with its file and a line", () => {
   });
 
   test("is in what analyzeCapture finds, in this thread and on several", async () => {
-    const { analyzeCapture, openCapture } = await import(pathToFileURL(join(copy, "dist", "index.js")).href);
+    const { analyzeCapture } = await built("analysis.js");
+    const { openCapture } = await built("index.js");
     for (const options of [{}, { threads: 2 }, { measures: ["firsts"] }]) {
       const { layers } = await analyzeCapture(await openCapture(run), { permutations: 9, ...options });
       expect(layers.map((layer: { firsts: unknown }) => layer.firsts)).toEqual(expected);
@@ -142,9 +146,8 @@ describe("a measure that was added with its file and a line", () => {
   });
 
   test("is a reducer", async () => {
-    const { reducer, measures, openCapture } = await import(
-      pathToFileURL(join(copy, "dist", "index.js")).href
-    );
+    const { reducer, measures } = await built("analysis.js");
+    const { openCapture } = await built("index.js");
     const capture = await openCapture(run);
     const sink = reducer(measures.firsts);
     const layers = [...capture.expertIds.keys()];

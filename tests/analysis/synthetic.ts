@@ -78,12 +78,20 @@ export async function folderOf(given: SyntheticCapture, folder: string): Promise
   return sink.close({ finished: [] });
 }
 
+/** A folder takes no states of another size than the model's. */
+function hiddenSizeOf({ lengths, streams }: SyntheticCapture, layers: readonly number[]) {
+  const rows = lengths.reduce((sum, n) => sum + n, 0);
+  return streams.hidden_states && rows > 0
+    ? { hiddenSize: streams.hidden_states.length / rows / layers.length }
+    : {};
+}
+
 export function runOf(given: SyntheticCapture): { header: RunHeader; batches: RowBatch[] } {
   const layers = given.layers ?? [0];
   const names = Object.keys(given.streams) as StreamName[];
   const header: RunHeader = {
     engine: { kind: "llama.cpp", version: "0" },
-    model: modelInfo(given.experts, given.topK, layers, given.gating),
+    model: { ...modelInfo(given.experts, given.topK, layers, given.gating), ...hiddenSizeOf(given, layers) },
     streams: names.map((name) => ({ name, layers })),
     samples: given.labels.map((label, i) => ({
       label,

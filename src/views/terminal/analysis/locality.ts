@@ -3,7 +3,7 @@ import { localitySummary, type OverLayers } from "../../facts/locality.ts";
 import { count, percent, plural } from "../../numbers.ts";
 import { alignColumns } from "../parts/columns.ts";
 import { bold, dim } from "../parts/paint.ts";
-import { clip, padLeft, padRight } from "../parts/text.ts";
+import { clip, padLeft, padRight, wrap } from "../parts/text.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** What caches of experts would serve, what drafted tokens need, and what can be loaded ahead. */
@@ -32,10 +32,12 @@ export function localityView(analysis: CaptureAnalysis, { depth, width }: Termin
     line(
       `as the token before: ${percent(found.repeated)} of a token's experts, ${percent(found.repeatedByChance)} by chance`,
     ),
-    ...(unions.length > 0 ? [line(`experts of n tokens (by chance): ${unions.join(" · ")}`)] : []),
+    ...(unions.length > 0
+      ? wrap(`experts of n tokens (by chance): ${unions.join(", ")}`, width - 2).map(line)
+      : []),
     ...found.recalls.map(({ predicted, recall, byPopularity }) =>
       line(
-        `next layer's among ${predicted} predicted: ${percent(recall.mean)}, ${range(recall)} by layer (most used: ${percent(byPopularity)})`,
+        `next layer's among ${predicted} predicted: ${percent(recall.mean)} (${range(recall)}; most used: ${percent(byPopularity)})`,
       ),
     ),
     dim(depth, line(`token by token over ${plural(found.texts, "text")} of ${count(found.tokens)} tokens`)),
