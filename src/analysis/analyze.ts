@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { Capture } from "../capture/capture.ts";
 import { checkCapture } from "../capture/check-capture.ts";
+import { editsInForce } from "../capture/edits-in-force.ts";
 import { RequestError } from "../core/errors.ts";
 import { smallest } from "../core/extremes.ts";
 import { abortSignal, callback, list, oneOf, optionsReader, text, whole } from "../core/options.ts";
@@ -89,6 +90,7 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
   const measures = allMeasures.filter(({ name }) => given.measures?.includes(name as MeasureName) ?? true);
   const { signal, onProgress, threads = threadsFor(subject, layers, measures) } = given;
   const found = await scanCapture(subject, layers, measures, settings, { threads, signal, onProgress });
+  const edits = editsInForce(subject);
   return {
     format: ANALYSIS_FORMAT,
     model: capture.model,
@@ -96,6 +98,7 @@ export async function analyzeCapture<M extends MeasureName = MeasureName>(
     experts,
     topK,
     fairShare: experts === 0 ? 0 : topK / experts,
+    ...(edits.length > 0 && { edits }),
     completeness: completenessOf(subject, layers),
     labels: labelSummaries(subject),
     settings: settings satisfies ScanSettings,

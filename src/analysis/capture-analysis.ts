@@ -14,6 +14,8 @@ export interface AnalysisHead {
   readonly experts: number;
   readonly topK: number;
   readonly fairShare: number;
+  /** What was changed in the computation of the rows, in words; absent: nothing. */
+  readonly edits?: readonly string[];
   readonly completeness: Completeness;
   /** The samples' labels in order of first appearance; `null` stands for samples without one. */
   readonly labels: readonly LabelSummary[];

@@ -1,3 +1,4 @@
+import type { EditRecord } from "../core/edits.ts";
 import type { EmbeddingInfo } from "../core/embedding.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
@@ -80,6 +81,8 @@ export class Capture {
   readonly outputs: readonly Finished[];
   /** How the outputs' embeddings were made; `null`: there are none. */
   readonly embedding: EmbeddingInfo | null;
+  /** What was changed in the computation of all samples, as plain objects; `samples` say what was in theirs alone. */
+  readonly edits: readonly EditRecord[];
   /** Whether the run came to its end. A folder whose writer was killed opens with `false`. */
   readonly complete: boolean;
   /** What is known of the rows that are not here. */
@@ -107,6 +110,7 @@ export class Capture {
     this.samples = source.header.samples;
     this.outputs = source.finished;
     this.embedding = source.header.embedding ?? null;
+    this.edits = source.header.edits ?? [];
     this.complete = source.complete;
     this.missing = source.missing;
     this.dropped = source.dropped;

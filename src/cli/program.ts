@@ -24,6 +24,7 @@ import {
   PROFILE_EXAMPLES,
   SERVE_EXAMPLES,
 } from "./examples.ts";
+import { EDIT_FLAGS, editOptions } from "./options/edit-flags.ts";
 import { engineFlags, modelOptions, optionOf } from "./options/load-flags.ts";
 import { append, value } from "./options/option-parser.ts";
 import {
@@ -142,7 +143,7 @@ function setupCommand(context: CommandContext): Command {
 
 function captureCommand(context: CommandContext): Command {
   const stored = engineFlags(context.engines).filter((flag) => flag.stored);
-  return runCommand("capture", context)
+  return editOptions(runCommand("capture", context))
     .description("run prompts and capture router logits and the chosen experts")
     .option("--streams <names>", "what to capture, e.g. router_logits,hidden_states", value(parseStreamList))
     .option("--attention-top-keys <n>", "of attention, the n largest weights a head", value(parseWhole(1)))
@@ -172,6 +173,7 @@ function captureCommand(context: CommandContext): Command {
     .addOption(
       new Option("--resume <dir>", "continue a folder whose run was interrupted").conflicts([
         ...SET_BY_THE_RUN,
+        ...EDIT_FLAGS,
         ...stored.map(({ name }) => name),
       ]),
     )

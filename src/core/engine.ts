@@ -1,6 +1,7 @@
 import type { EmbeddingInfo, Task } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
+import type { EditSupport } from "./planned-edit.ts";
 import type {
   EngineRequest,
   EngineSettings,
@@ -65,6 +66,8 @@ export interface Engine {
   readonly causal?: boolean;
   /** How `Finished.embedding` is made; `null` or absent: outputs have none. */
   readonly embedding?: EmbeddingInfo | null;
+  /** What of the computation can be changed by `EngineRequest.edits`. Absent: nothing; such requests never come. */
+  readonly edits?: EditSupport;
   /** Whether it gives the log-probabilities that a request asks for. Absent: it does not. */
   readonly logprobs?: true;
   /** Absent: nothing that values depend on can be set. */

@@ -219,7 +219,8 @@ function havingOf(names: readonly StreamName[], shapes: RowShapes): string {
     .join(", ");
 }
 
-function resolveLayers(layers: readonly number[], count: number): Set<number> {
+/** @throws RequestError `UNKNOWN_LAYER`. */
+export function resolveLayers(layers: readonly number[], count: number): Set<number> {
   return new Set(
     layers.map((layer) => {
       const index = layer < 0 ? count + layer : layer;

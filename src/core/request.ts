@@ -1,3 +1,4 @@
+import type { PlannedEdit } from "./planned-edit.ts";
 import type { ResolvedSelection } from "./row-selection.ts";
 
 /** What an engine was loaded with, as far as values depend on it: plain JSON, to load it again alike. */
@@ -22,6 +23,8 @@ export interface EngineRequest {
   /** Tokens to generate after the prompt; 0: the prompt only. */
   readonly maxTokens: number;
   readonly sampling: Sampling;
+  /** What is to be changed in its computation; absent: nothing. */
+  readonly edits?: readonly PlannedEdit[];
   /** Which of its rows to keep, in place of the plan's. */
   readonly select?: ResolvedSelection;
   /** Of which of its tokens the log-probabilities are wanted. */

@@ -1,3 +1,4 @@
+import type { EditRecord } from "./edits.ts";
 import type { EmbeddingInfo } from "./embedding.ts";
 import type { ModelInfo } from "./model-info.ts";
 import type { Plan } from "./plan.ts";
@@ -12,6 +13,8 @@ export interface SampleInfo {
   readonly promptTokens: number;
   /** Where the tokens of images lie among them; absent where there are none. */
   readonly media?: readonly MediaSpan[] | undefined;
+  /** What was changed in its computation, besides the run's own edits; absent: nothing. */
+  readonly edits?: readonly EditRecord[] | undefined;
 }
 
 /** How a run was asked for: with the header, all it takes to run it again. */
@@ -41,6 +44,8 @@ export interface RunHeader {
   readonly model: ModelInfo;
   readonly streams: Plan["streams"];
   readonly samples: readonly SampleInfo[];
+  /** What was changed in the computation of all samples; absent: nothing. */
+  readonly edits?: readonly EditRecord[];
   /** How the samples' pooled embeddings are made; `null` or absent: they have none. */
   readonly embedding?: EmbeddingInfo | null;
   /** Text of any token that appears in a batch; see `Engine.tokenText`. */

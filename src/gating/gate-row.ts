@@ -26,7 +26,7 @@ export function scoreRow(row: Float32Array, score: Gating["score"]): void {
  * Replace a row's scores by what the choice goes by: the greatest are chosen.
  *
  * @param logits of the same row.
- * @param bias one number per expert, if the gating has one.
+ * @param bias one number per expert, if the gating has one, or an edit that bans or forces experts.
  */
 export function rankRow(
   row: Float32Array,
@@ -36,7 +36,7 @@ export function rankRow(
 ): void {
   if (chosenBy === "logits") row.set(logits);
   else if (chosenBy === "sigmoid") for (let e = 0; e < row.length; e++) row[e] = sigmoid(logits[e]!);
-  else if (bias) for (let e = 0; e < row.length; e++) row[e]! += bias[e]!;
+  if (bias) for (let e = 0; e < row.length; e++) row[e]! += bias[e]!;
   if (groups) maskGroups(row, groups);
 }
 

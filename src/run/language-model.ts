@@ -6,6 +6,7 @@ import { ResumeSink } from "../capture/folder/resume-sink.ts";
 import { LastRows } from "../capture/last-rows.ts";
 import { MemorySink } from "../capture/memory.ts";
 import { RowBudget } from "../capture/row-budget.ts";
+import { type Edit, editsField } from "../core/edits.ts";
 import type { EmbeddingInfo, Task } from "../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor } from "../core/engine.ts";
 import { EngineError, RequestError } from "../core/errors.ts";
@@ -223,7 +224,11 @@ export class LanguageModel implements AsyncDisposable {
     const stored = await storedRun(folder);
     if (stored.complete) return openCapture(folder);
     assertSameModel(stored, this.info, await this.#engine.modelHash());
-    const prompts = stored.prompts.map((tokenIds, i) => ({ tokenIds, select: stored.selects[i] ?? null }));
+    const prompts = stored.prompts.map((tokenIds, i) => ({
+      tokenIds,
+      select: stored.selects[i] ?? null,
+      edits: editsField(stored.samples[i]!.edits ?? [], "edits"),
+    }));
     const run = await this.#prepare(prompts, { ...stored.options, ...signalOf(options) });
     const sink = new ResumeSink(folder);
     return this.#drive(sink, { ...run, samples: stored.samples }, options, () => sink.unfinished);
@@ -286,7 +291,7 @@ export class LanguageModel implements AsyncDisposable {
 
   #prepare(
     prompts: Prompt | readonly Prompt[],
-    options: PlanOptions & GenerateOptions & { signal?: AbortSignal },
+    options: PlanOptions & GenerateOptions & { signal?: AbortSignal; edits?: readonly Edit[] },
   ): Promise<PreparedRun> {
     return prepareRun(this.#engine, prompts, options, this.#call(options));
   }

@@ -1,6 +1,8 @@
+import type { Edit, EditRecord } from "../core/edits.ts";
 import type { Engine, EngineCall } from "../core/engine.ts";
 import { RequestError } from "../core/errors.ts";
 import { largest } from "../core/extremes.ts";
+import type { ModelInfo } from "../core/model-info.ts";
 import { type Plan, type PlanOptions, planFor, plannedStreams, selectionOf } from "../core/plan.ts";
 import type { EngineRequest } from "../core/request.ts";
 import { MEAN_TEXT, NO_TOKEN } from "../core/row-means.ts";
@@ -8,8 +10,9 @@ import type { RowShapes } from "../core/row-shapes.ts";
 import type { RunHeader, SampleInfo } from "../core/sink.ts";
 import { type StreamName, streamSpec } from "../core/streams.ts";
 import { type GenerateOptions, generationOf } from "./generate-options.ts";
-import { encodePrompts, promptLabel, promptSelect } from "./prompts/prompt.ts";
+import { encodePrompts, promptEdits, promptLabel, promptSelect } from "./prompts/prompt.ts";
 import type { Prompt } from "./prompts/prompt-object.ts";
+import { RunEdits, recordedEdits } from "./run-edits.ts";
 
 /** A run that can begin: everything that could be refused before has been looked at. */
 export interface PreparedRun {
@@ -21,6 +24,10 @@ export interface PreparedRun {
   readonly n: number;
   /** Rows that are kept at most. */
   readonly maxRows: number | null;
+  /** The model as the run uses it: edits may say so of fewer experts. */
+  readonly model: ModelInfo;
+  /** What is changed in the computation of all samples; absent: nothing. */
+  readonly edits?: readonly EditRecord[];
 }
 
 /**
@@ -31,7 +38,7 @@ export interface PreparedRun {
 export async function prepareRun(
   engine: Engine,
   prompts: Prompt | readonly Prompt[],
-  options: PlanOptions & GenerateOptions & { readonly maxRows?: number },
+  options: PlanOptions & GenerateOptions & { readonly maxRows?: number; readonly edits?: readonly Edit[] },
   call: EngineCall,
 ): Promise<PreparedRun> {
   call.signal?.throwIfAborted();
@@ -42,53 +49,72 @@ export async function prepareRun(
   const { maxTokens, sampling, logprobs } = generation;
   if (maxTokens > 0) assertGenerates(engine);
   if (logprobs) assertLogprobs(engine);
+  const own = list.map(promptEdits);
+  const edits = await RunEdits.of(engine, options.edits, own);
   const requests: EngineRequest[] = [];
   const samples: SampleInfo[] = [];
   let index = 0;
   for await (const { tokens, media, spans } of encodePrompts(engine, list, call.signal)) {
     const prompt = list[index]!;
+    const where = list.length === 1 ? "the prompt" : `prompt ${index}`;
     const needed = tokens.length + maxTokens;
     if (needed > engine.contextSize)
       throw new RequestError(
         "CONTEXT_OVERFLOW",
-        `${list.length === 1 ? "the prompt" : `prompt ${index}`} needs ${needed} tokens of context ` +
+        `${where} needs ${needed} tokens of context ` +
           `(${tokens.length} in the prompt, ${maxTokens} to generate), the model was loaded with ` +
           `${engine.contextSize}; load it with a larger contextSize ` +
           `(trained for ${engine.model.contextLength}) or shorten the prompt`,
       );
-    const own = promptSelect(prompt);
-    const select = own && selectionOf({ ...options, select: own });
+    const ownSelect = promptSelect(prompt);
+    const select = ownSelect && selectionOf({ ...options, select: ownSelect });
+    const edited = edits.ofSample(own[index], { sample: index, tokens, maxTokens, where });
     for (let copy = 0; copy < n; copy++) {
       const seed = (sampling.seed + copy) % 2 ** 32;
       requests.push({
         ...{ tokens, maxTokens, sampling: { ...sampling, seed } },
         ...(media && { media }),
         ...(select && { select }),
+        ...edited,
         ...(logprobs && { logprobs }),
       });
       samples.push({
         label: promptLabel(prompt),
         promptTokens: tokens.length,
         ...(spans && { media: spans }),
+        ...recordedEdits(own[index]),
       });
     }
     index++;
   }
   const shapes = await shapesOf(engine, streams, call);
-  const plan = planFor(engine.model, options, { shapes, keys: largest(requests.map(tokensFed)) });
+  const { model } = edits;
+  const plan = planFor(model, options, { shapes, keys: largest(requests.map(tokensFed)) });
   warnIfEmpty(engine, streams, shapes);
-  return { requests, samples, plan, n, maxRows: options.maxRows ?? null };
+  return {
+    requests,
+    samples,
+    plan,
+    n,
+    maxRows: options.maxRows ?? null,
+    model,
+    ...recordedEdits(options.edits),
+  };
 }
 
 /** What a sink is told of a run before its first row. */
-export function headerOf(engine: Engine, { requests, samples, plan, n, maxRows }: PreparedRun): RunHeader {
+export function headerOf(
+  engine: Engine,
+  { requests, samples, plan, n, maxRows, model, edits }: PreparedRun,
+): RunHeader {
   const { maxTokens, sampling, logprobs } = requests[0]!;
   const own = requests.some(({ select }) => select !== undefined);
   return {
     engine: { kind: engine.kind, version: engine.version },
-    model: engine.model,
+    model,
     streams: plan.streams,
     samples,
+    ...(edits && { edits }),
     embedding: engine.embedding ?? null,
     tokenText: (id) => (id === NO_TOKEN ? MEAN_TEXT : engine.tokenText(id)),
     request: {

@@ -1,3 +1,4 @@
+import { type Edit, editsField } from "../core/edits.ts";
 import { RequestError } from "../core/errors.ts";
 import { abortSignal, callback, type Field, flag, optionsReader } from "../core/options.ts";
 import type { PlanOptions } from "../core/plan.ts";
@@ -18,6 +19,8 @@ export interface Progress {
 
 /** What to run and what to keep of it, wherever the rows go. */
 export interface RunOptions extends PlanOptions, GenerateOptions {
+  /** Changes to what the model computes, for all prompts; a prompt may have its own. See docs/edits.md. */
+  readonly edits?: readonly Edit[];
   /** Aborting rejects with the signal's reason; rows already in a folder stay there. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -57,6 +60,7 @@ const watchFields = { signal: abortSignal, onProgress: callback<(progress: Progr
 export const readCaptureOptions = optionsReader<RunOptions & { into?: string | Sink<unknown> }>("capture", {
   ...planFields,
   ...generateFields,
+  edits: editsField,
   ...watchFields,
   into: target,
 });
@@ -65,6 +69,7 @@ export const readCaptureOptions = optionsReader<RunOptions & { into?: string | S
 export const readStreamOptions = optionsReader<Omit<RunOptions, "onProgress">>("stream", {
   ...planFields,
   ...generateFields,
+  edits: editsField,
   signal: abortSignal,
 });
 

@@ -1,6 +1,7 @@
 import { type Manifest, readManifest } from "../capture/folder/manifest.ts";
 import { readPromptTokens } from "../capture/folder/prompt-tokens.ts";
 import { selectionOfRecord } from "../capture/folder/run-record.ts";
+import { type Edit, editsField } from "../core/edits.ts";
 import { RequestError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, text } from "../core/options.ts";
@@ -22,7 +23,7 @@ export interface StoredRun {
   /** By prompt, the selection it has of its own, or `null`. */
   readonly selects: readonly (RowSelection | null)[];
   readonly samples: readonly SampleInfo[];
-  readonly options: PlanOptions & GenerateOptions;
+  readonly options: PlanOptions & GenerateOptions & { readonly edits?: readonly Edit[] };
 }
 
 /**
@@ -73,12 +74,23 @@ export async function storedRun(folder: string): Promise<StoredRun> {
       ...planOptions(manifest.streams, run),
       ...run.sampling,
       maxTokens: run.maxTokens,
+      ...storedEdits(manifest, folder),
       ...(run.n && { n: run.n }),
       ...logprobsOf(run),
     },
   };
 }
 
+/** @throws RequestError where what was replayed is not stored anywhere. */
+function storedEdits({ edits = [], samples }: Manifest, folder: string): { edits?: readonly Edit[] } {
+  for (const edit of [...edits, ...samples.flatMap((sample) => sample.edits ?? [])])
+    if (edit.replay === null)
+      throw new RequestError(
+        "INVALID_ARGUMENT",
+        `${folder} replayed a capture that was in memory only: it cannot be resumed; capture into a new folder`,
+      );
+  return edits.length > 0 ? { edits: editsField(edits, `${folder}: edits`) } : {};
+}
 const logprobsOf = ({ logprobs }: NonNullable<Manifest["run"]>): GenerateOptions =>
   logprobs ? { logprobs: logprobs.generated, promptLogprobs: logprobs.prompt } : {};
 

@@ -15,8 +15,8 @@ const gguf = ggufOf("qwen3_moe");
 const llama = (isolate: "thread" | "process") => () =>
   load(gguf, { threads: 1, contextSize: 2048, batchSize: 128, isolate });
 
-conformance("llama.cpp in a thread", llama("thread"));
-conformance("llama.cpp in a process", llama("process"));
+conformance("llama.cpp in a thread", llama("thread"), { edits: true });
+conformance("llama.cpp in a process", llama("process"), { edits: true });
 
 const python = fileURLToPath(new URL("../vllm/fake-worker.mjs", import.meta.url));
 describe.skipIf(process.platform === "win32")("without vLLM", () => {

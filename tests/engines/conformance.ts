@@ -15,6 +15,8 @@ const DE = [100, 101];
 export interface Abilities {
   /** Tokens that runs generate; 0 for a fake that has rows of prompts only. */
   readonly generated?: number;
+  /** Whether what a model computes can be changed. */
+  readonly edits?: boolean;
   /** Loads a model whose runs fail after some steps; absent where that cannot be brought about. */
   readonly failing?: () => Promise<LanguageModel>;
   /** Starting takes so long that all tests use one model. The last of them closes it. */
@@ -25,7 +27,7 @@ export interface Abilities {
 export function conformance(
   name: string,
   make: () => Promise<LanguageModel>,
-  { generated = 4, failing, slow }: Abilities = {},
+  { generated = 4, edits = false, failing, slow }: Abilities = {},
 ): void {
   describe(`${name} does as every engine does`, slow ?? {}, () => {
     let only: Promise<LanguageModel> | undefined;
@@ -65,6 +67,18 @@ export function conformance(
         };
         expect(distance(row(0, 0), row(2, 0))).toBeLessThan(1e-2);
         expect(distance(row(0, 0), row(0, 1))).toBeGreaterThan(1e-2);
+      }));
+
+    it("makes an edit, or refuses it with words", () =>
+      using(async (llm) => {
+        const edited = llm.capture([ABC], { ...LOGITS, edits: [{ ban: [0] }] });
+        if (edits) labelled(await edited, [ABC], 0);
+        else
+          await expect(edited).rejects.toMatchObject({
+            code: "INVALID_ARGUMENT",
+            message: expect.stringContaining("cannot make the edit ban"),
+          });
+        await stillRight(llm);
       }));
 
     it("puts the chunks of a long prompt together", () =>

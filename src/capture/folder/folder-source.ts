@@ -83,7 +83,7 @@ class FolderSource implements CaptureSource {
     { labels, tokens, outputs }: FolderRows,
     shards: ReadonlyMap<StreamName, readonly StreamShard[]>,
   ) {
-    const { engine, model, samples, streams, complete, missing, embeddings } = manifest;
+    const { engine, model, samples, streams, complete, missing, embeddings, edits } = manifest;
     this.complete = complete;
     this.missing = missing;
     this.dropped = manifest.dropped ?? 0;
@@ -94,6 +94,7 @@ class FolderSource implements CaptureSource {
       engine: { kind: engine.name, version: engine.version },
       model,
       samples,
+      ...(edits && { edits }),
       ...(embedding && { embedding }),
     };
     this.finished = withEmbeddings(mergeOutputs(outputs, manifest.outputs), folder, embeddings);

@@ -42,6 +42,9 @@ const model = schema((z) =>
   }),
 );
 
+/** An edit as `editField` reads it; of what was replayed from memory, `replay` is `null`. */
+const edit = schema((z) => z.record(z.string(), z.unknown()));
+
 const stream = schema((z) =>
   z
     .object({
@@ -102,6 +105,8 @@ export const manifestRecord = schema((z) =>
       rows: count(),
       /** How the run was asked for; without it the folder cannot be resumed. */
       run: runRecord().optional(),
+      /** What was changed in the computation of all samples; see docs/edits.md. Absent: nothing. */
+      edits: z.array(edit()).optional(),
       /** The prompts, by sample index. */
       samples: z.array(
         z.object({
@@ -109,6 +114,8 @@ export const manifestRecord = schema((z) =>
           promptTokens: count(),
           /** Where the tokens of images lie in the prompt. */
           media: z.array(z.object({ kind: z.string(), offset: count(), length: count() })).optional(),
+          /** What was changed in its computation, besides the edits of the run. */
+          edits: z.array(edit()).optional(),
         }),
       ),
       /** What was generated, for the samples that ended; written when the run has ended. */

@@ -47,10 +47,12 @@ export function newManifest(
     shards: [],
     rows: 0,
     ...(request && { run: recordOf(request, shardBytes) }),
-    samples: samples.map(({ label, promptTokens, media }) => ({
+    ...(header.edits && { edits: header.edits.map((edit) => ({ ...edit })) }),
+    samples: samples.map(({ label, promptTokens, media, edits }) => ({
       label,
       promptTokens,
       ...(media && { media: media.map((span) => ({ ...span })) }),
+      ...(edits && { edits: edits.map((edit) => ({ ...edit })) }),
     })),
     outputs: [],
     ...(embedding && { embeddings: newEmbeddings(embedding) }),

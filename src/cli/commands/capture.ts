@@ -23,6 +23,7 @@ import { clip } from "../../views/terminal/parts/text.ts";
 import { usageByLabel, usageMap } from "../../views/terminal/parts/usage-map.ts";
 import { middleLayer, sampleStrips } from "../../views/terminal/sample-strips.ts";
 import type { CommandContext } from "../command.ts";
+import { type EditFlags, editsOf } from "../options/edit-flags.ts";
 import { gatherPrompts, type PromptFlags } from "../options/gather-prompts.ts";
 import { type LoadFlags, loadOptionsOf, optionsOf } from "../options/load-flags.ts";
 import type { Output } from "../output.ts";
@@ -30,7 +31,7 @@ import { captureWithProgress, watched, withModel } from "../run-capture.ts";
 import { UsageError } from "../usage-error.ts";
 
 /** The options of `moescope capture`, parsed. */
-export interface CaptureFlags extends PromptFlags, LoadFlags {
+export interface CaptureFlags extends PromptFlags, LoadFlags, EditFlags {
   readonly maxTokens?: number;
   readonly streams?: readonly StreamName[];
   readonly layers?: readonly number[];
@@ -95,7 +96,9 @@ export async function capture(
       stop,
     } = flags;
     const attention = flags.attentionTopKeys === undefined ? undefined : { topKeys: flags.attentionTopKeys };
+    const edits = await editsOf(flags, llm.info);
     const run = given({
+      ...(edits.length > 0 && { edits }),
       ...{ maxTokens, n, streams, layers, select, reduce, maxRows, attention },
       ...{ seed, temperature, topK, topP, minP, stop },
     });

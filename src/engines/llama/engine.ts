@@ -3,6 +3,7 @@ import type { Engine, EngineCall, GraphTensor, Step } from "../../core/engine.ts
 import { EngineError, errorAbout } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/model-info.ts";
 import type { Plan } from "../../core/plan.ts";
+import type { EditSupport } from "../../core/planned-edit.ts";
 import type { EngineRequest, EngineSettings, EngineText } from "../../core/request.ts";
 import type { RefusedLayer, RowShape, RowShapes } from "../../core/row-shapes.ts";
 import { activationOf, type StreamName } from "../../core/streams.ts";
@@ -40,6 +41,7 @@ export class LlamaEngine implements Engine {
   readonly causal: boolean;
   readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
+  readonly edits: EditSupport;
   readonly chatTemplate: string | null;
   readonly namedTemplates: Readonly<Record<string, string>>;
   readonly specialTokens: Readonly<Record<string, string>>;
@@ -98,6 +100,7 @@ export class LlamaEngine implements Engine {
       });
     this.model = { ...model, moe, vocabSize: ready.vocabSize };
     this.#streams = ready.streams;
+    this.edits = ready.edits;
     channel.listen({ message: (message) => this.#receive(message), ended: (end) => this.#die(end) });
     // An idle engine does not keep the process alive.
     channel.unref();

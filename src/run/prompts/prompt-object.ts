@@ -1,3 +1,4 @@
+import type { Edit } from "../../core/edits.ts";
 import type { RowSelection } from "../../core/row-selection.ts";
 import type { ChatMessage } from "./message.ts";
 
@@ -25,6 +26,8 @@ export interface PromptObject {
    * a chat no, as its template writes them.
    */
   readonly addSpecial?: boolean | null;
+  /** Changes to what the model computes for this prompt; see docs/edits.md. */
+  readonly edits?: readonly Edit[] | null;
   /** Of a chat: the tools the model may call, as OpenAI writes them. */
   readonly tools?: readonly object[] | null;
   /** Of a chat: documents the answer is to come from. */

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { type Edit, editsField } from "../../core/edits.ts";
 import type { Engine } from "../../core/engine.ts";
 import { RequestError } from "../../core/errors.ts";
 import { orAborted } from "../../core/or-aborted.ts";
@@ -174,6 +175,13 @@ export function isChatPrompt(prompt: Prompt): boolean {
 /** The label of a prompt, or `null`. */
 export function promptLabel(prompt: Prompt): string | null {
   return typeof prompt === "object" && "label" in prompt ? (prompt.label ?? null) : null;
+}
+
+/** What is to be changed for a prompt alone. */
+export function promptEdits(prompt: Prompt): readonly Edit[] | undefined {
+  return typeof prompt === "object" && "edits" in prompt
+    ? editsField(prompt.edits ?? [], "edits")
+    : undefined;
 }
 
 /** Any form of a prompt as the object it is short for. */

@@ -1,3 +1,4 @@
+import { editsField } from "../../core/edits.ts";
 import { RequestError } from "../../core/errors.ts";
 import { nearMiss } from "../../core/near-miss.ts";
 import { selectField } from "../../core/plan-options.ts";
@@ -28,6 +29,7 @@ const FIELDS: Readonly<Record<FieldName, Field>> = {
   tokenIds: { file: "token_ids", with: null, read: readTokenIds },
   messages: { file: "messages", with: null, read: readMessages },
   label: { file: "label", with: null, read: readLabel },
+  edits: { file: "edits", with: null, read: editsField },
   multiModalData: { file: "multi_modal_data", with: TEXT, read: readImages },
   select: { file: "select", with: null, read: (value, where) => selectField(value, where) },
   addSpecial: { file: "add_special", with: [...TEXT, ...CHAT], read: readFlag },

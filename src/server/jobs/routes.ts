@@ -53,7 +53,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: generateRequest,
         answer: EVENTS,
       },
-      ({ body: { model: id, prompt, ...options }, c, keep }) => {
+      ({ body: { model: id, prompt, edits, ...options }, c, keep }) => {
         const stream = new EventStream(c);
         const model = models.get(id);
         const maxTokens = model.llm.task === "generate" ? DEFAULT_TOKENS : 0;
@@ -61,7 +61,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
           kind: "generate",
           model,
           prompts: [promptOf(prompt)],
-          options: { maxTokens, ...given(options) },
+          options: { maxTokens, ...given(options), ...(edits && { edits }) },
           owner: (event, data) => stream.send(data, event),
         });
         keep(finished);
@@ -79,7 +79,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
         body: captureRequest,
         answer: accepted("it waits or runs", () => job),
       },
-      async ({ body: { model, name, prompts, ...options }, keep }) => {
+      async ({ body: { model, name, prompts, edits, ...options }, keep }) => {
         if (name !== undefined && capturesInto === null)
           throw new ServerError(
             "INVALID_REQUEST",
@@ -89,7 +89,7 @@ export function jobRoutes({ jobs, models, capturesInto, demoPrompts }: JobParts)
           kind: "capture",
           model: models.get(model),
           prompts: prompts === "demo" ? await demoPrompts() : prompts.map(promptOf),
-          options: given(options),
+          options: { ...given(options), ...(edits && { edits }) },
           ...(capturesInto !== null && { into: join(capturesInto, name ?? timeName()) }),
         });
         keep(finished);

@@ -4,6 +4,7 @@ import { TASKS } from "../../core/embedding.ts";
 import { FINISH_REASONS } from "../../core/request.ts";
 import { list } from "../host/list-schema.ts";
 import { phase, streamName } from "../host/schemas.ts";
+import { edits } from "./edits-schema.ts";
 import { prompt } from "./prompt-schema.ts";
 
 const count = z.int().nonnegative();
@@ -30,6 +31,7 @@ export const generateRequest = z
     model: modelName.optional().meta({ description: "id of a model; default: the first" }),
     prompt,
     maxTokens: count.optional().meta({ description: "default: 64, or 0 where the model makes embeddings" }),
+    edits,
     ...sampling,
   })
   .meta({ id: "GenerateRequest" });
@@ -48,6 +50,7 @@ export const captureRequest = z
     streams: list(streamName, { max: 1000 }).optional(),
     layers: list(z.int(), { max: 10_000 }).optional(),
     maxTokens: count.default(0),
+    edits,
     ...sampling,
   })
   .meta({ id: "CaptureRequest" });

@@ -170,6 +170,7 @@ async function complete(
     // A negative seed is one all the same: the sampler's are 32 bits.
     seed: (body.seed ?? Math.floor(Math.random() * 2 ** 32)) >>> 0,
     stop: stops,
+    edits: body.edits ?? undefined,
   };
   const usageOf = (finished: readonly Finished[]): TokenUsage => {
     const completionTokens = finished.reduce((sum, { tokens }) => sum + tokens.length, 0);

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isTokenIds, list } from "../host/list-schema.ts";
+import { edits } from "../jobs/edits-schema.ts";
 import { messages, VLLM_CHAT } from "../jobs/prompt-schema.ts";
 import { modelName, stopText } from "../jobs/schemas.ts";
 
@@ -39,6 +40,7 @@ const shared = {
   top_p: optional(z.number().gt(0).max(1)),
   seed: optional(z.int()),
   stop: optional(z.union([stopText, list(stopText, { max: 4 })])),
+  edits,
   ...unsupported,
 };
 

@@ -84,6 +84,10 @@ export function analysisHead(zod: typeof z) {
     experts: count,
     topK: count,
     fairShare: zod.number().meta({ description: "topK / experts" }),
+    edits: zod
+      .array(zod.string())
+      .optional()
+      .meta({ description: "what was changed in the computation, in words; absent: nothing" }),
     completeness,
     labels: zod.array(zod.strictObject({ label: zod.string().nullable(), samples: count, rows: count })),
     settings: zod.strictObject({ permutations: count, flips: count, seed: count, texts: count }),

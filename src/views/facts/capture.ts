@@ -1,6 +1,7 @@
 import { expertUsage } from "../../analysis/expert-usage.ts";
 import { hasRouting } from "../../analysis/rows/chosen.ts";
 import type { Capture } from "../../capture/capture.ts";
+import { editsInForce } from "../../capture/edits-in-force.ts";
 import { REDUCTIONS } from "../../core/plan.ts";
 import { type Parsed, schema } from "../../core/schema.ts";
 import { axesOf, streamSpec } from "../../core/streams.ts";
@@ -40,6 +41,10 @@ export const captureFacts = schema((z) => {
     model: modelFacts(),
     engine: engineFacts(),
     rows: count,
+    edits: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "what was changed in the computation; absent: nothing" }),
     reduce: z.enum(REDUCTIONS).meta({ description: "what became of the selected rows of a sample" }),
     dropped: count.meta({ description: "rows beyond the run's limit, which were not kept" }),
     streams: z.array(
@@ -69,11 +74,13 @@ export type CaptureFacts = Parsed<typeof captureFacts>;
 /** @param samples whether each sample is to be told token by token. */
 export function captureFactsOf(capture: Capture, { samples }: { readonly samples: boolean }): CaptureFacts {
   const outputs = new Map(capture.outputs.map((output) => [output.sample, output]));
+  const edits = editsInForce(capture);
   return {
     format: FORMAT,
     model: capture.model,
     engine: { kind: capture.engine.kind, version: capture.engine.version },
     rows: capture.rows.length,
+    ...(edits.length > 0 && { edits }),
     reduce: capture.reduce,
     dropped: capture.dropped,
     streams: capture.streams.map((name) => streamOf(capture, name)),

@@ -1,14 +1,15 @@
 import { ranges } from "../../core/plan.ts";
+import { safeText } from "../../core/safe-text.ts";
 import { formatMoeRouterLogitsSummary } from "../../hs/summary.ts";
 import type { CaptureFacts } from "../facts/capture.ts";
 
 /** Layer lines shown before the middle is left out: a 61-layer model says the same thing 61 times. */
 const MAX_LINES = 8;
 
-type Facts = Pick<CaptureFacts, "rows" | "streams" | "embedding" | "reduce" | "dropped">;
+type Facts = Pick<CaptureFacts, "rows" | "streams" | "embedding" | "reduce" | "dropped" | "edits">;
 
 /** What was captured: EasySteer's list of MoE layers, then a line for each other stream, and for embeddings. */
-export function captureSummary({ rows, streams, embedding, reduce, dropped }: Facts): string[] {
+export function captureSummary({ rows, streams, embedding, reduce, dropped, edits = [] }: Facts): string[] {
   const logits = streams.find(({ name }) => name === "router_logits");
   return [
     ...(logits ? routerLogitsLines(logits) : [`Captured ${rows} tokens:`]),
@@ -20,6 +21,7 @@ export function captureSummary({ rows, streams, embedding, reduce, dropped }: Fa
         return `  ${name}: ${rows} tokens${sizes.join("")}, ${where}`;
       }),
     ...(embedding ? [embeddingLine(embedding)] : []),
+    ...edits.map((words) => `  edited: ${safeText(words)}`),
     ...(reduce === "all"
       ? []
       : [`  one row a sample: ${reduce === "mean" ? "the mean of its rows" : "its last one"}`]),

@@ -33,8 +33,8 @@ export async function lookAt(path: string, tokens = 5): Promise<LookedAt> {
   let native: NativeGraph | null = null;
   lookAtStep(session, tokens, {
     built: (known) => {
-      const { nodes, from, memory } = known.native;
-      native = { nodes: nodes.slice(), from, memory: memory.slice(0) };
+      const { nodes, nodesAt, from, memory } = known.native;
+      native = { nodes: nodes.slice(), nodesAt, from, memory: memory.slice(0) };
     },
   });
   const reader = new GraphReader(session.llama);

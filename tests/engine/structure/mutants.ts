@@ -41,7 +41,7 @@ class Copy {
   }
 
   get native(): NativeGraph {
-    return { nodes: Float64Array.from(this.nodes), from: this.from, memory: this.memory };
+    return { nodes: Float64Array.from(this.nodes), nodesAt: 0, from: this.from, memory: this.memory };
   }
 
   name({ address }: GraphNode): Uint8Array {

@@ -133,6 +133,15 @@ function choiceOf(pass: MoePass): Choice {
   return { chosenBy, groups: masked?.groups ?? null, bias };
 }
 
+/**
+ * What a layer's choice of experts begins with: the scores that are ranked, with their bias, before groups are masked.
+ * `null`: its experts are looked up by token.
+ */
+export function choiceStart({ selection }: MoePass): GraphNode | null {
+  if (selection === null) return null;
+  return sameValues(maskOf(selection)?.of ?? selection);
+}
+
 function rankedOf(
   at: GraphNode,
   left: Set<GraphNode>,

@@ -176,6 +176,7 @@ export function startHost(port: MessagePort, options: WorkerOptions, closed: () 
       purpose: session.purpose,
       streams: session.streams(),
       routes: session.routes,
+      edits: session.edits,
     },
   });
 }

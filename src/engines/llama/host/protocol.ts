@@ -1,5 +1,6 @@
 import type { GraphTensor } from "../../../core/engine.ts";
 import type { Plan } from "../../../core/plan.ts";
+import type { EditSupport } from "../../../core/planned-edit.ts";
 import type { EngineRequest, Finished } from "../../../core/request.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
 import type { RowBatch } from "../../../core/rows.ts";
@@ -121,6 +122,8 @@ export interface Ready {
   readonly streams: RowShapes;
   /** How its layers route, by the same graph. */
   readonly routes: LayerRoutes;
+  /** What of it can be changed. */
+  readonly edits: EditSupport;
 }
 
 /** The tokens of several texts, one behind the other, and how many each has. */

@@ -118,7 +118,8 @@ function splitFault(
   return number === index ? null : `it is part ${number + 1}, and is named as part ${index + 1}`;
 }
 
-async function readPart(file: string, parts: number) {
+/** A GGUF file by itself, its header checked. @throws ModelError */
+export async function readPart(file: string, parts: number) {
   const info = await stat(file).catch((cause) => {
     const part = parts > 1 ? `; the model has ${parts} parts and all must lie side by side` : "";
     throw new ModelError("MODEL_NOT_FOUND", `no model at ${file}${part}`, { cause });

@@ -94,6 +94,8 @@ export function bindDevices(base: LibraryHandle, ggml: LibraryHandle, lib: Libra
 export interface NativeGraph {
   /** Addresses of its operations, in the order they are computed. */
   readonly nodes: Float64Array;
+  /** Where that list lies. */
+  readonly nodesAt: number;
   /** The memory in which its tensors lie, one every {@link TENSOR_STEP} bytes from the first to the last operation. */
   readonly memory: ArrayBuffer;
   /** Address of that memory. */
@@ -117,11 +119,17 @@ export function graphOf(llama: DeviceBindings, memory: Memory, tensor: TensorPoi
   if (memory.int32(first + OBJECT.type) !== OBJECT_TYPE_GRAPH) return null;
   const graph = first + OBJECT.size;
   const count = llama.graphSize(graph);
-  const pointers = new Float64Array(memory.piece(llama.graphNodes(graph), 8 * Math.max(1, count)), 0, count);
+  const nodesAt = llama.graphNodes(graph);
+  const pointers = new Float64Array(memory.piece(nodesAt, 8 * Math.max(1, count)), 0, count);
   const nodes = pointers.map(toNumber);
   const from = memory.uint64(first + OBJECT.next) + OBJECT.size;
   const last = pointers.reduce((a, b) => Math.max(a, b), 0);
-  return { nodes, from, memory: memory.piece(from, toNumber(last) + TENSOR_STEP - OBJECT.size - from) };
+  return {
+    nodes,
+    nodesAt,
+    from,
+    memory: memory.piece(from, toNumber(last) + TENSOR_STEP - OBJECT.size - from),
+  };
 }
 
 /**

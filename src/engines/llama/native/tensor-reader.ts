@@ -61,6 +61,12 @@ export class TensorReader {
   source(t: TensorPointer, index = 0): TensorPointer {
     return this.#memory.uint64(t + TENSOR.src + 8 * index);
   }
+  setSource(t: TensorPointer, index: number, source: TensorPointer): void {
+    this.#memory.setUint64(t + TENSOR.src + 8 * index, source);
+  }
+  setViewSource(t: TensorPointer, root: TensorPointer): void {
+    this.#memory.setUint64(t + TENSOR.viewSrc, root);
+  }
   viewSource(t: TensorPointer): TensorPointer {
     return this.#memory.uint64(t + TENSOR.viewSrc);
   }
@@ -79,4 +85,34 @@ export class TensorReader {
   name(t: TensorPointer): string {
     return this.#memory.text(t + TENSOR.name, NAME_BYTES);
   }
+  /**
+   * Make a tensor of the shape and type of another, whose values lie one behind the other.
+   *
+   * @param t {@link TENSOR}.size bytes that are ours.
+   */
+  make(t: TensorPointer, like: TensorPointer, { op, data, sources }: NewTensor): void {
+    for (let at = 0; at < TENSOR.size; at += 8) this.#memory.setUint64(t + at, 0);
+    this.#memory.setInt32(t + TENSOR.type, this.type(like));
+    this.setBuffer(t, this.buffer(like));
+    let step = 4;
+    for (let axis = 0; axis < 4; axis++) {
+      this.#memory.setUint64(t + TENSOR.ne + 8 * axis, this.ne(like, axis));
+      this.#memory.setUint64(t + TENSOR.nb + 8 * axis, step);
+      step *= this.ne(like, axis);
+    }
+    this.setOp(t, op);
+    // Among them that it is to be computed, as the other one is.
+    this.#memory.setInt32(t + TENSOR.flags, this.#memory.int32(like + TENSOR.flags));
+    sources.forEach((source, i) => {
+      this.setSource(t, i, source);
+    });
+    this.setData(t, data);
+  }
+}
+
+/** What a tensor of our own computes, and where its values of 4 bytes each lie. */
+interface NewTensor {
+  readonly op: number;
+  readonly data: number;
+  readonly sources: readonly TensorPointer[];
 }

@@ -3,6 +3,8 @@ import { EngineError } from "../../../core/errors.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, Finished } from "../../../core/request.ts";
 import { meansOf } from "../../../core/row-sieve.ts";
+import { editLayout } from "../edit/edit-layout.ts";
+import { RowEdits } from "../edit/row-edits.ts";
 import { needsAttentionSteps } from "../graph/graph-taps.ts";
 import type { Steps } from "../host/protocol.ts";
 import { RowPacker } from "../tap/row-packer.ts";
@@ -59,6 +61,8 @@ export function* run(
   const scheduler = new Scheduler(requests, limits);
   const packer = new RowPacker(plan);
   const selectRows = rowSelector(plan.select);
+  const edits = editLayout(requests, session.routes);
+  const rowEdits = edits && new RowEdits(session.routes);
   const means = meansOf(plan, requests);
   const generations = new Map<Running, Generation>();
   const tokens = new NativeTokens(session.stepSize, session.parallel);
@@ -80,15 +84,16 @@ export function* run(
   const cut =
     embedding === null && requests.every(({ maxTokens, logprobs }) => maxTokens === 0 && !logprobs?.prompt);
   /** Layers whose routing no step has shown to be what it should be yet. */
-  const unchecked = session.gates.open(plan);
+  const unchecked = session.gates.open(plan, edits);
   let taken = session.gates.withChecked(targets, unchecked);
-  let ended = session.capture(taken, { cut });
+  let ended = session.capture(taken, { cut, edits });
   try {
     for (let chunks = scheduler.next(); chunks.length > 0; chunks = scheduler.next()) {
       const selected = selectRows(chunks);
       const wanted = logprobs.wanted(chunks);
       const capturedTokens = keepLast ? selected.map(({ token }) => token) : [];
-      const step = tokens.fill(chunks, embedding ? "all" : [...capturedTokens, ...wanted]);
+      const rows = tokens.fill(chunks, embedding ? "all" : [...capturedTokens, ...wanted]);
+      const step = rowEdits ? { ...rows, edits: rowEdits.of(chunks) } : rows;
       if (context.aborted()) return;
       const draws = drawing(chunks);
       session.tap.expect(step);
@@ -98,7 +103,7 @@ export function* run(
       const slots = session.tap.settle(session.context);
       if (code !== 0) throw decodeError(code, chunks);
 
-      if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step });
+      if (unchecked.size > 0) session.gates.check(unchecked, slots, { causal, ...step }, edits);
       if (!packer.fits(selected.length)) yield flush();
       packer.add({ selected, slots, causal, ...step });
       logprobs.take(session.context, chunks);
@@ -117,7 +122,7 @@ export function* run(
       if (taken !== targets && unchecked.size === 0) {
         // What was taken for the check alone is not taken again.
         taken = targets;
-        ended = session.capture(taken, { cut });
+        ended = session.capture(taken, { cut, edits });
       }
 
       const now = performance.now();

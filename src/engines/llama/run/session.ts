@@ -1,5 +1,8 @@
 import { EngineError, ModelError, RequestError } from "../../../core/errors.ts";
+import type { EditSupport } from "../../../core/planned-edit.ts";
 import type { RowShapes } from "../../../core/row-shapes.ts";
+import { ON_CPU_ONLY } from "../edit/edit-layout.ts";
+import { editSupport, refusedEverywhere } from "../graph/edit-points.ts";
 import type { KnownGraph } from "../graph/known-graphs.ts";
 import type { WorkerOptions } from "../host/protocol.ts";
 import {
@@ -19,7 +22,7 @@ import { type GraphTensors, graphTensors } from "../tap/graph-tensors.ts";
 import { type LayerRoutes, layerRoutes } from "../tap/layer-routes.ts";
 import { lookAtStep } from "../tap/look-at-step.ts";
 import { streamShapes } from "../tap/stream-shapes.ts";
-import { Tap } from "../tap/tap.ts";
+import { type GraphUse, Tap } from "../tap/tap.ts";
 import type { Targets } from "../tap/targets.ts";
 import { type ComputeStep, computeStepOf } from "./compute-step.ts";
 import { contextSizes, sameContext, stepSize } from "./context-sizes.ts";
@@ -48,6 +51,8 @@ export class Session {
   readonly contextSize: number;
   /** How the layers route, by the graph. */
   readonly routes: LayerRoutes;
+  /** What of the graph can be changed. */
+  readonly edits: EditSupport;
   readonly gates: GateCheck;
   /** Sequences that may share a step. */
   readonly parallel: number;
@@ -71,10 +76,11 @@ export class Session {
     llama: Llama,
     loaded: LoadedModel,
     options: WorkerOptions,
-    { context, tap, routes, gates }: Pick<Session, "context" | "tap" | "routes" | "gates">,
+    { context, tap, routes, edits, gates }: Pick<Session, "context" | "tap" | "routes" | "edits" | "gates">,
   ) {
     this.llama = llama;
     this.routes = routes;
+    this.edits = edits;
     this.gates = gates;
     this.#loaded = loaded;
     this.#options = options;
@@ -164,9 +170,12 @@ export class Session {
       context = make(likely);
       let streams: RowShapes = new Map();
       let routes: LayerRoutes = new Map();
+      let edits: EditSupport = new Map();
       const built = ({ taps }: KnownGraph) => {
         streams = streamShapes(taps, options.flashAttention === false);
         routes = layerRoutes(taps);
+        edits =
+          likely.gpus.length === 0 ? editSupport(taps) : refusedEverywhere(editSupport(taps), ON_CPU_ONLY);
       };
       const purpose = purposeOf(options.purpose, firstLook(llama, likely.model, tap, context, built));
       const loaded = { ...likely, purpose };
@@ -177,7 +186,7 @@ export class Session {
         tap.forgetGraphs();
       }
       const gates = new GateCheck(llama, routes, streams, options.shape.architecture);
-      const session = new Session(llama, loaded, options, { context, tap, routes, gates });
+      const session = new Session(llama, loaded, options, { context, tap, routes, edits, gates });
       session.#streams.set(false, streams);
       // A step like the one that was looked at would use its graph again.
       session.invalidateGraph();
@@ -253,7 +262,7 @@ export class Session {
    *
    * @returns call it when the run has ended well: after another its graph cannot be trusted.
    */
-  capture(targets: Targets, options: { cut: boolean }): () => void {
+  capture(targets: Targets, options: GraphUse): () => void {
     const wanted = JSON.stringify([options, targets]);
     if (wanted !== this.#captured) {
       this.tap.setTargets(targets, options);

@@ -5,10 +5,13 @@ import type { RowShapes } from "../../../core/row-shapes.ts";
 import type { NamedStream } from "../../../core/streams.ts";
 import { gateFault } from "../../../gating/gate-fault.ts";
 import { ruleWords } from "../../../gating/rule-words.ts";
+import type { EditLayout } from "../edit/edit-layout.ts";
+import { editedFault } from "../edit/edited-fault.ts";
 import type { Llama } from "../native/bindings.ts";
 import type { CollectedStep } from "./collected-step.ts";
 import type { LayerRoute, LayerRoutes } from "./layer-routes.ts";
 import { plainRows, type Values } from "./row-copy.ts";
+import type { StepRows } from "./row-order.ts";
 import type { Slot } from "./slot.ts";
 import type { TapTarget, Targets } from "./targets.ts";
 
@@ -32,7 +35,8 @@ export class GateCheck {
   readonly #routes: LayerRoutes;
   readonly #streams: RowShapes;
   readonly #architecture: string;
-  readonly #passed = new Set<number>();
+  /** By layer and the way it is edited. */
+  readonly #passed = new Set<string>();
 
   /** @param streams those of the graph that {@link LayerRoutes} are of. */
   constructor(llama: Llama, routes: LayerRoutes, streams: RowShapes, architecture: string) {
@@ -42,10 +46,15 @@ export class GateCheck {
     this.#architecture = architecture;
   }
 
-  /** The layers of a plan that are still to be checked. */
-  open(plan: Plan): Set<number> {
+  /**
+   * The layers of a plan that are still to be checked, and those whose routing is edited in a way that has not been: that
+   * the edit is made, and made alone, shows in the same values.
+   */
+  open(plan: Plan, edits: EditLayout | null = null): Set<number> {
     const routed = plan.streams.filter(({ name }) => ROUTED.includes(name)).flatMap(({ layers }) => layers);
-    return new Set(routed.filter((layer) => !this.#passed.has(layer)));
+    const edited = (edits?.places ?? []).filter(({ op }) => op !== "output").map(({ layer }) => layer);
+    const key = (layer: number) => checkedKey(layer, edits);
+    return new Set([...routed, ...edited].filter((layer) => !this.#passed.has(key(layer))));
   }
 
   /** Targets, and what of them is missing for the check of some layers. */
@@ -67,7 +76,12 @@ export class GateCheck {
    *
    * @throws EngineError naming layer, rule and what was found; nothing of the step must be given then.
    */
-  check(layers: Set<number>, slots: readonly Slot[], step: Omit<CollectedStep, "selected" | "slots">): void {
+  check(
+    layers: Set<number>,
+    slots: readonly Slot[],
+    step: Omit<CollectedStep, "selected" | "slots"> & Pick<StepRows, "edits">,
+    edits: EditLayout | null = null,
+  ): void {
     const byTarget = new Map(slots.map((slot) => [keyOf(slot), slot]));
     for (const layer of layers) {
       const found = CHECKED.map((stream) => byTarget.get(keyOf({ stream, layer })) ?? null);
@@ -83,20 +97,21 @@ export class GateCheck {
       const [logits, ids, weights] = found.map((slot) => slot && rowsOf(slot, { ...step, selected, slots }));
       const route = this.#routes.get(layer);
       if (!ids || !route) continue;
-      const fault = gateFault(
-        {
-          logits: (logits as Float32Array | null) ?? null,
-          ids,
-          weights: (weights as Float32Array | null) ?? null,
-          experts: route.experts,
-          topK: route.topK,
-        },
-        route.gating,
-        this.#bias(route),
-      );
+      const rows = {
+        logits: (logits as Float32Array | null) ?? null,
+        ids,
+        weights: (weights as Float32Array | null) ?? null,
+        experts: route.experts,
+        topK: ids.length / tokens.length,
+      };
+      const bias = this.#bias(route);
+      const rowEdits = step.edits && tokens.map((token) => step.edits![token]!);
+      const fault = rowEdits
+        ? editedFault(rows, route.gating, bias, layer, rowEdits)
+        : gateFault(rows, route.gating, bias);
       if (fault) throw this.#error(layer, route.gating, tokens[fault.row]!, fault.what);
       layers.delete(layer);
-      this.#passed.add(layer);
+      this.#passed.add(checkedKey(layer, edits));
     }
   }
 
@@ -116,6 +131,12 @@ export class GateCheck {
         `${ROUTED.join(", ")} out, or the layer; and please report this model`,
     );
   }
+}
+
+function checkedKey(layer: number, edits: EditLayout | null): string {
+  const ops = edits?.places.filter((place) => place.layer === layer).map(({ op }) => op) ?? [];
+  const [, topK = ""] = edits?.topK.find(([of]) => of === layer) ?? [];
+  return [layer, ...ops, topK].join(" ");
 }
 
 const keyOf = ({ stream, layer }: TapTarget) => `${stream} ${layer}`;

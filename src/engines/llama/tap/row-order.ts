@@ -1,8 +1,15 @@
 import { EngineError } from "../../../core/errors.ts";
+import type { RowEdit } from "../edit/row-edits.ts";
 import { NONE } from "../graph/graph.ts";
 import type { GraphTaps } from "../graph/graph-taps.ts";
+import type { TokenRows } from "../graph/rows.ts";
 import type { Llama } from "../native/bindings.ts";
-import type { Found } from "./find-targets.ts";
+
+/** Something whose rows are to be the step's. */
+interface Placed {
+  /** `null`: not known. */
+  readonly rowsAre: TokenRows["of"] | null;
+}
 
 /** What a step has been given, in the order it was given. */
 export interface StepRows {
@@ -12,6 +19,8 @@ export interface StepRows {
   /** Per token its index among the outputs, or -1. */
   readonly outputIndex: Int32Array;
   readonly outputs: number;
+  /** By token what is done to its row; absent: nothing to any. */
+  readonly edits?: readonly (RowEdit | null)[];
 }
 
 /**
@@ -24,7 +33,7 @@ export function checkRowOrder(
   llama: Llama,
   { graph, rows }: GraphTaps,
   step: StepRows,
-  wanted: readonly Found[],
+  wanted: readonly Placed[],
 ): void {
   const read = (index: number, count: number): Int32Array | null => {
     const { address, shape } = graph.at(index);

@@ -40,13 +40,6 @@ export function slotOf(
   const axes = [3, 2, 1, 0]
     .filter((axis) => axis !== rowAxis)
     .map((axis) => ({ size: tensors.ne(t, axis), stride: tensors.nb(t, axis) >> 2 }));
-  const { width, dense } = axes.reduceRight(
-    ({ width, dense }, { size, stride }) => ({
-      width: width * size,
-      dense: dense && (size === 1 || stride === width),
-    }),
-    { width: 1, dense: true },
-  );
   return {
     ...found,
     values: whole ? region.ints : region.floats,
@@ -54,7 +47,26 @@ export function slotOf(
     rows: tensors.ne(t, rowAxis),
     rowStride: tensors.nb(t, rowAxis) >> 2,
     axes,
-    width,
-    dense,
+    ...extentOf(axes),
   };
+}
+
+/** The same slot without the experts of a row that are not used: all but the first so many. */
+export function firstChosen(slot: Slot, topK: number): Slot {
+  // Of ids and weights the only axis that is not 1; of outputs the slower one.
+  const chosen = slot.axes.findIndex(({ size }) => size !== 1);
+  const axes = slot.axes.map((axis, i) =>
+    i === chosen ? { ...axis, size: Math.min(axis.size, topK) } : axis,
+  );
+  return { ...slot, axes, ...extentOf(axes) };
+}
+
+function extentOf(axes: Slot["axes"]): Pick<Slot, "width" | "dense"> {
+  return axes.reduceRight<Pick<Slot, "width" | "dense">>(
+    ({ width, dense }, { size, stride }) => ({
+      width: width * size,
+      dense: dense && (size === 1 || stride === width),
+    }),
+    { width: 1, dense: true },
+  );
 }

@@ -1,10 +1,13 @@
 import { EngineError } from "../../../core/errors.ts";
 import { largest } from "../../../core/extremes.ts";
+import type { EditLayout } from "../edit/edit-layout.ts";
+import { ON_CPU_ONLY } from "../edit/edit-layout.ts";
+import { EditedGraph } from "../edit/edited-graph.ts";
 import { type Graph, NONE } from "../graph/graph.ts";
 import { type KnownGraph, KnownGraphs } from "../graph/known-graphs.ts";
 import type { ModelShape } from "../graph/model-shape.ts";
 import { GGML_TENSOR_FLAG_OUTPUT, type Llama } from "../native/bindings.ts";
-import { type BufferTypePointer, graphOf } from "../native/device-bindings.ts";
+import { type BufferTypePointer, graphOf, type NativeGraph } from "../native/device-bindings.ts";
 import type { Pointer, TensorPointer } from "../native/pointers.ts";
 import { TensorReader } from "../native/tensor-reader.ts";
 import { Arena, hostBlock, type Region } from "./arena.ts";
@@ -12,7 +15,7 @@ import { DeviceArenas } from "./device-arena.ts";
 import { type Found, findTargets } from "./find-targets.ts";
 import { OutputHead } from "./output-head.ts";
 import { checkRowOrder, type StepRows } from "./row-order.ts";
-import { type Slot, slotOf } from "./slot.ts";
+import { firstChosen, type Slot, slotOf } from "./slot.ts";
 import { NO_TARGETS, type Targets } from "./targets.ts";
 
 /**
@@ -30,7 +33,18 @@ export interface GraphWatcher {
   reached?(node: TensorPointer): void;
 }
 
-const OPS = ["NONE", "MUL_MAT"] as const;
+const OPS = ["NONE", "MUL_MAT", "ADD", "MUL"] as const;
+
+/** What a run does with graphs, besides taking tensors from them. */
+export interface GraphUse {
+  /**
+   * Nothing but the targets is needed: what the graph has after the last of them is left out. No token can be drawn
+   * then, and later layers' caches stay empty.
+   */
+  readonly cut?: boolean;
+  /** Where they are changed; `null`: nowhere. */
+  readonly edits?: EditLayout | null;
+}
 
 /**
  * Taps tensors of a running graph through llama.cpp's eval callback.
@@ -55,9 +69,13 @@ export class Tap {
   readonly #cpu: BufferTypePointer;
   readonly #head: OutputHead;
   readonly #known: KnownGraphs;
+  readonly #editArena = new Arena(hostBlock);
   #targets: Targets = NO_TARGETS;
   /** Whether the graph ends at the last target. */
   #cut = false;
+  #layout: EditLayout | null = null;
+  /** The present graph, if it was changed. */
+  #edited: EditedGraph | null = null;
   /** The tokens of the next step, and which of them are outputs. */
   #step: StepRows | null = null;
   /** Tensors of the present graph that are copied once they are computed. */
@@ -81,15 +99,12 @@ export class Tap {
     this.callback = llama.registerEval((tensor, ask) => this.#on(tensor, ask));
   }
 
-  /**
-   * What to capture from the next graph on. The caller makes llama.cpp build a new graph.
-   *
-   * @param cut nothing but the targets is needed: what the graph has after the last of them is left out. No token can be
-   * drawn then, and later layers' caches stay empty.
-   */
-  setTargets(targets: Targets, { cut = false } = {}): void {
+  /** What to capture from the next graph on, and what to change. The caller makes llama.cpp build a new graph. */
+  setTargets(targets: Targets, { cut = false, edits = null }: GraphUse = {}): void {
     this.#targets = targets;
     this.#cut = cut;
+    this.#layout = edits;
+    this.#edited = null;
     this.#watcher = null;
     this.#slots = [];
     // An aborted step leaves its graph unsettled, and its addresses may come again.
@@ -110,10 +125,13 @@ export class Tap {
   /** Call before each step. */
   expect(step: StepRows): void {
     this.#step = step;
+    // Of a graph that is used again; llama.cpp builds another one for a step of another size.
+    this.#edited?.fill(step);
   }
 
   /** Call when the context is another: what is known of its graphs holds no more. */
   forgetGraphs(): void {
+    this.#edited = null;
     this.#known.forget();
   }
 
@@ -147,6 +165,7 @@ export class Tap {
     if (!this.#found) return this.#slots; // the graph was reused, and so were its pointers
     this.#slots = this.#found;
     this.#found = null;
+    this.#edited?.assertComputed();
     // Asked for anew each time: llama.cpp makes another scheduler when it reserves its graphs again.
     const scheduler = this.#copies.size > 0 ? null : this.#llama.scheduler?.(context);
     if (scheduler) this.#llama.setEvalCallback(scheduler, null, null);
@@ -177,15 +196,18 @@ export class Tap {
     this.#head.forget();
     this.#copies.clear();
     this.#arena.reset();
+    this.#editArena.reset();
     this.#devices.reset();
   }
 
   /** Mend a graph before any of it is computed. */
   #startGraph(first: TensorPointer): void {
     this.#found = [];
+    if (this.#edited?.isThere()) this.#edited.undo();
+    this.#edited = null;
     this.#forgetGraph();
     const { proven, named } = this.#targets;
-    if (proven.length + named.length === 0 && !this.#watcher) return;
+    if (proven.length + named.length === 0 && !this.#watcher && !this.#layout) return;
     const native = graphOf(this.#llama, this.#llama.memory, first);
     if (native?.nodes[0] !== first)
       throw new EngineError(
@@ -200,10 +222,24 @@ export class Tap {
       return;
     }
     const wanted = findTargets(known.taps, this.#targets);
-    checkRowOrder(this.#llama, known.taps, this.#step!, wanted);
+    const until = this.#cut ? Math.max(NONE, largest(wanted.map(({ index }) => index))) + 1 : graph.nodeCount;
+    this.#edited = this.#layout && this.#planEdits(this.#layout, native, known, until);
+    const places = this.#edited?.points.map(({ rows }) => ({ rowsAre: rows.of })) ?? [];
+    checkRowOrder(this.#llama, known.taps, this.#step!, [...wanted, ...places]);
     if (known.outputProduct !== NONE) this.#head.found(graph.parts.nodes[known.outputProduct]!);
-    if (this.#cut) this.#leaveOut(graph, Math.max(NONE, largest(wanted.map(({ index }) => index))) + 1);
+    this.#leaveOut(graph, until);
     this.#take(wanted, known);
+    this.#edited?.wire(new Set(this.#copies.keys()));
+    this.#edited?.fill(this.#step!);
+  }
+
+  #planEdits(layout: EditLayout, native: NativeGraph, { taps }: KnownGraph, until: number): EditedGraph {
+    const { memory } = this.#llama;
+    const tools = { memory, tensors: this.#tensors, ops: this.#ops, arena: this.#editArena };
+    const edited = new EditedGraph(tools, native, taps, layout, until);
+    if (edited.points.some(({ node }) => this.#bufferType(node.address) !== this.#cpu))
+      throw new EngineError("ENGINE_FAILED", `${ON_CPU_ONLY}; nothing is computed`);
+    return edited;
   }
 
   /** Leave out what is computed from an index on. */
@@ -216,6 +252,11 @@ export class Tap {
     /** By index. */
     const moved = new Map<number, Region>();
     for (const found of wanted) {
+      const used = this.#edited?.used(found.index);
+      if (used) {
+        this.#found!.push(this.#slotOf(used.address, found, used.region, used.region.start));
+        continue;
+      }
       const t = nodes[found.index]!;
       const rootIndex = viewOf[found.index] === NONE ? found.index : viewOf[found.index]!;
       const root = graph.at(rootIndex).address;
@@ -225,7 +266,7 @@ export class Tap {
       if (region) {
         moved.set(rootIndex, region);
         const offset = root === t ? 0 : this.#tensors.viewOffset(t) >> 2;
-        this.#found!.push(slotOf(this.#tensors, t, found, region, region.start + offset));
+        this.#found!.push(this.#slotOf(t, found, region, region.start + offset));
       } else this.#copies.set(t, [...(this.#copies.get(t) ?? []), found]);
     }
     if (moved.size === 0) return;
@@ -269,10 +310,18 @@ export class Tap {
     const bytes = this.#llama.tensorBytes(t);
     const region = this.#arena.allocate(bytes)!;
     if (bytes > 0) this.#llama.readTensor(t, region.bytes, 0, bytes);
-    for (const found of this.#copies.get(t)!)
-      this.#found!.push(slotOf(this.#tensors, t, found, region, region.start));
+    for (const found of this.#copies.get(t)!) this.#found!.push(this.#slotOf(t, found, region, region.start));
+  }
+
+  #slotOf(t: TensorPointer, found: Found, region: Region, start: number): Slot {
+    const slot = slotOf(this.#tensors, t, found, region, start);
+    const [, topK] = this.#layout?.topK.find(([layer]) => layer === found.layer) ?? [];
+    return topK === undefined || !OF_CHOSEN.has(found.stream) ? slot : firstChosen(slot, topK);
   }
 }
+
+/** Streams with an entry for each chosen expert of a row. */
+const OF_CHOSEN: ReadonlySet<string> = new Set(["expert_ids", "expert_weights", "expert_outputs"]);
 
 function opCodes<Name extends string>(llama: Llama, names: readonly Name[]): Record<Name, number> {
   const codes: Partial<Record<Name, number>> = {};

@@ -32,6 +32,7 @@ export function analysisView(analysis: CaptureAnalysis, folder: string, terminal
   const usage = usageOf(analysis);
   const sections = [
     header(analysis.model, analysis.engine.kind, terminal),
+    (analysis.edits ?? []).map((words) => clip(`edited: ${safeText(words)}`, terminal.width)),
     completenessView(analysis, terminal),
     ...(close
       ? [
