@@ -21,7 +21,18 @@ export { FolderSink } from "./capture/folder/folder-sink.ts";
 export { openCapture } from "./capture/folder/folder-source.ts";
 export type { LayerTensors } from "./capture/layer-tensors.ts";
 export type { CaptureOrigin, MissingRows, RowSpan } from "./capture/source.ts";
-export type { Edit, EditRecord, RecordedRoutes } from "./core/edits.ts";
+export type {
+  AddEdit,
+  BanEdit,
+  BiasEdit,
+  Edit,
+  EditRecord,
+  ForceEdit,
+  RecordedLayers,
+  RecordedRoutes,
+  ReplayEdit,
+  TopKEdit,
+} from "./core/edits.ts";
 export type { EmbeddingInfo, Pooling, Task, TaskOptions } from "./core/embedding.ts";
 export type { GraphTensor } from "./core/engine.ts";
 export {

@@ -12,17 +12,17 @@ interface EditPlace {
 }
 
 /** The layer works as if it had no such experts: others take their places. */
-interface BanEdit extends EditPlace {
+export interface BanEdit extends EditPlace {
   readonly ban: readonly number[];
 }
 
 /** These experts are among the chosen, first and in this order, with the weights that the model's own rule gives them. */
-interface ForceEdit extends EditPlace {
+export interface ForceEdit extends EditPlace {
   readonly force: readonly number[];
 }
 
 /** Numbers, by expert, that are added to the router's logits before anything is made of them. */
-interface BiasEdit extends EditPlace {
+export interface BiasEdit extends EditPlace {
   readonly bias: Readonly<Record<number, number>>;
 }
 
@@ -45,7 +45,7 @@ export interface ReplayEdit extends EditPlace {
 }
 
 /** Only so many of the chosen experts are used. For a whole run, in all of its rows. */
-interface TopKEdit extends Pick<EditPlace, "layers"> {
+export interface TopKEdit extends Pick<EditPlace, "layers"> {
   readonly topK: number;
 }
 
@@ -64,7 +64,8 @@ export interface RecordedRoutes {
   readonly expertWeights: RecordedLayers;
 }
 
-interface RecordedLayers {
+/** A stream's values by layer, `[rows, topK]`. */
+export interface RecordedLayers {
   keys(): Iterable<number>;
   get(layer: number): { readonly data: ArrayLike<number> } | undefined;
 }
@@ -156,7 +157,7 @@ function replayField(value: unknown, name: string): RecordedRoutes | string {
   throw refused(`${name} must be a capture, or the path of its folder`);
 }
 
-/** An edit as JSON, which {@link editField} reads again. A capture in memory has no such form: `replay` is `null` then. */
+/** An edit as JSON, which `editField` reads again. A capture in memory has no such form: `replay` is `null` then. */
 export type EditRecord = Readonly<Record<string, unknown>>;
 
 /** @param folderOf where a replayed capture can be opened again, or `null`. */

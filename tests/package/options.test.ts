@@ -39,6 +39,7 @@ const CALLS: Record<string, readonly ((options: object) => unknown)[]> = {
   "LanguageModel.tokenize": [(options) => llm.tokenize("a", options)],
   "new FolderSink": [(options) => new FolderSink(nowhere, options)],
   analyzeCapture: [(options) => analysis.analyzeCapture(capture, options)],
+  compareCheckpoints: [(options) => analysis.compareCheckpoints([capture, capture, capture], options)],
   compareCaptures: [(options) => analysis.compareCaptures(capture, capture, options)],
   compareLabels: [(options) => analysis.compareLabels(capture, "label 0", "label 1", options)],
   specialization: [(options) => analysis.specialization(capture, options)],

@@ -152,7 +152,7 @@ describe("a manifest that lies", () => {
     [
       "another width",
       { "streams.router_logits.widths.0": 9 },
-      "router_logits-00000.safetensors has F32 [5,8]",
+      "streams.router_logits.widths: 9 experts in layer 1, where the model has 8",
     ],
     ["no widths", { "streams.router_logits.widths": undefined }, "streams.router_logits.widths: absent"],
     [
@@ -163,7 +163,11 @@ describe("a manifest that lies", () => {
     ["another dtype", { "streams.router_logits.dtype": "BF16" }, "router_logits-00000.safetensors has F32"],
     ["a dtype of no float", { "streams.router_logits.dtype": "U8" }, "U8 holds no float32"],
     ["another axis", { "streams.router_logits.axes": ["rows", "hidden"] }, "hidden where experts belongs"],
-    ["a layer that is not there", { "streams.hidden_states.layers.0": 9 }, 'nothing as "hidden_states.9"'],
+    [
+      "a layer that is not there",
+      { "streams.hidden_states.layers.0": 9 },
+      "streams.hidden_states.layers: 9; the model has 4",
+    ],
     ["a layer twice", { "streams.hidden_states.layers.0": 1 }, "streams.hidden_states.layers: a layer twice"],
     ["an unknown stream", { "streams.attention": hidden }, "is wrong at streams"],
     ["a sample too few for the outputs", { "samples.length": 1 }, "outputs.1.sample: there are 1 samples"],

@@ -169,7 +169,7 @@ export function promptSelect(prompt: Prompt): RowSelection | null {
 /** Whether a prompt is a chat, as far as one can see without reading it. */
 export function isChatPrompt(prompt: Prompt): boolean {
   if (Array.isArray(prompt)) return typeof prompt[0] === "object";
-  return typeof prompt === "object" && "messages" in prompt && Boolean(prompt.messages);
+  return typeof prompt === "object" && prompt !== null && "messages" in prompt && Boolean(prompt.messages);
 }
 
 /** The label of a prompt, or `null`. */
@@ -179,7 +179,7 @@ export function promptLabel(prompt: Prompt): string | null {
 
 /** What is to be changed for a prompt alone. */
 export function promptEdits(prompt: Prompt): readonly Edit[] | undefined {
-  return typeof prompt === "object" && "edits" in prompt
+  return typeof prompt === "object" && prompt !== null && "edits" in prompt
     ? editsField(prompt.edits ?? [], "edits")
     : undefined;
 }

@@ -9,7 +9,7 @@ export interface LinearProbe {
   readonly accuracy: number;
   /**
    * 95 % interval of it on other texts of the kind: the wider of two, one with a text as one observation, one from how
-   * the folds differ; see {@link accuracyInterval}.
+   * the folds differ; see `accuracyInterval`.
    */
   readonly interval: readonly [low: number, high: number];
   /** The same for always naming the most frequent expert. */
