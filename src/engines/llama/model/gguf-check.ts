@@ -133,13 +133,16 @@ function usedFault(of: Hyperparameters, tensors: readonly GGUFTensorInfo[]): str
 
 const ROUTER = /^blk\.(\d+)\.ffn_gate_inp\.weight$/;
 
+/** Those whose hyperparameters llama.cpp reads as DeepSeek-V2's. */
+const SCALES_BY_POSITION = /^(deepseek2|mistral4$)/;
+
 /** What llama.cpp divides by, or takes the remainder of. */
 function divisorFault(of: Hyperparameters): string | null {
   // Elsewhere 0 means that no layer is one of experts.
   if (of.architecture === "ernie4_5-moe" && of.first("interleave_moe_layer_step") === 0)
     return `${of.key("interleave_moe_layer_step")} is 0`;
   // Attention is scaled by the position in such lengths.
-  if (of.architecture.startsWith("deepseek2") && of.first("attention.temperature_scale"))
+  if (SCALES_BY_POSITION.test(of.architecture) && of.first("attention.temperature_scale"))
     if (!of.first("attention.temperature_length"))
       return `${of.key("attention.temperature_length")} is missing or 0, and ${of.key("attention.temperature_scale")} is not`;
   const state = (of.first("ssm.state_size") ?? 0) * (of.first("ssm.time_step_rank") ?? 0);
