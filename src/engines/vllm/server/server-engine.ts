@@ -1,15 +1,11 @@
 import { setMaxListeners } from "node:events";
 import { z } from "zod";
-import type { EmbeddingInfo, Task } from "../../../core/embedding.ts";
-import type { Engine, Step } from "../../../core/engine.ts";
+import type { Step } from "../../../core/engine.ts";
 import { EngineError } from "../../../core/errors.ts";
-import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type { EngineRequest, EngineText, MediaPrompt } from "../../../core/request.ts";
-import type { RowShapes } from "../../../core/row-shapes.ts";
-import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
-import type { StreamName } from "../../../core/streams.ts";
+import { PluginEngine } from "../plugin-engine.ts";
 import {
   encoded,
   fromWire,
@@ -22,7 +18,6 @@ import {
   wirePlan,
   wireText,
 } from "../protocol.ts";
-import { rowShapes, type ToldStreams } from "../row-shapes.ts";
 import { parseRows, takeRows } from "../rows-file.ts";
 import { SampleEnds } from "../sample-ends.ts";
 import { warnIfUntested } from "../untested.ts";
@@ -57,47 +52,23 @@ const frame = z.discriminatedUnion("type", [
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
 const tokenized = z.object({ tokens: z.unknown() });
 const detokenized = z.object({ prompt: z.string() });
+
 /** A `vllm serve` that has the plugin, somewhere else. */
-export class VllmServerEngine implements Engine {
-  readonly kind = "vllm";
-  readonly version: string;
-  readonly model: ModelInfo;
-  readonly devices: readonly string[];
-  readonly contextSize: number;
-  readonly task: Task;
-  readonly causal: boolean;
-  readonly embedding: EmbeddingInfo | null;
-  readonly chatTemplate: string | null;
-  readonly namedTemplates?: Engine["namedTemplates"];
-  readonly specialTokens: Readonly<Record<string, string>>;
-  readonly encode?: Engine["encode"];
-  readonly #told: ToldStreams;
+export class VllmServerEngine extends PluginEngine {
   readonly #client: ServerClient;
   /** What the server calls the model. */
   readonly #served: string;
   /** Where the server keeps its files, if it may be on this host. */
   readonly #spool: string | null;
-  readonly #tokenText = new Map<number, string>();
   readonly #requests: ServerRequests;
   readonly #closing = new AbortController();
 
   private constructor(client: ServerClient, ready: ReadyMessage, served: string, spool: string | null) {
+    super(ready, client.base);
     this.#client = client;
     this.#served = served;
     this.#spool = spool;
-    this.version = ready.vllm;
-    this.model = { ...ready.model, source: client.base };
-    this.devices = ready.devices;
-    this.contextSize = ready.contextSize;
-    this.task = ready.task;
-    this.causal = ready.causal;
-    this.embedding = ready.embedding;
     this.#requests = new ServerRequests(client, served, ready.embedding);
-    this.chatTemplate = ready.chatTemplate;
-    this.namedTemplates = ready.namedTemplates;
-    this.specialTokens = ready.specialTokens;
-    this.#told = ready;
-    if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
   }
 
   /**
@@ -130,33 +101,13 @@ export class VllmServerEngine implements Engine {
     return (await this.#client.post("/detokenize", body, detokenized)).prompt;
   }
 
-  tokenText(tokenId: number): string {
-    return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
-  }
-
-  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
-    return rowShapes(this.#told, this.model, streams);
-  }
-
-  async modelHash(): Promise<null> {
-    return null;
-  }
-
-  async #encode({ prompt, images }: MediaPrompt) {
+  protected async encodeMedia({ prompt, images }: MediaPrompt) {
     const body = { prompt, images: await inlineImages(images) };
     const { tokens, media } = await this.#client.post("/v1/moescope/encode", body, encoded);
     return { tokens: Int32Array.from(tokens), media };
   }
 
-  run(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<Step, void, void> {
-    return sieved(this.#steps(requests, plan, options), plan, requests);
-  }
-
-  async *#steps(
+  protected async *steps(
     requests: readonly EngineRequest[],
     plan: Plan,
     { signal }: { signal?: AbortSignal },
@@ -236,7 +187,7 @@ export class VllmServerEngine implements Engine {
         if (message.type === "error") throw fromWire(message.error);
         if (message.type === "end") break;
         if (message.type === "rows") {
-          for (const [token, text] of message.newTokens) this.#tokenText.set(token, text);
+          for (const [token, text] of message.newTokens) this.tokenTexts.set(token, text);
           yield* ends.arrived(await this.#rows(body, message.name, near, plan));
         } else {
           yield* ends.counted(message);

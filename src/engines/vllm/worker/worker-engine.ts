@@ -1,7 +1,5 @@
-import type { EmbeddingInfo, Task } from "../../../core/embedding.ts";
-import type { Engine, Step } from "../../../core/engine.ts";
+import type { Step } from "../../../core/engine.ts";
 import { EngineError } from "../../../core/errors.ts";
-import type { ModelInfo } from "../../../core/model-info.ts";
 import type { Plan } from "../../../core/plan.ts";
 import type {
   EngineRequest,
@@ -10,14 +8,12 @@ import type {
   MediaPrompt,
   MediaSpan,
 } from "../../../core/request.ts";
-import type { RowShapes } from "../../../core/row-shapes.ts";
-import { sieved } from "../../../core/row-sieve.ts";
 import type { RowBatch } from "../../../core/rows.ts";
-import type { StreamName } from "../../../core/streams.ts";
 import { deadline, stepTimeoutFor } from "../../deadline.ts";
 import { Inbox } from "../../inbox.ts";
 import { findPython } from "../install/python.ts";
 import { engineArguments, forTask, settingsOf, type VllmOptions } from "../options.ts";
+import { PluginEngine } from "../plugin-engine.ts";
 import {
   encoded,
   fromWire,
@@ -30,7 +26,6 @@ import {
   wirePlan,
   wireText,
 } from "../protocol.ts";
-import { rowShapes, type ToldStreams } from "../row-shapes.ts";
 import { takeRows } from "../rows-file.ts";
 import { SampleEnds } from "../sample-ends.ts";
 import { warnIfUntested } from "../untested.ts";
@@ -45,25 +40,11 @@ const STOP_MS = 60_000;
 type Reply = (message: WorkerMessage | { readonly type: "died"; readonly error: Error }) => void;
 
 /** vLLM in a process of our own. */
-export class VllmEngine implements Engine {
+export class VllmEngine extends PluginEngine {
   readonly logprobs = true;
-  readonly kind = "vllm";
-  readonly version: string;
-  readonly model: ModelInfo;
-  readonly devices: readonly string[];
-  readonly contextSize: number;
-  readonly task: Task;
-  readonly causal: boolean;
-  readonly embedding: EmbeddingInfo | null;
   readonly settings: EngineSettings;
-  readonly chatTemplate: string | null;
-  readonly namedTemplates?: Engine["namedTemplates"];
-  readonly specialTokens: Readonly<Record<string, string>>;
-  readonly encode?: Engine["encode"];
-  readonly #told: ToldStreams;
   readonly #worker: WorkerProcess;
   readonly #pending: Map<number, Reply>;
-  readonly #tokenText: Map<number, string>;
   readonly #state: WorkerState;
   /** In milliseconds; see {@link VllmOptions.stepTimeout}. */
   readonly #stepTimeout: number;
@@ -80,24 +61,12 @@ export class VllmEngine implements Engine {
     settings: EngineSettings,
     stepTimeout: number,
   ) {
+    super(ready, source, state.tokenText);
     this.#stepTimeout = stepTimeout;
     this.#worker = worker;
     this.#state = state;
     this.#pending = state.pending;
-    this.#tokenText = state.tokenText;
-    this.version = ready.vllm;
-    this.model = { ...ready.model, source };
-    this.devices = ready.devices;
-    this.contextSize = ready.contextSize;
-    this.task = ready.task;
-    this.causal = ready.causal;
-    this.embedding = ready.embedding;
     this.settings = settings;
-    this.chatTemplate = ready.chatTemplate;
-    this.namedTemplates = ready.namedTemplates;
-    this.specialTokens = ready.specialTokens;
-    this.#told = ready;
-    if (ready.vision) this.encode = (prompt) => this.#encode(prompt);
     // An idle engine does not keep the process alive.
     worker.unref();
   }
@@ -177,20 +146,7 @@ export class VllmEngine implements Engine {
     return (await this.#ask({ type: "detokenize", tokens: [...tokens] })) as string;
   }
 
-  tokenText(tokenId: number): string {
-    return this.#tokenText.get(tokenId) ?? `<${tokenId}>`;
-  }
-
-  async rowShapes(streams: readonly StreamName[]): Promise<RowShapes> {
-    return rowShapes(this.#told, this.model, streams);
-  }
-
-  /** Checkpoints are folders of many gigabytes; their hash would take longer than most captures. */
-  async modelHash(): Promise<null> {
-    return null;
-  }
-
-  async #encode({
+  protected async encodeMedia({
     prompt,
     images,
   }: MediaPrompt): Promise<{ tokens: Int32Array; media: readonly MediaSpan[] }> {
@@ -202,15 +158,7 @@ export class VllmEngine implements Engine {
     return { tokens: Int32Array.from(tokens), media };
   }
 
-  run(
-    requests: readonly EngineRequest[],
-    plan: Plan,
-    options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<Step, void, void> {
-    return sieved(this.#steps(requests, plan, options), plan, requests);
-  }
-
-  async *#steps(
+  protected async *steps(
     requests: readonly EngineRequest[],
     plan: Plan,
     { signal }: { signal?: AbortSignal },
