@@ -1,13 +1,9 @@
 import { addToSequence, sequenceOf, startSequence } from "../analysis/measures/tallies/growing-sequence.ts";
 import { routedLayers } from "../analysis/rows/chosen.ts";
 import { talliedLayers } from "../analysis/scan/tallied-layers.ts";
+import { cacheService, type ServedRequests, sumOf } from "../analysis/statistics/cache-service.ts";
 import { effectiveInterval } from "../analysis/statistics/cluster-interval.ts";
-import {
-  beladyHits,
-  type ExpertSequence,
-  lfuHits,
-  stackDistances,
-} from "../analysis/statistics/expert-cache.ts";
+import type { ExpertSequence } from "../analysis/statistics/expert-cache.ts";
 import type { Capture } from "../capture/capture.ts";
 
 /** What caches of the same size in every MoE layer would serve: parts of the experts' bytes that tokens read. */
@@ -28,8 +24,6 @@ export interface ExpertCache {
   /** The busiest experts of each layer, never changed. */
   readonly pinned: number;
 }
-
-const UNITS = 64;
 
 /**
  * What keeping `slots` experts of every layer at hand would serve, by policy. Token by token: a runtime that reads a
@@ -92,49 +86,24 @@ export function expertCache(
   };
 }
 
-/** By unit the LRU's hits and all requests; of the others the hit rate. */
-interface Served {
+interface Served extends ServedRequests {
   readonly tokens: number;
   readonly texts: number;
-  readonly hits: readonly number[];
   readonly requests: readonly number[];
-  readonly cold: number;
-  readonly lfu: number;
-  readonly belady: number;
   readonly pinned: number;
 }
 
-const sumOf = (values: Iterable<number>) => [...values].reduce((sum, value) => sum + value, 0);
-
 function servedBy(sequence: ExpertSequence, slots: number): Served {
   const { ids, tokens, experts, starts } = sequence;
-  const units = Math.min(UNITS, starts.length);
-  const width = experts + 1;
-  const distances = stackDistances(
-    sequence,
-    starts.map((_, text) => text % units),
-    units,
-    false,
-  );
-  const cold = stackDistances(
-    sequence,
-    starts.map(() => 0),
-    1,
-    true,
-  );
-  const ofUnit = (unit: number) => distances.subarray(unit * width, (unit + 1) * width);
+  const service = cacheService(sequence);
   const counts = new Float64Array(experts);
   for (const id of ids) counts[id]!++;
   const busiest = counts.sort().subarray(experts - slots);
-  const byUnit = Array.from({ length: units }, (_, unit) => ofUnit(unit));
   return {
+    ...service.of(slots),
     tokens,
     texts: starts.length,
-    hits: byUnit.map((of) => sumOf(of.subarray(1, slots + 1))),
-    requests: byUnit.map(sumOf),
-    cold: sumOf(cold.subarray(1, slots + 1)) / ids.length,
-    lfu: lfuHits(sequence, slots) / ids.length,
-    belady: beladyHits(sequence, slots) / ids.length,
+    requests: service.requests,
     pinned: sumOf(busiest) / ids.length,
   };
 }

@@ -1,13 +1,7 @@
 import { schema } from "../../core/schema.ts";
+import { cacheService, sumOf } from "../statistics/cache-service.ts";
 import { effectiveInterval } from "../statistics/cluster-interval.ts";
-import {
-  beladyHits,
-  type ExpertSequence,
-  lfuHits,
-  reuseIntervals,
-  stackDistances,
-  unionSize,
-} from "../statistics/expert-cache.ts";
+import { type ExpertSequence, reuseIntervals, unionSize } from "../statistics/expert-cache.ts";
 import type { GroupMeasure } from "./measure.ts";
 import {
   addToSequence,
@@ -19,7 +13,7 @@ import {
 /** How near to each other in time a layer's experts are used again: what it is worth to keep some of them at hand. */
 export interface LayerLocality {
   readonly layer: number;
-  /** Tokens that were looked at: whole texts from the first on, some 33 000 tokens at most. */
+  /** Tokens that were looked at: whole texts from the first on, until they have 8 192 tokens. */
   readonly tokens: number;
   readonly texts: number;
   readonly caches: readonly CacheHits[];
@@ -60,7 +54,6 @@ interface State extends GrowingSequence {
   readonly layer: number;
 }
 
-const UNITS = 64;
 /** Tokens that are drafted together. */
 const WINDOWS = [1, 2, 4, 8, 16] as const;
 const LONGEST = 4096;
@@ -83,7 +76,7 @@ export const locality: GroupMeasure<"locality", readonly LayerLocality[], State,
     return z.array(
       z.strictObject({
         layer: count,
-        tokens: count.meta({ description: "looked at: whole texts, some 33 000 tokens at most" }),
+        tokens: count.meta({ description: "looked at: whole texts, until they have 8 192 tokens" }),
         texts: count,
         caches: z.array(
           z.strictObject({
@@ -136,7 +129,7 @@ function localityOf(layer: number, sequence: ExpertSequence): LayerLocality {
   const requests = Math.max(1, tokens * topK);
   const shares = new Float64Array(experts);
   for (let i = 0; i < sequence.ids.length; i++) shares[sequence.ids[i]!]! += 1 / tokens;
-  const sizes = tokens === 0 ? [] : cacheSizes(experts, topK);
+  const sizes = cacheSizes(experts, topK);
   const reuse = reuseIntervals(sequence, LONGEST);
   const others = tokens - starts.length;
   return {
@@ -170,37 +163,20 @@ function cacheHits(
   sequence: ExpertSequence,
   sizes: readonly number[],
 ): Pick<LayerLocality, "caches" | "lruCurve"> {
-  const { tokens, topK, experts, starts } = sequence;
-  const requests = Math.max(1, tokens * topK);
-  const units = Math.max(1, Math.min(UNITS, starts.length));
-  const unitOf = starts.map((_, text) => text % units);
-  const width = experts + 1;
-  const warm = stackDistances(sequence, unitOf, units, false);
-  const cold = stackDistances(
-    sequence,
-    starts.map(() => 0),
-    1,
-    true,
-  );
-  const byUnit = Array.from({ length: units }, (_, unit) => warm.subarray(unit * width, (unit + 1) * width));
-  const within = (distances: Float64Array, size: number) =>
-    distances.subarray(1, size + 1).reduce((sum, n) => sum + n, 0);
-  const total = (distances: Float64Array) => distances.reduce((sum, n) => sum + n, 0);
+  const { tokens, topK, starts } = sequence;
+  if (tokens === 0) return { caches: [], lruCurve: [] };
+  const total = tokens * topK;
+  const service = cacheService(sequence);
+  const { requests, distances } = service;
   return {
     caches: sizes.map((size): CacheHits => {
-      const hits = byUnit.map((distances) => within(distances, size));
-      const lru = hits.reduce((sum, n) => sum + n, 0) / requests;
-      const squares = hits.reduce((sum, n, unit) => sum + (n - lru * total(byUnit[unit]!)) ** 2, 0);
-      return {
-        size,
-        lru,
-        lruInterval: effectiveInterval(lru, requests, starts.length, units, squares, 0.95),
-        lruCold: within(cold, size) / requests,
-        lfu: lfuHits(sequence, size) / requests,
-        belady: beladyHits(sequence, size) / requests,
-      };
+      const { hits, cold, lfu, belady } = service.of(size);
+      const lru = sumOf(hits) / total;
+      const squares = hits.reduce((sum, n, unit) => sum + (n - lru * requests[unit]!) ** 2, 0);
+      const lruInterval = effectiveInterval(lru, total, starts.length, requests.length, squares, 0.95);
+      return { size, lru, lruInterval, lruCold: cold, lfu, belady };
     }),
-    lruCurve: tokens === 0 ? [] : curveOf(byUnit, topK, requests),
+    lruCurve: curveOf(distances, topK, total),
   };
 }
 
