@@ -3,6 +3,7 @@ import { compareLabels } from "../../src/analysis/compare/compare-labels.ts";
 import type { UsageShift } from "../../src/analysis/compare/usage-shift.ts";
 import { seededRandom } from "../../src/analysis/statistics/randomization/random.ts";
 import type { Capture } from "../../src/capture/capture.ts";
+import { concatArrays } from "../../src/core/concat-arrays.ts";
 import { captureOf } from "../../tests/analysis/synthetic.ts";
 import { drawText, gauss, popularity } from "./texts.ts";
 
@@ -62,7 +63,7 @@ export function captureShifts(of: Shifted, permutations: number, seed: number): 
       );
     }
     for (const ids of b) plant(ids, of, layer, random);
-    return { a: joined(a), b: joined(b) };
+    return { a: concatArrays(Uint16Array, a), b: concatArrays(Uint16Array, b) };
   });
   const captures = [layers.map(({ a }) => a), layers.map(({ b }) => b)].map((parts) =>
     captureWith(
@@ -87,7 +88,7 @@ export function labelShifts(of: Shifted, permutations: number, seed: number): Sh
       drawText(base, length, { ...of, topic: TOPIC, stick: STICK }, random),
     );
     for (const ids of texts.slice(of.texts)) plant(ids, of, layer, random);
-    return joined(texts);
+    return concatArrays(Uint16Array, texts);
   });
   const { layers: found } = compareLabels(captureWith(parts, of, lengths, labels), "a", "b", {
     permutations,
@@ -110,16 +111,6 @@ function plant(ids: Uint16Array, of: Shifted, layer: number, random: () => numbe
 const lengthsOf = (texts: number, rows: number, random: () => number) =>
   Array.from({ length: texts }, () => rows + Math.floor(rows * random()));
 
-function joined(texts: readonly Uint16Array[]): Uint16Array {
-  const ids = new Uint16Array(texts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const text of texts) {
-    ids.set(text, at);
-    at += text.length;
-  }
-  return ids;
-}
-
 function captureWith(
   parts: readonly Uint16Array[],
   { experts, topK }: Shifted,
@@ -127,7 +118,14 @@ function captureWith(
   labels: readonly (string | null)[],
 ): Capture {
   const layers = [...parts.keys()];
-  return captureOf({ experts, topK, labels, lengths, layers, streams: { expert_ids: joined(parts) } });
+  return captureOf({
+    experts,
+    topK,
+    labels,
+    lengths,
+    layers,
+    streams: { expert_ids: concatArrays(Uint16Array, parts) },
+  });
 }
 
 function foundOf(

@@ -1,3 +1,5 @@
+import { concatArrays } from "../../core/concat-arrays.ts";
+
 /**
  * q-values: p-values adjusted for how many were looked at. Calling everything with q <= 0.05 a finding keeps the
  * expected part of false ones at 5 %, for independent or positively dependent tests; where nothing is to be found, so
@@ -11,13 +13,7 @@
  * @returns the q-value of a p-value that is among them.
  */
 export function falseDiscovery(pValues: readonly Float64Array[], tests: number): (pValue: number) => number {
-  const sorted = new Float64Array(pValues.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of pValues) {
-    sorted.set(part, at);
-    at += part.length;
-  }
-  sorted.sort();
+  const sorted = concatArrays(Float64Array, pValues).sort();
   const q = new Float64Array(sorted.length);
   let least = 1;
   for (let rank = sorted.length; rank >= 1; rank--) {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { concatArrays, splitArray } from "../../core/concat-arrays.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { SampleInfo } from "../../core/sink.ts";
 import { replaceFile, type WriteOptions } from "../../formats/atomic-file.ts";
@@ -17,12 +18,7 @@ export function writePromptTokens(
   prompts: readonly Int32Array[],
   options?: WriteOptions,
 ): Promise<void> {
-  const data = new Int32Array(prompts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const prompt of prompts) {
-    data.set(prompt, at);
-    at += prompt.length;
-  }
+  const data = concatArrays(Int32Array, prompts);
   const tensor = { name: TENSOR, dtype: "I32", shape: [data.length], data } as const;
   return replaceFile(join(folder, PROMPTS_FILE), safetensorsBytes([tensor]), options);
 }
@@ -41,9 +37,8 @@ export function readPromptTokens(folder: string, samples: readonly SampleInfo[])
       );
     return readInto(fd, path, entry.offset, new Int32Array(total));
   });
-  let at = 0;
-  return samples.map(({ promptTokens }) => {
-    at += promptTokens;
-    return data.subarray(at - promptTokens, at);
-  });
+  return splitArray(
+    data,
+    samples.map(({ promptTokens }) => promptTokens),
+  );
 }

@@ -1,3 +1,4 @@
+import { concatArrays, splitArray } from "../../core/concat-arrays.ts";
 import type { EmbeddingInfo, Task } from "../../core/embedding.ts";
 import type { Engine, EngineCall, GraphTensor, Step } from "../../core/engine.ts";
 import { EngineError, errorAbout } from "../../core/errors.ts";
@@ -148,11 +149,7 @@ export class LlamaEngine implements Engine {
       parseSpecial: Uint8Array.from(texts, ({ parseSpecial }) => Number(parseSpecial)),
     })) as TokensOfTexts;
     if (refused) throw errorAbout(texts[refused.at]?.where, fromWire(refused.error));
-    let end = 0;
-    return Array.from(lengths, (length) => {
-      end += length;
-      return ids.subarray(end - length, end);
-    });
+    return splitArray(ids, lengths);
   }
 
   async detokenize(tokens: Int32Array): Promise<string> {
@@ -330,14 +327,10 @@ export class LlamaEngine implements Engine {
 
 /** Thousands of small buffers take longer to cross than to run the first step. */
 function inOneBuffer(requests: readonly EngineRequest[]): EngineRequest[] {
-  const ids = new Int32Array(requests.reduce((sum, { tokens }) => sum + tokens.length, 0));
-  let end = 0;
-  return requests.map((request) => {
-    const from = end;
-    ids.set(request.tokens, from);
-    end += request.tokens.length;
-    return { ...request, tokens: ids.subarray(from, end) };
-  });
+  const lists = requests.map(({ tokens }) => tokens);
+  const lengths = lists.map(({ length }) => length);
+  const tokens = splitArray(concatArrays(Int32Array, lists), lengths);
+  return requests.map((request, i) => ({ ...request, tokens: tokens[i]! }));
 }
 
 const closedError = () => new EngineError("ENGINE_CLOSED", "the model was closed; load it again to use it");

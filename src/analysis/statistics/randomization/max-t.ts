@@ -1,3 +1,5 @@
+import { concatArrays } from "../../../core/concat-arrays.ts";
+
 /** One statistic of each of some hypotheses, against the same statistics of permuted data. */
 export interface Tested {
   /** As the data stand. */
@@ -66,8 +68,14 @@ export function joined(parts: readonly Tested[]): Tested {
   const [first] = parts;
   if (parts.length === 1) return first!;
   return {
-    observed: concat(parts.map(({ observed }) => observed)),
-    pValues: concat(parts.map(({ pValues }) => pValues)),
+    observed: concatArrays(
+      Float64Array,
+      parts.map(({ observed }) => observed),
+    ),
+    pValues: concatArrays(
+      Float64Array,
+      parts.map(({ pValues }) => pValues),
+    ),
     maxima: greatest(parts),
     exact: first!.exact,
   };
@@ -112,14 +120,4 @@ function firstFrom(sorted: Float64Array, least: number): number {
     else to = middle;
   }
   return from;
-}
-
-function concat(parts: readonly Float64Array[]): Float64Array {
-  const out = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

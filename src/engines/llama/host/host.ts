@@ -1,4 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { concatArrays } from "../../../core/concat-arrays.ts";
 import { toWire } from "../../../core/wire-error.ts";
 import { run } from "../run/run.ts";
 import { Session } from "../run/session.ts";
@@ -30,13 +31,7 @@ function tokensOf(
       return { ids: NONE, lengths: NONE, refused: { at, error: toWire(error) } };
     }
   const lengths = Int32Array.from(lists, ({ length }) => length);
-  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
-  let end = 0;
-  for (const list of lists) {
-    ids.set(list, end);
-    end += list.length;
-  }
-  return { ids, lengths, refused: null };
+  return { ids: concatArrays(Int32Array, lists), lengths, refused: null };
 }
 
 const NONE = new Int32Array(0);
