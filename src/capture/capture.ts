@@ -1,6 +1,7 @@
 import type { EditRecord } from "../core/edits.ts";
 import type { EmbeddingInfo } from "../core/embedding.ts";
 import { RequestError } from "../core/errors.ts";
+import { lowerBound } from "../core/lower-bound.ts";
 import type { ModelInfo } from "../core/model-info.ts";
 import { argument, list, unchecked } from "../core/options.ts";
 import type { Reduction } from "../core/plan.ts";
@@ -242,14 +243,4 @@ export class Capture {
       });
     return Capture.of(new SelectedSource(this.#source, spans)) as this;
   }
-}
-
-/** First index in `[from, to)` of a sorted column whose value is not below `value`. */
-function lowerBound(column: Int32Array, value: number, from: number, to: number): number {
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (column[middle]! < value) from = middle + 1;
-    else to = middle;
-  }
-  return from;
 }

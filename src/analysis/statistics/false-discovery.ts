@@ -1,4 +1,5 @@
 import { concatArrays } from "../../core/concat-arrays.ts";
+import { lowerBound } from "../../core/lower-bound.ts";
 
 /**
  * q-values: p-values adjusted for how many were looked at. Calling everything with q <= 0.05 a finding keeps the
@@ -21,13 +22,8 @@ export function falseDiscovery(pValues: readonly Float64Array[], tests: number):
     q[rank - 1] = least;
   }
   return (pValue) => {
-    let [from, to] = [0, sorted.length];
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if (sorted[middle]! < pValue) from = middle + 1;
-      else to = middle;
-    }
-    return from < q.length ? q[from]! : 1;
+    const at = lowerBound(sorted, pValue);
+    return at < q.length ? q[at]! : 1;
   };
 }
 

@@ -1,4 +1,5 @@
 import { concatArrays } from "../../../core/concat-arrays.ts";
+import { lowerBound } from "../../../core/lower-bound.ts";
 
 /** One statistic of each of some hypotheses, against the same statistics of permuted data. */
 export interface Tested {
@@ -99,7 +100,7 @@ export function correctedTogether(tests: readonly Tested[]): Float64Array[] {
   const one = exact ? 0 : 1;
   return tests.map(({ observed }) =>
     observed.map(
-      (value) => (sorted.length - firstFrom(sorted, leastReaching(value)) + one) / (sorted.length + one),
+      (value) => (sorted.length - lowerBound(sorted, leastReaching(value)) + one) / (sorted.length + one),
     ),
   );
 }
@@ -109,15 +110,4 @@ function greatest(tests: readonly Tested[]): Float64Array {
   for (const { maxima } of tests)
     for (let i = 0; i < max.length; i++) if (maxima[i]! > max[i]!) max[i] = maxima[i]!;
   return max;
-}
-
-/** Index of the first of ascending values that is at least `least`. */
-function firstFrom(sorted: Float64Array, least: number): number {
-  let [from, to] = [0, sorted.length];
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (sorted[middle]! < least) from = middle + 1;
-    else to = middle;
-  }
-  return from;
 }

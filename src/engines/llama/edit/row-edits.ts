@@ -1,3 +1,4 @@
+import { lowerBound } from "../../../core/lower-bound.ts";
 import { covers, type PlannedEdit, type PlannedRoutes } from "../../../core/planned-edit.ts";
 import type { Chunk } from "../run/batch.ts";
 import type { LayerRoutes } from "../tap/layer-routes.ts";
@@ -140,8 +141,9 @@ export class RowEdits {
     const holding = edits.filter((edit) => {
       if (!covers(edit, tokens, position, tokenId)) return false;
       if (edit.kind !== "replay") return true;
-      const at = indexOf(edit.routes.positions, position);
-      if (at < 0 || edit.routes.tokenIds[at] !== tokenId) return false;
+      const { positions, tokenIds } = edit.routes;
+      const at = lowerBound(positions, position);
+      if (positions[at] !== position || tokenIds[at] !== tokenId) return false;
       replayed.set(edit, at);
       return true;
     });
@@ -160,15 +162,4 @@ export class RowEdits {
     this.#numbers.set(edit, number);
     return number;
   }
-}
-
-/** Of a value in an ascending list; -1: it is not there. */
-function indexOf(sorted: Int32Array, value: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return sorted[low] === value ? low : -1;
 }
