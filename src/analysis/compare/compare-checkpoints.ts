@@ -2,7 +2,7 @@ import type { Capture } from "../../capture/capture.ts";
 import { RequestError } from "../../core/errors.ts";
 import { optionsReader, whole } from "../../core/options.ts";
 import { allAtOnce, type Steps } from "../scan/steps.ts";
-import { effectiveInterval } from "../statistics/cluster-interval.ts";
+import { CLUSTER_UNITS, effectiveInterval } from "../statistics/cluster-interval.ts";
 import { type CaptureComparison, captureComparison } from "./compare-captures.ts";
 
 /** How checkpoints are compared. */
@@ -82,8 +82,6 @@ export interface CheckpointComparison {
 /** Of the fair share. */
 const TOLERANCE = 0.1;
 const ALPHA = 0.05;
-/** Units of samples for an interval. */
-const UNITS = 64;
 
 /**
  * Compare captures of the same prompts in their order: checkpoints of a training run, steps of a quantisation. Each with
@@ -183,7 +181,7 @@ function agreement(found: CaptureComparison | null, topK: number): Agreement | n
   if (!found) return null;
   const { rows } = found;
   const samples = [...new Set(rows.sample)];
-  const units = Math.min(UNITS, samples.length);
+  const units = Math.min(CLUSTER_UNITS, samples.length);
   const unitOf = new Map(samples.map((sample, i) => [sample, i % units]));
   const sums = new Float64Array(units);
   const sizes = new Float64Array(units);

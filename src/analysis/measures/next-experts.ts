@@ -1,6 +1,6 @@
 import { schema } from "../../core/schema.ts";
 import { topkRow } from "../../gating/topk.ts";
-import { effectiveInterval } from "../statistics/cluster-interval.ts";
+import { CLUSTER_UNITS, effectiveInterval } from "../statistics/cluster-interval.ts";
 import type { GroupMeasure, GroupRows } from "./measure.ts";
 
 /** How well a layer's experts tell those of the next layer before it is reached: for who loads them ahead. */
@@ -26,7 +26,6 @@ export interface Recall {
 const FOLDS = 2;
 /** Tokens that are predicted: as many more would make intervals no narrower that matter. */
 const MAX_TESTED = 4_096;
-const UNITS = 64;
 
 interface State {
   readonly group: readonly number[];
@@ -62,7 +61,7 @@ export const nextExperts: GroupMeasure<"nextExperts", readonly NextExperts[], St
   groups: (layers) => layers.slice(1).map((to, i) => [layers[i]!, to]),
   start({ experts }, group) {
     const folds = (length: number) => Array.from({ length: FOLDS }, () => new Float64Array(length));
-    const units = () => FACTORS.map(() => new Float64Array(UNITS));
+    const units = () => FACTORS.map(() => new Float64Array(CLUSTER_UNITS));
     return {
       group,
       pairs: folds(experts * experts),
@@ -76,7 +75,7 @@ export const nextExperts: GroupMeasure<"nextExperts", readonly NextExperts[], St
       tested: 0,
       hits: units(),
       popularHits: units(),
-      requests: new Float64Array(UNITS),
+      requests: new Float64Array(CLUSTER_UNITS),
       texts: new Set(),
     };
   },
@@ -193,7 +192,7 @@ function predict(state: State, { rows, perRow, sample, experts: [a, b] }: GroupR
       for (let e = 0, at = expert * experts; e < experts; e++, at++) scores[e]! += pairs[at]! / used[expert]!;
     }
     topkRow(scores, 0, experts, most, best, 0);
-    const unit = state.text % UNITS;
+    const unit = state.text % CLUSTER_UNITS;
     const popular = state.popular[other]!;
     state.tested++;
     state.texts.add(state.text);

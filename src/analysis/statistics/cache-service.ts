@@ -1,7 +1,5 @@
+import { CLUSTER_UNITS } from "./cluster-interval.ts";
 import { beladyHits, type ExpertSequence, lfuHits, stackDistances } from "./expert-cache.ts";
-
-/** Texts are put together into at most so many units: enough to see how much they differ. */
-const UNITS = 64;
 
 /** What a cache of experts serves of the requests of a layer, by size and policy. */
 export interface CacheService {
@@ -23,7 +21,7 @@ export interface ServedRequests {
 /** @param sequence has a text. */
 export function cacheService(sequence: ExpertSequence): CacheService {
   const { ids, experts, starts } = sequence;
-  const units = Math.min(UNITS, starts.length);
+  const units = Math.min(CLUSTER_UNITS, starts.length);
   const width = experts + 1;
   const warm = stackDistances(
     sequence,

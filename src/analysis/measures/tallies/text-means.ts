@@ -1,4 +1,5 @@
 import type { LayerChunk } from "../../rows/layer-chunk.ts";
+import { CLUSTER_UNITS } from "../../statistics/cluster-interval.ts";
 import type { ScanScope, Tally } from "../measure.ts";
 
 /** The labelled samples by group; all of them in one, without a name, where none has a label. */
@@ -35,8 +36,6 @@ interface Current {
 }
 
 const NONE = -1;
-/** Units of a group; of more texts, every 64th goes together. */
-const UNITS = 64;
 
 /** Counts and means by text, for scores whose intervals take a text as one observation. */
 export const textMeans: Tally<TextMeans, ScoredGroups> = {
@@ -80,7 +79,7 @@ function scoredGroups({ samples }: Pick<ScanScope, "samples">, withRows: Readonl
   names.forEach((name, group) => {
     const members = having.filter((sample) => samples[sample]!.label === name);
     const first = groupOf.length;
-    const units = Math.min(UNITS, members.length);
+    const units = Math.min(CLUSTER_UNITS, members.length);
     members.forEach((sample, i) => {
       unitOf[sample] = first + (i % units);
     });

@@ -1,6 +1,6 @@
 import { schema } from "../../../core/schema.ts";
 import type { LabelGroups } from "../../rows/label-groups.ts";
-import type { UsageSpread } from "../../statistics/cluster-interval.ts";
+import { CLUSTER_UNITS, type UsageSpread } from "../../statistics/cluster-interval.ts";
 import { amounts, wholeNumber } from "./state-json.ts";
 
 /** Use of experts by unit: a sample, or every 64th (of a label: 32nd) of many. Plain data that does not grow with rows. */
@@ -17,8 +17,6 @@ export interface UnitCounts {
   readonly before: UsageSpread | null;
 }
 
-/** Units of all samples together: with more, 95 % intervals hardly change. */
-const UNITS = 64;
 /** Units of a label, of which there may be many. */
 const LABEL_UNITS = 32;
 
@@ -28,11 +26,11 @@ export function startUnits({ names, ofSample }: LabelGroups, experts: number) {
   const ofLabel = names.map(() => new Uint8Array(ofSample.length));
   const all = new Uint8Array(ofSample.length);
   ofSample.forEach((label, sample) => {
-    all[sample] = sample % UNITS;
+    all[sample] = sample % CLUSTER_UNITS;
     ofLabel[label]![sample] = ordinals[label]!++ % LABEL_UNITS;
   });
   return {
-    spread: unitCounts(all, Math.min(UNITS, ofSample.length), experts),
+    spread: unitCounts(all, Math.min(CLUSTER_UNITS, ofSample.length), experts),
     spreadByLabel: names.map((_, label) =>
       unitCounts(ofLabel[label]!, Math.min(LABEL_UNITS, ordinals[label]!), experts),
     ),
